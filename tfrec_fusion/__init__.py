@@ -1,0 +1,22 @@
+"""Recommenders that train IDs and text into one Keras model, served as one SavedModel."""
+
+from tfrec_fusion._lazy import attach
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submodules=[
+        "data",
+        "embeddings",
+        "evaluation",
+        "layers",
+        "losses",
+        "metrics",
+        "models",
+        "optimizers",
+        "retrieval",
+        "serving",
+        "training",
+    ],
+)
