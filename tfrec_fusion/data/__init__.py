@@ -1,0 +1,14 @@
+"""Interactions and catalogues, splits, vocabularies and training examples."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Catalogue": "catalogue",
+        "History": "history",
+        "Interactions": "interactions",
+        "Split": "split",
+        "Vocabulary": "vocabulary",
+    },
+)

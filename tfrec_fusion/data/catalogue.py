@@ -1,0 +1,77 @@
+"""The items that can be recommended, and what is known of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data._tables import check_ids, read_table
+from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.embeddings import AlignedVectors, open_vectors
+from tfrec_fusion.errors import InputError
+
+_TITLES = ("title", "name", "text")
+
+
+class Catalogue:
+    """One row an item: its id, text, categories and numbers, and any number of vector stores.
+
+    Args:
+      frame: a string column `item_id` and any further columns. An item's row in the frame is its
+        row everywhere in the library.
+      vectors: name -> what `open_vectors` takes: a `VectorStore`, its folder, a `.npy` file or an
+        array `[n_items, dim]` in the frame's order.
+
+    Raises:
+      InputError: `item_id` is missing, null, empty, not a string or repeated; a store does not fit.
+    """
+
+    def __init__(self, frame: pd.DataFrame, vectors: Mapping[str, object] | None = None):
+        ids = check_ids(frame, "item_id", "items")
+        duplicated = pd.Series(ids).duplicated()
+        if duplicated.any():
+            raise InputError(
+                f"items: column 'item_id' has {duplicated.sum()} repeated ids, first "
+                f"{ids[duplicated][:3].tolist()}; keep one row an item"
+            )
+        if len(frame) == 0:
+            raise InputError("items: the table has no rows")
+        self.frame = frame.reset_index(drop=True)
+        self.vocabulary = Vocabulary(ids)
+        self.vectors: dict[str, AlignedVectors] = {
+            name: open_vectors(source, self.vocabulary.ids)
+            for name, source in (vectors or {}).items()
+        }
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike, vectors=None) -> Catalogue:
+        """Reads a Parquet file or a folder of them."""
+        return cls(read_table(path, "parquet", "items"), vectors)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike, vectors=None) -> Catalogue:
+        """Reads a CSV file; ids stay strings."""
+        return cls(read_table(path, "csv", "items"), vectors)
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    @property
+    def titles(self) -> np.ndarray:
+        """`[n_items]` strings for people: the title, else the name, the text or the id."""
+        for column in _TITLES:
+            if column in self.frame:
+                return self.frame[column].fillna("").astype(str).to_numpy(object)
+        return self.vocabulary.ids
+
+    def numeric(self, column: str) -> np.ndarray:
+        """A numeric column, `[n_items]` float32 with NaN where missing."""
+        if column not in self.frame:
+            raise InputError(f"items: no column {column!r}. Columns: {list(self.frame.columns)}")
+        try:
+            return self.frame[column].astype("Float64").to_numpy(np.float32, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"items: column {column!r} is not numeric ({error})") from None

@@ -1,0 +1,44 @@
+"""What each user had, in time order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class History:
+    """Each user's items in time order, in compressed rows.
+
+    Attributes:
+      splits: `[n_users + 1]` int64; user u's events are `splits[u]:splits[u + 1]`.
+      items: `[n_events]` int32 item rows.
+      times: `[n_events]` float64 unix seconds, ascending for each user, or None.
+    """
+
+    splits: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.splits)
+
+    def of(self, user: int) -> np.ndarray:
+        """`[length]` int32 item rows of one user; empty for the unknown user -1."""
+        return (
+            self.items[self.splits[user] : self.splits[user + 1]] if user >= 0 else self.items[:0]
+        )
+
+    def take(self, users: np.ndarray, last: int | None = None) -> History:
+        """The histories of `users` (-1: empty), each cut to its `last` events."""
+        users = np.asarray(users)
+        known = users >= 0
+        end = np.where(known, self.splits[users + 1], 0)
+        start = np.where(known, self.splits[users], 0)
+        if last is not None:
+            start = np.maximum(start, end - last)
+        splits = np.concatenate([[0], np.cumsum(end - start)])
+        index = np.arange(splits[-1]) + np.repeat(start - splits[:-1], end - start)
+        return History(splits, self.items[index], None if self.times is None else self.times[index])

@@ -1,0 +1,212 @@
+"""Who touched what, and when."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+
+from tfrec_fusion.data._tables import check_ids, check_numbers, read_table, require_columns
+from tfrec_fusion.data.catalogue import Catalogue
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.errors import InputError
+
+_NUMBERS = ("timestamp", "rating", "weight", "label")
+
+
+class Interactions:
+    """Events of users with the items of a catalogue, encoded once as rows.
+
+    Attributes:
+      catalogue: the items.
+      users: the users' vocabulary.
+      user: `[n]` int32 rows of `users`, -1 where unknown.
+      item: `[n]` int32 rows of the catalogue.
+      timestamp: `[n]` float64 unix seconds, or None.
+      rating, weight, label: `[n]` float32, or None.
+      context: a frame of the remaining columns, `n` rows.
+    """
+
+    def __init__(self, catalogue: Catalogue, users: Vocabulary, columns: pd.DataFrame):
+        self.catalogue = catalogue
+        self.users = users
+        self._columns = columns.reset_index(drop=True)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        catalogue: Catalogue,
+        *,
+        min_rating: float | None = None,
+        unknown_items: str = "error",
+        duplicates: str = "error",
+    ) -> Interactions:
+        """Checks and encodes a frame of events.
+
+        Args:
+          frame: string columns `user_id` and `item_id`; optional numeric `timestamp` (unix seconds),
+            `rating`, `weight`, `label`; every other column is context.
+          catalogue: the items.
+          min_rating: keep the events rated at least this; needs `rating`.
+          unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
+          duplicates: for a pair that occurs twice where there is no `timestamp` (with times it is a
+            repeated event, and kept): "error", or keep the "first".
+
+        Raises:
+          InputError: naming the column, the count and the first examples.
+        """
+        for name, value, allowed in (
+            ("unknown_items", unknown_items, ("error", "drop")),
+            ("duplicates", duplicates, ("error", "first")),
+        ):
+            if value not in allowed:
+                raise InputError(
+                    f"interactions: {name} must be one of {allowed}. Received: {value!r}"
+                )
+        require_columns(frame, ["user_id", "item_id"], "interactions")
+        user_ids = check_ids(frame, "user_id", "interactions")
+        item_ids = check_ids(frame, "item_id", "interactions")
+        columns = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
+        for name in _NUMBERS:
+            if name in frame:
+                columns[name] = check_numbers(frame, name, "interactions")
+        context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
+        columns[context] = frame[context].reset_index(drop=True)
+        keep = np.ones(len(frame), bool)
+        unknown = columns["item"].to_numpy() < 0
+        if unknown.any():
+            if unknown_items == "error":
+                examples = pd.unique(item_ids[unknown])[:3].tolist()
+                raise InputError(
+                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are not in "
+                    f"the catalogue, first {examples}; add them or pass unknown_items='drop'"
+                )
+            keep &= ~unknown
+        if min_rating is not None:
+            if "rating" not in columns:
+                raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
+            keep &= columns["rating"].to_numpy() >= min_rating
+        if not keep.any():
+            raise InputError(f"interactions: no events are left of {len(frame)}")
+        columns, user_ids = columns[keep].reset_index(drop=True), user_ids[keep]
+        codes, users = pd.factorize(user_ids)
+        columns.insert(0, "user", codes.astype(np.int32))
+        if "timestamp" not in columns:
+            repeated = columns.duplicated(["user", "item"]).to_numpy()
+            if repeated.any():
+                if duplicates == "error":
+                    row = int(np.argmax(repeated))
+                    raise InputError(
+                        f"interactions: {repeated.sum()} repeated user-item pairs, first "
+                        f"({user_ids[row]!r}, {catalogue.vocabulary.ids[columns['item'][row]]!r}); "
+                        "add a 'timestamp' or pass duplicates='first'"
+                    )
+                columns = columns[~repeated]
+        elif len(columns) and columns["timestamp"].max() > 1e11:
+            raise InputError(
+                "interactions: column 'timestamp' must be unix seconds. "
+                f"Received: {columns['timestamp'].max():.0f}; divide milliseconds by 1000"
+            )
+        return cls(catalogue, Vocabulary(users), columns)
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
+        """Reads a Parquet file or a folder of them; `options` as in `from_frame`."""
+        return cls.from_frame(read_table(path, "parquet", "interactions"), catalogue, **options)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
+        """Reads a CSV file; `options` as in `from_frame`."""
+        return cls.from_frame(read_table(path, "csv", "interactions"), catalogue, **options)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def _column(self, name: str, dtype) -> np.ndarray | None:
+        return self._columns[name].to_numpy(dtype) if name in self._columns else None
+
+    @property
+    def user(self) -> np.ndarray:
+        return self._column("user", np.int32)
+
+    @property
+    def item(self) -> np.ndarray:
+        return self._column("item", np.int32)
+
+    @property
+    def timestamp(self) -> np.ndarray | None:
+        return self._column("timestamp", np.float64)
+
+    @property
+    def rating(self) -> np.ndarray | None:
+        return self._column("rating", np.float32)
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        return self._column("weight", np.float32)
+
+    @property
+    def label(self) -> np.ndarray | None:
+        return self._column("label", np.float32)
+
+    @property
+    def context(self) -> pd.DataFrame:
+        return self._columns.drop(columns=["user", "item", *_NUMBERS], errors="ignore")
+
+    def select(self, mask: np.ndarray) -> Interactions:
+        """The events at a boolean mask or an index, with the same vocabularies."""
+        return Interactions(
+            self.catalogue,
+            self.users,
+            self._columns[mask] if mask.dtype == bool else self._columns.iloc[mask],
+        )
+
+    def encode_users(self, users: Vocabulary) -> Interactions:
+        """The same events with user rows of another vocabulary; -1 where it lacks the user."""
+        rows = np.append(users.rows(self.users.ids), np.int32(-1))
+        return Interactions(self.catalogue, users, self._columns.assign(user=rows[self.user]))
+
+    def first_events(self) -> Interactions:
+        """The first event of each user-item pair, in time order where there are times."""
+        columns = self._columns
+        if "timestamp" in columns:
+            columns = columns.sort_values("timestamp", kind="stable")
+        return Interactions(self.catalogue, self.users, columns.drop_duplicates(["user", "item"]))
+
+    def matrix(self) -> scipy.sparse.csr_matrix:
+        """`[n_users, n_items]` float32, 1 for each pair of a known user that occurs."""
+        known = self.user >= 0
+        shape = (len(self.users), len(self.catalogue))
+        pairs = (self.user[known], self.item[known])
+        matrix = scipy.sparse.csr_matrix((np.ones(len(pairs[0]), np.float32), pairs), shape)
+        matrix.data[:] = 1.0
+        return matrix
+
+    def histories(self) -> History:
+        """Each user's distinct items in the order of their first events."""
+        first = self.first_events()
+        first = first.select(first.user >= 0)
+        order = np.argsort(first.user, kind="stable")
+        counts = np.bincount(first.user, minlength=len(self.users))
+        times = None if first.timestamp is None else first.timestamp[order]
+        return History(np.concatenate([[0], np.cumsum(counts)]), first.item[order], times)
+
+    def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
+        """Training and test events; see `Split`."""
+        from tfrec_fusion.data.split import Split
+
+        return Split.of(self, kind, test=test, seed=seed)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over users, items and times."""
+        digest = hashlib.sha256(self.users.fingerprint.encode())
+        digest.update(self.catalogue.vocabulary.fingerprint.encode())
+        for values in (self.user, self.item, self.timestamp):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values))
+        return digest.hexdigest()

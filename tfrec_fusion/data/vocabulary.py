@@ -1,0 +1,87 @@
+"""Ids to rows and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.errors import InputError
+
+
+class Vocabulary:
+    """String ids in a fixed order; an id's row is its 0-based position, and -1 is unknown.
+
+    Args:
+      ids: `[n]` distinct, non-empty strings.
+
+    Raises:
+      InputError: an id is empty, repeated, or holds a line break (the asset has one id a line).
+
+    Example:
+      >>> Vocabulary(["a", "b"]).rows(["b", "z"]).tolist()
+      [1, -1]
+    """
+
+    def __init__(self, ids: Iterable[str]):
+        values = np.asarray(list(ids), dtype=object)
+        not_text = [v for v in values[:1000] if not isinstance(v, str)]
+        if not_text:
+            raise InputError(f"vocabulary: ids must be strings. Received: {not_text[0]!r}")
+        index = pd.Index(values, dtype=object)
+        if index.has_duplicates:
+            repeated = index[index.duplicated()][:3].tolist()
+            raise InputError(
+                f"vocabulary: {index.duplicated().sum()} repeated ids, first {repeated}"
+            )
+        if (values == "").any():
+            raise InputError(f"vocabulary: empty id at row {int(np.argmax(values == ''))}")
+        broken = [v for v in values if "\n" in v or "\r" in v]
+        if broken:
+            raise InputError(f"vocabulary: ids may not hold line breaks. Received: {broken[0]!r}")
+        self.ids = values
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.fingerprint == other.fingerprint
+
+    __hash__ = None
+
+    def rows(self, ids) -> np.ndarray:
+        """Rows of `ids` (any shape of strings) as int32 of that shape; -1 where unknown."""
+        ids = np.asarray(ids, dtype=object)
+        return self._index.get_indexer(ids.ravel()).astype(np.int32).reshape(ids.shape)
+
+    def grow(self, ids: Iterable[str]) -> Vocabulary:
+        """A vocabulary with the unseen `ids` appended in order; known rows keep their place."""
+        new = pd.unique(np.asarray(list(ids), dtype=object))
+        return Vocabulary(np.concatenate([self.ids, new[self._index.get_indexer(new) < 0]]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the saved asset."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes one id a line, UTF-8, atomically."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{value}\n" for value in self.ids)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Vocabulary:
+        """Reads what `save` wrote."""
+        with open(path, encoding="utf-8", newline="\n") as file:
+            return cls(file.read().split("\n")[:-1])
