@@ -1,14 +1,103 @@
-"""TensorFlow, the legacy Keras and TFRS, imported in the one order that works together."""
+"""TensorFlow, the legacy Keras and TFRS, imported on first use in the one order that works.
 
+TFRS refuses Keras 3, and TensorFlow decides which Keras `tf.keras` is when it is first touched. So
+importing this module sets `TF_USE_LEGACY_KERAS=1` and nothing more; `tf`, `keras` and `tfrs` are
+imported when they are first asked for. A program's own `import keras` keeps giving it Keras 3.
+
+Example:
+  >>> from tfrec_fusion._compat import keras, tf, tfrs
+"""
+
+import functools
+import importlib
 import os
+import sys
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
+# Most of TensorFlow's start-up notes say nothing that a user can act on.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow as tf  # noqa: E402
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_recommenders as tfrs
+    import tf_keras as keras
 
-keras = tf.keras
+__all__ = ["addons", "keras", "optional", "tf", "tfrs"]
 
-import tensorflow_recommenders as tfrs  # noqa: E402
 
-__all__ = ["keras", "tf", "tfrs"]
+def _legacy_keras() -> ModuleType:
+    keras = importlib.import_module("tensorflow").keras
+    version = getattr(keras, "version", None)  # Keras 3 has it, the legacy Keras has not.
+    if version is not None:
+        raise ImportError(
+            f"tf.keras is already Keras {version()} in this process, and tfrec-fusion needs the "
+            "legacy Keras (tf_keras): import tfrec_fusion before tf.keras is first used, or set "
+            "TF_USE_LEGACY_KERAS=1 in the environment."
+        )
+    return keras
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("keras", "tf", "tfrs"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    values = {"keras": _legacy_keras(), "tf": sys.modules["tensorflow"]}
+    if name == "tfrs":
+        values["tfrs"] = importlib.import_module("tensorflow_recommenders")
+    globals().update(values)
+    return values[name]
+
+
+def optional(module: str, extra: str) -> ModuleType:
+    """Import a module that only an extra installs.
+
+    Args:
+      module: the module's import name, e.g. `"torch"`.
+      extra: the extra of `tfrec-fusion` that installs it, e.g. `"text"`.
+
+    Raises:
+      ImportError: the module, or one that it needs, is not installed; the message has the command
+        that installs the extra.
+
+    Example:
+      >>> torch = optional("torch", extra="text")
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{module} is not usable here ({error}): install it with "
+            f'`pip install "tfrec-fusion[{extra}]"`.',
+            name=module,
+        ) from error
+
+
+@functools.cache
+def addons() -> ModuleType:
+    """Import TensorFlow Addons, so that Keras knows `Addons>Name` in configs and saved models.
+
+    Addons 0.23 is the last release. It looks for `KerasTensor` under the path that Keras 2 had, and
+    finds tf_keras's there during its import. Its Python parts work: LazyAdam, LAMB, Lookahead,
+    MovingAverage, SWA, the focal, triplet and contrastive losses, PolynomialCrossing. Its compiled
+    operations do not.
+
+    Raises:
+      ImportError: Addons is not installed (there is none for Python 3.12 and later).
+
+    Example:
+      >>> optimizer = addons().optimizers.LazyAdam(1e-3)
+    """
+    _legacy_keras()
+    alias = "keras.src.engine"
+    importlib.import_module("tf_keras.src.engine.keras_tensor")
+    sys.modules[alias] = sys.modules["tf_keras.src.engine"]
+    try:
+        with warnings.catch_warnings():
+            # Both say that Addons is no longer developed; the extra is chosen in spite of that.
+            warnings.filterwarnings("ignore", module="tensorflow_addons")
+            warnings.filterwarnings("ignore", message=r"(?s).*TensorFlow Addons \(TFA\)")
+            return optional("tensorflow_addons", extra="addons")
+    finally:
+        del sys.modules[alias]
