@@ -1,0 +1,16 @@
+"""From text to vectors: the store on disk, alignment to a catalogue, whitening, spectral fusion."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "AlignedVectors": "aligned",
+        "SpectralFusion": "spectral",
+        "SpectralVectors": "spectral_vectors",
+        "VectorStore": "store",
+        "Whitening": "whitening",
+        "open_vectors": "sources",
+        "text_hash": "hashing",
+    },
+)

@@ -1,0 +1,49 @@
+"""What a store's ``manifest.json`` says."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+
+
+class Manifest(BaseModel):
+    """Description of a vector store: where its vectors come from, and what its files must be.
+
+    Attributes:
+        format: version of the folder layout.
+        encoder, revision, pooling, template: how the texts became vectors; None where unknown.
+        rows, dims, dtype: shape and stored type of ``vectors.npy``.
+        files: SHA-256 of each other file of the folder, by name.
+        created: UTC time of writing, ISO 8601.
+        fingerprint: hash of everything above but ``created``; equal content, equal fingerprint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format: int = FORMAT
+    encoder: str | None = None
+    revision: str | None = None
+    pooling: str | None = None
+    template: str | None = None
+    rows: int = Field(ge=1)
+    dims: int = Field(ge=1)
+    dtype: str
+    files: dict[str, str]
+    created: str
+    fingerprint: str
+
+    @classmethod
+    def build(cls, created: str, **fields) -> "Manifest":
+        """A manifest with its fingerprint worked out from the other fields."""
+        unsigned = cls(created=created, fingerprint="", **fields)
+        return unsigned.model_copy(update={"fingerprint": unsigned.content_hash()})
+
+    def content_hash(self) -> str:
+        """SHA-256 (64 hex digits) of the canonical JSON of all fields but the time.
+
+        Fields at their defaults are left out, so that a field added later changes no fingerprint.
+        """
+        content = self.model_dump(exclude={"created", "fingerprint"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,44 @@
+"""Vectors from whatever the user has them in."""
+
+import os
+
+import numpy as np
+
+from tfrec_fusion.embeddings.aligned import AlignedVectors
+from tfrec_fusion.embeddings.arrays import load_npy
+from tfrec_fusion.embeddings.store import VectorStore
+from tfrec_fusion.errors import InputError
+
+
+def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
+    """Vectors from a store, a file or an array, in the order of ``ids``.
+
+    Args:
+        source: a `VectorStore`, a store's folder, a ``.npy`` path ``[n, dims]``, or a 2-D array;
+            the last two must have one row an id, in the order of ``ids``.
+        ids: ``[n]`` item ids; None keeps the order of the source.
+        dtype: ``"float32"`` or ``"float16"``.
+
+    Raises:
+        InputError: no such path, no vector for any of the ids, a number of rows that differs, NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> open_vectors(np.eye(2), ["a", "b"]).mask.tolist()
+        [True, True]
+    """
+    if isinstance(source, AlignedVectors):
+        raise InputError(
+            "vectors: already aligned to another list of ids; give the store, file or array they "
+            f"came from. Received: AlignedVectors of {len(source)} rows"
+        )
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        source = load_npy(path) if path.endswith(".npy") else VectorStore.open(path)
+    if not isinstance(source, VectorStore):
+        source = VectorStore(_row_names(source) if ids is None else ids, source)
+    return source.align(source.ids if ids is None else ids, dtype)
+
+
+def _row_names(array) -> list[str]:
+    return [str(row) for row in range(len(np.asanyarray(array)))]
