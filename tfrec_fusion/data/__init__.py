@@ -5,10 +5,15 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "BlockWindow": "windows",
         "Catalogue": "catalogue",
         "History": "history",
         "Interactions": "interactions",
+        "Negatives": "negatives",
         "Split": "split",
         "Vocabulary": "vocabulary",
+        "as_of_examples": "as_of",
+        "held_out_examples": "held_out",
+        "pair_examples": "pairs",
     },
 )

@@ -49,8 +49,8 @@ class Interactions:
         """Checks and encodes a frame of events.
 
         Args:
-          frame: string columns `user_id` and `item_id`; optional numeric `timestamp` (unix seconds),
-            `rating`, `weight`, `label`; every other column is context.
+          frame: string columns `user_id` and `item_id`; optional numeric `timestamp` (unix
+            seconds), `rating`, `weight`, `label`; every other column is context.
           catalogue: the items.
           min_rating: keep the events rated at least this; needs `rating`.
           unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
@@ -83,8 +83,8 @@ class Interactions:
             if unknown_items == "error":
                 examples = pd.unique(item_ids[unknown])[:3].tolist()
                 raise InputError(
-                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are not in "
-                    f"the catalogue, first {examples}; add them or pass unknown_items='drop'"
+                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are not "
+                    f"in the catalogue, first {examples}; add them or pass unknown_items='drop'"
                 )
             keep &= ~unknown
         if min_rating is not None:
@@ -201,6 +201,32 @@ class Interactions:
         from tfrec_fusion.data.split import Split
 
         return Split.of(self, kind, test=test, seed=seed)
+
+    def batches(self, batch_size: int = 512, *, examples: str | None = None, **options):
+        """A `tf.data.Dataset` of training examples in whole batches.
+
+        Args:
+          batch_size: users a batch ("as_of", "held_out") or events a batch ("pairs").
+          examples: "as_of" (history before a cut -> what the user took after it; the default where
+            there are times), "held_out" (some of a user's items from the others; the default
+            without) or "pairs" (one row an event).
+          options: of `as_of_examples`, `held_out_examples` or `pair_examples`.
+
+        Raises:
+          InputError: an unknown kind of example, or an option out of range.
+        """
+        kind = examples or ("held_out" if self.timestamp is None else "as_of")
+        if kind == "as_of":
+            from tfrec_fusion.data.as_of import as_of_examples as make
+        elif kind == "held_out":
+            from tfrec_fusion.data.held_out import held_out_examples as make
+        elif kind == "pairs":
+            from tfrec_fusion.data.pairs import pair_examples as make
+        else:
+            raise InputError(
+                f"batches: examples must be 'as_of', 'held_out' or 'pairs'. Received: {examples!r}"
+            )
+        return make(self, batch_size, **options)
 
     def fingerprint(self) -> str:
         """SHA-256 over users, items and times."""
