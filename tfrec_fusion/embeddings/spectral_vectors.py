@@ -1,0 +1,33 @@
+"""What spectral fusion gives: one vector and one weight an item."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralVectors:
+    """Item vectors shared by both towers, and what each item of a history counts.
+
+    Attributes:
+        vectors: ``[n_items, dim]`` float32, v.
+        weights: ``[n_items]`` float32, how much each item of a user's history counts.
+    """
+
+    vectors: np.ndarray
+    weights: np.ndarray
+
+    def user_vectors(self, histories: sparse.csr_matrix) -> np.ndarray:
+        """Normalised sum of weight_j v_j over each user's items.
+
+        Args:
+            histories: ``[users, n_items]``, nonzero where the user has the item.
+
+        Returns:
+            ``[users, dim]`` float32 of length 1; zero for an empty history. The score of an item
+            is its dot product with the user's vector.
+        """
+        sums = histories.astype(np.float32) @ (self.weights[:, None] * self.vectors)
+        length = np.linalg.norm(sums, axis=1, keepdims=True)
+        return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
