@@ -3,10 +3,6 @@ from pathlib import Path
 
 import pytest
 
-# Set here and not in the tests: TensorFlow reads them once, when it is first imported.
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-
 _ROOT = Path(__file__).parents[1]
 
 

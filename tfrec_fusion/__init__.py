@@ -1,5 +1,7 @@
 """Recommenders that train IDs and text into one Keras model, served as one SavedModel."""
 
+# The choice of Keras has to be made before the program touches tf.keras.
+from tfrec_fusion import _compat  # noqa: F401
 from tfrec_fusion._lazy import attach
 
 __version__ = "0.1.0"

@@ -29,15 +29,16 @@ __all__ = ["addons", "keras", "optional", "tf", "tfrs"]
 
 
 def _legacy_keras() -> ModuleType:
-    keras = importlib.import_module("tensorflow").keras
-    version = getattr(keras, "version", None)  # Keras 3 has it, the legacy Keras has not.
+    tensorflow = importlib.import_module("tensorflow")
+    # Keras 3 has a version(), the legacy Keras has not.
+    version = getattr(tensorflow.keras, "version", None)
     if version is not None:
         raise ImportError(
             f"tf.keras is already Keras {version()} in this process, and tfrec-fusion needs the "
             "legacy Keras (tf_keras): import tfrec_fusion before tf.keras is first used, or set "
             "TF_USE_LEGACY_KERAS=1 in the environment."
         )
-    return keras
+    return tensorflow.keras
 
 
 def __getattr__(name: str) -> Any:
