@@ -67,6 +67,11 @@ class Catalogue:
                 return self.frame[column].fillna("").astype(str).to_numpy(object)
         return self.vocabulary.ids
 
+    @property
+    def numeric_columns(self) -> list[str]:
+        """Names of the numeric columns; booleans count."""
+        return [c for c in self.frame if pd.api.types.is_numeric_dtype(self.frame[c])]
+
     def numeric(self, column: str) -> np.ndarray:
         """A numeric column, `[n_items]` float32 with NaN where missing."""
         if column not in self.frame:

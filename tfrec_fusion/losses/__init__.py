@@ -1,0 +1,5 @@
+"""Losses."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {"MultiTargetSoftmax": "multi_target_softmax"})

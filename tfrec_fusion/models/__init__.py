@@ -1,0 +1,13 @@
+"""Keras models."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "DataSpec": "data_spec",
+        "ItemTower": "item_tower",
+        "TwoTower": "two_tower",
+        "TwoTowerConfig": "two_tower_config",
+    },
+)

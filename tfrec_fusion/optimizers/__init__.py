@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "WarmupCosine": "warmup_cosine",
+        "adam": "warm_adam",
         "resolve": "by_name",
     },
 )

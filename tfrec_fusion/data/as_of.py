@@ -1,0 +1,131 @@
+"""As-of examples: history before a cut, purchases after it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.example_batch import ExampleBatch, ranges
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.errors import InputError
+
+
+def as_of_examples(
+    events: Interactions,
+    batch_size: int = 512,
+    *,
+    horizon_days: float = 45.0,
+    every_days: float = 7.0,
+    max_cuts: int = 150,
+    age_days: float = 365.0,
+    candidates: int | None = None,
+    last: int | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Batches of users at a cut t: their history before t and their new items within the horizon.
+
+    Cuts are drawn every `every_days` back from the end of the events. All of a batch shares one cut;
+    everything in it is computed from the events before it but the targets, which lie in
+    `[t, t + horizon)`. An epoch visits each cut and each of its users once, in an order drawn anew.
+    A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1.
+
+    Args:
+      events: training events with times.
+      batch_size: users a batch.
+      horizon_days: length of the target window.
+      every_days: days between cuts, stretched so that there are at most `max_cuts`.
+      max_cuts: bound on the number of cuts.
+      age_days: decay of an old cut's weight.
+      candidates: None scores the whole catalogue; a number scores that many sampled items besides
+        the batch's targets.
+      last: keep only the last so many events of a history.
+      seed: of the order and of the sampled candidates.
+
+    Returns:
+      A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
+
+    Raises:
+      InputError: no timestamps, bad sizes, or a time span in which no user returns.
+    """
+    for name, value in (
+        ("batch_size", batch_size),
+        ("horizon_days", horizon_days),
+        ("every_days", every_days),
+    ):
+        if value <= 0:
+            raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
+    trend = ItemTrend(events)
+    histories = events.histories()
+    counts_before = _CountsBefore(histories)
+    start, end = float(events.timestamp.min()), trend.end
+    step = max(every_days * DAY, (end - start) / max_cuts)
+    times = np.arange(end - step, start, -step)
+    bounds = histories.splits
+    users_of, weights_of, total, count = [], [], 0.0, 0
+    for time in times:
+        before = counts_before(time)
+        new = counts_before(time + horizon_days * DAY) - before
+        users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
+        weights = np.sqrt(new[users]) * np.exp((time - end) / (age_days * DAY))
+        users_of.append(users)
+        weights_of.append(weights)
+        total, count = total + weights.sum(), count + len(users)
+    if count == 0:
+        raise InputError(
+            f"as_of_examples: no user has events on both sides of a cut within {horizon_days} days; "
+            "pass a longer horizon_days"
+        )
+    n_batches = sum(-(-len(users) // batch_size) for users in users_of)
+    epoch = 0
+
+    def generate():
+        nonlocal epoch
+        rng = np.random.default_rng([seed, epoch])
+        epoch += 1
+        batches = []
+        for cut, users in enumerate(users_of):
+            order = rng.permutation(len(users))
+            batches += [(cut, order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
+        for chosen in rng.permutation(len(batches)):
+            cut, order = batches[chosen]
+            time, users = times[cut], users_of[cut][order]
+            begin = bounds[users]
+            middle = begin + counts_before(time)[users]
+            stop = begin + counts_before(time + horizon_days * DAY)[users]
+            if last is not None:
+                begin = np.maximum(begin, middle - last)
+            features, seen = trend.at(time)
+            yield ExampleBatch.build(
+                users=users,
+                history=ranges(begin, middle),
+                targets=ranges(middle, stop),
+                items=histories.items,
+                ages=lambda index, t=time: (t - histories.times[index]) / DAY,
+                weight=weights_of[cut][order] * (count / total),
+                features=features,
+                seen=seen,
+                candidates=candidates,
+                rng=rng,
+            )
+
+    signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+class _CountsBefore:
+    """How many events each user had before a time: `[n_users]` int64."""
+
+    def __init__(self, histories: History):
+        users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+        order = np.argsort(histories.times, kind="stable")
+        self._users, self._times = users[order], histories.times[order]
+        self._n_users = len(histories.lengths)
+
+    def __call__(self, time: float) -> np.ndarray:
+        end = np.searchsorted(self._times, time)
+        return np.bincount(self._users[:end], minlength=self._n_users)

@@ -1,0 +1,51 @@
+"""A user's history as one fixed-size vector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class HistoryPooling(keras.layers.Layer):
+    """Two pools of the history's item vectors, and what is known of its size and recency.
+
+    With weights `w = exp(-age / decay_days)` (recent) and `w = 1` (all), a pool is
+    `sum_j w_j v_j / sqrt(sum_j w_j)`. The output concatenates both pools, `log(1 + n) / 4` and
+    `log(1 + age of the latest event in days) / 4`.
+
+    Args:
+      decay_days: time constant of the recent pool.
+
+    Input: `vectors` `[H, d]` float, `rows` `[H]` int32 ascending position in the batch, `ages` `[H]`
+      float32 days, `batch_size` int scalar, `weights` `[H]` float32 or None, a factor of both pools.
+    Output: `[batch_size, 2 d + 2]` float32; zeros but for the recency where a history is empty.
+    """
+
+    def __init__(self, decay_days: float = 30.0, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if decay_days <= 0:
+            raise ValueError(f"decay_days must be positive. Received: {decay_days}")
+        self.decay_days = decay_days
+
+    def call(self, vectors, rows, ages, batch_size, weights=None):
+        vectors = tf.cast(vectors, tf.float32)
+        ages = tf.maximum(tf.cast(ages, tf.float32), 0.0)
+        ones = tf.ones_like(ages) if weights is None else weights
+        recent = self._pool(vectors, rows, ones * tf.exp(-ages / self.decay_days), batch_size)
+        overall = self._pool(vectors, rows, ones, batch_size)
+        size = tf.math.unsorted_segment_sum(tf.ones_like(ages), rows, batch_size)
+        latest = tf.math.unsorted_segment_min(ages, rows, batch_size)
+        latest = tf.minimum(latest, np.float32(3650.0))
+        extra = tf.stack([tf.math.log1p(size), tf.math.log1p(latest)], 1) / 4
+        return tf.concat([recent, overall, extra], 1)
+
+    def _pool(self, vectors, rows, weights, batch_size):
+        total = tf.math.unsorted_segment_sum(vectors * weights[:, None], rows, batch_size)
+        norm = tf.sqrt(tf.math.unsorted_segment_sum(weights, rows, batch_size))
+        return tf.math.divide_no_nan(total, norm[:, None])
+
+    def get_config(self):
+        return super().get_config() | {"decay_days": self.decay_days}

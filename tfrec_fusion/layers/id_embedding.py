@@ -1,0 +1,71 @@
+"""Embedding of rows with an unknown bucket."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class IdEmbedding(keras.layers.Layer):
+    """A table of `n_rows` trained vectors and one for everything unknown.
+
+    Row -1 takes the unknown bucket's vector, which starts at zero. In training each distinct id of
+    the input is replaced by the unknown bucket with probability `dropout` (DropoutNet, Volkovs et
+    al. 2017), so that the bucket is trained and the rest of a model learns to do without the id.
+
+    Args:
+      n_rows: number of known rows.
+      dim: size of a vector.
+      dropout: probability in [0, 1) that an id is hidden in a training step.
+      initializer: of the known rows; normal with standard deviation .2 / sqrt(dim) by default.
+
+    Input: rows, integer `[...]`, in -1 .. n_rows - 1.
+    Output: `[..., dim]` in the compute dtype.
+
+    Raises:
+      ValueError: sizes or dropout out of range.
+
+    Example:
+      >>> IdEmbedding(10, 4)(tf.constant([3, -1])).shape
+      TensorShape([2, 4])
+    """
+
+    def __init__(self, n_rows: int, dim: int, dropout: float = 0.0, initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        if n_rows < 1 or dim < 1:
+            raise ValueError(f"n_rows and dim must be at least 1. Received: {n_rows}, {dim}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1). Received: {dropout}")
+        self.n_rows, self.dim, self.dropout = n_rows, dim, dropout
+        self.initializer = keras.initializers.get(
+            initializer or keras.initializers.RandomNormal(stddev=0.2 / dim**0.5)
+        )
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            "table", (self.n_rows, self.dim), initializer=self.initializer, dtype=tf.float32
+        )
+        self.unknown = self.add_weight(
+            "unknown", (self.dim,), initializer="zeros", dtype=tf.float32
+        )
+        super().build(input_shape)
+
+    def call(self, rows, training=None):
+        rows = tf.convert_to_tensor(rows)
+        known = rows >= 0
+        if training and self.dropout:
+            # One draw per id, not per occurrence: a repeated id is hidden everywhere or nowhere.
+            flat, position = tf.unique(tf.reshape(rows, [-1]))
+            kept = tf.random.uniform(tf.shape(flat)) >= self.dropout
+            known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
+        vectors = tf.gather(self.table, tf.maximum(rows, 0))
+        return tf.cast(tf.where(known[..., None], vectors, self.unknown), self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {
+            "n_rows": self.n_rows,
+            "dim": self.dim,
+            "dropout": self.dropout,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }

@@ -1,0 +1,42 @@
+"""Softmax cross-entropy of several targets a row."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+
+# Below any logit, and far enough from float32's end that sums stay finite.
+_MASKED = -1e9
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class MultiTargetSoftmax(keras.layers.Layer):
+    """Mean over rows of the mean over a row's targets of `logsumexp_j(s_j) - s_target`.
+
+    Scores at `masked` are taken out before the exponential, not zeroed after it. With `log_q`, the log of
+    the expected number of times each candidate was sampled, scores become `s_j - log q_j` (Bengio
+    and Senecal 2008), which makes a sampled softmax consistent with the full one.
+
+    Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate) sorted by row, each row at
+      least once; `masked` `[M, 2]` int32 likewise, none of them a target; `weight` `[B]` float or
+      None; `log_q` `[C]` float32 or None.
+    Output: scalar float32, `mean_b(weight_b * loss_b)`.
+
+    Example:
+      >>> loss = MultiTargetSoftmax()
+      >>> loss(tf.zeros([1, 4]), tf.constant([[0, 2]]), tf.constant([[0, 0], [0, 1]])).numpy()
+      0.6931472
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**({"dtype": "float32"} | kwargs))
+
+    def call(self, logits, target, masked, weight=None, log_q=None):
+        logits = tf.cast(logits, tf.float32)
+        if log_q is not None:
+            logits -= log_q
+        off = tf.fill(tf.shape(masked)[:1], tf.constant(_MASKED))
+        logits = tf.tensor_scatter_nd_update(logits, masked, off)
+        rows = target[:, 0]
+        nll = tf.gather(tf.reduce_logsumexp(logits, 1), rows) - tf.gather_nd(logits, target)
+        loss = tf.math.unsorted_segment_mean(nll, rows, tf.shape(logits)[0])
+        return tf.reduce_mean(loss if weight is None else loss * weight)

@@ -1,0 +1,343 @@
+"""Two-tower retrieval: one dot product between a user and an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from pydantic import ValidationError
+
+from tfrec_fusion._compat import keras, tf, tfrs
+from tfrec_fusion.data import History, Interactions
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.embeddings import Whitening
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.layers import HistoryPooling, IdEmbedding
+from tfrec_fusion.losses import MultiTargetSoftmax
+from tfrec_fusion.models.data_spec import DataSpec
+from tfrec_fusion.models.item_tower import ItemTower
+from tfrec_fusion.models.two_tower_config import TwoTowerConfig
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class TwoTower(tfrs.Model):
+    """Retrieval model whose score folds into one dot product of `vector_dim` columns.
+
+    With v_i the item's fused vector, u the user's, x_i the item's recency and trend as of now and h
+    what is known of the user's history:
+
+        score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
+
+    u is a linear map of two pools of the history's item vectors (`HistoryPooling`), of the user's id,
+    or of both. f0 and f are linear plus a small MLP. `user_vectors` is `[scale * u, A h, 1]` and
+    `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not seen yet has neither id nor bias.
+
+    Trained by a softmax over the catalogue (or over sampled candidates with logQ) on the batches of
+    `Interactions.batches`.
+
+    Args:
+      data: the training events, from which sizes, vectors and whitening are taken and which are not
+        kept; or the `DataSpec` of a saved model.
+      initial: `SpectralVectors` or anything with `vectors` `[n_items, dim]` and `weights` `[n_items]`
+        to start the item vectors and the history weights from.
+      **options: see `TwoTowerConfig`.
+
+    Raises:
+      InputError: an unknown option or value, a vector the catalogue lacks, or sizes that disagree.
+
+    Example:
+      >>> model = TwoTower(split.train, dim=64, fusion="gate")
+      >>> model.compile(tff.optimizers.adam(3e-3, steps=2 * len(batches)))
+      >>> model.fit(batches, epochs=2)
+    """
+
+    def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
+        super().__init__(name=name)
+        self.config = _checked(options)
+        self.spec, frozen = _described(data, self.config, initial)
+        spec, config = self.spec, self.config
+        self.tower = ItemTower(
+            spec.n_items,
+            config.dim,
+            {k: d for k, d in spec.vector_dims.items() if k != "initial"},
+            config.fusion,
+            config.use_ids,
+            config.id_dropout,
+            initial="initial" in spec.vector_dims,
+            name="item_tower",
+        )
+        self.pooling = HistoryPooling(config.decay_days, name="history")
+        self.reads_history = config.user in ("history", "both")
+        if config.user in ("id", "both"):
+            self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
+        self.to_user = keras.layers.Dense(
+            config.dim, kernel_initializer=_average_of_pools, dtype="float32", name="user_tower"
+        )
+        self.scale = self.add_weight("scale", (), initializer="ones")
+        if config.use_ids:
+            self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
+        if spec.weighted_history:
+            self.history_weights = self.add_weight(
+                "history_weights", (spec.n_items,), initializer="ones", trainable=False
+            )
+        if spec.feature_names:
+            zeros = {"kernel_initializer": "zeros", "dtype": "float32"}
+            dense = keras.layers.Dense
+            self.trend_hidden = dense(
+                config.trend_hidden, "relu", dtype="float32", name="trend_hidden"
+            )
+            self.trend_match = dense(config.trend_dim, dtype="float32", name="trend_match")
+            self.trend_prior = dense(1, **zeros, name="trend_prior")
+            self.user_trend = dense(config.trend_dim, **zeros, name="user_trend")
+        self.loss_function = MultiTargetSoftmax(name="softmax")
+        self.mean_loss = keras.metrics.Mean("softmax_loss")
+        self(_example(spec))
+        for key, (values, mask) in frozen.items():
+            self.tower.frozen[key].assign(values, mask)
+        if initial is not None and spec.weighted_history:
+            self.history_weights.assign(initial.weights)
+
+    @property
+    def vector_dim(self) -> int:
+        """Columns of `user_vectors` and `item_vectors`."""
+        return self.config.dim + (self.config.trend_dim if self.spec.feature_names else 0) + 1
+
+    def item_vectors(self, rows, features, seen, training=None) -> tf.Tensor:
+        """Item side of the score.
+
+        Args:
+          rows: `[M]` int32, -1 unknown.
+          features: `[M, F]` float32 trend features as of the scoring time.
+          seen: `[M]` bool.
+
+        Returns:
+          `[M, vector_dim]` float32.
+        """
+        return self._with_trend(self.tower(rows, seen, training=training), rows, features, seen)
+
+    def user_vectors(
+        self, users, history_vectors, history_items, history_rows, history_ages, training=None
+    ):
+        """User side of the score.
+
+        Args:
+          users: `[B]` int32, -1 unknown.
+          history_vectors: `[H, dim]` fused vectors of the history's items, from `tower`.
+          history_items: `[H]` int32 item rows.
+          history_rows: `[H]` int32, ascending position in the batch.
+          history_ages: `[H]` float32 days before the scoring time.
+
+        Returns:
+          `[B, vector_dim]` float32.
+        """
+        n_users = tf.shape(users)[0]
+        weights = None
+        if self.spec.weighted_history:
+            weights = tf.gather(self.history_weights, tf.maximum(history_items, 0))
+        pooled = self.pooling(history_vectors, history_rows, history_ages, n_users, weights)
+        # The linear map starts as the mean of the two pools; without history it is never built on.
+        user = self.to_user(pooled) if self.reads_history else 0.0
+        if self.config.user in ("id", "both"):
+            user += tf.cast(self.user_ids(users, training=training), tf.float32)
+        parts = [self.scale * user]
+        if self.spec.feature_names:
+            parts.append(self.user_trend(tf.concat([user, pooled[:, -2:]], 1)))
+        return tf.concat([*parts, tf.ones([n_users, 1])], 1)
+
+    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
+        """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked."""
+        seen, history = batch["item_seen"], batch["history_item"]
+        rows = batch["candidate"] if "candidate" in batch else tf.range(self.spec.n_items)
+        if "candidate" in batch:
+            # One pass over the distinct rows, so that history and targets share a dropout draw.
+            distinct, position = tf.unique(tf.concat([rows, history], 0))
+            n_candidates = tf.shape(rows)[0]
+            old = tf.zeros(tf.shape(distinct)[:1] - n_candidates, tf.bool)
+            fused = self.tower(distinct, tf.concat([seen, ~old], 0), training=training)
+            history_vectors = tf.gather(fused, position[n_candidates:])
+            fused = fused[:n_candidates]
+        else:
+            fused = self.tower(rows, seen, training=training)
+            history_vectors = tf.gather(fused, history)
+        items = self._with_trend(fused, rows, batch["item_features"], seen)
+        users = self.user_vectors(
+            batch["user"],
+            history_vectors,
+            history,
+            batch["history_row"],
+            batch["history_age"],
+            training=training,
+        )
+        return tf.matmul(users, items, transpose_b=True)
+
+    def compute_loss(self, batch, training=False) -> tf.Tensor:
+        """Softmax loss of a batch, plus the ids' L2 in training."""
+        logits = self(batch, training=training)
+        loss = self.loss_function(
+            logits, batch["target"], batch["masked"], batch["weight"], batch.get("log_q")
+        )
+        self.mean_loss.update_state(loss)
+        if training and self.config.use_ids and self.config.id_l2:
+            table = self.tower.ids.table
+            touched = tf.gather(table, batch["candidate"]) if "candidate" in batch else table
+            loss += self.config.id_l2 * tf.nn.l2_loss(touched)
+        return loss
+
+    def scorer(
+        self, events: Interactions, at: float | None = None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """A function from user rows `[B]` to scores `[B, n_items]` float32.
+
+        Args:
+          events: histories and trends come from here; the vocabularies must be the model's.
+          at: unix time of scoring; the moment after the last event by default.
+        """
+        self.check(events)
+        features, seen, now = item_state(events, self.spec, at)
+        rows = tf.range(self.spec.n_items)
+        items = self.item_vectors(rows, features, seen)
+        fused = items[:, : self.config.dim]
+        histories = events.histories()
+
+        @tf.function(reduce_retracing=True)
+        def score(users, history_items, history_rows, history_ages):
+            vectors = tf.gather(fused, history_items)
+            user = self.user_vectors(users, vectors, history_items, history_rows, history_ages)
+            return tf.matmul(user, items, transpose_b=True)
+
+        def scores(users: np.ndarray) -> np.ndarray:
+            users = np.asarray(users, np.int32)
+            return score(users, *flat_histories(histories, users, now)).numpy()
+
+        return scores
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError where `events` has other vocabularies than the model."""
+        for name, mine, theirs in (
+            ("users", self.spec.users, events.users.fingerprint),
+            ("items", self.spec.items, events.catalogue.vocabulary.fingerprint),
+        ):
+            if mine != theirs:
+                raise InputError(
+                    f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
+                    f"received {theirs[:12]}); encode the events with the training vocabulary"
+                )
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "data": self.spec.model_dump(mode="json"),
+            **self.config.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+    def _with_trend(self, fused, rows, features, seen) -> tf.Tensor:
+        fused = tf.cast(fused, tf.float32)
+        prior = tf.zeros(tf.shape(fused)[:1])
+        if self.config.use_ids:
+            prior += tf.where(seen & (rows >= 0), tf.gather(self.bias, tf.maximum(rows, 0)), 0.0)
+        parts = [fused]
+        if self.spec.feature_names:
+            hidden = tf.concat([features, self.trend_hidden(features)], 1)
+            parts.append(self.trend_match(hidden))
+            prior += self.trend_prior(hidden)[:, 0]
+        return tf.concat([*parts, prior[:, None]], 1)
+
+
+def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
+    """Trend features `[n_items, F]`, seen flags `[n_items]` and the scoring time in unix seconds."""
+    if spec.feature_names:
+        trend = ItemTrend(events)
+        now = trend.end if at is None else at
+        return *trend.at(now), now
+    seen = np.bincount(events.item, minlength=spec.n_items) > 0
+    now = at if events.timestamp is None or at is not None else float(events.timestamp.max()) + 1
+    return np.zeros((spec.n_items, 0), np.float32), seen, now
+
+
+def flat_histories(histories: History, users: np.ndarray, now: float | None):
+    """Items `[H]` int32, positions in `users` `[H]` int32 and ages in days `[H]` float32."""
+    chosen = histories.take(users)
+    rows = np.repeat(np.arange(len(users), dtype=np.int32), chosen.lengths)
+    if chosen.times is None:
+        return chosen.items, rows, np.zeros(len(rows), np.float32)
+    return chosen.items, rows, ((now - chosen.times) / DAY).astype(np.float32)
+
+
+def _checked(options: dict) -> TwoTowerConfig:
+    try:
+        return TwoTowerConfig(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"TwoTower: {key}: {first['msg']}. Received: {first['input']!r}") from None
+
+
+def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
+    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
+    if isinstance(data, DataSpec | dict):
+        return DataSpec.model_validate(data), {}
+    catalogue = data.catalogue
+    names = list(catalogue.vectors) if config.vectors is None else config.vectors
+    unknown = [name for name in names if name not in catalogue.vectors]
+    if unknown:
+        raise InputError(
+            f"TwoTower: vectors: the catalogue has no {unknown[0]!r}. It has: {list(catalogue.vectors)}"
+        )
+    if not (config.use_ids or names or initial is not None):
+        raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
+    trained = np.bincount(data.item, minlength=len(catalogue)) > 0
+    frozen = {}
+    for name in names:
+        aligned = catalogue.vectors[name]
+        values = np.asarray(aligned.values, np.float32)
+        if config.whitening_dim is not None:
+            fitted = values[trained & aligned.mask]
+            dim = min(config.whitening_dim, values.shape[1], max(len(fitted) - 1, 1))
+            values = Whitening(dim).fit(fitted).transform(values)
+            values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+            values = np.where(aligned.mask[:, None], values, 0)
+        frozen[name] = values, aligned.mask
+    if initial is not None:
+        if initial.vectors.shape != (len(catalogue), config.dim):
+            raise InputError(
+                f"TwoTower: initial must be {(len(catalogue), config.dim)}, items by dim. "
+                f"Received: {initial.vectors.shape}"
+            )
+        frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
+    trend = config.trend and data.timestamp is not None
+    spec = DataSpec(
+        n_users=len(data.users),
+        n_items=len(catalogue),
+        users=data.users.fingerprint,
+        items=catalogue.vocabulary.fingerprint,
+        vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
+        feature_names=ItemTrend(data).names if trend else (),
+        weighted_history=initial is not None,
+    )
+    return spec, frozen
+
+
+def _average_of_pools(shape, dtype=None):
+    """Kernel `[2 dim + 2, dim]` that averages the two pools."""
+    dim = shape[1]
+    kernel = np.zeros(shape, np.float32)
+    kernel[:dim] = kernel[dim : 2 * dim] = 0.5 * np.eye(dim)
+    return tf.constant(kernel, dtype)
+
+
+def _example(spec: DataSpec) -> dict[str, tf.Tensor]:
+    """One user with one item and one candidate: builds every variable."""
+    one = tf.zeros([1], tf.int32)
+    return {
+        "user": one,
+        "history_item": one,
+        "history_row": one,
+        "history_age": tf.zeros([1]),
+        "item_features": tf.zeros([1, len(spec.feature_names)]),
+        "item_seen": tf.ones([1], tf.bool),
+        "candidate": one,
+    }

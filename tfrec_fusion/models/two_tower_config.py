@@ -1,0 +1,42 @@
+"""What a TwoTower is built from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class TwoTowerConfig(BaseModel):
+    """Options of `TwoTower`; an unknown key or a bad value is refused.
+
+    Attributes:
+      dim: size of the item vector.
+      fusion: how an item's id and vectors become one: "sum", "concat", "additive" or "gate".
+      use_ids: whether items have trained ids; False is the text-only model.
+      vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
+      user: what the user tower reads: "history", "id" or "both".
+      id_dropout: probability that an item's (and a user's) id is hidden in a training step.
+      id_l2: weight of half the squared norm of the batch's id vectors in the loss.
+      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
+        None leaves them as they are.
+      trend: whether scores see the items' recency and trend; needs timestamps, and is off without.
+      trend_dim: size of the part of a user's vector that is matched against an item's trend.
+      trend_hidden: hidden units of the trend network.
+      decay_days: time constant of the recent history pool.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dim: PositiveInt = 128
+    fusion: Literal["sum", "concat", "additive", "gate"] = "sum"
+    use_ids: bool = True
+    vectors: list[str] | None = None
+    user: Literal["history", "id", "both"] = "history"
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    id_l2: float = Field(5e-4, ge=0)
+    whitening_dim: PositiveInt | None = 128
+    trend: bool = True
+    trend_dim: PositiveInt = 8
+    trend_hidden: PositiveInt = 32
+    decay_days: PositiveFloat = 30.0
