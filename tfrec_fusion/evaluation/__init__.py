@@ -1,0 +1,16 @@
+"""Full-catalogue evaluation: one protocol, slices, baselines, reports and plots."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "evaluate": "protocol",
+        "Report": "report",
+        "compare": "comparison",
+        "plot": "figure",
+        "paired_bootstrap": "bootstrap",
+        "PairedDifference": "bootstrap",
+    },
+    submodules=["baselines"],
+)

@@ -1,0 +1,102 @@
+"""Bootstrap over users: how sure a mean, or the difference of two models, is."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfrec_fusion.errors import InputError
+
+
+class PairedDifference(NamedTuple):
+    """Mean of `a - b` over users, its 95 % interval, and the two-sided bootstrap p value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def resampled_means(values: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
+    """Means of `bootstrap` resamples of the users, drawn with replacement.
+
+    Args:
+      values: `[users, metrics] float64`, at least one user.
+      bootstrap: number of resamples.
+      seed: of NumPy's default generator.
+
+    Returns:
+      `[bootstrap, metrics] float64`. All metrics share the same resamples.
+
+    Example:
+      >>> resampled_means(np.array([[2.0], [2.0]]), 3, 0).ravel()
+      array([2., 2., 2.])
+    """
+    generator = np.random.default_rng(seed)
+    users = len(values)
+    step = max(1, (1 << 22) // users)
+    means = []
+    for start in range(0, bootstrap, step):
+        drawn = np.empty((min(step, bootstrap - start), users))
+        for row in drawn:
+            row[:] = np.bincount(generator.integers(0, users, users), minlength=users)
+        means.append(drawn @ values / users)
+    return np.concatenate(means)
+
+
+def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 2.5 and 97.5 percentiles over the resamples (axis 0): the 95 % percentile interval.
+
+    Example:
+      >>> interval(np.arange(101.0))
+      (np.float64(2.5), np.float64(97.5))
+    """
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, *, bootstrap: int = 1000, seed: int = 0
+) -> PairedDifference:
+    """Compare two models on the same users: is the mean of `a - b` more than chance?
+
+    The users are resampled, never the two models apart, so what makes a user easy or hard for both
+    cancels out (Efron & Tibshirani 1993, chapter 13 and 16).
+
+    Args:
+      a, b: `[users] float` one metric per user, e.g. `report.per_user["ndcg@10"]` of two reports
+        over the same split.
+      bootstrap: number of resamples.
+      seed: of the resamples.
+
+    Returns:
+      `PairedDifference(difference, low, high, p_value)`. The p value is twice the smaller share of
+      resamples on one side of 0, counting the observed sample as one more; never below
+      `2 / (bootstrap + 1)`.
+
+    Raises:
+      InputError: different lengths, no users, or values that are not finite.
+
+    Example:
+      >>> paired_bootstrap(np.array([0.5, 0.75]), np.array([0.25, 0.5])).difference
+      0.25
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 1 or a.shape != b.shape or not len(a):
+        raise InputError(
+            "paired_bootstrap: a and b must be two [users] arrays over the same users, at least "
+            f"one; evaluate both models on the same split. Received: shapes {a.shape} and {b.shape}"
+        )
+    if bootstrap < 1:
+        raise InputError(f"paired_bootstrap: bootstrap must be at least 1. Received: {bootstrap}")
+    difference = a - b
+    if not np.isfinite(difference).all():
+        raise InputError(
+            "paired_bootstrap: a and b must be finite; leave users without a value out of both. "
+            f"Received: {int((~np.isfinite(difference)).sum())} values that are not"
+        )
+    means = resampled_means(difference[:, None], bootstrap, seed)[:, 0]
+    low, high = interval(means)
+    tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0)) + 1
+    return PairedDifference(
+        float(difference.mean()), float(low), float(high), min(1.0, 2 * tail / (bootstrap + 1))
+    )

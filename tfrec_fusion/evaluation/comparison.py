@@ -1,0 +1,85 @@
+"""Several models in one table."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation.report import Report, format_value
+
+
+def check_reports(reports: Sequence[Report], what: str) -> list[Report]:
+    """The reports as a list, where all of them evaluate the same users at the same cut-offs.
+
+    Raises:
+      InputError: no report, or reports that cannot be compared.
+    """
+    reports = list(reports)
+    if not reports:
+        raise InputError(f"{what}: at least one report is needed. Received: none")
+    first = reports[0]
+    for report in reports[1:]:
+        same = report.counts["total"] == first.counts["total"] and report.split == first.split
+        if report.k != first.k or not same:
+            raise InputError(
+                f"{what}: reports must come from the same split and k. Received: {first.name!r} "
+                f"with k={first.k}, {first.counts['total']}, {first.split}; {report.name!r} with "
+                f"k={report.k}, {report.counts['total']}, {report.split}"
+            )
+    return reports
+
+
+def compare(reports: Sequence[Report]) -> Table:
+    """One row a model, in the given order; the best of each column is bold.
+
+    NDCG, HR and MRR are at the smallest cut-off, Recall at the largest; the slices' columns are
+    NDCG. Slices that no report has, or that hold no users, are left out.
+
+    Args:
+      reports: of models evaluated on the same split at the same cut-offs.
+
+    Returns:
+      A rich table; `print(render(compare(reports)))` for plain text.
+
+    Raises:
+      InputError: no report, or reports that cannot be compared.
+
+    Example:
+      >>> Console().print(compare([evaluate(m, split) for m in models]))  # doctest: +SKIP
+    """
+    reports = check_reports(reports, "compare")
+    low, high = reports[0].k[0], reports[0].k[-1]
+    columns = [
+        ("total", f"ndcg@{low}", f"NDCG@{low}"),
+        ("total", f"recall@{high}", f"Recall@{high}"),
+        ("total", f"hr@{low}", f"HR@{low}"),
+        ("total", f"mrr@{low}", f"MRR@{low}"),
+        *((label, f"ndcg@{low}", f"{label} NDCG@{low}") for label in ("warm", "cold", "tail")),
+        ("total", f"coverage@{low}", f"coverage@{low}"),
+    ]
+    columns = [
+        column
+        for column in columns
+        if any(r.counts.get(column[0], {}).get("users") for r in reports)
+    ]
+    counts = reports[0].counts["total"]
+    table = Table(
+        title=f"{reports[0].split} split, {counts['users']:,} users, {counts['targets']:,} targets"
+    )
+    table.add_column("model")
+    for *_, heading in columns:
+        table.add_column(heading, justify="right")
+    rows = [[r.metrics.get(s, {}).get(metric) for s, metric, _ in columns] for r in reports]
+    best = [
+        max((v for v in column if v is not None), default=None)
+        for column in zip(*rows, strict=True)
+    ]
+    for report, row in zip(reports, rows, strict=True):
+        cells = [
+            f"[bold]{format_value(metric, value)}[/bold]"
+            if value == top
+            else format_value(metric, value)
+            for (_, metric, _), value, top in zip(columns, row, best, strict=True)
+        ]
+        table.add_row(report.name, *cells)
+    return table

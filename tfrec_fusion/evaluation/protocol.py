@@ -1,0 +1,296 @@
+"""Full-catalogue evaluation of anything that scores users."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
+from tfrec_fusion.evaluation.expectation import expected_metrics, metric_names, tie_groups
+from tfrec_fusion.evaluation.ranking import count_ranks, top_items
+from tfrec_fusion.evaluation.report import Report
+from tfrec_fusion.evaluation.slices import ITEM_SLICES, USER_SLICES, item_slices, user_slices
+
+_BLOCK_SCORES = 1 << 26  # scores held at once (256 MB)
+
+
+@dataclass
+class _Ranks:
+    """What the pass over the blocks leaves: one row a target, and the lists' statistics.
+
+    Attributes:
+      user: `[targets] int64` position among the evaluated users.
+      item: `[targets] int32`.
+      score: `[targets] float32`.
+      greater, equal: `[targets] int64` counts among all candidates.
+      greater_cold, equal_cold: `[targets] int64` counts among the cold candidates.
+      recommended: k -> `[items] bool`, in some user's list.
+      novelty: k -> `[users] float64`.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    score: np.ndarray
+    greater: np.ndarray
+    equal: np.ndarray
+    greater_cold: np.ndarray
+    equal_cold: np.ndarray
+    recommended: dict[int, np.ndarray]
+    novelty: dict[int, np.ndarray]
+
+
+def evaluate(
+    model,
+    split,
+    *,
+    k: Iterable[int] = (10, 20),
+    slices: bool = True,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    batch: int = 256,
+    name: str | None = None,
+) -> Report:
+    """Rank the whole catalogue for every evaluated user and report how high their test items stand.
+
+    Evaluated users have a training event and at least one test item that they had not touched in
+    training (`split.targets()`). Candidates are the whole catalogue, cold items included, less the
+    user's training items. Relevance is binary. Metrics, each the mean over the users of a slice:
+
+    - `recall@k`: the share of the user's relevant items in the top k (divided by all of them).
+    - `ndcg@k`: DCG with discount `1 / log2(rank + 1)`, divided by the best attainable at k.
+    - `hr@k`: 1 where at least one relevant item is in the top k.
+    - `mrr@k`: `1 / rank` of the first relevant item, 0 beyond k.
+    - `map@k`: precision at each hit in the top k, summed and divided by `min(relevant, k)`.
+    - `novelty@k` (total only): mean of `-log2((c + 1) / (C + n_items))` in bits over the list, `c`
+      the item's training events and `C` all of them; add-one, so that cold items are finite.
+    - `coverage@k` (total only): the share of the catalogue that is in some evaluated user's list.
+
+    Equal scores get the exact expectation over all orders of the tied items
+    (`tfrec_fusion.evaluation.expectation`), so a constant score gains nothing. Only the lists of
+    coverage and novelty break ties, by item row.
+
+    Slices (`report.counts` has each one's users and targets; a user counts in a slice where they
+    have a target in it):
+
+    - `total`: everything.
+    - `warm`, `cold`: items with and without a training event. Both are ranked among themselves:
+      targets and candidates are restricted to the slice.
+    - `head`, `tail`: the most popular 20 % of the warm items, and the other warm items. Targets are
+      restricted to the slice and ranked against the whole catalogue, less the user's targets
+      outside the slice: finding those first is no mistake, and a perfect model reaches 1.
+    - `new users`, `old users`: at most 5 training items, and more; candidates as in `total`.
+
+    Ranks are counted, never sorted: for each target, the candidates above it and level with it.
+
+    Args:
+      model: anything with `scorer(train) -> (users [B] int32 -> scores [B, n_items] float32)`.
+        Higher is better; training items are masked here, not by the model.
+      split: a `Split` with test events.
+      k: cut-offs.
+      slices: whether to report more than `total`.
+      bootstrap: resamples of the users for the 95 % percentile intervals; 0 for no intervals.
+      seed: of the resamples.
+      batch: users scored at once; lowered so that a block never holds more than 2^26 scores.
+      name: of the model in tables; its own `name`, or else its class, by default.
+
+    Raises:
+      InputError: a bad argument, no evaluated user, or scores of another shape or not finite.
+
+    Example:
+      >>> report = evaluate(Popularity().fit(split.train), split)  # doctest: +SKIP
+      >>> report.metrics["cold"]["ndcg@10"]  # doctest: +SKIP
+    """
+    started = time.perf_counter()
+    cuts = _check_cuts(k)
+    if bootstrap < 0:
+        raise InputError(f"evaluate: bootstrap must be 0 or more resamples. Received: {bootstrap}")
+    if batch < 1:
+        raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
+    if not callable(getattr(model, "scorer", None)):
+        raise InputError(
+            "evaluate: model must have a method scorer(train) that returns a function from user "
+            f"rows to scores. Received: {type(model).__name__}"
+        )
+    users, targets = split.targets()
+    if not len(users):
+        raise InputError(
+            "evaluate: split has no evaluated user: nobody has both a training event and a new "
+            f"test item; use another split or more data. Received: kind {split.kind!r}"
+        )
+    matrix = split.train.matrix()
+    items = item_slices(matrix)
+    ranks = _rank(model.scorer(split.train), users, targets, matrix, items["cold"], cuts, batch)
+
+    per_user: dict[str, dict[str, np.ndarray]] = {}
+    members: dict[str, np.ndarray] = {}
+    counts: dict[str, dict[str, int]] = {}
+    everything = np.ones(len(ranks.item), bool)
+    place, per_user["total"] = _slice_metrics(ranks, "total", everything, cuts)
+    members["total"] = users[place]
+    counts["total"] = {"users": len(place), "targets": len(ranks.item)}
+    per_user["total"] |= {f"novelty@{cut}": ranks.novelty[cut] for cut in cuts}
+    if slices:
+        for label in ITEM_SLICES:
+            chosen = items[label][ranks.item]
+            place, per_user[label] = _slice_metrics(ranks, label, chosen, cuts)
+            members[label] = users[place]
+            counts[label] = {"users": len(place), "targets": int(chosen.sum())}
+        user_masks = user_slices(matrix)
+        for label in USER_SLICES:
+            inside = user_masks[label][users]
+            per_user[label] = {
+                metric: values[inside]
+                for metric, values in per_user["total"].items()
+                if not metric.startswith("novelty@")
+            }
+            members[label] = users[inside]
+            counts[label] = {
+                "users": int(inside.sum()),
+                "targets": int(inside[ranks.user].sum()),
+            }
+    metrics, intervals = _summarise(per_user, bootstrap, seed)
+    for cut in cuts:
+        metrics["total"][f"coverage@{cut}"] = float(ranks.recommended[cut].mean())
+    return Report(
+        name=name or getattr(model, "name", None) or type(model).__name__,
+        k=cuts,
+        metrics=metrics,
+        intervals=intervals,
+        counts=counts,
+        slice_users=members,
+        slice_per_user=per_user,
+        split=split.kind,
+        bootstrap=bootstrap,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_cuts(k: Iterable[int]) -> tuple[int, ...]:
+    cuts = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    whole = all(isinstance(cut, int | np.integer) and cut >= 1 for cut in cuts)
+    if not cuts or not whole or len(set(cuts)) != len(cuts):
+        raise InputError(
+            f"evaluate: k must be different whole numbers from 1 up, e.g. (10, 20). Received: {k}"
+        )
+    return tuple(sorted(int(cut) for cut in cuts))
+
+
+def _rank(
+    scorer: Callable[[np.ndarray], np.ndarray],
+    users: np.ndarray,
+    targets,
+    matrix: sparse.csr_matrix,
+    cold: np.ndarray,
+    cuts: tuple[int, ...],
+    batch: int,
+) -> _Ranks:
+    """Score the users block by block and keep only counts."""
+    n_items = matrix.shape[1]
+    splits, item = np.asarray(targets.splits, np.int64), targets.items
+    cold_items = np.flatnonzero(cold)
+    events = np.bincount(matrix.indices, minlength=n_items)
+    surprise = -np.log2((events + 1) / (events.sum() + n_items))
+    ranks = _Ranks(
+        user=np.repeat(np.arange(len(users)), np.diff(splits)),
+        item=item,
+        score=np.empty(len(item), np.float32),
+        greater=np.empty(len(item), np.int64),
+        equal=np.empty(len(item), np.int64),
+        greater_cold=np.zeros(len(item), np.int64),
+        equal_cold=np.zeros(len(item), np.int64),
+        recommended={cut: np.zeros(n_items, bool) for cut in cuts},
+        novelty={cut: np.empty(len(users)) for cut in cuts},
+    )
+    step = max(1, min(batch, _BLOCK_SCORES // n_items))
+    for start in range(0, len(users), step):
+        stop = min(start + step, len(users))
+        block = _scores(scorer, users[start:stop], n_items)
+        seen = matrix[users[start:stop]]
+        block[np.repeat(np.arange(stop - start), np.diff(seen.indptr)), seen.indices] = -np.inf
+        here = slice(splits[start], splits[stop])
+        score = block[ranks.user[here] - start, item[here]]
+        if np.isneginf(score).any():
+            raise InputError(
+                "evaluate: split.targets() has test items among the user's training items, first "
+                f"at user row {users[ranks.user[here][np.isneginf(score)][0]]}; leave them out"
+            )
+        block_splits = splits[start : stop + 1] - splits[start]
+        ranks.score[here] = score
+        ranks.greater[here], ranks.equal[here] = count_ranks(block, block_splits, score)
+        if len(cold_items):
+            ranks.greater_cold[here], ranks.equal_cold[here] = count_ranks(
+                block[:, cold_items], block_splits, score
+            )
+        lists = top_items(block, max(cuts))
+        for cut in cuts:
+            listed = lists[:, :cut]
+            filled = listed >= 0
+            ranks.recommended[cut][listed[filled]] = True
+            bits = np.where(filled, surprise[listed], 0.0).sum(1)
+            ranks.novelty[cut][start:stop] = bits / filled.sum(1)
+    return ranks
+
+
+def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:
+    """A block of scores, copied so that masking leaves the model's own memory alone."""
+    scores = np.array(scorer(users), dtype=np.float32)
+    if scores.shape != (len(users), n_items):
+        raise InputError(
+            f"evaluate: scores must be [users, items] = {(len(users), n_items)}. "
+            f"Received: shape {scores.shape}"
+        )
+    finite = np.isfinite(scores)
+    if not finite.all():
+        user, item = np.argwhere(~finite)[0]
+        raise InputError(
+            f"evaluate: scores must be finite, but {int((~finite).sum())} in a block are "
+            f"not; give every item a score. Received: {scores[user, item]} for user row "
+            f"{users[user]}, item row {item}"
+        )
+    return scores
+
+
+def _slice_metrics(
+    ranks: _Ranks, label: str, chosen: np.ndarray, cuts: tuple[int, ...]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Users (positions) with a target in the slice, and their metrics."""
+    if not chosen.any():
+        return np.empty(0, np.int64), {metric: np.empty(0) for metric in metric_names(cuts)}
+    user, score = ranks.user[chosen], ranks.score[chosen]
+    above, tied = tie_groups(user, score)
+    if label == "cold":
+        greater, equal = ranks.greater_cold[chosen], ranks.equal_cold[chosen]
+    else:
+        greater, equal = ranks.greater[chosen], ranks.equal[chosen]
+        if label == "warm":
+            greater = greater - ranks.greater_cold[chosen]
+            equal = equal - ranks.equal_cold[chosen]
+        elif label != "total":
+            all_above, all_tied = tie_groups(ranks.user, ranks.score)
+            greater = greater - (all_above[chosen] - above)
+            equal = equal - (all_tied[chosen] - tied)
+    return expected_metrics(user, greater, equal, above, tied, cuts)
+
+
+def _summarise(
+    per_user: dict[str, dict[str, np.ndarray]], bootstrap: int, seed: int
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, tuple[float, float]]]]:
+    """Means and 95 % intervals of each slice; NaN and no interval for a slice without users."""
+    metrics, intervals = {}, {}
+    for label, columns in per_user.items():
+        values = np.stack(list(columns.values()), axis=1)
+        if not len(values):
+            metrics[label] = dict.fromkeys(columns, float("nan"))
+            intervals[label] = {}
+            continue
+        metrics[label] = dict(zip(columns, values.mean(0).tolist(), strict=True))
+        intervals[label] = {}
+        if bootstrap:
+            low, high = interval(resampled_means(values, bootstrap, seed))
+            pairs = zip(low.tolist(), high.tolist(), strict=True)
+            intervals[label] = dict(zip(columns, pairs, strict=True))
+    return metrics, intervals

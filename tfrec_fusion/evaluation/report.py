@@ -1,0 +1,159 @@
+"""What an evaluation found: numbers, a table, JSON and a plot."""
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation._files import replacing
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The result of `evaluate` for one model.
+
+    Attributes:
+      name: of the model.
+      k: the cut-offs, ascending.
+      metrics: slice -> metric -> mean over the slice's users, e.g. `metrics["cold"]["ndcg@10"]`;
+        NaN where a slice has no users.
+      intervals: slice -> metric -> 95 % bootstrap interval `(low, high)`; empty without one.
+      counts: slice -> `{"users": int, "targets": int}`.
+      slice_users: slice -> `[users] int32` user rows, ascending.
+      slice_per_user: slice -> metric -> `[users] float64`, in the order of `slice_users`.
+      split: kind of the split.
+      bootstrap, seed: of the intervals.
+      seconds: wall time of the evaluation.
+
+    Example:
+      >>> report = evaluate(model, split)  # doctest: +SKIP
+      >>> print(report)  # doctest: +SKIP
+      >>> report.save("report.json")  # doctest: +SKIP
+    """
+
+    name: str
+    k: tuple[int, ...]
+    metrics: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    counts: dict[str, dict[str, int]]
+    slice_users: dict[str, np.ndarray]
+    slice_per_user: dict[str, dict[str, np.ndarray]]
+    split: str
+    bootstrap: int
+    seed: int
+    seconds: float
+
+    @property
+    def per_user(self) -> dict[str, np.ndarray]:
+        """Metric -> `[users] float64` over all evaluated users, in the order of `users`."""
+        return self.slice_per_user["total"]
+
+    @property
+    def users(self) -> np.ndarray:
+        """`[users] int32` rows of the evaluated users."""
+        return self.slice_users["total"]
+
+    def table(self) -> Table:
+        """One row a metric, one column a slice, and the total's 95 % interval beside its mean."""
+        table = Table(title=f"{self.name}, {self.split} split", title_justify="left")
+        table.add_column("", no_wrap=True)
+        for label in self.metrics:
+            table.add_column(label, justify="right", no_wrap=True)
+            if label == "total" and self.intervals["total"]:
+                table.add_column("95 % interval", justify="center", no_wrap=True, style="dim")
+        for count in ("users", "targets"):
+            cells = [f"{self.counts[label][count]:,}" for label in self.metrics]
+            table.add_row(count, *self._beside_total(cells, ""), end_section=count == "targets")
+        for metric in self.metrics["total"]:
+            cells = [
+                format_value(metric, self.metrics[label].get(metric)) for label in self.metrics
+            ]
+            bounds = self.intervals["total"].get(metric, ())
+            between = " - ".join(format_value(metric, bound) for bound in bounds)
+            table.add_row(metric, *self._beside_total(cells, between))
+        return table
+
+    def _beside_total(self, cells: list[str], between: str) -> list[str]:
+        """The slices' cells with the interval's cell after the total's, where there is one."""
+        return [cells[0], between, *cells[1:]] if self.intervals["total"] else cells
+
+    def to_dict(self) -> dict:
+        """Everything but the per-user arrays, in JSON's types; what is not a number is None."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "k": list(self.k),
+            "slices": {
+                label: {
+                    **self.counts[label],
+                    "metrics": {
+                        metric: value if math.isfinite(value) else None
+                        for metric, value in values.items()
+                    },
+                    "intervals": {m: list(b) for m, b in self.intervals[label].items()},
+                }
+                for label, values in self.metrics.items()
+            },
+            "bootstrap": self.bootstrap,
+            "seed": self.seed,
+            "seconds": self.seconds,
+        }
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write `to_dict()` as JSON, atomically; the folder is made where it is missing.
+
+        Raises:
+          InputError: `path` does not end in .json.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
+        with replacing(path) as file:
+            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+            file.write(f"{text}\n".encode())
+        return path
+
+    def plot(
+        self,
+        path: str | os.PathLike,
+        others: Iterable["Report"] = (),
+        metric: str | None = None,
+    ) -> Path:
+        """Bars of one metric by slice, beside other models' reports; see `evaluation.plot`."""
+        from tfrec_fusion.evaluation.figure import plot
+
+        return plot([self, *others], path, metric=metric)
+
+    def __str__(self) -> str:
+        return render(self.table())
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        metric = f"ndcg@{self.k[0]}"
+        return f"<Report {self.name!r} {metric}={self.metrics['total'][metric]:.4f}>"
+
+
+def render(table: Table) -> str:
+    """A rich table as plain text, as wide as it needs to be."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=200, no_color=True).print(table)
+    return buffer.getvalue().rstrip("\n")
+
+
+def format_value(metric: str, value: float | None) -> str:
+    """A metric for people: bits to two places, shares to four, "-" for NaN, "" for none."""
+    if value is None:
+        return ""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2f}" if metric.startswith("novelty@") else f"{value:.4f}"

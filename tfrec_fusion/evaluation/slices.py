@@ -1,0 +1,53 @@
+"""Which items and users a slice of the evaluation holds, from training rows alone."""
+
+import numpy as np
+from scipy import sparse
+
+ITEM_SLICES = ("warm", "cold", "head", "tail")
+USER_SLICES = ("new users", "old users")
+SLICES = ("total", *ITEM_SLICES, *USER_SLICES)
+
+HEAD_SHARE = 0.2
+NEW_USER_ITEMS = 5
+
+
+def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Masks of the items of each item slice.
+
+    Warm: at least one training event; cold: none; head: the most popular 20 % of the warm items
+    (rounded up; equal popularity goes by item row); tail: the other warm items.
+
+    Args:
+      matrix: `[users, items]` training pairs, 1.0 each.
+
+    Returns:
+      `{"warm": [items] bool, "cold": ..., "head": ..., "tail": ...}`.
+
+    Example:
+      >>> item_slices(sparse.csr_matrix(np.array([[1, 1, 0], [0, 1, 0]])))["head"]
+      array([False,  True, False])
+    """
+    users = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    warm = users > 0
+    head = np.zeros(len(users), bool)
+    head[np.argsort(-users, kind="stable")[: int(np.ceil(HEAD_SHARE * warm.sum()))]] = True
+    return {"warm": warm, "cold": ~warm, "head": head, "tail": warm & ~head}
+
+
+def user_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Masks of the users of each user slice.
+
+    New users have at most 5 training items, old users more.
+
+    Args:
+      matrix: `[users, items]` training pairs, 1.0 each.
+
+    Returns:
+      `{"new users": [users] bool, "old users": [users] bool}`.
+
+    Example:
+      >>> user_slices(sparse.csr_matrix(np.ones((1, 6))))["old users"]
+      array([ True])
+    """
+    new = np.diff(matrix.indptr) <= NEW_USER_ITEMS
+    return {"new users": new, "old users": ~new}
