@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion.data._tables import check_ids, read_table
+from tfrec_fusion.data._tables import check_ids, check_texts, read_table, require_columns
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.embeddings import AlignedVectors, open_vectors
 from tfrec_fusion.errors import InputError
@@ -26,10 +26,12 @@ class Catalogue:
         array `[n_items, dim]` in the frame's order.
 
     Raises:
-      InputError: `item_id` is missing, null, empty, not a string or repeated; a store does not fit.
+      InputError: `item_id` is missing, null, empty, not a string or repeated; `title`, `name` or
+        `text` holds something else than text; a store does not fit.
     """
 
     def __init__(self, frame: pd.DataFrame, vectors: Mapping[str, object] | None = None):
+        require_columns(frame, ["item_id"], "items")
         ids = check_ids(frame, "item_id", "items")
         duplicated = pd.Series(ids).duplicated()
         if duplicated.any():
@@ -37,8 +39,9 @@ class Catalogue:
                 f"items: column 'item_id' has {duplicated.sum()} repeated ids, first "
                 f"{ids[duplicated][:3].tolist()}; keep one row an item"
             )
-        if len(frame) == 0:
-            raise InputError("items: the table has no rows")
+        for column in _TITLES:
+            if column in frame:
+                check_texts(frame, column, "items")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
         self.vectors: dict[str, AlignedVectors] = {
@@ -64,13 +67,19 @@ class Catalogue:
         """`[n_items]` strings for people: the title, else the name, the text or the id."""
         for column in _TITLES:
             if column in self.frame:
-                return self.frame[column].fillna("").astype(str).to_numpy(object)
+                return self.texts(column)
         return self.vocabulary.ids
 
     @property
     def numeric_columns(self) -> list[str]:
         """Names of the numeric columns; booleans count."""
         return [c for c in self.frame if pd.api.types.is_numeric_dtype(self.frame[c])]
+
+    def texts(self, column: str) -> np.ndarray:
+        """A text column, `[n_items]` strings, "" where missing."""
+        if column not in self.frame:
+            raise InputError(f"items: no column {column!r}. Columns: {list(self.frame.columns)}")
+        return check_texts(self.frame, column, "items")
 
     def numeric(self, column: str) -> np.ndarray:
         """A numeric column, `[n_items]` float32 with NaN where missing."""

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from tfrec_fusion.data._tables import check_ids, check_numbers, read_table, require_columns
+from tfrec_fusion.data._tables import (
+    check_ids,
+    check_numbers,
+    empty_ids,
+    numbers,
+    read_table,
+    require_columns,
+)
 from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 
 _NUMBERS = ("timestamp", "rating", "weight", "label")
+_log = logging.getLogger(__name__)
 
 
 class Interactions:
@@ -45,17 +54,21 @@ class Interactions:
         min_rating: float | None = None,
         unknown_items: str = "error",
         duplicates: str = "error",
+        nulls: str = "error",
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
         Args:
           frame: string columns `user_id` and `item_id`; optional numeric `timestamp` (unix
-            seconds), `rating`, `weight`, `label`; every other column is context.
+            seconds, or datetimes; naive ones are UTC), `rating`, `weight` (not negative), `label`;
+            every other column is context. Rows may come in any order.
           catalogue: the items.
           min_rating: keep the events rated at least this; needs `rating`.
           unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
           duplicates: for a pair that occurs twice where there is no `timestamp` (with times it is a
             repeated event, and kept): "error", or keep the "first".
+          nulls: for null or empty ids and missing or non-finite numbers: "error", or "drop" the
+            events. What is dropped or kept is logged with its count.
 
         Raises:
           InputError: naming the column, the count and the first examples.
@@ -63,18 +76,29 @@ class Interactions:
         for name, value, allowed in (
             ("unknown_items", unknown_items, ("error", "drop")),
             ("duplicates", duplicates, ("error", "first")),
+            ("nulls", nulls, ("error", "drop")),
         ):
             if value not in allowed:
                 raise InputError(
                     f"interactions: {name} must be one of {allowed}. Received: {value!r}"
                 )
         require_columns(frame, ["user_id", "item_id"], "interactions")
-        user_ids = check_ids(frame, "user_id", "interactions")
-        item_ids = check_ids(frame, "item_id", "interactions")
+        for name in ("user", "item"):
+            if name in frame:
+                raise InputError(
+                    f"interactions: a context column may not be called {name!r}, which is the name "
+                    f"of the encoded rows; rename it. Columns received: {list(frame.columns)}"
+                )
+        if nulls == "drop":
+            frame = _drop_nulls(frame)
+        remedy = ", or pass nulls='drop'"
+        user_ids = check_ids(frame, "user_id", "interactions", remedy)
+        item_ids = check_ids(frame, "item_id", "interactions", remedy)
         columns = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
         for name in _NUMBERS:
             if name in frame:
-                columns[name] = check_numbers(frame, name, "interactions")
+                columns[name] = check_numbers(frame, name, "interactions", remedy)
+        _check_ranges(columns)
         context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
         columns[context] = frame[context].reset_index(drop=True)
         keep = np.ones(len(frame), bool)
@@ -83,16 +107,23 @@ class Interactions:
             if unknown_items == "error":
                 examples = pd.unique(item_ids[unknown])[:3].tolist()
                 raise InputError(
-                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are not "
-                    f"in the catalogue, first {examples}; add them or pass unknown_items='drop'"
+                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are "
+                    f"not in the catalogue, first {examples}; add them or pass unknown_items='drop'"
                 )
+            _log.warning(
+                "interactions: dropped %d events of items that are not in the catalogue",
+                unknown.sum(),
+            )
             keep &= ~unknown
         if min_rating is not None:
             if "rating" not in columns:
                 raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
             keep &= columns["rating"].to_numpy() >= min_rating
         if not keep.any():
-            raise InputError(f"interactions: no events are left of {len(frame)}")
+            raise InputError(
+                f"interactions: no events are left of {len(frame)} after unknown_items="
+                f"{unknown_items!r} and min_rating={min_rating}"
+            )
         columns, user_ids = columns[keep].reset_index(drop=True), user_ids[keep]
         codes, users = pd.factorize(user_ids)
         columns.insert(0, "user", codes.astype(np.int32))
@@ -106,12 +137,10 @@ class Interactions:
                         f"({user_ids[row]!r}, {catalogue.vocabulary.ids[columns['item'][row]]!r}); "
                         "add a 'timestamp' or pass duplicates='first'"
                     )
+                _log.warning(
+                    "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
+                )
                 columns = columns[~repeated]
-        elif len(columns) and columns["timestamp"].max() > 1e11:
-            raise InputError(
-                "interactions: column 'timestamp' must be unix seconds. "
-                f"Received: {columns['timestamp'].max():.0f}; divide milliseconds by 1000"
-            )
         return cls(catalogue, Vocabulary(users), columns)
 
     @classmethod
@@ -172,11 +201,15 @@ class Interactions:
         return Interactions(self.catalogue, users, self._columns.assign(user=rows[self.user]))
 
     def first_events(self) -> Interactions:
-        """The first event of each user-item pair, in time order where there are times."""
+        """The first event of each user-item pair, in time order where there are times.
+
+        Events at the same time keep their order; those of unknown users are all kept.
+        """
         columns = self._columns
         if "timestamp" in columns:
             columns = columns.sort_values("timestamp", kind="stable")
-        return Interactions(self.catalogue, self.users, columns.drop_duplicates(["user", "item"]))
+        repeated = columns.duplicated(["user", "item"]) & (columns["user"] >= 0)
+        return Interactions(self.catalogue, self.users, columns[~repeated])
 
     def matrix(self) -> scipy.sparse.csr_matrix:
         """`[n_users, n_items]` float32, 1 for each pair of a known user that occurs."""
@@ -236,3 +269,33 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values))
         return digest.hexdigest()
+
+
+def _drop_nulls(frame: pd.DataFrame) -> pd.DataFrame:
+    missing = empty_ids(frame, "user_id") | empty_ids(frame, "item_id")
+    for name in _NUMBERS:
+        if name in frame:
+            missing |= ~np.isfinite(numbers(frame, name, "interactions"))
+    if not missing.any():
+        return frame
+    if missing.all():
+        raise InputError(
+            f"interactions: nulls='drop' leaves no events of {len(frame)}; each lacks an id or a "
+            "finite number"
+        )
+    _log.warning("interactions: dropped %d events with missing values", missing.sum())
+    return frame[~missing]
+
+
+def _check_ranges(columns: pd.DataFrame) -> None:
+    if "timestamp" in columns and columns["timestamp"].max() > 1e11:
+        raise InputError(
+            "interactions: column 'timestamp' must be unix seconds; divide milliseconds by 1000. "
+            f"Received: {columns['timestamp'].max():.0f}"
+        )
+    if "weight" in columns and (columns["weight"] < 0).any():
+        negative = (columns["weight"] < 0).to_numpy()
+        raise InputError(
+            f"interactions: column 'weight' has {negative.sum()} negative values, first "
+            f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}"
+        )

@@ -19,8 +19,9 @@ KINDS = ("temporal", "leave_one_out", "random", "none")
 class Split:
     """Training events and the test events that follow them.
 
-    Both sides hold the first event of each user-item pair. Everything fitted comes from `train`: its
-    user vocabulary has the users of training rows only, so a test event of any other user has row -1.
+    Both sides hold the first event of each user-item pair. Everything fitted comes from `train`:
+    its user vocabulary has the users of training rows only, so a test event of any other user has
+    row -1.
 
     Attributes:
       train, test: the events; `test` is empty for kind "none".
@@ -41,7 +42,7 @@ class Split:
         """Splits `events`.
 
         Args:
-          events: at least one event.
+          events: at least one event of a known user; those of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
           test: the share of events in the test set, in (0, 1); .1 for temporal, .2 for random.
           seed: of the random split.
@@ -60,6 +61,7 @@ class Split:
                 f"split: {kind!r} needs a column 'timestamp'; without times use 'random'"
             )
         first = events.first_events()
+        first = first.select(first.user >= 0)
         time = None
         if kind == "temporal":
             time = float(np.quantile(first.timestamp, 1 - test))

@@ -30,14 +30,17 @@ class Vocabulary:
 
     def __init__(self, ids: Iterable[str]):
         values = np.asarray(list(ids), dtype=object)
-        not_text = [v for v in values[:1000] if not isinstance(v, str)]
+        not_text = [v for v in values if not isinstance(v, str)]
         if not_text:
-            raise InputError(f"vocabulary: ids must be strings. Received: {not_text[0]!r}")
+            raise InputError(
+                f"vocabulary: ids must be strings and {len(not_text)} are not. "
+                f"Received: {not_text[0]!r}"
+            )
         index = pd.Index(values, dtype=object)
         if index.has_duplicates:
-            repeated = index[index.duplicated()][:3].tolist()
+            repeated = index[index.duplicated()]
             raise InputError(
-                f"vocabulary: {index.duplicated().sum()} repeated ids, first {repeated}"
+                f"vocabulary: {len(repeated)} repeated ids, first {repeated[:3].tolist()}"
             )
         if (values == "").any():
             raise InputError(f"vocabulary: empty id at row {int(np.argmax(values == ''))}")
@@ -82,6 +85,13 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
-        """Reads what `save` wrote."""
-        with open(path, encoding="utf-8", newline="\n") as file:
-            return cls(file.read().split("\n")[:-1])
+        """Reads what `save` wrote, or any UTF-8 file of one id a line.
+
+        Raises:
+          InputError: no such file, not UTF-8, or empty or repeated lines.
+        """
+        try:
+            text = Path(path).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"vocabulary: {path} is not readable ({error})") from None
+        return cls(text.removesuffix("\n").split("\n") if text else [])
