@@ -142,9 +142,17 @@ def test_an_optional_module_that_is_absent_names_its_extra(monkeypatch):
 
 def test_absent_addons_name_their_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    monkeypatch.setattr(sys, "version_info", (3, 11, 0))
     with pytest.raises(ImportError, match=r'pip install "tfrec-fusion\[addons\]"'):
         addons.__wrapped__()
     assert "keras.src.engine" not in sys.modules
+
+
+def test_absent_addons_on_a_python_that_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    monkeypatch.setattr(sys, "version_info", (3, 12, 0))
+    with pytest.raises(ImportError, match=r"no release for Python 3.12 and later"):
+        addons.__wrapped__()
 
 
 def test_addons_come_without_a_warning_and_leave_keras_3_as_it_is():

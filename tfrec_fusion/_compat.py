@@ -85,7 +85,7 @@ def addons() -> ModuleType:
     operations do not.
 
     Raises:
-      ImportError: Addons is not installed (there is none for Python 3.12 and later).
+      ImportError: Addons is not installed, or this Python is one that it was not released for.
 
     Example:
       >>> optimizer = addons().optimizers.LazyAdam(1e-3)
@@ -100,5 +100,12 @@ def addons() -> ModuleType:
             warnings.filterwarnings("ignore", module="tensorflow_addons")
             warnings.filterwarnings("ignore", message=r"(?s).*TensorFlow Addons \(TFA\)")
             return optional("tensorflow_addons", extra="addons")
+    except ImportError as error:
+        if sys.version_info < (3, 12):
+            raise
+        raise ImportError(
+            "TensorFlow Addons has no release for Python 3.12 and later: use Python 3.11, or "
+            "nothing whose name starts with 'Addons>'."
+        ) from error
     finally:
         del sys.modules[alias]
