@@ -2,10 +2,8 @@
 
 import os
 
-import numpy as np
-
 from tfrec_fusion.embeddings.aligned import AlignedVectors
-from tfrec_fusion.embeddings.arrays import load_npy
+from tfrec_fusion.embeddings.arrays import check_vectors, load_npy
 from tfrec_fusion.embeddings.store import VectorStore
 from tfrec_fusion.errors import InputError
 
@@ -36,9 +34,6 @@ def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
         path = os.fspath(source)
         source = load_npy(path) if path.endswith(".npy") else VectorStore.open(path)
     if not isinstance(source, VectorStore):
-        source = VectorStore(_row_names(source) if ids is None else ids, source)
+        source = check_vectors(source, "vectors")
+        source = VectorStore(range(len(source)) if ids is None else ids, source)
     return source.align(source.ids if ids is None else ids, dtype)
-
-
-def _row_names(array) -> list[str]:
-    return [str(row) for row in range(len(np.asanyarray(array)))]
