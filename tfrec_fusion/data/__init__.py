@@ -13,7 +13,9 @@ __getattr__, __dir__, __all__ = attach(
         "Split": "split",
         "Vocabulary": "vocabulary",
         "as_of_examples": "as_of",
+        "fetch_movielens": "movielens",
         "held_out_examples": "held_out",
         "pair_examples": "pairs",
+        "sample_folder": "samples",
     },
 )
