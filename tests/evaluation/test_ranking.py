@@ -43,7 +43,10 @@ def test_masked_items_count_nowhere():
 
 
 @given(
-    st.integers(1, 300), st.integers(1, 40), st.sampled_from([1, 3, 1000]), st.integers(0, 2**32 - 1)
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.sampled_from([1, 3, 1000]),
+    st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=100, deadline=None)
 def test_top_items_equal_a_stable_full_sort(n_items, k, levels, seed):

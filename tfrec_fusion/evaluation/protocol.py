@@ -170,7 +170,7 @@ def evaluate(
 
 
 def _check_cuts(k: Iterable[int]) -> tuple[int, ...]:
-    cuts = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    cuts = tuple(k) if isinstance(k, Iterable) else (k,)
     whole = all(isinstance(cut, int | np.integer) and cut >= 1 for cut in cuts)
     if not cuts or not whole or len(set(cuts)) != len(cuts):
         raise InputError(

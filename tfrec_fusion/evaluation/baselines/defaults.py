@@ -8,6 +8,7 @@ from tfrec_fusion.evaluation.baselines.recent_popularity import RecentPopularity
 from tfrec_fusion.evaluation.baselines.text_mean import TextMean
 
 _DENSE_ITEMS = 20_000
+_TEXT_DIMS = 128
 
 
 def default_baselines(train) -> list[Baseline]:
@@ -30,7 +31,8 @@ def default_baselines(train) -> list[Baseline]:
     if dense:
         baselines.append(EASE())
     if store is not None:
-        baselines.append(TextMean(vectors=store))
+        dims = train.catalogue.vectors[store].values.shape[1]
+        baselines.append(TextMean(vectors=store, dims=min(_TEXT_DIMS, dims)))
         if dense:
             baselines.append(EASE(vectors=store, text_weight=20.0))
     return baselines

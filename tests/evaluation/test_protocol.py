@@ -1,0 +1,225 @@
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import evaluate, protocol
+from tfrec_fusion.evaluation.baselines import Popularity
+
+
+class Table:
+    """A model that looks its scores up."""
+
+    name = "table"
+
+    def __init__(self, scores):
+        self.scores = np.asarray(scores, np.float32)
+
+    def scorer(self, train):
+        return lambda users: self.scores[users]
+
+
+@pytest.fixture
+def split(temporal):
+    # Users u, v. Training popularity: a 2, b 1, d 1; c and e are cold.
+    train = [("u", "a"), ("v", "a"), ("u", "b"), ("v", "d")]
+    # u: d (warm) and e (cold) are new. v: c (cold). The unknown user w is not evaluated.
+    test = [("u", "d"), ("u", "e"), ("v", "c"), ("w", "a")]
+    return temporal(train, test)
+
+
+#           a  b  c  d  e
+SCORES = [[9, 8, 5, 4, 1], [9, 3, 2, 8, 2]]
+
+
+def test_five_items_by_hand(split):
+    report = evaluate(Table(SCORES), split, k=(2, 3), bootstrap=0)
+    # u: candidates c 5, d 4, e 1 (a, b seen); targets d, e at ranks 2 and 3.
+    # v: candidates b 3, c 2, e 2 (a, d seen); target c ties with e: rank 2 or 3.
+    u_ndcg2 = (1 / np.log2(3)) / (1 + 1 / np.log2(3))
+    v_ndcg2 = (1 / np.log2(3) + 0) / 2
+    np.testing.assert_allclose(report.per_user["ndcg@2"], [u_ndcg2, v_ndcg2])
+    np.testing.assert_allclose(report.per_user["recall@2"], [1 / 2, 1 / 2])
+    np.testing.assert_allclose(report.per_user["recall@3"], [1, 1])
+    np.testing.assert_allclose(report.per_user["hr@2"], [1, 1 / 2])
+    np.testing.assert_allclose(report.per_user["mrr@3"], [1 / 2, (1 / 2 + 1 / 3) / 2])
+    np.testing.assert_allclose(report.per_user["map@3"], [(1 / 2 + 2 / 3) / 2, 5 / 12])
+    assert report.metrics["total"]["recall@2"] == pytest.approx(1 / 2)
+    assert report.users.tolist() == [0, 1]
+    assert report.counts["total"] == {"users": 2, "targets": 3}
+    # Lists at 2: u c d, v b c (its tie goes to the lower row): b, c, d of five items.
+    assert report.metrics["total"]["coverage@2"] == pytest.approx(3 / 5)
+    # Four training events, five items: share (events + 1) / 9, so c 1/9, d and b 2/9.
+    bits = (np.log2(9) + np.log2(9 / 2)) / 2
+    np.testing.assert_allclose(report.per_user["novelty@2"], [bits, bits])
+
+
+def test_slices_by_hand(split):
+    report = evaluate(Table(SCORES), split, k=1, bootstrap=0)
+    assert list(report.metrics) == [
+        *("total", "warm", "cold", "head", "tail"),
+        *("new users", "old users"),
+    ]
+    # warm: u's target d, the only warm candidate left (a, b seen).
+    assert report.counts["warm"] == {"users": 1, "targets": 1}
+    assert report.metrics["warm"]["recall@1"] == 1
+    # cold: candidates c and e. u wants e (1) below c (5): 0. v wants c (2), tied with e (2): 1/2.
+    assert report.counts["cold"] == {"users": 2, "targets": 2}
+    assert report.slice_per_user["cold"]["recall@1"].tolist() == [0.0, 0.5]
+    assert report.slice_users["cold"].tolist() == [0, 1]
+    # head: one of three warm items, a; nobody's target.
+    assert report.counts["head"] == {"users": 0, "targets": 0}
+    assert np.isnan(report.metrics["head"]["recall@1"])
+    # tail: u's d against c and not against u's other target e: rank 2.
+    assert report.metrics["tail"]["mrr@1"] == 0
+    assert evaluate(Table(SCORES), split, k=2, bootstrap=0).metrics["tail"]["mrr@2"] == 0.5
+    # Both users have two training items.
+    assert report.counts["new users"] == {"users": 2, "targets": 3}
+    assert report.counts["old users"] == {"users": 0, "targets": 0}
+    assert report.metrics["new users"]["recall@1"] == report.metrics["total"]["recall@1"]
+
+
+def test_a_perfect_model_reaches_one_in_every_slice():
+    generator = np.random.default_rng(0)
+    pairs = pd.DataFrame(
+        {
+            "user_id": generator.integers(0, 40, 1500).astype(str),
+            "item_id": (generator.random(1500) ** 2 * 120).astype(int).astype(str),
+            "timestamp": np.sort(generator.random(1500)) * 1e6,
+        }
+    )
+    catalogue = Catalogue(pd.DataFrame({"item_id": [str(i) for i in range(120)]}))
+    split = Interactions.from_frame(pairs, catalogue).split("temporal", test=0.3)
+    users, targets = split.targets()
+    scores = np.zeros((len(split.train.users), 120), np.float32)
+    scores[np.repeat(users, targets.lengths), targets.items] = generator.random(len(targets.items))
+    scores[scores > 0] += 1
+    report = evaluate(Table(scores), split, bootstrap=0)
+    for label, values in report.metrics.items():
+        if report.counts[label]["users"]:
+            assert values["ndcg@10"] == pytest.approx(1), label
+            assert values["map@20"] == pytest.approx(1), label
+
+
+def test_blocks_of_users_change_nothing(split):
+    whole = evaluate(Table(SCORES), split, k=(1, 2), seed=1)
+    single = evaluate(Table(SCORES), split, k=(1, 2), seed=1, batch=1)
+    assert whole.intervals == single.intervals
+    for label in whole.metrics:
+        np.testing.assert_equal(whole.metrics[label], single.metrics[label])
+
+
+def test_seen_items_cannot_matter(split):
+    changed = np.array(SCORES, np.float32)
+    changed[0, :2] = -100
+    changed[1, [0, 3]] = 1e30
+    before = evaluate(Table(SCORES), split, k=(1, 2), bootstrap=0)
+    after = evaluate(Table(changed), split, k=(1, 2), bootstrap=0)
+    np.testing.assert_equal(before.metrics, after.metrics)
+
+
+def test_a_constant_score_gets_what_chance_gets(split):
+    # Three candidates each: Recall@1 is 1/3 for every target; cold has two: 1/2.
+    report = evaluate(Table(np.full((2, 5), 7.0)), split, k=1, bootstrap=0)
+    assert report.metrics["total"]["recall@1"] == pytest.approx(1 / 3)
+    assert report.metrics["cold"]["recall@1"] == pytest.approx(1 / 2)
+
+
+def test_the_models_own_scores_are_left_alone(split):
+    model = Table(SCORES)
+    model.scorer = lambda train: lambda users: model.scores
+    before = model.scores.copy()
+    evaluate(model, split, bootstrap=0)
+    np.testing.assert_array_equal(model.scores, before)
+
+
+def test_intervals_hold_the_mean_and_repeat_with_the_seed(split):
+    report = evaluate(Table(SCORES), split, k=2, seed=5)
+    low, high = report.intervals["total"]["ndcg@2"]
+    assert low <= report.metrics["total"]["ndcg@2"] <= high
+    assert report.intervals == evaluate(Table(SCORES), split, k=2, seed=5).intervals
+    assert evaluate(Table(SCORES), split, bootstrap=0).intervals["total"] == {}
+
+
+def test_only_the_total_on_request(split):
+    assert list(evaluate(Table(SCORES), split, slices=False).metrics) == ["total"]
+
+
+def test_names(split):
+    assert evaluate(Popularity().fit(split.train), split).name == "popularity"
+    assert evaluate(Table(SCORES), split, name="mine").name == "mine"
+
+
+def test_a_block_of_scores_is_bounded(split, monkeypatch):
+    widths = []
+    model = Table(SCORES)
+    model.scorer = lambda train: lambda users: (widths.append(len(users)), model.scores[users])[1]
+    monkeypatch.setattr(protocol, "_BLOCK_SCORES", 5)
+    evaluate(model, split, bootstrap=0)
+    assert widths == [1, 1]
+
+
+def test_memory_stays_near_the_block(temporal):
+    # 300 users x 20,000 items are 24 MB of float32; a block of 8 users is .64 MB.
+    n_items, n_users = 20_000, 300
+    train = [(f"u{i}", str(i)) for i in range(n_users)]
+    test = [(f"u{i}", str(i + 1)) for i in range(n_users)]
+    split = temporal(train, test, items=[str(i) for i in range(n_items)])
+    row = np.random.default_rng(0).random(n_items).astype(np.float32)
+    model = Table(row)
+    model.scorer = lambda train: lambda users: np.broadcast_to(row, (len(users), n_items))
+    tracemalloc.start()
+    evaluate(model, split, bootstrap=0, batch=8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def changed(position, value):
+    scores = np.array(SCORES, np.float32)
+    scores[position] = value
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (Table(changed((0, 0), np.nan)), {}, "finite.*nan for user row 0, item row 0"),
+        (Table(changed((1, 2), -np.inf)), {}, "finite.*-inf for user row 1, item row 2"),
+        (Table(np.array(SCORES)[:, :4]), {}, r"scores must be \[users, items\] = \(2, 5\)"),
+        (object(), {}, "scorer.*Received: object"),
+        (Table(SCORES), {"k": ()}, "k must be"),
+        (Table(SCORES), {"k": (0, 10)}, "k must be"),
+        (Table(SCORES), {"k": (10, 10)}, "k must be"),
+        (Table(SCORES), {"k": 2.5}, "k must be"),
+        (Table(SCORES), {"k": "10"}, "k must be"),
+        (Table(SCORES), {"bootstrap": -1}, "bootstrap"),
+        (Table(SCORES), {"batch": 0}, "batch"),
+    ],
+)
+def test_bad_input(split, model, options, words):
+    with pytest.raises(InputError, match=words) as error:
+        evaluate(model, split, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_nobody_to_evaluate(temporal):
+    split = temporal([("u", "a"), ("v", "b")], [("w", "a")])
+    with pytest.raises(InputError, match="no evaluated user"):
+        evaluate(Table(SCORES), split)
+
+
+def test_a_target_among_the_training_items_is_refused(split):
+    class Leaky:
+        train, kind = split.train, "random"
+
+        def targets(self):
+            users, targets = split.targets()
+            targets.items[:] = 0
+            return users, targets
+
+    with pytest.raises(InputError, match="among the user's training items"):
+        evaluate(Table(SCORES), Leaky())
