@@ -90,7 +90,8 @@ class Split:
         their training items.
         """
         known = self.test.select(self.test.user >= 0)
-        new = np.asarray(self.train.matrix()[known.user, known.item]).ravel() == 0
+        pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (known, self.train)]
+        new = ~np.isin(*pairs)
         histories = known.select(new).histories()
         users = np.flatnonzero(histories.lengths).astype(np.int32)
         return users, histories.take(users)
