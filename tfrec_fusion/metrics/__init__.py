@@ -1,0 +1,5 @@
+"""Metrics that need no catalogue."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {"gauc": "grouped_auc"})
