@@ -20,13 +20,13 @@ class ItemTrend:
     With N items, n_w events and n_wi events of item i in the w days before t, a log share is
     `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are the log
     shares over 7, 14, 30, 60 and 120 days, over all time and over the 45 days that began a year
-    before t; the log shares of 30 and 7 days less that of all time; the log days since the first and
-    the last event; whether the item is unseen; and the catalogue's numeric columns, signed-log
+    before t; the log shares of 30 and 7 days less that of all time; the log days since the first
+    and the last event; whether the item is unseen; and the catalogue's numeric columns, signed-log
     scaled and standardised over the items seen in `events`.
 
     Args:
-      events: events with times; features never depend on those at or after the time asked for, apart
-        from the fixed scaling of the numeric columns.
+      events: events with times; features never depend on those at or after the time asked for,
+        apart from the fixed scaling of the numeric columns.
 
     Attributes:
       names: the features' names, `F` of them.
@@ -45,7 +45,10 @@ class ItemTrend:
         seen = np.bincount(self._items, minlength=self._n_items) > 0
         numeric = events.catalogue.numeric_columns
         columns = [_standardised(events.catalogue.numeric(name), seen) for name in numeric]
-        self._static = np.stack(columns, 1) if columns else np.zeros((self._n_items, 0), np.float32)
+        # One row more than there are items: an item of which nothing is known; see `unseen`.
+        self._static = np.zeros((self._n_items + 1, len(columns)), np.float32)
+        for index, column in enumerate(columns):
+            self._static[:-1, index] = column
         self.names = (
             *(f"log_share_{days}d" for days in WINDOWS),
             "log_share",
@@ -65,7 +68,15 @@ class ItemTrend:
         return float(self._times[-1]) + 1.0
 
     def at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Features `[n_items, F]` float32 and whether each item was seen `[n_items]` bool, before `time`."""
+        """Features `[n_items, F]` float32 and seen flags `[n_items]` bool from before `time`."""
+        features, seen = self._at(time)
+        return features[:-1], seen[:-1]
+
+    def unseen(self, time: float) -> np.ndarray:
+        """Features `[F]` float32 at `time` of an item without any event and without numbers."""
+        return self._at(time)[0][-1]
+
+    def _at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
         if time in self._cache:
             self._cache.move_to_end(time)
             return self._cache[time]
@@ -75,11 +86,11 @@ class ItemTrend:
         year_ago_end = np.searchsorted(self._times, time - (365 - 45) * DAY)
         year_ago = self._share(time - 365 * DAY, year_ago_end)
         items, times = self._items[:end], self._times[:end]
-        first = np.full(self._n_items, time)
+        first = np.full(self._n_items + 1, time)
         first[items[::-1]] = times[::-1]
-        last = np.full(self._n_items, time)
+        last = np.full(self._n_items + 1, time)
         last[items] = times
-        seen = np.zeros(self._n_items, bool)
+        seen = np.zeros(self._n_items + 1, bool)
         seen[items] = True
         dynamic = [
             *windows,
@@ -99,7 +110,7 @@ class ItemTrend:
 
     def _share(self, start: float, end: int) -> np.ndarray:
         begin = min(np.searchsorted(self._times, start), end)
-        counts = np.bincount(self._items[begin:end], minlength=self._n_items)
+        counts = np.bincount(self._items[begin:end], minlength=self._n_items + 1)
         return np.log((counts + 1) * (self._n_items / (end - begin + self._n_items)))
 
 
