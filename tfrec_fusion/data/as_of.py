@@ -23,11 +23,12 @@ def as_of_examples(
     candidates: int | None = None,
     last: int | None = None,
     seed: int = 0,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of users at a cut t: their history before t and their new items within the horizon.
 
-    Cuts are drawn every `every_days` back from the end of the events. All of a batch shares one cut;
-    everything in it is computed from the events before it but the targets, which lie in
+    Cuts are drawn every `every_days` back from the end of the events. All of a batch shares one
+    cut; everything in it is computed from the events before it but the targets, which lie in
     `[t, t + horizon)`. An epoch visits each cut and each of its users once, in an order drawn anew.
     A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1.
 
@@ -42,6 +43,7 @@ def as_of_examples(
         the batch's targets.
       last: keep only the last so many events of a history.
       seed: of the order and of the sampled candidates.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
@@ -74,11 +76,11 @@ def as_of_examples(
         total, count = total + weights.sum(), count + len(users)
     if count == 0:
         raise InputError(
-            f"as_of_examples: no user has events on both sides of a cut within {horizon_days} days; "
-            "pass a longer horizon_days"
+            "as_of_examples: no user has events on both sides of a cut within "
+            f"{horizon_days} days; pass a longer horizon_days"
         )
     n_batches = sum(-(-len(users) // batch_size) for users in users_of)
-    epoch = 0
+    epoch = first_epoch
 
     def generate():
         nonlocal epoch

@@ -61,8 +61,8 @@ class ExampleBatch:
 
         Args:
           users: `[B]` rows.
-          history, targets: `(rows, index)`, each `[H]` / `[T]`: position in the batch and index into
-            `items` (and into the times behind `ages`).
+          history, targets: `(rows, index)`, each `[H]` / `[T]`: position in the batch and index
+            into `items` (and into the times behind `ages`).
           items: item rows of all events.
           ages: index -> days before the cut; None without times.
           weight: `[B]`.
@@ -117,7 +117,7 @@ def _sample(targets: np.ndarray, n_items: int, count: int, rng: np.random.Genera
 
 
 def ranges(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For ranges `[start_i, stop_i)`: the range's number and the index of each element, in order."""
+    """For ranges `[start_i, stop_i)`: each element's range number and its index, in order."""
     lengths = stop - start
     rows = np.repeat(np.arange(len(lengths)), lengths)
     offsets = np.cumsum(lengths) - lengths

@@ -17,12 +17,13 @@ def held_out_examples(
     share: float = 0.2,
     candidates: int | None = None,
     seed: int = 0,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of users with a random share of their items as targets and the rest as history.
 
-    For interactions without times. A target is never in its own history (leave-target-out), and each
-    epoch visits every user once with a share drawn anew. Items count as seen when they occur in
-    `events`; there are no item features (F = 0).
+    For interactions without times. A target is never in its own history (leave-target-out), and
+    each epoch visits every user once with a share drawn anew. Items count as seen when they occur
+    in `events`; there are no item features (F = 0).
 
     Args:
       events: training events.
@@ -32,6 +33,7 @@ def held_out_examples(
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
       seed: of the order, the shares and the sampled candidates.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
@@ -49,7 +51,7 @@ def held_out_examples(
         raise InputError("held_out_examples: no user has two items")
     seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
     features = np.zeros((len(seen), 0), np.float32)
-    epoch = 0
+    epoch = first_epoch
 
     def generate():
         nonlocal epoch
@@ -61,7 +63,8 @@ def held_out_examples(
             chosen = histories.take(batch)
             rows = np.repeat(np.arange(len(batch)), chosen.lengths)
             draw = rng.random(len(rows))
-            # The smallest draw of a user is a target and the largest is history, whatever `share` is.
+            # The smallest draw of a user is a target and the largest is history, whatever `share`
+            # is.
             starts = chosen.splits[:-1]
             lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
             target = ((draw < share) | (draw == lowest)) & (draw != highest)

@@ -11,8 +11,8 @@ from tfrec_fusion._compat import keras, tf
 class FrozenVectors(keras.layers.Layer):
     """Rows of a non-trainable matrix, through a trained linear projection.
 
-    The matrix is a variable, never a graph constant: constants are copied into every graph and end at
-    2 GB. Distinct rows are projected once and then gathered, so repeated rows cost a copy.
+    The matrix is a variable, never a graph constant: constants are copied into every graph and end
+    at 2 GB. Distinct rows are projected once and then gathered, so repeated rows cost a copy.
 
     Args:
       n_rows: rows of the matrix.
@@ -63,7 +63,7 @@ class FrozenVectors(keras.layers.Layer):
         super().build(input_shape)
 
     def assign(self, values, mask) -> None:
-        """Fills the matrix with `values` `[n_rows, input_dim]` and the mask with `[n_rows]` bool."""
+        """Fills the matrix, `[n_rows, input_dim]`, and the mask, `[n_rows]` bool."""
         values = np.asarray(values)
         if values.shape != (self.n_rows, self.input_dim):
             raise ValueError(

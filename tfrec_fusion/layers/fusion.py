@@ -16,8 +16,8 @@ class Fusion(keras.layers.Layer):
     Args:
       dim: size of the fused vector.
 
-    Input: `inputs`, name -> `[..., d_name]` float, and `masks`, name -> `[...]` bool (a name without a
-      mask is present everywhere).
+    Input: `inputs`, name -> `[..., d_name]` float, and `masks`, name -> `[...]` bool (a name
+      without a mask is present everywhere).
     Output: `[..., dim]` in the compute dtype.
 
     Raises:

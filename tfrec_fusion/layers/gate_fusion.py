@@ -6,7 +6,7 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class GateFusion(Fusion):
-    """`sum_m g_m * W_m x_m`, with shares g = softmax over the inputs present of `A_m [x_1; x_2; ...]`.
+    """`sum_m g_m * W_m x_m`, g the softmax over the inputs present of `A_m [x_1; x_2; ...]`.
 
     The shares are per dimension and sum to one over the inputs that a row has; a row that has none
     fuses to zero. Pick it when items differ in how much their id can be trusted.

@@ -18,8 +18,9 @@ class HistoryPooling(keras.layers.Layer):
     Args:
       decay_days: time constant of the recent pool.
 
-    Input: `vectors` `[H, d]` float, `rows` `[H]` int32 ascending position in the batch, `ages` `[H]`
-      float32 days, `batch_size` int scalar, `weights` `[H]` float32 or None, a factor of both pools.
+    Input: `vectors` `[H, d]` float, `rows` `[H]` int32 ascending position in the batch, `ages`
+      `[H]` float32 days, `batch_size` int scalar, `weights` `[H]` float32 or None, a factor of
+      both pools.
     Output: `[batch_size, 2 d + 2]` float32; zeros but for the recency where a history is empty.
     """
 

@@ -49,6 +49,17 @@ class IdEmbedding(keras.layers.Layer):
         self.unknown = self.add_weight(
             "unknown", (self.dim,), initializer="zeros", dtype=tf.float32
         )
+        if self.dropout:
+            # A seed and a count of draws, kept with the weights: a training that goes on from a
+            # checkpoint hides the ids that it would have hidden.
+            self.draws = self.add_weight(
+                "draws",
+                (2,),
+                initializer=_random_seed,
+                dtype=tf.int64,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
         super().build(input_shape)
 
     def call(self, rows, training=None):
@@ -57,7 +68,8 @@ class IdEmbedding(keras.layers.Layer):
         if training and self.dropout:
             # One draw per id, not per occurrence: a repeated id is hidden everywhere or nowhere.
             flat, position = tf.unique(tf.reshape(rows, [-1]))
-            kept = tf.random.uniform(tf.shape(flat)) >= self.dropout
+            kept = tf.random.stateless_uniform(tf.shape(flat), self.draws) >= self.dropout
+            self.draws.assign_add(tf.constant([0, 1], tf.int64))
             known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
         vectors = tf.gather(self.table, tf.maximum(rows, 0))
         return tf.cast(tf.where(known[..., None], vectors, self.unknown), self.compute_dtype)
@@ -69,3 +81,8 @@ class IdEmbedding(keras.layers.Layer):
             "dropout": self.dropout,
             "initializer": keras.initializers.serialize(self.initializer),
         }
+
+
+def _random_seed(shape, dtype=None):
+    """A random number and zero."""
+    return tf.stack([tf.random.uniform([], maxval=tf.int64.max, dtype=dtype), tf.zeros([], dtype)])

@@ -12,13 +12,13 @@ _MASKED = -1e9
 class MultiTargetSoftmax(keras.layers.Layer):
     """Mean over rows of the mean over a row's targets of `logsumexp_j(s_j) - s_target`.
 
-    Scores at `masked` are taken out before the exponential, not zeroed after it. With `log_q`, the log of
-    the expected number of times each candidate was sampled, scores become `s_j - log q_j` (Bengio
-    and Senecal 2008), which makes a sampled softmax consistent with the full one.
+    Scores at `masked` are taken out before the exponential, not zeroed after it. With `log_q`, the
+    log of the expected number of times each candidate was sampled, scores become `s_j - log q_j`
+    (Bengio and Senecal 2008), which makes a sampled softmax consistent with the full one.
 
-    Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate) sorted by row, each row at
-      least once; `masked` `[M, 2]` int32 likewise, none of them a target; `weight` `[B]` float or
-      None; `log_q` `[C]` float32 or None.
+    Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate) sorted by row, each
+      row at least once; `masked` `[M, 2]` int32 likewise, none of them a target; `weight` `[B]`
+      float or None; `log_q` `[C]` float32 or None.
     Output: scalar float32, `mean_b(weight_b * loss_b)`.
 
     Example:

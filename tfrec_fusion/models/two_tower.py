@@ -28,9 +28,10 @@ class TwoTower(tfrs.Model):
 
         score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
 
-    u is a linear map of two pools of the history's item vectors (`HistoryPooling`), of the user's id,
-    or of both. f0 and f are linear plus a small MLP. `user_vectors` is `[scale * u, A h, 1]` and
-    `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not seen yet has neither id nor bias.
+    u is a linear map of two pools of the history's item vectors (`HistoryPooling`), of the user's
+    id, or of both. f0 and f are linear plus a small MLP. `user_vectors` is `[scale * u, A h, 1]`
+    and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not seen yet has neither id
+    nor bias.
 
     Trained by a softmax over the catalogue (or over sampled candidates with logQ) on the batches of
     `Interactions.batches`.
@@ -38,8 +39,8 @@ class TwoTower(tfrs.Model):
     Args:
       data: the training events, from which sizes, vectors and whitening are taken and which are not
         kept; or the `DataSpec` of a saved model.
-      initial: `SpectralVectors` or anything with `vectors` `[n_items, dim]` and `weights` `[n_items]`
-        to start the item vectors and the history weights from.
+      initial: `SpectralVectors` or anything with `vectors` `[n_items, dim]` and `weights`
+        `[n_items]` to start the item vectors and the history weights from.
       **options: see `TwoTowerConfig`.
 
     Raises:
@@ -91,6 +92,7 @@ class TwoTower(tfrs.Model):
             self.user_trend = dense(config.trend_dim, **zeros, name="user_trend")
         self.loss_function = MultiTargetSoftmax(name="softmax")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
+        self.examples = keras.metrics.Sum("examples")
         self(_example(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
@@ -177,6 +179,7 @@ class TwoTower(tfrs.Model):
             logits, batch["target"], batch["masked"], batch["weight"], batch.get("log_q")
         )
         self.mean_loss.update_state(loss)
+        self.examples.update_state(tf.size(batch["user"]))
         if training and self.config.use_ids and self.config.id_l2:
             table = self.tower.ids.table
             touched = tf.gather(table, batch["candidate"]) if "candidate" in batch else table
@@ -248,7 +251,7 @@ class TwoTower(tfrs.Model):
 
 
 def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
-    """Trend features `[n_items, F]`, seen flags `[n_items]` and the scoring time in unix seconds."""
+    """Trend features `[n_items, F]`, seen flags `[n_items]` and the unix time of scoring."""
     if spec.feature_names:
         trend = ItemTrend(events)
         now = trend.end if at is None else at
@@ -285,7 +288,8 @@ def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     unknown = [name for name in names if name not in catalogue.vectors]
     if unknown:
         raise InputError(
-            f"TwoTower: vectors: the catalogue has no {unknown[0]!r}. It has: {list(catalogue.vectors)}"
+            f"TwoTower: vectors: the catalogue has no {unknown[0]!r}. "
+            f"It has: {list(catalogue.vectors)}"
         )
     if not (config.use_ids or names or initial is not None):
         raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")

@@ -1,0 +1,147 @@
+"""What every layer and loss must do: eager = graph, config, save and load, precision, masks."""
+
+import numpy as np
+import pytest
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers import (
+    AdditiveFusion,
+    ConcatFusion,
+    FrozenVectors,
+    GateFusion,
+    HistoryPooling,
+    IdEmbedding,
+    SumFusion,
+)
+from tfrec_fusion.losses import MultiTargetSoftmax
+from tfrec_fusion.models import ItemTower
+
+RNG = np.random.default_rng(0)
+
+
+def _vectors(batch, *columns):
+    return {
+        f"v{i}": tf.constant(RNG.normal(size=(batch, d)), tf.float32) for i, d in enumerate(columns)
+    }
+
+
+def _fusion_inputs(batch, *columns):
+    masks = {f"v{i}": tf.constant(RNG.random(batch) < 0.6) for i in range(len(columns))}
+    return (_vectors(batch, *columns), masks)
+
+
+def _rows(batch, n=7):
+    return tf.constant(RNG.integers(-1, n, batch), tf.int32)
+
+
+# name -> (makes the layer, makes its positional inputs for a batch size)
+CASES = {
+    "sum": (lambda **k: SumFusion(4, **k), lambda b: _fusion_inputs(b, 4, 4)),
+    "concat": (lambda **k: ConcatFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5)),
+    "additive": (lambda **k: AdditiveFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5)),
+    "gate": (lambda **k: GateFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5, 2)),
+    "id": (lambda **k: IdEmbedding(7, 4, 0.5, **k), lambda b: (_rows(b),)),
+    "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
+    "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
+    "history": (
+        lambda **k: HistoryPooling(10.0, **k),
+        lambda b: (
+            tf.constant(RNG.normal(size=(3 * b, 4)), tf.float32),
+            tf.constant(np.sort(RNG.integers(0, b, 3 * b)), tf.int32),
+            tf.constant(RNG.random(3 * b) * 50, tf.float32),
+            tf.constant(b),
+        ),
+    ),
+    "softmax": (
+        lambda **k: MultiTargetSoftmax(**k),
+        lambda b: (
+            tf.constant(RNG.normal(size=(b, 6)), tf.float32),
+            tf.constant([[row, row % 3] for row in range(b)], tf.int32),
+            tf.constant([[row, 3 + row % 3] for row in range(b)], tf.int32),
+        ),
+    ),
+    "item_tower": (
+        lambda **k: ItemTower(7, 4, {"text": 3}, "gate", True, 0.5, **k),
+        lambda b: (_rows(b), tf.constant(RNG.random(b) < 0.5)),
+    ),
+}
+
+
+def _numpy(output):
+    return [np.asarray(t, np.float32) for t in tf.nest.flatten(output)]
+
+
+def _same(a, b, tolerance=1e-5):
+    for x, y in zip(_numpy(a), _numpy(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    keras.utils.set_random_seed(1)
+    make, inputs = CASES[request.param]
+    return make, inputs
+
+
+def test_eager_equals_graph_at_any_batch_size(case):
+    make, inputs = case
+    layer = make()
+    graph = tf.function(lambda *a: layer(*a), reduce_retracing=True)
+    for batch in (5, 1, 3):
+        arguments = inputs(batch)
+        _same(layer(*arguments), graph(*arguments))
+
+
+def test_config_rebuilds_the_layer(case):
+    make, inputs = case
+    layer, arguments = make(), inputs(4)
+    expected = layer(*arguments)
+    twin = type(layer).from_config(layer.get_config())
+    twin(*arguments)
+    twin.set_weights(layer.get_weights())
+    _same(expected, twin(*arguments))
+    assert twin.get_config() == layer.get_config()
+    assert keras.saving.get_registered_name(type(layer)).startswith("tfrec_fusion>")
+
+
+def test_saved_model_gives_equal_outputs(case, tmp_path):
+    make, inputs = case
+    module = tf.Module()
+    module.layer, arguments = make(), inputs(4)
+    expected = module.layer(*arguments)
+    module.run = tf.function(lambda *a: module.layer(*a))
+    module.run.get_concrete_function(*arguments)
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    _same(expected, loaded.run(*arguments))
+
+
+def test_mixed_precision_stays_close(case):
+    make, inputs = case
+    arguments = inputs(4)
+    full, half = make(), make(dtype="mixed_bfloat16")
+    expected = full(*arguments)
+    half(*arguments)
+    half.set_weights(full.get_weights())
+    output = half(*arguments)
+    assert all(np.isfinite(value).all() for value in _numpy(output))
+    _same(expected, output, tolerance=0.05)
+
+
+@pytest.mark.parametrize("name", ["sum", "concat", "additive", "gate"])
+def test_a_masked_input_has_no_influence(name):
+    make, inputs = CASES[name]
+    layer, (vectors, masks) = make(), inputs(6)
+    masks = masks | {"v0": tf.constant([False] * 6)}
+    before = layer(vectors, masks)
+    after = layer(vectors | {"v0": vectors["v0"] + 100.0}, masks)
+    _same(before, after)
+
+
+@pytest.mark.parametrize("name", ["sum", "concat", "additive", "gate"])
+def test_fusion_refuses_other_names_than_it_was_built_with(name):
+    make, inputs = CASES[name]
+    layer, (vectors, masks) = make(), inputs(2)
+    layer(vectors, masks)
+    with pytest.raises(ValueError, match="Received"):
+        layer({"other": vectors["v0"]}, {})
