@@ -1,0 +1,5 @@
+"""The best items of a catalogue for a vector."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {"ExactTopK": "top_k", "exact_top_k": "top_k"})

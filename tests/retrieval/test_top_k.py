@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.retrieval import ExactTopK, exact_top_k
+
+LOWEST = np.finfo(np.float32).min
+
+
+def test_best_first_without_the_masked():
+    # Scores of query (1, 2) are 1, 2, 3 and -1. Row 2 is masked: 1 (score 2), 0 (1), 3 (-1).
+    layer = ExactTopK([[1, 0], [0, 1], [1, 1], [-1, 0]])
+    scores, rows = layer(tf.constant([[1.0, 2.0]]), 3, [[0, 2]])
+    assert rows.numpy().tolist() == [[1, 0, 3]]
+    assert scores.numpy().tolist() == [[2.0, 1.0, -1.0]]
+
+
+def test_equal_scores_keep_the_order_of_rows():
+    rows = ExactTopK(np.ones((5, 1)))(tf.constant([[1.0]]), 5, [[0, 2]])[1]
+    assert rows.numpy().tolist() == [[0, 1, 3, 4, -1]]
+
+
+def test_a_masked_item_stays_out_when_the_rest_is_worse_than_any_fixed_penalty():
+    scores, rows = ExactTopK([[-1e9], [1.0]])(tf.constant([[1.0]]), 2, [[0, 1]])
+    assert rows.numpy().tolist() == [[0, -1]]
+    assert scores.numpy().tolist() == [[np.float32(-1e9), LOWEST]]
+
+
+def test_repeated_and_negative_pairs():
+    rows = ExactTopK([[3.0], [2.0], [1.0]])(
+        tf.constant([[1.0], [1.0]]), 2, [[0, 0], [0, 0], [1, -1], [-1, 1]]
+    )[1]
+    assert rows.numpy().tolist() == [[1, 2], [0, 1]]
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+@pytest.mark.parametrize("k", [0, 1, 3, 7])
+def test_width_is_k_whatever_the_catalogue_and_the_batch(batch, k):
+    scores, rows = ExactTopK([[1.0], [2.0], [3.0]])(tf.ones([batch, 1]), k)
+    assert scores.shape == rows.shape == (batch, k)
+    assert rows.dtype == tf.int32
+    expected = [2, 1, 0, -1, -1, -1, -1][:k]
+    assert rows.numpy().tolist() == [expected] * batch
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_equals_brute_force(data):
+    n, batch = data.draw(st.integers(1, 12)), data.draw(st.integers(0, 4))
+    k = data.draw(st.integers(0, 15))
+    # Whole numbers make ties and have one sum in every order of adding.
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    items = rng.integers(-2, 3, (n, 3)).astype(np.float32)
+    queries = rng.integers(-2, 3, (batch, 3)).astype(np.float32)
+    positions = st.tuples(st.integers(-1, batch - 1), st.integers(-1, n - 1))
+    pairs = np.asarray(data.draw(st.lists(positions, max_size=20)), np.int32).reshape(-1, 2)
+    scores, rows = exact_top_k(queries, items, tf.constant(k), pairs)
+    for row in range(batch):
+        masked = {i for b, i in pairs if b == row}
+        left = [i for i in range(n) if i not in masked]
+        values = items @ queries[row]
+        best = sorted(left, key=lambda i, values=values: (-values[i], i))[:k]
+        pad = k - len(best)
+        assert rows[row].numpy().tolist() == best + [-1] * pad
+        assert scores[row].numpy().tolist() == [*values[best], *[LOWEST] * pad]
+
+
+def test_config_and_weights_round_trip(tmp_path):
+    layer = ExactTopK(np.arange(6).reshape(3, 2))
+    again = ExactTopK.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    again.set_weights(layer.get_weights())
+    queries = tf.constant([[1.0, -1.0], [0.0, 1.0]])
+    for mine, theirs in zip(layer(queries, 2), again(queries, 2), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not layer.trainable_weights
+
+    inputs = keras.Input([2])
+    model = keras.Model(inputs, layer(inputs, 2))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(queries)[1], model(queries)[1])
+
+
+def test_graph_with_a_dynamic_k_equals_eager():
+    layer = ExactTopK(np.random.default_rng(0).normal(size=(9, 4)))
+    queries = tf.random.stateless_normal([5, 4], [0, 1])
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+    def graph(k):
+        return layer(queries, k)
+
+    for k in (0, 4, 20):
+        np.testing.assert_array_equal(graph(tf.constant(k))[1], layer(queries, k)[1])
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [[np.nan]], [[np.inf, 1.0]]])
+def test_refuses_what_is_not_a_finite_matrix(values):
+    with pytest.raises(ValueError, match="finite matrix.*Received"):
+        ExactTopK(values)
