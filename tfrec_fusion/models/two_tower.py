@@ -72,7 +72,7 @@ class TwoTower(tfrs.Model):
         if config.user in ("id", "both"):
             self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
         self.to_user = keras.layers.Dense(
-            config.dim, kernel_initializer=_average_of_pools, dtype="float32", name="user_tower"
+            config.dim, kernel_initializer=_PoolAverage(), dtype="float32", name="user_tower"
         )
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
@@ -202,7 +202,9 @@ class TwoTower(tfrs.Model):
         fused = items[:, : self.config.dim]
         histories = events.histories()
 
-        @tf.function(reduce_retracing=True)
+        ints = tf.TensorSpec([None], tf.int32)
+
+        @tf.function(input_signature=[ints, ints, ints, tf.TensorSpec([None], tf.float32)])
         def score(users, history_items, history_rows, history_ages):
             vectors = tf.gather(fused, history_items)
             user = self.user_vectors(users, vectors, history_items, history_rows, history_ages)
@@ -236,6 +238,9 @@ class TwoTower(tfrs.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+    def build_from_config(self, config):
+        """Nothing is left to build: the constructor makes every variable."""
 
     def _with_trend(self, fused, rows, features, seen) -> tf.Tensor:
         fused = tf.cast(fused, tf.float32)
@@ -325,12 +330,13 @@ def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     return spec, frozen
 
 
-def _average_of_pools(shape, dtype=None):
-    """Kernel `[2 dim + 2, dim]` that averages the two pools."""
-    dim = shape[1]
-    kernel = np.zeros(shape, np.float32)
-    kernel[:dim] = kernel[dim : 2 * dim] = 0.5 * np.eye(dim)
-    return tf.constant(kernel, dtype)
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class _PoolAverage(keras.initializers.Initializer):
+    """Kernel `[2 dim + 2, dim]` that averages the two pools of `HistoryPooling`."""
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        half = 0.5 * np.eye(shape[1])
+        return tf.constant(np.concatenate([half, half, np.zeros((2, shape[1]))]), dtype)
 
 
 def _example(spec: DataSpec) -> dict[str, tf.Tensor]:
