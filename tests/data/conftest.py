@@ -19,7 +19,7 @@ def events_of():
 
 @pytest.fixture(scope="session")
 def make_events():
-    """`make_events([(user, item, second), ...])`: events of one-letter items; times are optional."""
+    """`make_events([(user, item, second), ...])`: events of one-letter items; times optional."""
 
     def make(rows, items="abcdefghij", **columns):
         names = ["user_id", "item_id", "timestamp"][: len(rows[0])]

@@ -14,6 +14,8 @@ from tfrec_fusion.data.trend import DAY
 from tfrec_fusion.data.windows import BlockWindow
 from tfrec_fusion.errors import InputError
 
+_OWN = ("history", "history_age", "_end", "_own")
+
 
 def pair_examples(
     events: Interactions,
@@ -128,6 +130,11 @@ def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.n
         if name not in frame:
             raise InputError(
                 f"pair_examples: no context column {name!r}. Columns: {list(frame.columns)}"
+            )
+        if name in _OWN:
+            raise InputError(
+                f"pair_examples: a context column may not be called {name!r}, which is a name "
+                "of the batch; rename it or leave it out of context"
             )
         if pd.api.types.is_numeric_dtype(frame[name]):
             columns[name] = frame[name].to_numpy(np.float32, na_value=np.nan)

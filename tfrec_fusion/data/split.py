@@ -62,6 +62,8 @@ class Split:
             )
         first = events.first_events()
         first = first.select(first.user >= 0)
+        if len(first) == 0:
+            raise InputError(f"split: none of the {len(events)} events is of a known user")
         time = None
         if kind == "temporal":
             time = float(np.quantile(first.timestamp, 1 - test))

@@ -1,0 +1,234 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import BlockWindow, Catalogue, Interactions, Vocabulary, pair_examples
+from tfrec_fusion.errors import InputError
+
+
+def items(**columns):
+    return pd.DataFrame({"item_id": ["a", "b", "c"]} | columns)
+
+
+def events(**columns):
+    frame = {"user_id": ["u", "u", "v"], "item_id": ["a", "b", "a"], "timestamp": [1.0, 2.0, 3.0]}
+    return pd.DataFrame(
+        {name: values for name, values in (frame | columns).items() if values is not None}
+    )
+
+
+def read(**columns):
+    return Interactions.from_frame(events(**columns), Catalogue(items()))
+
+
+def write(path, text):
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+# What is done with the folder `tmp` -> what the error's one line must say.
+CASES = {
+    "items: not a frame": (lambda tmp: Catalogue([1]), ["items", "DataFrame", "list"]),
+    "items: no item_id": (
+        lambda tmp: Catalogue(pd.DataFrame({"id": ["a"]})),
+        ["'item_id'", "['id']"],
+    ),
+    "items: empty": (lambda tmp: Catalogue(items().iloc[:0]), ["items", "no rows"]),
+    "items: numbers as ids": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": [7, 8]})),
+        ["'item_id'", "strings", "int", "7", "2 other"],
+    ),
+    "items: mixed ids": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a", 1, 2.5]})),
+        ["'item_id'", "float and int and str", "first 1", "2 other"],
+    ),
+    "items: null id": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a", None]})),
+        ["'item_id'", "1 null", "rows 1"],
+    ),
+    "items: empty id": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": ["", "b", ""]})),
+        ["'item_id'", "2 empty", "rows 0, 2"],
+    ),
+    "items: repeated id": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a", "b", "a"]})),
+        ["'item_id'", "1 repeated", "['a']"],
+    ),
+    "items: line break in an id": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a\nb", "c"]})),
+        ["'item_id'", "1 ids", r"'a\nb'"],
+    ),
+    "items: a column twice": (
+        lambda tmp: Catalogue(pd.DataFrame([["a", "b"]], columns=["item_id", "item_id"])),
+        ["'item_id'", "twice"],
+    ),
+    "items: a title that is not text": (
+        lambda tmp: Catalogue(items(title=["x", b"y", ["z"]])),
+        ["'title'", "text", "2 other", "row 1"],
+    ),
+    "items: a numeric column that is not": (
+        lambda tmp: Catalogue(items(price=["1", "x", "y"])).numeric("price"),
+        ["'price'", "not numeric"],
+    ),
+    "items: no such file": (
+        lambda tmp: Catalogue.from_parquet(tmp / "none.parquet"),
+        ["items", "none.parquet"],
+    ),
+    "items: not a Parquet file": (
+        lambda tmp: Catalogue.from_parquet(write(tmp / "x.parquet", "item_id\na\n")),
+        ["items", "x.parquet", "parquet"],
+    ),
+    "items: a folder without Parquet files": (
+        lambda tmp: Catalogue.from_parquet(tmp),
+        ["items", "no .parquet files"],
+    ),
+    "items: an empty CSV file": (
+        lambda tmp: Catalogue.from_csv(write(tmp / "x.csv", "")),
+        ["items", "x.csv", "csv"],
+    ),
+    "items: a ragged CSV file": (
+        lambda tmp: Catalogue.from_csv(write(tmp / "x.csv", "item_id,b\na,1\nb,2,3\n")),
+        ["items", "x.csv", "line 3"],
+    ),
+    "items: a CSV file with a short header": (
+        lambda tmp: Catalogue.from_csv(write(tmp / "x.csv", "item_id,b\na,1,2\nb,2,3\n")),
+        ["items", "x.csv", "more fields than its header"],
+    ),
+    "items: a CSV file that is not UTF-8": (
+        lambda tmp: Catalogue.from_csv(write(tmp / "x.csv", b"item_id\n\xff\xfe\n")),
+        ["items", "x.csv", "csv"],
+    ),
+    "events: no user_id": (
+        lambda tmp: read(user_id=None),
+        ["interactions", "'user_id'", "['item_id', 'timestamp']"],
+    ),
+    "events: null user": (
+        lambda tmp: read(user_id=["u", None, "v"]),
+        ["'user_id'", "1 null", "rows 1", "nulls='drop'"],
+    ),
+    "events: empty user": (
+        lambda tmp: read(user_id=["", "", "v"]),
+        ["'user_id'", "2 empty", "0, 1"],
+    ),
+    "events: numbers as ids": (
+        lambda tmp: read(user_id=[1, 2, 3]),
+        ["'user_id'", "int", "first 1"],
+    ),
+    "events: mixed ids": (lambda tmp: read(item_id=["a", 2, "b"]), ["'item_id'", "int and str"]),
+    "events: item absent from the catalogue": (
+        lambda tmp: read(item_id=["a", "y", "z"]),
+        ["'item_id'", "2 events", "['y', 'z']", "unknown_items='drop'"],
+    ),
+    "events: times missing": (
+        lambda tmp: read(timestamp=[1.0, np.nan, np.inf]),
+        ["'timestamp'", "2 missing or non-finite", "rows 1, 2"],
+    ),
+    "events: times as text": (
+        lambda tmp: read(timestamp=["1", "2", "May"]),
+        ["'timestamp'", "numeric", "'May'"],
+    ),
+    "events: mixed times": (
+        lambda tmp: read(timestamp=[1, 2, "May"]),
+        ["'timestamp'", "numeric", "'May'"],
+    ),
+    "events: times in milliseconds": (
+        lambda tmp: read(timestamp=[1.7e12, 1.7e12, 1.7e12]),
+        ["'timestamp'", "seconds", "1700000000000"],
+    ),
+    "events: negative weight": (
+        lambda tmp: read(weight=[1, -2, -3]),
+        ["'weight'", "2 negative", "-2", "row 1"],
+    ),
+    "events: rating as text": (
+        lambda tmp: read(rating=["good", "bad", "5"]),
+        ["'rating'", "'good'"],
+    ),
+    "events: repeated pairs without times": (
+        lambda tmp: read(timestamp=None, item_id=["a", "a", "a"]),
+        ["1 repeated", "('u', 'a')", "duplicates='first'"],
+    ),
+    "events: a context column with a reserved name": (
+        lambda tmp: read(item=[1, 2, 3]),
+        ["'item'", "rename"],
+    ),
+    "events: min_rating without ratings": (
+        lambda tmp: Interactions.from_frame(events(), Catalogue(items()), min_rating=4),
+        ["min_rating=4", "'rating'"],
+    ),
+    "events: nothing left": (
+        lambda tmp: Interactions.from_frame(
+            events(rating=[1, 2, 3]), Catalogue(items()), min_rating=4
+        ),
+        ["no events are left of 3", "min_rating=4"],
+    ),
+    "events: nothing left after dropping nulls": (
+        lambda tmp: Interactions.from_frame(
+            events(user_id=[None] * 3), Catalogue(items()), nulls="drop"
+        ),
+        ["nulls='drop'", "no events of 3"],
+    ),
+    "events: unknown repair": (
+        lambda tmp: Interactions.from_frame(events(), Catalogue(items()), nulls="fill"),
+        ["nulls", "'fill'", "'drop'"],
+    ),
+    "events: empty": (
+        lambda tmp: Interactions.from_frame(events().iloc[:0], Catalogue(items())),
+        ["interactions", "no rows"],
+    ),
+    "split: unknown kind": (lambda tmp: read().split("weekly"), ["'weekly'", "temporal"]),
+    "split: a share above 1": (lambda tmp: read().split(test=20), ["test", "20"]),
+    "split: no times": (lambda tmp: read(timestamp=None).split(), ["'timestamp'", "'random'"]),
+    "split: one moment": (
+        lambda tmp: read(timestamp=[5, 5, 5]).split(),
+        ["temporal", "no training events"],
+    ),
+    "vocabulary: numbers": (lambda tmp: Vocabulary(["a", 1]), ["vocabulary", "strings", "1"]),
+    "vocabulary: repeated": (lambda tmp: Vocabulary(["a", "a"]), ["1 repeated", "['a']"]),
+    "vocabulary: no such file": (lambda tmp: Vocabulary.load(tmp / "v.txt"), ["v.txt"]),
+    "vocabulary: not UTF-8": (
+        lambda tmp: Vocabulary.load(write(tmp / "v.txt", b"\xff\n")),
+        ["v.txt", "utf-8"],
+    ),
+    "batches: unknown examples": (
+        lambda tmp: read().batches(2, examples="triples"),
+        ["'triples'", "pairs"],
+    ),
+    "batches: columns of two lengths": (
+        lambda tmp: BlockWindow({"a": np.arange(2), "b": np.arange(3)}),
+        ["same length", "{'a': 2, 'b': 3}"],
+    ),
+    "batches: no rows in a batch": (
+        lambda tmp: BlockWindow({"a": np.arange(2)}).batches(0),
+        ["batch_size", "0"],
+    ),
+    "batches: a shard that is not there": (
+        lambda tmp: BlockWindow({"a": np.arange(2)}).batches(1, num_shards=2, index=2),
+        ["index", "2"],
+    ),
+    "pairs: no such context column": (
+        lambda tmp: pair_examples(read(), 2, context=["price"]),
+        ["'price'"],
+    ),
+    "pairs: a context column with a name of the batch": (
+        lambda tmp: pair_examples(read(history=[1, 2, 3]), 2),
+        ["'history'", "rename"],
+    ),
+    "pairs: a user who has every item": (
+        lambda tmp: pair_examples(read(user_id=["u"] * 3, item_id=["a", "b", "c"]), 2, negatives=1),
+        ["'u'", "every item"],
+    ),
+    "pairs: other vocabularies": (
+        lambda tmp: pair_examples(read(), 2, known=read(user_id=["x", "y", "z"])),
+        ["known", "vocabularies"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named_in_one_line(name, tmp_path):
+    make, words = CASES[name]
+    with pytest.raises(InputError) as caught:
+        make(tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == []

@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue
+from tfrec_fusion.errors import InputError
+
+
+def test_rows_are_the_frames_rows():
+    frame = pd.DataFrame({"item_id": ["b", "a"], "price": [1.5, None]}, index=[7, 3])
+    catalogue = Catalogue(frame)
+    assert len(catalogue) == 2
+    assert catalogue.frame.index.tolist() == [0, 1]
+    assert catalogue.vocabulary.rows(["a", "b", "c"]).tolist() == [1, 0, -1]
+    np.testing.assert_array_equal(catalogue.numeric("price"), np.float32([1.5, np.nan]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        ({"title": ["x", None], "name": ["n", "m"]}, ["x", ""]),
+        ({"name": ["n", "m"], "text": ["s", "t"]}, ["n", "m"]),
+        ({"text": ["s", "t"]}, ["s", "t"]),
+        ({}, ["a", "b"]),
+    ],
+)
+def test_titles_fall_back(columns, titles):
+    assert Catalogue(pd.DataFrame({"item_id": ["a", "b"]} | columns)).titles.tolist() == titles
+
+
+def test_texts_names_a_column_that_is_absent():
+    with pytest.raises(InputError, match="'blurb'"):
+        Catalogue(pd.DataFrame({"item_id": ["a"]})).texts("blurb")
+
+
+def test_csv_ids_and_titles_stay_text(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,price\n007,1984,2.5\nNA,,NaN\n")
+    catalogue = Catalogue.from_csv(tmp_path / "items.csv")
+    assert catalogue.vocabulary.ids.tolist() == ["007", "NA"]
+    assert catalogue.titles.tolist() == ["1984", ""]
+    np.testing.assert_array_equal(catalogue.numeric("price"), np.float32([2.5, np.nan]))
+
+
+def test_a_folder_is_read_in_the_order_of_its_files(tmp_path):
+    for name, ids in {"part-1": ["c"], "part-0": ["a", "b"]}.items():
+        pd.DataFrame({"item_id": ids}).to_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "README.md").write_text("not a table")
+    assert Catalogue.from_parquet(tmp_path).vocabulary.ids.tolist() == ["a", "b", "c"]
+
+
+def test_categorical_ids_are_strings():
+    frame = pd.DataFrame({"item_id": pd.Categorical(["b", "a"])})
+    assert Catalogue(frame).vocabulary.ids.tolist() == ["b", "a"]
+
+
+def test_vectors_follow_the_rows():
+    frame = pd.DataFrame({"item_id": ["a", "b"]})
+    vectors = Catalogue(frame, {"text": np.eye(2, 3, dtype=np.float32)}).vectors["text"]
+    assert vectors.values.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert vectors.mask.tolist() == [True, True]

@@ -1,0 +1,131 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
+
+SHOP = Catalogue(pd.DataFrame({"item_id": ["a", "b", "c"]}))
+
+
+def frame(**columns):
+    base = {"user_id": ["u", "v", "u"], "item_id": ["b", "a", "b"], "timestamp": [3, 1, 2]}
+    return pd.DataFrame(base | columns)
+
+
+def test_columns_are_encoded_once():
+    events = Interactions.from_frame(frame(rating=[1, 2, 3], country=["x", "y", "z"]), SHOP)
+    assert events.users.ids.tolist() == ["u", "v"]
+    assert (events.user.tolist(), events.user.dtype) == ([0, 1, 0], np.int32)
+    assert (events.item.tolist(), events.item.dtype) == ([1, 0, 1], np.int32)
+    assert (events.timestamp.tolist(), events.timestamp.dtype) == ([3, 1, 2], np.float64)
+    assert (events.rating.tolist(), events.rating.dtype) == ([1, 2, 3], np.float32)
+    assert events.weight is None and events.label is None
+    assert events.context.to_dict("list") == {"country": ["x", "y", "z"]}
+
+
+def test_datetimes_become_unix_seconds():
+    times = pd.to_datetime(
+        ["1970-01-02 00:00:00.0", "1970-01-01 00:00:01.5", "1970-01-01 00:00:00.0"]
+    )
+    expected = [86400, 1.5, 0]
+    assert Interactions.from_frame(frame(timestamp=times), SHOP).timestamp.tolist() == expected
+    zoned = times.tz_localize("UTC").tz_convert("Asia/Tokyo")
+    assert Interactions.from_frame(frame(timestamp=zoned), SHOP).timestamp.tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_files_read_as_frames(tmp_path, suffix):
+    table = frame(user_id=["007", "NA", "007"])
+    path = tmp_path / f"events.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    events = getattr(Interactions, f"from_{suffix}")(path, SHOP)
+    assert events.users.ids.tolist() == ["007", "NA"]
+    assert events.item.tolist() == [1, 0, 1]
+
+
+def test_repairs_are_made_when_asked_for_and_logged(caplog):
+    table = pd.DataFrame(
+        {
+            "user_id": ["u", None, "u", "v", "", "w"],
+            "item_id": ["b", "a", "x", "a", "a", "c"],
+            "timestamp": [1, 2, 3, np.nan, 5, 6],
+        }
+    )
+    with caplog.at_level(logging.WARNING):
+        events = Interactions.from_frame(table, SHOP, nulls="drop", unknown_items="drop")
+    # Rows 1, 3 and 4 lack a value; row 2 is of item x.
+    assert events.users.ids.tolist() == ["u", "w"]
+    assert events.timestamp.tolist() == [1, 6]
+    assert [record.getMessage() for record in caplog.records] == [
+        "interactions: dropped 3 events with missing values",
+        "interactions: dropped 1 events of items that are not in the catalogue",
+    ]
+
+
+def test_repeated_pairs_without_times_can_keep_the_first():
+    table = frame(rating=[1, 2, 3]).drop(columns="timestamp")
+    events = Interactions.from_frame(table, SHOP, duplicates="first")
+    assert events.rating.tolist() == [1, 2]
+
+
+def test_min_rating_keeps_its_own_value():
+    events = Interactions.from_frame(frame(rating=[3.5, 4, 4.5]), SHOP, min_rating=4)
+    assert events.timestamp.tolist() == [1, 2]
+    assert events.users.ids.tolist() == ["v", "u"]
+
+
+def test_first_events_are_in_time_order_whatever_the_files():
+    first = Interactions.from_frame(frame(), SHOP).first_events()
+    # v took a at 1; u took b at 2 and again at 3.
+    assert first.user.tolist() == [1, 0]
+    assert first.item.tolist() == [0, 1]
+    assert first.timestamp.tolist() == [1, 2]
+
+
+def test_unknown_users_are_not_one_user():
+    events = Interactions.from_frame(frame(user_id=["u", "v", "w"]), SHOP)
+    unknown = events.encode_users(Vocabulary(["v"]))
+    assert unknown.user.tolist() == [-1, 0, -1]
+    assert len(unknown.first_events()) == 3
+
+
+def test_matrix_holds_distinct_pairs_of_known_users():
+    events = Interactions.from_frame(frame(), SHOP)
+    matrix = events.matrix()
+    assert matrix.dtype == np.float32
+    assert matrix.toarray().tolist() == [[0, 1, 0], [1, 0, 0]]
+    only_v = events.encode_users(Vocabulary(["v"])).matrix()
+    assert only_v.toarray().tolist() == [[1, 0, 0]]
+
+
+def test_select_takes_masks_and_indices():
+    events = Interactions.from_frame(frame(), SHOP)
+    assert events.select(np.array([True, False, True])).timestamp.tolist() == [3, 2]
+    assert events.select(np.array([2, 0])).timestamp.tolist() == [2, 3]
+
+
+def test_fingerprint_follows_the_events():
+    one, two = (Interactions.from_frame(frame(timestamp=[3, 1, t]), SHOP) for t in (2, 4))
+    assert one.fingerprint() == Interactions.from_frame(frame(), SHOP).fingerprint()
+    assert one.fingerprint() != two.fingerprint()
+
+
+def test_batches_choose_the_examples_by_the_columns():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "user_id": np.repeat([f"u{i}" for i in range(20)], 10),
+            "item_id": np.concatenate(
+                [rng.permutation(list("abcdefghijkl"))[:10] for _ in range(20)]
+            ),
+            "timestamp": rng.integers(0, 400 * 86400, 200),
+        }
+    )
+    shop = Catalogue(pd.DataFrame({"item_id": list("abcdefghijkl")}))
+    events = Interactions.from_frame(table, shop)
+    assert "item_features" in events.batches(8).element_spec
+    untimed = Interactions.from_frame(table.drop(columns="timestamp"), shop)
+    assert untimed.batches(8).element_spec["item_features"].shape[1] == 0
+    assert events.batches(8, examples="pairs", history=3).element_spec["history"].shape[1] == 3
