@@ -96,7 +96,7 @@ def _panel(axes, reports: Sequence[Report], label: str, metric: str) -> None:
             )
     axes.set_yticks(place, [report.name for report in reports], fontsize=8.5)
     axes.set_title(f"{label} ({reports[0].counts[label]['users']:,} users)", fontsize=9, loc="left")
-    axes.set_xlim(0, max(np.nanmax(bounds[:, 1], initial=0.0) * 1.28, 1e-6))
+    axes.set_xlim(0, np.nanmax(bounds[:, 1], initial=0.0) * 1.28 or 1.0)
     axes.tick_params(axis="x", labelsize=7.5)
     axes.locator_params(axis="x", nbins=4)
     axes.spines[["top", "right"]].set_visible(False)
