@@ -1,0 +1,15 @@
+"""Runs that survive a kill, callbacks and fit helpers."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Checkpoints": "checkpoints",
+        "ProgressBar": "progress",
+        "Run": "run",
+        "RunConfig": "config",
+        "TensorBoard": "tensorboard",
+        "write_projector": "projector",
+    },
+)

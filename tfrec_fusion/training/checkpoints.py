@@ -1,0 +1,82 @@
+"""A model's state after each epoch, on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.embeddings.atomic import new_folder
+
+_PREFIX = "epoch-"
+
+
+class Checkpoints:
+    """Folders `epoch-0001`, ... with weights, optimizer state and what is known of the training.
+
+    A folder appears complete or not at all, and the one before it is kept until then, so a kill at
+    any moment leaves the last complete epoch.
+
+    Args:
+      folder: made when the first state is saved.
+
+    Example:
+      >>> checkpoints = Checkpoints("run/state")
+      >>> checkpoints.save(model, 1, {"loss": [5.4]})
+      >>> checkpoints.restore(model)["epoch"]
+      1
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+
+    def epochs(self) -> list[int]:
+        """The epochs whose state is there, ascending."""
+        names = (path.name for path in self.folder.glob(f"{_PREFIX}*"))
+        return sorted(int(name.removeprefix(_PREFIX)) for name in names)
+
+    def save(self, model: keras.Model, epoch: int, history: dict[str, list[float]]) -> Path:
+        """Writes the state after `epoch` epochs, then removes all but it and the one before."""
+        path = self._path(epoch)
+        with new_folder(path) as temporary:
+            tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
+            described = {
+                "epoch": epoch,
+                "history": history,
+                "class_name": type(model).__name__,
+                "config": model.get_config(),
+            }
+            (temporary / "epoch.json").write_text(json.dumps(described), encoding="utf-8")
+        for old in self.epochs()[:-2]:
+            shutil.rmtree(self._path(old), ignore_errors=True)
+        return path
+
+    def describe(self) -> dict | None:
+        """`epoch`, `history`, `class_name` and `config` of the latest state; None without one."""
+        epochs = self.epochs()
+        if not epochs:
+            return None
+        return json.loads((self._path(epochs[-1]) / "epoch.json").read_text(encoding="utf-8"))
+
+    def restore(self, model: keras.Model) -> dict | None:
+        """Gives a model the latest state, its optimizer too where it is compiled; `describe()`."""
+        described = self.describe()
+        if described is None:
+            return None
+        if isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer):
+            model.optimizer.build(model.trainable_variables)
+        weights = str(self._path(described["epoch"]) / "weights")
+        status = tf.train.Checkpoint(model=model).read(weights)
+        # A model that is not compiled leaves the optimizer's state unread.
+        status.assert_existing_objects_matched().expect_partial()
+        return described
+
+    def clean(self) -> None:
+        """Removes what killed writers left; only the folder's one writer may."""
+        for path in self.folder.glob(f".{_PREFIX}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"{_PREFIX}{epoch:04d}"

@@ -1,0 +1,278 @@
+"""Everything that a training run is made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import TwoTowerConfig
+
+# Up to so many items the softmax is over the whole catalogue.
+_FULL_SOFTMAX_ITEMS = 100_000
+_SAMPLED_CANDIDATES = 8192
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Where the data is and how it is read; see `Interactions.from_frame`."""
+
+    interactions: str
+    items: str
+    vectors: dict[str, str] = {}
+    min_rating: float | None = None
+    unknown_items: Literal["error", "drop"] = "error"
+    duplicates: Literal["error", "first"] = "error"
+    nulls: Literal["error", "drop"] = "error"
+
+
+class SplitConfig(_Section):
+    """See `Interactions.split`; its seed is not the run's, so that runs share a test set."""
+
+    kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
+    test: float | None = Field(None, gt=0, lt=1)
+    seed: NonNegativeInt = 0
+
+
+class TwoTowerSection(TwoTowerConfig):
+    """`kind: two_tower` and the options of `TwoTowerConfig`."""
+
+    kind: Literal["two_tower"] = "two_tower"
+
+
+class AsOfSection(_Section):
+    """`kind: as_of` and the options of `as_of_examples`."""
+
+    kind: Literal["as_of"] = "as_of"
+    horizon_days: PositiveFloat = 45.0
+    every_days: PositiveFloat = 7.0
+    max_cuts: PositiveInt = 150
+    age_days: PositiveFloat = 365.0
+    candidates: PositiveInt | None = None
+    last: PositiveInt | None = None
+
+
+class HeldOutSection(_Section):
+    """`kind: held_out` and the options of `held_out_examples`."""
+
+    kind: Literal["held_out"] = "held_out"
+    share: float = Field(0.2, gt=0, lt=1)
+    candidates: PositiveInt | None = None
+
+
+class SpectralSection(_Section):
+    """Start the item vectors from `SpectralFusion`, with these options of it."""
+
+    regularization: PositiveFloat = 200.0
+    text_weight: float = Field(10.0, ge=0)
+    user_power: float = 0.25
+    popularity_power: float = 0.0
+
+
+class Recorded(_Section):
+    """What a run found when it started.
+
+    Attributes:
+      inputs: path -> SHA-256 of every file that was read; another content is refused later.
+      versions: package -> version.
+    """
+
+    inputs: dict[str, str] = {}
+    versions: dict[str, str] = {}
+
+
+class RunConfig(_Section):
+    """The config of a `Run`; an unknown key or a bad value is refused with the key's path.
+
+    Attributes:
+      data, split, model: see their sections.
+      examples: what the model is trained on; None takes `as_of` where there are times (and no
+        random split, which has no "before"), else `held_out`.
+      spectral: a closed-form start of the item vectors; None for none.
+      epochs, batch_size: None takes 2 and 512 for `as_of`, 30 and 256 for `held_out`.
+      learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`.
+      optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
+      evaluate_every: epochs between full evaluations in TensorBoard.
+      seed: of initial weights, examples and dropout.
+      recorded: written by the run itself.
+    """
+
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    model: TwoTowerSection = TwoTowerSection()
+    examples: Annotated[AsOfSection | HeldOutSection, Field(discriminator="kind")] | None = None
+    spectral: SpectralSection | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat = 3e-3
+    optimizer: str | dict[str, Any] | None = None
+    evaluate_every: PositiveInt = 1
+    seed: NonNegativeInt = 0
+    recorded: Recorded = Recorded()
+
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _kind(cls, value):
+        if isinstance(value, Mapping) and "kind" not in value:
+            raise ValueError("a key 'kind' is needed: as_of or held_out")
+        return value
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], source: str = "config") -> RunConfig:
+        """The config of nested mappings.
+
+        Raises:
+          InputError: one line with the key's path, e.g. `run.yaml: model.dim: Input should be
+            greater than 0. Received: -3`.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = [str(part) for part in first["loc"] if part not in ("as_of", "held_out")]
+            message = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                raise InputError(
+                    f"{source}: {'.'.join(path)}: unknown key; the keys here are "
+                    f"{', '.join(_keys(path[:-1]))}"
+                ) from None
+            if first["type"] == "missing":
+                raise InputError(f"{source}: {'.'.join(path)}: this key is needed") from None
+            raise InputError(
+                f"{source}: {'.'.join(path)}: {message}. Received: {first['input']!r}"
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> RunConfig:
+        """Reads a YAML or JSON file; see `read_mapping`."""
+        return cls.of(read_mapping(path), str(path))
+
+    def resolved(self, train: Interactions) -> RunConfig:
+        """The config with what depends on the data filled in, so that nothing is left to chance."""
+        examples = self.examples
+        if examples is None:
+            timed = train.timestamp is not None and self.split.kind != "random"
+            many = len(train.catalogue) > _FULL_SOFTMAX_ITEMS
+            section = AsOfSection if timed else HeldOutSection
+            examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
+        as_of = examples.kind == "as_of"
+        model = self.model
+        if not as_of and model.trend:
+            # Examples without a time have no trend to learn from.
+            model = model.model_copy(update={"trend": False})
+        return self.model_copy(
+            update={
+                "examples": examples,
+                "model": model,
+                "epochs": self.epochs or (2 if as_of else 30),
+                "batch_size": self.batch_size or (512 if as_of else 256),
+            }
+        )
+
+    def to_yaml(self) -> str:
+        """The config as YAML that `load` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def difference(self, other: RunConfig) -> str | None:
+        """The first key with another value in `other`, and both; None where they agree.
+
+        What was recorded of inputs and versions is not compared.
+        """
+        mine, theirs = (
+            _flat(c.model_dump(mode="json", exclude={"recorded"})) for c in (self, other)
+        )
+        for key in [*mine, *theirs]:
+            if mine.get(key) != theirs.get(key):
+                return f"{key} is {mine.get(key)!r} there and {theirs.get(key)!r} here"
+        return None
+
+
+def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
+    """The nested mapping in a YAML or JSON file; its data paths are relative to the file's folder.
+
+    Raises:
+      InputError: no such file, or its content is no mapping.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"config: cannot read the file ({error.strerror}). Received: {path}"
+        ) from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML or JSON ({reason})") from None
+    if not isinstance(values, dict):
+        raise InputError(
+            f"{path}: must hold a mapping of keys to values. Received: {type(values).__name__}"
+        )
+    data = values.get("data")
+    if isinstance(data, dict):
+        values["data"] = with_absolute_paths(data, path.resolve().parent)
+    return values
+
+
+def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The `data` section with its paths made absolute from `base`; other values as they are."""
+
+    def absolute(value):
+        return str(base / Path(value).expanduser()) if isinstance(value, str) else value
+
+    data = dict(data)
+    for key in ("interactions", "items"):
+        if key in data:
+            data[key] = absolute(data[key])
+    if isinstance(data.get("vectors"), Mapping):
+        data["vectors"] = {name: absolute(value) for name, value in data["vectors"].items()}
+    return data
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings where a value of `over` replaces that of `base`."""
+    result = dict(base)
+    for key, value in over.items():
+        mine = result.get(key)
+        nested = isinstance(mine, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(mine, value) if nested else value
+    return result
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _keys(path: list[str]) -> list[str]:
+    """The keys that are known at a path."""
+    sections = {"data": DataConfig, "split": SplitConfig, "model": TwoTowerSection}
+    sections |= {"spectral": SpectralSection, "recorded": Recorded}
+    if not path:
+        return list(RunConfig.model_fields)
+    section = sections.get(path[0])
+    if path[0] == "examples":
+        return sorted({*AsOfSection.model_fields, *HeldOutSection.model_fields})
+    return list(section.model_fields) if section else []

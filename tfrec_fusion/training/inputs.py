@@ -1,0 +1,94 @@
+"""Loading what a run's config points at, and remembering what it was."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tfrec_fusion.data import Catalogue, Interactions, Split
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.training.config import DataConfig, Recorded, RunConfig
+
+_PACKAGES = (
+    "tfrec-fusion",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-recommenders",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+)
+
+
+def load_split(config: RunConfig) -> Split:
+    """Reads, checks and splits the data of a config.
+
+    Raises:
+      InputError: naming the table and the column, the store, or the split's option.
+    """
+    data = config.data
+    catalogue = _read(Catalogue, data.items, data.vectors)
+    events = _read(
+        Interactions,
+        data.interactions,
+        catalogue,
+        min_rating=data.min_rating,
+        unknown_items=data.unknown_items,
+        duplicates=data.duplicates,
+        nulls=data.nulls,
+    )
+    return events.split(config.split.kind, test=config.split.test, seed=config.split.seed)
+
+
+def record(data: DataConfig) -> Recorded:
+    """The hashes of all files that `data` names, and the versions of what reads them."""
+    inputs = {}
+    for name, path in (
+        ("interactions", data.interactions),
+        ("items", data.items),
+        *((f"vectors.{name}", path) for name, path in data.vectors.items()),
+    ):
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"{name}: no such file or folder. Received: {path}")
+        inputs[name] = _digest(path)
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return Recorded(inputs=inputs, versions=versions)
+
+
+def check_inputs(then: Recorded, now: Recorded) -> None:
+    """Raises InputError where an input's content differs from what was recorded."""
+    for name, digest in then.inputs.items():
+        if name in now.inputs and now.inputs[name] != digest:
+            raise InputError(
+                f"{name}: the content has changed since the run's config was written (SHA-256 "
+                f"{digest[:12]} then, {now.inputs[name][:12]} now); restore it or start another run"
+            )
+
+
+def _read(kind, path: str, *args, **options):
+    name = Path(path).name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        return kind.from_csv(path, *args, **options)
+    return kind.from_parquet(path, *args, **options)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names."""
+    digest = hashlib.sha256()
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        if file != path:
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with open(file, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()

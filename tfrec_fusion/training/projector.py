@@ -1,0 +1,49 @@
+"""Item vectors for TensorBoard's projector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tensorboard.plugins import projector
+
+from tfrec_fusion.evaluation._files import replacing
+
+
+def write_projector(
+    logdir: str | os.PathLike,
+    vectors: Mapping[str, np.ndarray],
+    titles: Sequence[str],
+) -> None:
+    """Writes vectors, titles and the config that the projector plugin looks for.
+
+    Args:
+      logdir: gets `projector_config.pbtxt` and a folder `projector`.
+      vectors: name -> `[n, d]` float32.
+      titles: `[n]`; tabs and line breaks become spaces, which is all that a TSV can hold.
+
+    Example:
+      >>> write_projector("logs", {"fused": np.eye(2, dtype="float32")}, ["a mug", "a lamp"])
+    """
+    folder = Path(logdir) / "projector"
+    # One column has no header.
+    lines = (" ".join(str(title).split()) or "(no title)" for title in titles)
+    _write(folder / "titles.tsv", "".join(f"{line}\n" for line in lines).encode())
+    config = projector.ProjectorConfig()
+    for name, values in vectors.items():
+        values = np.ascontiguousarray(values, np.float32)
+        _write(folder / f"{name}.bytes", values.tobytes())
+        config.embeddings.add(
+            tensor_name=name,
+            tensor_shape=values.shape,
+            tensor_path=f"projector/{name}.bytes",
+            metadata_path="projector/titles.tsv",
+        )
+    projector.visualize_embeddings(str(logdir), config)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)

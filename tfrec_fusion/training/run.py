@@ -1,0 +1,259 @@
+"""A training and its folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfrec_fusion._compat import keras
+from tfrec_fusion.data import Split
+from tfrec_fusion.embeddings import SpectralFusion
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import Report, baselines, evaluate
+from tfrec_fusion.evaluation._files import replacing
+from tfrec_fusion.models import TwoTower
+from tfrec_fusion.optimizers import adam, resolve
+from tfrec_fusion.training.checkpoints import Checkpoints
+from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.inputs import check_inputs, load_split, record
+from tfrec_fusion.training.tensorboard import TensorBoard
+
+
+class Run:
+    """A folder that holds a training: resumable after a kill, reproducible from its config.
+
+    - `config.yaml`: a `RunConfig` with nothing left open, versions and hashes of the inputs;
+    - `state/epoch-NNNN`: the model and the optimizer after each epoch, the last two;
+    - `logs`: TensorBoard's events;
+    - `metrics.json`: the course of the losses and the evaluation, at the end;
+    - `done`: the training is over.
+
+    Everything but the logs appears complete or not at all. A training that is cut off goes on after
+    the last complete epoch, and on a CPU ends with the weights that it would have had.
+
+    Example:
+      >>> run = Run.start("runs/shop", RunConfig.load("shop.yaml"))
+      >>> run.train()
+      >>> print(run.evaluate())
+    """
+
+    def __init__(self, folder: str | os.PathLike, config: RunConfig, split: Split | None = None):
+        self.folder, self.config, self._split = Path(folder), config, split
+        self._checkpoints = Checkpoints(self.folder / "state")
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> Run:
+        """The run in a folder.
+
+        Raises:
+          InputError: the folder holds none.
+        """
+        path = Path(folder) / "config.yaml"
+        if not path.is_file():
+            raise InputError(f"run: no config.yaml in the folder. Received: {folder}")
+        return cls(folder, RunConfig.load(path))
+
+    @classmethod
+    def start(cls, folder: str | os.PathLike, config: RunConfig) -> Run:
+        """A new run, or the one in the folder if it has the same config.
+
+        Raises:
+          InputError: the folder holds something else, the config differs from the one there, or an
+            input cannot be read or has changed since.
+        """
+        folder = Path(folder)
+        present = record(config.data)
+        check_inputs(config.recorded, present)
+        split = load_split(config)
+        config = config.resolved(split.train).model_copy(update={"recorded": present})
+        if (folder / "config.yaml").is_file():
+            there = cls.open(folder)
+            difference = there.config.difference(config)
+            if difference:
+                raise InputError(
+                    f"run: {folder} holds a run with another config: {difference}; give another "
+                    "folder"
+                )
+            check_inputs(there.config.recorded, present)
+            config = there.config
+        else:
+            if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+                raise InputError(
+                    f"run: {folder} exists and holds no run; give a new or an empty folder"
+                )
+            with replacing(folder / "config.yaml") as file:
+                file.write(config.to_yaml().encode())
+        return cls(folder, config, split)
+
+    @property
+    def split(self) -> Split:
+        """The data, split."""
+        if self._split is None:
+            check_inputs(self.config.recorded, record(self.config.data))
+            self._split = load_split(self.config)
+        return self._split
+
+    @property
+    def done(self) -> bool:
+        """Whether the training is over."""
+        return (self.folder / "done").is_file()
+
+    @property
+    def epochs_done(self) -> int:
+        """Complete epochs on disk."""
+        return max(self._checkpoints.epochs(), default=0)
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's folder."""
+        return self.folder / "logs"
+
+    def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
+        """Trains what is left to train, evaluates, and returns what `metrics.json` holds.
+
+        Args:
+          callbacks: more of them; they run after an epoch's state is on disk.
+
+        Raises:
+          InputError: another process trains in the folder, or the data does not suit the config.
+        """
+        with self._alone():
+            if not self.done:
+                self._fit(callbacks)
+                metrics = {"history": self._checkpoints.describe()["history"]}
+                if self.config.split.kind != "none":
+                    metrics["evaluation"] = self.evaluate().to_dict()
+                self._write("metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False))
+                self._write("done", "")
+        return self.metrics()
+
+    def metrics(self) -> dict:
+        """What `metrics.json` holds."""
+        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+
+    def model(self) -> keras.Model:
+        """The model after the last complete epoch.
+
+        Raises:
+          InputError: no epoch is complete.
+        """
+        described = self._checkpoints.describe()
+        if described is None:
+            raise InputError(f"run: no epoch of {self.folder} is complete; train it first")
+        model = TwoTower.from_config(described["config"])
+        self._checkpoints.restore(model)
+        return model
+
+    def evaluate(self, name: str | None = None) -> Report:
+        """The full-catalogue evaluation of the model; see `tfrec_fusion.evaluation.evaluate`.
+
+        Raises:
+          InputError: no epoch is complete, or the split has no test events.
+        """
+        self._check_test()
+        return evaluate(self.model(), self.split, name=name or self.config.model.kind)
+
+    def evaluate_baselines(self) -> Iterator[Report]:
+        """The baselines that suit the data, fitted and evaluated one by one."""
+        self._check_test()
+        for baseline in baselines.default_baselines(self.split.train):
+            yield evaluate(baseline.fit(self.split.train), self.split)
+
+    def _check_test(self) -> None:
+        if self.config.split.kind == "none":
+            raise InputError(
+                "run: split.kind is 'none', so there are no test events to evaluate on"
+            )
+
+    def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        config = self.config
+        self._checkpoints.clean()
+        done = self.epochs_done
+        keras.utils.set_random_seed(config.seed)
+        model = self._build()
+        examples = config.examples.model_dump(exclude={"kind"})
+        batches = self.split.train.batches(
+            config.batch_size,
+            examples=config.examples.kind,
+            seed=config.seed,
+            first_epoch=done,
+            **examples,
+        )
+        steps = config.epochs * len(batches)
+        model.compile(
+            resolve(config.optimizer)
+            if config.optimizer
+            else adam(config.learning_rate, steps=steps)
+        )
+        described = self._checkpoints.restore(model)
+        board = TensorBoard(
+            self.logs,
+            split=self.split,
+            every=config.evaluate_every,
+            config=config.model_dump(mode="json"),
+        )
+        keep = _Keep(self._checkpoints, config.seed, described["history"] if described else {})
+        model.fit(
+            batches,
+            initial_epoch=done,
+            epochs=config.epochs,
+            verbose=0,
+            callbacks=[keep, *callbacks, board],
+        )
+
+    def _build(self) -> keras.Model:
+        config, train = self.config, self.split.train
+        initial = None
+        if config.spectral is not None:
+            names = (
+                list(train.catalogue.vectors)
+                if config.model.vectors is None
+                else config.model.vectors
+            )
+            text = train.catalogue.vectors[names[0]] if names else None
+            initial = SpectralFusion(config.model.dim, **config.spectral.model_dump()).fit(
+                train.matrix(),
+                None if text is None else text.values,
+                None if text is None else text.mask,
+            )
+        options = config.model.model_dump(exclude={"kind"})
+        return TwoTower(train, initial=initial, **options)
+
+    def _write(self, name: str, text: str) -> None:
+        with replacing(self.folder / name) as file:
+            file.write(text.encode())
+
+    @contextmanager
+    def _alone(self):
+        """Holds the folder's lock, which a killed process gives back."""
+        with open(self.folder / ".lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    f"run: another process is training in the folder. Received: {self.folder}"
+                ) from None
+            yield
+
+
+class _Keep(keras.callbacks.Callback):
+    """Saves the state after each epoch, and starts each with the same random seed.
+
+    The seed makes what an interrupted training draws independent of when it was interrupted.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, seed: int, history: dict[str, list[float]]):
+        super().__init__()
+        self._checkpoints, self._seed, self._history = checkpoints, seed, dict(history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        keras.utils.set_random_seed(self._seed)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            self._history[name] = [*self._history.get(name, []), float(value)]
+        self._checkpoints.save(self.model, epoch + 1, self._history)

@@ -1,0 +1,133 @@
+"""What a training does, in TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.data import Split
+from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.layers import IdEmbedding
+from tfrec_fusion.training.projector import write_projector
+
+_PROJECTED_ITEMS = 10_000
+_HISTOGRAM_ROWS = 10_000
+_SLICES = ("total", "warm", "cold")
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes a training's course as TensorBoard events; the step is the optimizer's.
+
+    - `batch/...`: the losses and the learning rate, every `update_steps` steps;
+    - `epoch/...`: the model's metrics, and `epoch/examples_per_second` where it counts `examples`;
+    - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end;
+    - histograms of the embedding tables (of up to 10,000 rows) after each epoch;
+    - the frozen and the fused item vectors in the projector, titles beside them, at the end: the
+      10,000 items with the most training events;
+    - the config as text.
+
+    Args:
+      logdir: folder of the events.
+      split: what is evaluated, and whose catalogue is projected; None writes neither.
+      every: epochs between full evaluations.
+      config: the text; the model's own config by default.
+      update_steps: steps between points of `batch/...`.
+
+    Example:
+      >>> model.fit(batches, callbacks=[TensorBoard("logs", split=split)])
+    """
+
+    def __init__(
+        self,
+        logdir: str | os.PathLike,
+        *,
+        split: Split | None = None,
+        every: int = 1,
+        config: Mapping | None = None,
+        update_steps: int = 10,
+    ):
+        super().__init__()
+        self.logdir = os.fspath(logdir)
+        self.split, self.every, self.update_steps = split, every, update_steps
+        self.config = config
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self.logdir)
+        config = self.model.get_config() if self.config is None else self.config
+        text = json.dumps(config, indent=2, default=str, ensure_ascii=False)
+        with self._writer.as_default(self._step()):
+            # An indented block is code in the Markdown that TensorBoard shows.
+            tf.summary.text("config", "".join(f"    {line}\n" for line in text.splitlines()))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self._step()
+        if step % self.update_steps:
+            return
+        with self._writer.as_default(step):
+            for name, value in (logs or {}).items():
+                if name.endswith("loss"):
+                    tf.summary.scalar(f"batch/{name}", value)
+            tf.summary.scalar("batch/learning_rate", self._learning_rate())
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._started
+        logs = dict(logs or {})
+        examples = logs.pop("examples", None)
+        with self._writer.as_default(self._step()):
+            for name, value in logs.items():
+                tf.summary.scalar(f"epoch/{name}", value)
+            if examples is not None:
+                tf.summary.scalar("epoch/examples_per_second", examples / seconds)
+            self._write_histograms()
+            last = epoch + 1 == self.params["epochs"]
+            if self._evaluates() and (last or (epoch + 1) % self.every == 0):
+                self._write_evaluation()
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self.split is not None and hasattr(self.model, "tower"):
+            self._write_vectors()
+        self._writer.close()
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
+
+    def _learning_rate(self):
+        rate = self.model.optimizer.learning_rate
+        if callable(rate):  # a legacy optimizer keeps the schedule here
+            rate = rate(self.model.optimizer.iterations)
+        return tf.cast(rate, tf.float32)
+
+    def _evaluates(self) -> bool:
+        return self.split is not None and len(self.split.test) > 0 and hasattr(self.model, "scorer")
+
+    def _write_histograms(self) -> None:
+        for layer in self.model.submodules:
+            if isinstance(layer, IdEmbedding) and layer.built:
+                rows = np.linspace(0, layer.n_rows - 1, min(layer.n_rows, _HISTOGRAM_ROWS))
+                tf.summary.histogram(
+                    f"embeddings/{layer.name}", tf.gather(layer.table, rows.astype(np.int32))
+                )
+
+    def _write_evaluation(self) -> None:
+        report = evaluate(self.model, self.split, bootstrap=0)
+        for label in _SLICES:
+            if report.counts[label]["users"]:
+                for metric, value in report.metrics[label].items():
+                    tf.summary.scalar(f"{label}/{metric}", value)
+
+    def _write_vectors(self) -> None:
+        train = self.split.train
+        counts = np.bincount(train.item, minlength=len(train.catalogue))
+        rows = np.argsort(-counts, kind="stable")[:_PROJECTED_ITEMS].astype(np.int32)
+        vectors = {name: aligned.values[rows] for name, aligned in train.catalogue.vectors.items()}
+        vectors["fused"] = self.model.tower(rows, counts[rows] > 0).numpy()
+        write_projector(self.logdir, vectors, train.catalogue.titles[rows])
