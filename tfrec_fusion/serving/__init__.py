@@ -1,0 +1,12 @@
+"""From a trained model to answers: the exported SavedModel and who asks it."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Recommender": "recommender",
+        "ServedModel": "served_model",
+        "export": "exporter",
+    },
+)

@@ -1,0 +1,136 @@
+"""Write a model as a version that TF Serving can load."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import History, Interactions
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.two_tower import item_state
+from tfrec_fusion.serving.model_card import CARD, model_card
+from tfrec_fusion.serving.served_model import ServedModel
+from tfrec_fusion.serving.versions import check_base, new_version
+
+TITLES = "assets.extra/items.parquet"
+
+
+def export(
+    model,
+    events: Interactions,
+    path: str | os.PathLike,
+    *,
+    at: float | None = None,
+    metrics: Mapping | None = None,
+    config: Mapping | None = None,
+) -> Path:
+    """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
+
+    The version answers from string ids and needs nothing of this package; `SIGNATURES` and
+    `SEMANTICS` say what it takes, gives and promises, and its card repeats them. Users' histories,
+    item vectors and trends are baked in as of `at`. The folder appears whole or not at all, however
+    the process ends, and no version is ever replaced.
+
+    Args:
+      model: a trained `TwoTower`.
+      events: histories and trends come from here; the vocabularies must be the model's. To bake in
+        events that came after training, encode them with `encode_users(train.users)`.
+      path: folder of the model's versions, e.g. `saved_models/shop`.
+      at: unix time of the export; later events are left out. The moment after the last event by
+        default; needs timestamps.
+      metrics, config: go into the card; numbers, texts, lists and dicts.
+
+    Returns:
+      The folder of the new version.
+
+    Raises:
+      InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
+        from, item vectors that are not finite, or metrics that JSON cannot say.
+
+    Example:
+      >>> export(model, split.train, "saved_models/shop")
+      PosixPath('saved_models/shop/1')
+    """
+    model.check(events)
+    events = _before(events, at)
+    check_base(path)
+    item_vectors, unknown_item, now = _item_side(model, events, at)
+    card = model_card(model, events, now, metrics, config)
+    with new_version(path) as (folder, result):
+        # The assets are copied from here into the version.
+        users, items = folder.parent / "users.txt", folder.parent / "items.txt"
+        events.users.save(users)
+        events.catalogue.vocabulary.save(items)
+        served = ServedModel(
+            model.user_vectors,
+            item_vectors,
+            unknown_item,
+            model.config.dim,
+            _with_ages(events.histories(), now),
+            users,
+            items,
+        )
+        tf.saved_model.save(served, str(folder), signatures=served.signatures)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        titles = folder / TITLES
+        titles.parent.mkdir(exist_ok=True)
+        pd.DataFrame(
+            {"item_id": events.catalogue.vocabulary.ids, "title": events.catalogue.titles}
+        ).to_parquet(titles, index=False)
+    return result[0]
+
+
+def _before(events: Interactions, at: float | None) -> Interactions:
+    if at is None:
+        return events
+    if not isinstance(at, numbers.Real) or isinstance(at, bool) or not math.isfinite(at):
+        raise InputError(f"export: at must be a finite unix time in seconds. Received: {at!r}")
+    if events.timestamp is None:
+        raise InputError(f"export: at needs events with a 'timestamp'. Received: at={at}")
+    if at > 1e11:
+        raise InputError(f"export: at must be unix seconds; divide milliseconds. Received: {at}")
+    earlier = events.timestamp < at
+    if not earlier.any():
+        raise InputError(
+            f"export: at must be after the first event, {events.timestamp.min():.0f}. "
+            f"Received: {at}"
+        )
+    return events.select(earlier)
+
+
+def _item_side(model, events: Interactions, at: float | None):
+    """Item vectors `[N, D]`, that of an unknown item `[D]`, and the unix time they are as of."""
+    features, seen, now = item_state(events, model.spec, at)
+    expected = len(model.spec.feature_names)
+    if features.shape[1] != expected:
+        raise InputError(
+            f"export: the model reads {expected} item features and the catalogue gives "
+            f"{features.shape[1]}; use the numeric columns it was trained with. "
+            f"Received: {events.catalogue.numeric_columns}"
+        )
+    vectors = model.item_vectors(tf.range(len(seen)), features, seen).numpy()
+    if not np.isfinite(vectors).all():
+        raise InputError(
+            f"export: {int((~np.isfinite(vectors).all(1)).sum())} item vectors of the model are "
+            "not finite; its training has diverged"
+        )
+    nothing = ItemTrend(events).unseen(now) if expected else np.zeros(0, np.float32)
+    unknown = model.item_vectors(tf.constant([-1]), nothing[None], tf.constant([False]))
+    return vectors, unknown.numpy()[0], now
+
+
+def _with_ages(histories: History, now: float | None) -> History:
+    """The histories with ages in days, float32, in the place of times; 0 without times."""
+    if histories.times is None:
+        ages = np.zeros(len(histories.items), np.float32)
+    else:
+        ages = ((now - histories.times) / DAY).astype(np.float32)
+    return History(histories.splits, histories.items, ages)

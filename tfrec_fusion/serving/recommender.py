@@ -1,0 +1,111 @@
+"""An export, loaded into this process."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving.exporter import TITLES
+from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.versions import latest_version
+
+
+class Recommender:
+    """Recommends from the highest version of an export, without TF Serving.
+
+    Args:
+      path: what `export` was given, or one version's folder.
+
+    Attributes:
+      path: the version's folder.
+
+    Raises:
+      InputError: no version there, or one that is not an export of this package.
+
+    Example:
+      >>> shop = Recommender("saved_models/shop")
+      >>> best = shop.recommend("u17", exclude=["i3"], k=5)
+      >>> shop.titles[[item_id for item_id, _ in best]].tolist()
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = latest_version(path)
+        try:
+            loaded = tf.saved_model.load(str(self.path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"export: {self.path} does not load as a SavedModel: {reason}"
+            ) from None
+        if "recommend" not in loaded.signatures:
+            raise InputError(
+                f"export: {self.path} has no signature 'recommend', so it was not written by "
+                f"export. Its signatures: {sorted(loaded.signatures)}"
+            )
+        self._loaded = loaded
+        self._recommend = loaded.signatures["recommend"]
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        history: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        k: int = 10,
+    ) -> list[tuple[str, float]]:
+        """The best items for one user as (item id, score), best first; fewer where fewer are left.
+
+        Args:
+          user_id: an unknown one, or None, is a user of whom nothing is known.
+          history: item ids, the latest last; takes the place of the baked history if not empty.
+          exclude: item ids that must not come back; items of the history never do.
+          k: how many, at least 1.
+
+        Raises:
+          InputError: ids that are not strings, or a bad k.
+        """
+        if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
+            raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
+        answer = self._recommend(
+            user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
+            history=tf.constant([_ids(history, "history")], tf.string),
+            exclude=tf.constant([_ids(exclude, "exclude")], tf.string),
+            k=tf.constant([min(int(k), len(self.titles))]),
+        )
+        pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
+        return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+
+    @cached_property
+    def titles(self) -> pd.Series:
+        """Titles by item id, in catalogue order."""
+        return self._read(TITLES, pd.read_parquet).set_index("item_id")["title"]
+
+    @cached_property
+    def card(self) -> dict:
+        """The version's `model_card.json`."""
+        return self._read(CARD, lambda path: json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def _read(self, name: str, read):
+        try:
+            return read(self.path / name)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(f"export: {self.path / name} is not readable: {reason}") from None
+
+
+def _ids(ids: Iterable[str], name: str) -> list[bytes]:
+    if isinstance(ids, str):
+        raise InputError(f"recommend: {name} must be a list of ids. Received: the text {ids!r}")
+    values = list(ids)
+    for value in values:
+        if not isinstance(value, str):
+            raise InputError(f"recommend: {name} must hold strings. Received: {value!r}")
+    # A text from a command line may hold bytes that are not UTF-8: an unknown id, not an error.
+    return [value.encode("utf-8", "surrogatepass") for value in values]

@@ -1,0 +1,173 @@
+"""The graph of an export: string ids in, string ids and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import History, Vocabulary
+from tfrec_fusion.retrieval import exact_top_k
+
+DEFAULT_K = 100
+
+
+def _text(name: str, *shape: int | None) -> tf.TensorSpec:
+    return tf.TensorSpec(shape, tf.string, name=name)
+
+
+def _signature(*inputs: tf.TensorSpec):
+    return tf.function(input_signature=inputs, autograph=False)
+
+
+class ServedModel(tf.Module):
+    """Answers from string ids; see `SIGNATURES` for what each signature takes and gives.
+
+    It holds no Keras object and no constant of the catalogue's size: vectors, histories and item
+    ids are variables, and the tables from id to row are filled from the text assets.
+
+    An id that is not in its vocabulary is row -1, as is "". A user's history is the one in the
+    request, if that has any id that is not "", with all ages 0; else the baked one, with its ages
+    as of the export. Ids of a request that are unknown or repeated change nothing.
+
+    Args:
+      user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
+        history_rows, history_ages) -> [B, D]`; its variables come into the export.
+      item_vectors: `[N, D]` float32, the item side as of the export.
+      unknown_item: `[D]` float32, the item side of row -1.
+      fused_dim: the leading columns of `item_vectors` that histories are made of.
+      histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times.
+      users, items: files with one id a line, copied into the export.
+    """
+
+    def __init__(
+        self,
+        user_vectors: Callable,
+        item_vectors: np.ndarray,
+        unknown_item: np.ndarray,
+        fused_dim: int,
+        histories: History,
+        users: Path,
+        items: Path,
+    ):
+        super().__init__(name="served_model")
+        self.item_vectors = tf.Variable(item_vectors, trainable=False, name="item_vectors")
+        self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
+        self.item_ids = tf.Variable(
+            Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
+        )
+        self.history_splits = tf.Variable(histories.splits, trainable=False, name="history_splits")
+        self.history_items = tf.Variable(histories.items, trainable=False, name="history_items")
+        self.history_ages = tf.Variable(histories.times, trainable=False, name="history_ages")
+        self.user_table, self.item_table = _RowTable(users), _RowTable(items)
+        self.fused_dim = fused_dim
+        rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
+        vectors = tf.TensorSpec([None, fused_dim], tf.float32)
+        self.user_tower = _signature(rows, vectors, rows, rows, ages)(user_vectors)
+        # What the user side reads has to hang on the module to be saved with it.
+        self.user_variables = list(self.user_tower.get_concrete_function().graph.variables)
+
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """Signature name -> function, for `tf.saved_model.save`."""
+        return {
+            "serving_default": self.serving_default,
+            "recommend": self.recommend,
+            "score": self.score,
+            "user_vector": self.user_vector,
+            "item_vector": self.item_vector,
+        }
+
+    @_signature(_text("user_id", None))
+    def serving_default(self, user_id):
+        nothing = tf.fill([tf.shape(user_id)[0], 0], "")
+        return self._recommend(user_id, nothing, nothing, tf.constant(DEFAULT_K))
+
+    @_signature(
+        _text("user_id", None),
+        _text("history", None, None),
+        _text("exclude", None, None),
+        tf.TensorSpec([None], tf.int32, name="k"),
+    )
+    def recommend(self, user_id, history, exclude, k):
+        # The 0 rules where all are negative and where the batch is empty.
+        return self._recommend(user_id, history, exclude, tf.reduce_max(tf.concat([k, [0]], 0)))
+
+    @_signature(_text("user_id", None), _text("item_id", None, None))
+    def score(self, user_id, item_id):
+        users, _ = self._users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))
+        return {"score": tf.einsum("bd,bnd->bn", users, self._items(item_id))}
+
+    @_signature(_text("user_id", None), _text("history", None, None))
+    def user_vector(self, user_id, history):
+        return {"vector": self._users(user_id, history)[0]}
+
+    @_signature(_text("item_id", None))
+    def item_vector(self, item_id):
+        return {"vector": self._items(item_id)}
+
+    def _recommend(self, user_id, history, exclude, k):
+        users, history_pairs = self._users(user_id, history)
+        masked = tf.concat([history_pairs, self._distinct_pairs(exclude)], 0)
+        scores, rows = exact_top_k(users, self.item_vectors, k, masked)
+        ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
+        return {"item_id": ids, "score": scores}
+
+    def _users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
+        """User vectors `[B, D]` and the (position in the batch, item) pairs `[P, 2]` behind them."""
+        users = self.user_table.lookup(user_id)
+        given = tf.reduce_any(history != "", 1)
+        baked, baked_ages = self._baked_pairs(tf.where(given, -1, users))
+        asked = self._distinct_pairs(history)
+        pairs = tf.concat([baked, asked], 0)
+        ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
+        order = tf.argsort(pairs[:, 0], stable=True)
+        pairs, ages = tf.gather(pairs, order), tf.gather(ages, order)
+        vectors = tf.gather(self.item_vectors, pairs[:, 1])[:, : self.fused_dim]
+        return self.user_tower(users, vectors, pairs[:, 1], pairs[:, 0], ages), pairs
+
+    def _baked_pairs(self, users) -> tuple[tf.Tensor, tf.Tensor]:
+        """The baked histories of user rows `[B]` (-1: none): pairs `[P, 2]` and ages `[P]`."""
+        known = tf.maximum(users, 0)
+        begin = tf.gather(self.history_splits, known)
+        lengths = tf.gather(self.history_splits, known + 1) - begin
+        lengths = tf.where(users < 0, tf.zeros_like(lengths), lengths)
+        positions = tf.repeat(tf.range(tf.shape(users)[0]), lengths)
+        before = tf.gather(tf.cumsum(lengths, exclusive=True), positions)
+        index = tf.gather(begin, positions) - before + tf.range(tf.reduce_sum(lengths))
+        items = tf.gather(self.history_items, index)
+        return tf.stack([positions, items], 1), tf.gather(self.history_ages, index)
+
+    def _distinct_pairs(self, ids) -> tf.Tensor:
+        """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
+        rows = self.item_table.lookup(ids)
+        known = tf.where(rows >= 0)
+        n_items = tf.shape(self.item_vectors, tf.int64)[0]
+        codes = known[:, 0] * n_items + tf.cast(tf.gather_nd(rows, known), tf.int64)
+        codes = tf.unique(codes).y
+        return tf.cast(tf.stack([codes // n_items, codes % n_items], 1), tf.int32)
+
+    def _items(self, item_id) -> tf.Tensor:
+        rows = self.item_table.lookup(item_id)
+        vectors = tf.gather(self.item_vectors, tf.maximum(rows, 0))
+        return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
+
+
+class _RowTable(tf.Module):
+    """A table from the lines of a text file to int32 rows, -1 for anything else."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        lines = tf.lookup.TextFileInitializer(
+            str(path),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+        self.table = tf.lookup.StaticHashTable(lines, default_value=-1)
+
+    def lookup(self, ids):
+        return tf.cast(self.table.lookup(ids), tf.int32)

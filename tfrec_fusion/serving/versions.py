@@ -1,0 +1,147 @@
+"""Numbered version folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfrec_fusion.embeddings.atomic import sync
+from tfrec_fusion.errors import InputError
+
+GRAPH = "saved_model.pb"
+_NUMBER = re.compile(r"\d+", re.ASCII)
+_TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<host>.+)-[^-]+", re.ASCII)
+_LEFTOVER_SECONDS = 24 * 3600.0
+
+
+def versions(base: str | os.PathLike) -> dict[int, Path]:
+    """Version number -> path of each name below `base` that TF Serving would take for a version."""
+    base = Path(base)
+    if not base.is_dir():
+        return {}
+    found = [entry for entry in base.iterdir() if _NUMBER.fullmatch(entry.name)]
+    return {int(entry.name): entry for entry in sorted(found)}
+
+
+def latest_version(base: str | os.PathLike) -> Path:
+    """The folder of the highest version below `base`, or `base` itself if that is a version.
+
+    Raises:
+      InputError: no such folder, no version in it, or the highest is no SavedModel.
+    """
+    base = Path(base)
+    if (base / GRAPH).is_file():
+        return base
+    if not base.is_dir():
+        raise InputError(f"export: no such folder; export a model there first. Received: {base}")
+    found = versions(base)
+    if not found:
+        raise InputError(
+            f"export: {base} holds no version folder (1, 2, ...); export a model there first"
+        )
+    latest = found[max(found)]
+    if not (latest / GRAPH).is_file():
+        raise InputError(f"export: {latest} is not a SavedModel (it has no {GRAPH})")
+    return latest
+
+
+def check_base(base: str | os.PathLike) -> None:
+    """Refuses a folder to export to that TF Serving could not serve from.
+
+    Raises:
+      InputError: `base` or a folder above it is a file, or a version in it is no SavedModel.
+    """
+    base = Path(base)
+    for folder in (base, *base.absolute().parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"export: path must be a folder, and {folder} is a file")
+    for path in versions(base).values():
+        empty = path.is_dir() and not any(path.iterdir())
+        if not empty and not (path / GRAPH).is_file():
+            raise InputError(
+                f"export: {path} is not a SavedModel, and TF Serving would take it for version "
+                f"{int(path.name)}; move it away or export to another folder"
+            )
+
+
+@contextmanager
+def new_version(base: str | os.PathLike) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder to fill, which becomes the next version of `base` when the block ends.
+
+    It is a hidden sibling of the versions, flushed to the disk before it is renamed, so a kill at
+    any moment leaves whole versions only. Two writers at once get two numbers. Leftovers of writers
+    that are gone are removed.
+
+    Yields:
+      The folder and a list, to which the path of the new version is added at the end.
+    """
+    base = Path(base)
+    base.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(base)
+    prefix = f".tmp-{os.getpid()}-{_host()}-"
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    result: list[Path] = []
+    try:
+        folder = temporary / "version"
+        folder.mkdir()
+        yield folder, result
+        for parent, _, files in os.walk(folder, topdown=False):
+            for name in files:
+                sync(Path(parent, name))
+            sync(Path(parent))
+        result.append(_rename(folder, base))
+        sync(base)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(folder: Path, base: Path) -> Path:
+    """Gives `folder` the next number. Renaming onto a folder with files in it fails, and on that
+    rests that no version is ever replaced."""
+    number = max(versions(base), default=0) + 1
+    while True:
+        target = base / str(number)
+        try:
+            os.rename(folder, target)
+            return target
+        except OSError:
+            if not target.exists():
+                raise
+            number += 1
+
+
+def _remove_leftovers(base: Path) -> None:
+    for folder in base.glob(".tmp-*"):
+        writer = _TEMPORARY.fullmatch(folder.name)
+        if writer is None:
+            continue
+        try:
+            old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
+        except FileNotFoundError:
+            continue
+        # Another machine's process ids say nothing here; its leftovers are only removed when old.
+        if old or (writer["host"] == _host() and not _alive(int(writer["pid"]))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII) or "host"
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
