@@ -63,10 +63,11 @@ def test_history_is_before_the_cut_and_targets_are_new_and_within_the_horizon(ev
 
 def test_an_epoch_has_every_user_of_every_cut_once_in_another_order(events):
     dataset = as_of_examples(events, 8, seed=3)
-    first = [batch["user"].tolist() for batch in dataset.as_numpy_iterator()]
-    second = [batch["user"].tolist() for batch in dataset.as_numpy_iterator()]
+    first = [batch["user"] for batch in dataset.as_numpy_iterator()]
+    second = [batch["user"] for batch in dataset.as_numpy_iterator()]
     assert len(first) == len(second) == len(dataset)
-    assert sorted(sum(first, [])) == sorted(sum(second, []))
+    assert sorted(np.concatenate(first)) == sorted(np.concatenate(second))
+    first, second = ([users.tolist() for users in epoch] for epoch in (first, second))
     assert first != second
     again = [
         batch["user"].tolist() for batch in as_of_examples(events, 8, seed=3).as_numpy_iterator()

@@ -42,9 +42,9 @@ def test_year_ago_is_the_window_that_began_a_year_before(events_of):
 )
 def test_nothing_from_the_time_on_matters(rows, day):
     rows.append(("u", "a", 0))
-    from tfrec_fusion.data import Catalogue, Interactions
-
     import pandas as pd
+
+    from tfrec_fusion.data import Catalogue, Interactions
 
     catalogue = Catalogue(pd.DataFrame({"item_id": list("abc")}))
 

@@ -1,10 +1,9 @@
 """The baselines reach what the data's README says of them, within .005."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from tfrec_fusion.data import Catalogue, Interactions, Split, Vocabulary
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.evaluation.baselines import (
     EASE,
@@ -31,18 +30,12 @@ def split_of(real_data):
             if name == "retail":
                 splits[name] = Interactions.from_parquet(events, items).split("temporal")
             else:
-                splits[name] = coin_split(Interactions.from_parquet(events, items, min_rating=4))
+                splits[name] = Interactions.from_parquet(events, items, min_rating=4).split(
+                    "random"
+                )
         return splits[name]
 
     return split
-
-
-def coin_split(events):
-    """The split of the README's figures: each pair is a test pair with chance .2, seed 0."""
-    first = events.first_events()
-    test = np.random.default_rng(0).random(len(first)) < 0.2
-    first = first.encode_users(Vocabulary(first.users.ids[pd.unique(first.user[~test])]))
-    return Split(first.select(~test), first.select(test), "random")
 
 
 FUSED = EASE(l2=200, vectors="text", text_weight=20)

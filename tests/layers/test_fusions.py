@@ -14,7 +14,7 @@ def test_sum():
 
 
 def test_sum_needs_inputs_of_its_size():
-    with pytest.raises(ValueError, match="'a' must have 3 columns. Received: 2"):
+    with pytest.raises(ValueError, match=r"'a' must have 3 columns\. Received: 2"):
         SumFusion(3)(X)
 
 

@@ -26,7 +26,7 @@ class Split:
     Attributes:
       train, test: the events; `test` is empty for kind "none".
       kind: "temporal" (test from a quantile of event time on), "leave_one_out" (each user's last
-        event), "random" (a share of the pairs) or "none".
+        event), "random" (each pair with probability `test`) or "none".
       time: the unix second at which the test period starts, or None.
     """
 
@@ -44,7 +44,8 @@ class Split:
         Args:
           events: at least one event of a known user; those of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
-          test: the share of events in the test set, in (0, 1); .1 for temporal, .2 for random.
+          test: the share of events in the test set (expected, for random), in (0, 1); .1 for
+            temporal, .2 for random.
           seed: of the random split.
 
         Raises:
@@ -71,9 +72,7 @@ class Split:
         elif kind == "leave_one_out":
             held_out = _last_events(first)
         elif kind == "random":
-            held_out = np.zeros(len(first), bool)
-            chosen = np.random.default_rng(seed).permutation(len(first))[: round(test * len(first))]
-            held_out[chosen] = True
+            held_out = np.random.default_rng(seed).random(len(first)) < test
         else:
             held_out = np.zeros(len(first), bool)
         if held_out.all() or (kind != "none" and not held_out.any()):
