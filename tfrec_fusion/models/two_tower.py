@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from pydantic import ValidationError
 
 from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
-from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.layers import HistoryPooling, IdEmbedding
+from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
 from tfrec_fusion.losses import MultiTargetSoftmax
+from tfrec_fusion.models.building import (
+    check_vocabularies,
+    checked,
+    frozen_vectors,
+    vector_names,
+)
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
@@ -53,8 +57,9 @@ class TwoTower(tfrs.Model):
     """
 
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
-        super().__init__(name=name)
-        self.config = _checked(options)
+        # Scores are float32 under any policy; the item tower follows the policy.
+        super().__init__(name=name, dtype="float32")
+        self.config = checked("TwoTower", TwoTowerConfig, options)
         self.spec, frozen = _described(data, self.config, initial)
         spec, config = self.spec, self.config
         self.tower = ItemTower(
@@ -72,7 +77,7 @@ class TwoTower(tfrs.Model):
         if config.user in ("id", "both"):
             self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
         self.to_user = keras.layers.Dense(
-            config.dim, kernel_initializer=_PoolAverage(), dtype="float32", name="user_tower"
+            config.dim, kernel_initializer=PoolAverage(), dtype="float32", name="user_tower"
         )
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
@@ -218,15 +223,7 @@ class TwoTower(tfrs.Model):
 
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has other vocabularies than the model."""
-        for name, mine, theirs in (
-            ("users", self.spec.users, events.users.fingerprint),
-            ("items", self.spec.items, events.catalogue.vocabulary.fingerprint),
-        ):
-            if mine != theirs:
-                raise InputError(
-                    f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
-                    f"received {theirs[:12]}); encode the events with the training vocabulary"
-                )
+        check_vocabularies(self.spec, events)
 
     def get_config(self):
         return {
@@ -275,41 +272,15 @@ def flat_histories(histories: History, users: np.ndarray, now: float | None):
     return chosen.items, rows, ((now - chosen.times) / DAY).astype(np.float32)
 
 
-def _checked(options: dict) -> TwoTowerConfig:
-    try:
-        return TwoTowerConfig(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"TwoTower: {key}: {first['msg']}. Received: {first['input']!r}") from None
-
-
 def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
     if isinstance(data, DataSpec | dict):
         return DataSpec.model_validate(data), {}
     catalogue = data.catalogue
-    names = list(catalogue.vectors) if config.vectors is None else config.vectors
-    unknown = [name for name in names if name not in catalogue.vectors]
-    if unknown:
-        raise InputError(
-            f"TwoTower: vectors: the catalogue has no {unknown[0]!r}. "
-            f"It has: {list(catalogue.vectors)}"
-        )
+    names = vector_names("TwoTower", catalogue, config.vectors)
     if not (config.use_ids or names or initial is not None):
         raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
-    trained = np.bincount(data.item, minlength=len(catalogue)) > 0
-    frozen = {}
-    for name in names:
-        aligned = catalogue.vectors[name]
-        values = np.asarray(aligned.values, np.float32)
-        if config.whitening_dim is not None:
-            fitted = values[trained & aligned.mask]
-            dim = min(config.whitening_dim, values.shape[1], max(len(fitted) - 1, 1))
-            values = Whitening(dim).fit(fitted).transform(values)
-            values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-            values = np.where(aligned.mask[:, None], values, 0)
-        frozen[name] = values, aligned.mask
+    frozen = frozen_vectors(data, names, config.whitening_dim)
     if initial is not None:
         if initial.vectors.shape != (len(catalogue), config.dim):
             raise InputError(
@@ -328,15 +299,6 @@ def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         weighted_history=initial is not None,
     )
     return spec, frozen
-
-
-@keras.utils.register_keras_serializable("tfrec_fusion")
-class _PoolAverage(keras.initializers.Initializer):
-    """Kernel `[2 dim + 2, dim]` that averages the two pools of `HistoryPooling`."""
-
-    def __call__(self, shape, dtype=None, **kwargs):
-        half = 0.5 * np.eye(shape[1])
-        return tf.constant(np.concatenate([half, half, np.zeros((2, shape[1]))]), dtype)
 
 
 def _example(spec: DataSpec) -> dict[str, tf.Tensor]:

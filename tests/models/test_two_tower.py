@@ -1,0 +1,234 @@
+import dataclasses
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data.as_of import as_of_examples
+from tfrec_fusion.data.held_out import held_out_examples
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.embeddings import SpectralFusion
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import TwoTower, TwoTowerConfig
+from tfrec_fusion.optimizers import adam
+
+N_USERS, N_ITEMS = 60, 40
+
+
+def _events(times=True, seed=0):
+    """Users of two tastes; the text vectors tell the tastes apart. The last 4 items never occur."""
+    rng = np.random.default_rng(seed)
+    n = 1500
+    user = rng.integers(0, N_USERS, n)
+    item = 2 * rng.integers(0, (N_ITEMS - 4) // 2, n) + user % 2
+    frame = pd.DataFrame({"user_id": [f"u{u}" for u in user], "item_id": [f"i{i}" for i in item]})
+    if times:
+        frame["timestamp"] = rng.integers(0, 200 * int(DAY), n)
+    else:
+        frame = frame.drop_duplicates()
+    vectors = rng.normal(size=(N_ITEMS, 6)).astype(np.float32)
+    vectors[:, 0] += 6 * (np.arange(N_ITEMS) % 2) - 3
+    items = pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(N_ITEMS)], "price": 1.0 + np.arange(N_ITEMS)}
+    )
+    return Interactions.from_frame(frame, Catalogue(items, {"text": vectors}))
+
+
+@pytest.fixture(scope="module")
+def events():
+    return _events()
+
+
+def _batches(events, **options):
+    return (as_of_examples if events.timestamp is not None else held_out_examples)(
+        events, 16, **options
+    )
+
+
+OPTIONS = {
+    "sum": {},
+    "concat": {"fusion": "concat"},
+    "additive": {"fusion": "additive"},
+    "gate": {"fusion": "gate"},
+    "id_only": {"vectors": []},
+    "text_only": {"use_ids": False},
+    "user_id": {"user": "id"},
+    "both": {"user": "both"},
+    "no_trend": {"trend": False},
+    "raw_vectors": {"whitening_dim": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "times"),
+    [
+        *(pytest.param(options, True, id=name) for name, options in OPTIONS.items()),
+        pytest.param({}, False, id="timeless"),
+        pytest.param({"user": "both"}, False, id="timeless_both"),
+    ],
+)
+def test_trains_saves_and_loads_with_equal_scores(options, times, tmp_path):
+    keras.utils.set_random_seed(0)
+    events = _events(times)
+    batches = _batches(events)
+    model = TwoTower(events, dim=8, **options)
+    model.compile(adam(0.02, steps=3 * len(batches)))
+    before = model.evaluate(batches, return_dict=True, verbose=0)["softmax_loss"]
+    model.fit(batches, epochs=3, verbose=0)
+    assert model.evaluate(batches, return_dict=True, verbose=0)["softmax_loss"] < before
+    users = np.array([0, 5, -1], np.int32)
+    scores = model.scorer(events)(users)
+    assert scores.shape == (3, N_ITEMS)
+    assert np.isfinite(scores).all()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_allclose(loaded.scorer(events)(users), scores, rtol=1e-5, atol=1e-5)
+
+
+def test_the_score_is_the_written_formula(events):
+    keras.utils.set_random_seed(0)
+    model = TwoTower(events, dim=8)
+    for weight in model.trainable_weights:
+        weight.assign(tf.random.normal(weight.shape, stddev=0.3, seed=1))
+    batch = next(iter(as_of_examples(events, 4)))
+    logits = model(batch).numpy()
+    items = model.tower(tf.range(N_ITEMS), batch["item_seen"]).numpy()
+    own = (batch["history_row"] == 0).numpy()
+    v, ages = items[batch["history_item"].numpy()[own]], batch["history_age"].numpy()[own]
+    w = np.exp(-ages / 30)
+    known = [np.log1p(len(v)) / 4, np.log1p(ages.min()) / 4]
+    pooled = np.concatenate([w @ v / w.sum() ** 0.5, v.sum(0) / len(v) ** 0.5, known])
+    kernel, bias = model.to_user.get_weights()
+    u = pooled @ kernel + bias
+    x = batch["item_features"].numpy()
+    hidden_kernel, hidden_bias = model.trend_hidden.get_weights()
+    x = np.concatenate([x, np.maximum(x @ hidden_kernel + hidden_bias, 0)], 1)
+
+    def dense(layer, value):
+        kernel, bias = layer.get_weights()
+        return value @ kernel + bias
+
+    expected = model.scale.numpy() * items @ u
+    expected += (
+        np.where(batch["item_seen"], model.bias.numpy(), 0) + dense(model.trend_prior, x)[:, 0]
+    )
+    expected += dense(model.trend_match, x) @ dense(model.user_trend, np.concatenate([u, known]))
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_sampled_candidates_score_as_the_whole_catalogue_does(events):
+    model = TwoTower(events, dim=8)
+    full = next(iter(as_of_examples(events, 4, seed=1)))
+    sampled = next(iter(as_of_examples(events, 4, candidates=6, seed=1)))
+    np.testing.assert_array_equal(full["user"], sampled["user"])
+    expected = tf.gather(model(full), sampled["candidate"], axis=1)
+    np.testing.assert_allclose(model(sampled), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sampled_training_learns(events):
+    keras.utils.set_random_seed(0)
+    batches = as_of_examples(events, 16, candidates=10)
+    model = TwoTower(events, dim=8)
+    model.compile(adam(0.02, steps=3 * len(batches)))
+    full = as_of_examples(events, 16)
+    before = model.evaluate(full, return_dict=True, verbose=0)["softmax_loss"]
+    model.fit(batches, epochs=3, verbose=0)
+    assert model.evaluate(full, return_dict=True, verbose=0)["softmax_loss"] < before
+
+
+def test_learns_the_planted_taste_for_warm_and_cold_items(events):
+    keras.utils.set_random_seed(0)
+    batches = as_of_examples(events, 16)
+    model = TwoTower(events, dim=8)
+    model.compile(adam(0.02, steps=4 * len(batches)))
+    model.fit(batches, epochs=4, verbose=0)
+    users = np.arange(N_USERS)
+    scores = model.scorer(events)(users)
+    parity = np.array([int(name[1:]) % 2 for name in events.users.ids])
+    for items in (np.arange(N_ITEMS - 4), np.arange(N_ITEMS - 4, N_ITEMS)):
+        own = np.where(items[None] % 2 == parity[:, None], scores[:, items], np.nan)
+        other = np.where(items[None] % 2 != parity[:, None], scores[:, items], np.nan)
+        assert (np.nanmean(own, 1) > np.nanmean(other, 1)).mean() > 0.95
+
+
+def test_an_unseen_item_has_neither_id_nor_bias(events):
+    model = TwoTower(events, dim=8)
+    model.bias.assign(tf.ones(N_ITEMS))
+    rows = tf.range(N_ITEMS)
+    features, _ = ItemTrend(events).at(ItemTrend(events).end)
+    before = model.item_vectors(rows, features, tf.zeros(N_ITEMS, tf.bool)).numpy()
+    model.tower.ids.table.assign_add(tf.ones([N_ITEMS, 8]))
+    model.bias.assign_add(tf.ones(N_ITEMS))
+    after = model.item_vectors(rows, features, tf.zeros(N_ITEMS, tf.bool)).numpy()
+    np.testing.assert_array_equal(before, after)
+    seen = model.item_vectors(rows, features, tf.ones(N_ITEMS, tf.bool)).numpy()
+    assert (seen[:, -1] == before[:, -1] + 2).all()
+
+
+def test_starts_untrained_from_spectral_vectors():
+    events = _events(times=False)
+    matrix = events.matrix()
+    spectral = SpectralFusion(dim=8, popularity_power=0.25).fit(
+        matrix, events.catalogue.vectors["text"].values
+    )
+    model = TwoTower(events, dim=8, vectors=[], initial=spectral)
+    scores = model.scorer(events)(np.arange(N_USERS))
+    expected = spectral.user_vectors(matrix) @ spectral.vectors.T
+    # Equal up to a positive factor a user, and so the same ranking.
+    scores /= np.linalg.norm(scores, axis=1, keepdims=True)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_predict_and_mixed_precision(events):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = TwoTower(events, dim=8)
+        batch = as_of_examples(events, 16).take(1)
+        scores = model.predict(batch, verbose=0)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+
+
+def test_config_defaults_are_the_documented_ones():
+    documented = inspect.getdoc(TwoTowerConfig)
+    assert all(f"{name}:" in documented for name in TwoTowerConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dims": 8}, "dims"),
+        ({"dim": 0}, "dim"),
+        ({"fusion": "average"}, "fusion.*average"),
+        ({"id_dropout": 1.0}, "id_dropout.*1.0"),
+        ({"vectors": ["image"]}, "image"),
+        ({"vectors": [], "use_ids": False}, "needs vectors"),
+    ],
+)
+def test_bad_options(events, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        TwoTower(events, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_initial_of_another_size(events):
+    @dataclasses.dataclass
+    class Initial:
+        vectors: np.ndarray
+        weights: np.ndarray
+
+    with pytest.raises(InputError, match=r"initial must be \(40, 128\)"):
+        TwoTower(events, initial=Initial(np.zeros((40, 8), np.float32), np.ones(40)))
+
+
+def test_events_of_other_vocabularies_are_refused(events):
+    other = _events(seed=1)
+    with pytest.raises(InputError, match="users: the model was built for other users"):
+        TwoTower(events, dim=8).scorer(other)

@@ -1,0 +1,73 @@
+"""What models share in being built from options and data."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.embeddings import Whitening
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.data_spec import DataSpec
+
+_Config = TypeVar("_Config", bound=BaseModel)
+
+
+def checked(model: str, config: type[_Config], options: dict) -> _Config:
+    """The config of `options`; an InputError names the model, the key and the value."""
+    try:
+        return config(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{model}: {key}: {first['msg']}. Received: {first['input']!r}") from None
+
+
+def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> list[str]:
+    """The chosen names of the catalogue's vectors, all where `names` is None."""
+    if names is None:
+        return list(catalogue.vectors)
+    unknown = [name for name in names if name not in catalogue.vectors]
+    if unknown:
+        raise InputError(
+            f"{model}: vectors: the catalogue has no {unknown[0]!r}. "
+            f"It has: {list(catalogue.vectors)}"
+        )
+    return names
+
+
+def frozen_vectors(
+    data: Interactions, names: list[str], whitening_dim: int | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """name -> vectors `[n_items, d]` float32 and mask `[n_items]` bool.
+
+    With a `whitening_dim` they are whitened to at most so many dimensions, fitted on the items of
+    `data` that have a vector, and scaled to length 1.
+    """
+    trained = np.bincount(data.item, minlength=len(data.catalogue)) > 0
+    frozen = {}
+    for name in names:
+        aligned = data.catalogue.vectors[name]
+        values = np.asarray(aligned.values, np.float32)
+        if whitening_dim is not None:
+            fitted = trained & aligned.mask
+            dim = min(whitening_dim, values.shape[1], max(int(fitted.sum()) - 1, 1))
+            whitening = Whitening(dim, unit=True).fit(values, fitted)
+            values = whitening.transform(values, aligned.mask)
+        frozen[name] = values, aligned.mask
+    return frozen
+
+
+def check_vocabularies(spec: DataSpec, events: Interactions) -> None:
+    """Raises InputError where `events` has other vocabularies than the model of `spec`."""
+    for name, mine, theirs in (
+        ("users", spec.users, events.users.fingerprint),
+        ("items", spec.items, events.catalogue.vocabulary.fingerprint),
+    ):
+        if mine != theirs:
+            raise InputError(
+                f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
+                f"received {theirs[:12]}); encode the events with the training vocabulary"
+            )
