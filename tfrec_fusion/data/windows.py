@@ -9,6 +9,8 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 
+_GATHER_BYTES = 1 << 23
+
 
 class BlockWindow:
     """Batches of equally long columns, shuffled by windows of random blocks.
@@ -44,6 +46,7 @@ class BlockWindow:
             raise InputError(f"columns: they have no rows. Received: {lengths}")
         with tf.device("CPU:0"):
             self._columns = {name: tf.convert_to_tensor(values) for name, values in columns.items()}
+        self._row_bytes = sum(np.asarray(values[:1]).nbytes for values in columns.values())
 
     def __len__(self) -> int:
         return self._rows
@@ -87,59 +90,49 @@ class BlockWindow:
             raise InputError(f"batches: index must be in [0, {num_shards}). Received: {index}")
         rows = self._rows
         n_blocks = -(-rows // block_rows)
-        blocks = min(blocks, n_blocks)
-        window_rows = blocks * block_rows
         n_windows = -(-n_blocks // blocks)
         missing = n_blocks * block_rows - rows
         dtype = tf.int32 if n_blocks * block_rows < 2**31 else tf.int64
 
-        def shard(order, start):
-            return order if num_shards == 1 else order[(index - start) % num_shards :: num_shards]
-
-        def in_order(window):
-            start = window * window_rows
-            end = tf.minimum(start + window_rows, rows)
-            return shard(tf.range(tf.cast(start, dtype), tf.cast(end, dtype)), start)
-
-        def shuffled(epoch_seed, window):
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(n_blocks, dtype=dtype), tf.stack([epoch_seed, -1])
-            )
-            chosen = order[window * blocks : (window + 1) * blocks]
-            index_in = chosen[:, None] * block_rows + tf.range(block_rows, dtype=dtype)
-            index_in = tf.reshape(index_in, [-1])
-            start = window * window_rows
+        def order_of(epoch_seed, window):
+            """The rows of a window in this worker's order."""
+            first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
+            order = tf.range(n_blocks, dtype=dtype)
+            if shuffle:
+                order = _shuffle(order, tf.stack([epoch_seed, -1]))
+            inside = order[first:last, None] * block_rows + tf.range(block_rows, dtype=dtype)
+            inside = tf.reshape(inside, [-1])
+            start = first * block_rows
             if missing:
-                index_in = tf.boolean_mask(index_in, index_in < rows)
-                tail_before = tf.reduce_any(order[: window * blocks] == n_blocks - 1)
-                start -= tf.where(tail_before, tf.cast(missing, tf.int64), 0)
-            seed_pair = tf.stack([epoch_seed, window])
-            return shard(tf.random.experimental.stateless_shuffle(index_in, seed_pair), start)
+                inside = tf.boolean_mask(inside, inside < rows)
+                short_before = tf.reduce_any(order[:first] == n_blocks - 1)
+                start -= tf.where(short_before, tf.constant(missing, tf.int64), 0)
+            if shuffle:
+                inside = _shuffle(inside, tf.stack([epoch_seed, window]))
+            return inside if num_shards == 1 else inside[(index - start) % num_shards :: num_shards]
 
-        windows = tf.data.Dataset.range(n_windows)
-        if shuffle:
-            epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
-            for _ in range(first_epoch):
-                next(iter(epochs))
-            windows = epochs.flat_map(
-                lambda epoch_seed: windows_of(epoch_seed, n_windows).map(shuffled)
+        def gather(rows):
+            return {name: tf.gather(values, rows) for name, values in self._columns.items()}
+
+        epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+        for _ in range(first_epoch):
+            next(iter(epochs))
+        order = epochs.flat_map(
+            lambda epoch_seed: tf.data.Dataset.range(n_windows).map(
+                lambda window: order_of(epoch_seed, window)
             )
-        else:
-            windows = windows.map(in_order)
-        columns = self._columns
+        )
+        # One gather for several batches saves operations; rows that are wide are not held back.
+        together = max(1, min(64, _GATHER_BYTES // (self._row_bytes * batch_size)))
         shard_rows = len(range(index, rows, num_shards))
         return (
-            windows.rebatch(batch_size)
-            .map(
-                lambda rows: {name: tf.gather(values, rows) for name, values in columns.items()},
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
+            order.rebatch(batch_size * together)
+            .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .rebatch(batch_size)
             .apply(tf.data.experimental.assert_cardinality(-(-shard_rows // batch_size)))
             .prefetch(tf.data.AUTOTUNE)
         )
 
 
-def windows_of(epoch_seed: tf.Tensor, n_windows: int) -> tf.data.Dataset:
-    """The windows of an epoch as pairs (its seed, the window's number), int64."""
-    return tf.data.Dataset.range(n_windows).map(lambda window: (epoch_seed, window))
+def _shuffle(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(values, seed)
