@@ -1,0 +1,170 @@
+"""How good the retrieval models are on real data, beside tuned classic baselines.
+
+    python benchmarks/quality.py [--seeds 3] [--quick] [--json FILE] [--readme]
+
+Retail, temporal split: TwoTower at its defaults, its ID-only and text-only controls, and the
+baselines. Books, random split: the spectral start of TwoTower, untrained. The data is described in
+its own README and looked for under TFREC_FUSION_DATA, else in ../shared/data. `--readme` writes the
+tables between the README's markers.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import keras
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.embeddings import SpectralFusion
+from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation.baselines import (
+    EASE,
+    ItemKNN,
+    Popularity,
+    RecentPopularity,
+    TextMean,
+)
+from tfrec_fusion.models import TwoTower
+from tfrec_fusion.optimizers import adam
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")
+COLUMNS = {
+    "NDCG@10": ("total", "ndcg@10"),
+    "Recall@20": ("total", "recall@20"),
+    "warm NDCG@10": ("warm", "ndcg@10"),
+    "cold NDCG@10": ("cold", "ndcg@10"),
+    "tail NDCG@10": ("tail", "ndcg@10"),
+    "coverage@10": ("total", "coverage@10"),
+}
+TWO_TOWERS = {
+    "TwoTower, fused": {},
+    "TwoTower, ID-only": {"vectors": []},
+    "TwoTower, text-only": {"use_ids": False},
+}
+# On retail the best of 50, 200 and 800 (EASE), and of 50, 100 and 200 neighbours.
+BASELINES = {
+    "popularity": Popularity,
+    "recent popularity": RecentPopularity,
+    "item-kNN": lambda: ItemKNN(k=100),
+    "EASE": lambda: EASE(l2=800),
+    "EASE with text": lambda: EASE(l2=200, vectors="text", text_weight=20),
+    "whitened text mean": lambda: TextMean("text"),
+}
+
+
+def split_of(name: str, kind: str, **options):
+    catalogue = Catalogue.from_parquet(
+        DATA / name / "items.parquet", vectors={"text": DATA / name / "minilm_384.npy"}
+    )
+    path = DATA / name / "interactions.parquet"
+    return Interactions.from_parquet(path, catalogue, **options).split(kind)
+
+
+def figures(report) -> dict[str, float]:
+    return {name: report.metrics[s][metric] for name, (s, metric) in COLUMNS.items()}
+
+
+def trained(split, seed: int, options: dict) -> tuple[dict[str, float], float]:
+    keras.utils.set_random_seed(seed)
+    start = time.perf_counter()
+    batches = split.train.batches(512, seed=seed)
+    model = TwoTower(split.train, **options)
+    model.compile(adam(3e-3, steps=2 * len(batches)))
+    model.fit(batches, epochs=2, verbose=0)
+    seconds = time.perf_counter() - start
+    return figures(evaluate(model, split, bootstrap=0)), seconds
+
+
+def retail(seeds: int) -> list[dict]:
+    split = split_of("retail", "temporal")
+    rows = []
+    for name, make in BASELINES.items():
+        values = figures(evaluate(make().fit(split.train), split, bootstrap=0))
+        rows.append({"data": "retail", "model": name, "runs": [values]})
+        report_row(rows[-1])
+    for name, options in TWO_TOWERS.items():
+        runs, seconds = zip(*(trained(split, seed, options) for seed in range(seeds)), strict=True)
+        row = {"data": "retail", "model": name, "runs": list(runs), "seconds": list(seconds)}
+        rows.append(row)
+        report_row(row)
+    return rows
+
+
+def books() -> list[dict]:
+    split = split_of("books", "random", min_rating=4)
+    start = time.perf_counter()
+    text = split.train.catalogue.vectors["text"].values
+    spectral = SpectralFusion(dim=1024).fit(split.train.matrix(), text)
+    model = TwoTower(split.train, dim=1024, vectors=[], initial=spectral, trend=False)
+    seconds = time.perf_counter() - start
+    rows = [
+        {
+            "data": "books",
+            "model": "TwoTower, spectral start, untrained",
+            "runs": [figures(evaluate(model, split, bootstrap=0))],
+            "seconds": [seconds],
+        }
+    ]
+    for name, make in BASELINES.items():
+        if name != "recent popularity":
+            values = figures(evaluate(make().fit(split.train), split, bootstrap=0))
+            rows.append({"data": "books", "model": name, "runs": [values]})
+    for row in rows:
+        report_row(row)
+    return rows
+
+
+def cell(row: dict, column: str) -> str:
+    values = [run[column] for run in row["runs"]]
+    text = f"{np.mean(values):.3f}".replace("0.", ".", 1)
+    return (
+        text if len(values) == 1 else text + f" ± {np.std(values, ddof=1):.3f}".replace("0.", ".")
+    )
+
+
+def report_row(row: dict) -> None:
+    values = "  ".join(f"{column} {cell(row, column)}" for column in COLUMNS)
+    took = f"  ({np.median(row['seconds']):.0f} s)" if "seconds" in row else ""
+    print(f"{row['data']:7} {row['model']:36} {values}{took}", flush=True)
+
+
+def markdown(rows: list[dict], data: str) -> str:
+    lines = ["| model | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+    for row in rows:
+        if row["data"] == data:
+            lines.append(f"| {row['model']} | " + " | ".join(cell(row, c) for c in COLUMNS) + " |")
+    return "\n".join(lines)
+
+
+def write_readme(rows: list[dict]) -> None:
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for data in ("retail", "books"):
+        begin, end = f"<!-- {data} table -->", f"<!-- end of {data} table -->"
+        head, rest = text.split(begin)
+        text = head + begin + "\n" + markdown(rows, data) + "\n" + end + rest.split(end)[1]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one seed")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    arguments = parser.parse_args()
+    rows = retail(1 if arguments.quick else arguments.seeds) + books()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if arguments.readme:
+        write_readme(rows)
+
+
+if __name__ == "__main__":
+    main()
