@@ -2,7 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfrec_fusion.data import BlockWindow, Catalogue, Interactions, Vocabulary, pair_examples
+from tfrec_fusion.data import (
+    BlockWindow,
+    Catalogue,
+    Interactions,
+    ParquetWindow,
+    Vocabulary,
+    pair_examples,
+)
 from tfrec_fusion.errors import InputError
 
 
@@ -24,6 +31,12 @@ def read(**columns):
 def write(path, text):
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
+
+
+def parquet(folder, *tables):
+    for number, columns in enumerate(tables):
+        pd.DataFrame(columns).to_parquet(folder / f"{number}.parquet")
+    return folder
 
 
 # What is done with the folder `tmp` -> what the error's one line must say.
@@ -204,6 +217,30 @@ CASES = {
     "batches: a shard that is not there": (
         lambda tmp: BlockWindow({"a": np.arange(2)}).batches(1, num_shards=2, index=2),
         ["index", "2"],
+    ),
+    "batches: Parquet files of two schemas": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1]}, {"a": ["x"]})),
+        ["1.parquet", "another schema", "0.parquet"],
+    ),
+    "batches: nulls in Parquet": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1.0, None, None]})),
+        ["'a'", "2 null", "row group 0", "0.parquet"],
+    ),
+    "batches: no such Parquet column": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1]}), {"user_id": Vocabulary(["u"])}),
+        ["missing", "'user_id'", "['a']"],
+    ),
+    "batches: a vocabulary for numbers": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"user_id": [1]}), {"user_id": Vocabulary(["1"])}),
+        ["'user_id'", "strings", "int64"],
+    ),
+    "batches: Parquet without numbers": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"name": ["x"]})),
+        ["no numeric column", "['name']"],
+    ),
+    "batches: more shards than row groups": (
+        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1]})).batches(1, num_shards=2),
+        ["1 row groups", "num_shards=2"],
     ),
     "pairs: no such context column": (
         lambda tmp: pair_examples(read(), 2, context=["price"]),
