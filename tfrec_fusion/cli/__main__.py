@@ -1,0 +1,7 @@
+"""`python -m tfrec_fusion.cli`."""
+
+import sys
+
+from tfrec_fusion.cli import main
+
+sys.exit(main())

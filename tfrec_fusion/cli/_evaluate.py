@@ -1,0 +1,35 @@
+"""`tfrec-fusion evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrec_fusion.cli._output import Json, Output
+from tfrec_fusion.cli._quiet import start_tensorflow
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")],
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Beside the baselines that suit the data.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Rank the whole catalogue for the test users of a run."""
+    output = Output(json)
+    start_tensorflow()
+    from tfrec_fusion.evaluation import compare
+    from tfrec_fusion.training import Run
+
+    trained = Run.open(run)
+    report = trained.evaluate()
+    output.print(report)
+    result = {"run": str(run), "evaluation": report.to_dict()}
+    if baselines:
+        reports = [report, *trained.evaluate_baselines()]
+        output.print(compare(reports))
+        result["baselines"] = [other.to_dict() for other in reports[1:]]
+    output.write(result)

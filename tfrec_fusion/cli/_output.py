@@ -1,0 +1,54 @@
+"""Where a command writes to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output."),
+]
+
+
+class Output:
+    """Text for people and, where asked for, JSON for programs.
+
+    Where JSON goes to standard output, the text goes to standard error.
+
+    Args:
+      destination: a file, "-" for standard output, or None for no JSON.
+    """
+
+    def __init__(self, destination: str | None):
+        self.destination = destination
+        # A table in a file or a pipe is as wide as it needs to be.
+        stream = sys.stderr if destination == "-" else sys.stdout
+        self.console = Console(file=stream, highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = 200
+
+    def print(self, *values) -> None:
+        """Prints for people; text is taken as it is, without markup or line breaks."""
+        for value in values:
+            text = isinstance(value, str)
+            self.console.print(value, markup=not text, soft_wrap=text)
+
+    def write(self, result) -> None:
+        """Writes a result as JSON to the destination, if there is one."""
+        if self.destination is None:
+            return
+        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        if self.destination == "-":
+            sys.stdout.write(text)
+            return
+        from tfrec_fusion.evaluation._files import replacing
+
+        with replacing(Path(self.destination)) as file:
+            file.write(text.encode())
+        self.print(f"JSON: {self.destination}")

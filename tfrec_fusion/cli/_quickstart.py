@@ -1,0 +1,160 @@
+"""`tfrec-fusion quickstart`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfrec_fusion.cli._output import Json, Output
+from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.cli._recommend import recommendations
+from tfrec_fusion.errors import InputError
+
+# name -> options of the model
+_MODELS: dict[str, dict[str, Any]] = {
+    "fused": {},
+    "ID-only": {"vectors": []},
+    "text-only": {"use_ids": False},
+}
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="For runs, logs and the export.")] = Path(
+        "runs/quickstart"
+    ),
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|movielens",
+            help="A folder with interactions.parquet, items.parquet and vectors (a .npy in the "
+            "order of the items, or a store); or MovieLens, downloaded. The shipped sample unless "
+            "given.",
+        ),
+    ] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Keep the interactions rated at least this.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, examples and dropout.")] = 0,
+    json: Json = None,
+) -> None:
+    """Train, compare with baselines, export and recommend, on the shipped sample or your data."""
+    output = Output(json)
+    start_tensorflow()
+    from tfrec_fusion import serving
+    from tfrec_fusion.evaluation import compare
+    from tfrec_fusion.training import ProgressBar, Run, RunConfig
+
+    section = _data(data, min_rating, output)
+    models = _MODELS
+    if not section["vectors"]:
+        output.print("no vectors are there, so only ids are trained")
+        models = {"ID-only": _MODELS["ID-only"]}
+    kind = _split_kind(section["interactions"])
+    output.print(f"split: {kind}")
+
+    runs, reports = {}, []
+    for name, options in models.items():
+        config = RunConfig.of(
+            {"data": section, "split": {"kind": kind}, "model": options, "seed": seed}, "quickstart"
+        )
+        run = runs[name] = Run.start(out / "runs" / name.lower(), config)
+        run.train([ProgressBar(output.console, f"{name}, epoch")])
+        reports.append(run.evaluate(name))
+    first = next(iter(runs))
+    trained = runs[first]
+    with output.console.status("baselines"):
+        reports += trained.evaluate_baselines()
+    version = serving.export(
+        trained.model(),
+        trained.split.train,
+        out / "saved_models" / "quickstart",
+        metrics=reports[0].to_dict(),
+        config=trained.config.model_dump(mode="json"),
+    )
+    recommender = serving.Recommender(version)
+    user = recommender.card["example_users"][0]
+    best = recommender.recommend(user, k=5)
+
+    output.print(compare(reports))
+    output.print(f"TensorBoard: tensorboard --logdir {out / 'runs'}")
+    output.print(f"export ({first}): {version}")
+    output.print(f"what it recommends to user {user}:")
+    output.print(recommendations(best, recommender.titles))
+    output.write(
+        {
+            "data": {**section, "synthetic": data is None},
+            "split": kind,
+            "reports": [report.to_dict() for report in reports],
+            "logs": str(out / "runs"),
+            "export": str(version),
+            "user_id": user,
+            "recommendations": [
+                {"item_id": item, "score": score, "title": recommender.titles[item]}
+                for item, score in best
+            ],
+        }
+    )
+
+
+def _data(data: str | None, min_rating: float | None, output: Output) -> dict[str, Any]:
+    """The config's `data` section, and a word on what is used."""
+    from tfrec_fusion.data import sample_folder
+
+    if data == "movielens":
+        folder, vectors = _movielens(output)
+    elif data is None:
+        folder = sample_folder()
+        vectors = {"text": folder / "minilm_384.npy"}
+        output.print(
+            "The shipped sample: a synthetic shop, made up by a script. Its figures show that the "
+            "parts work, not what to expect of real data."
+        )
+    else:
+        folder = Path(data).resolve()
+        vectors = _vectors(folder)
+    for name in ("interactions.parquet", "items.parquet"):
+        if not (folder / name).exists():
+            raise InputError(f"--data: the folder has no {name}. Received: {folder}")
+    used = ", ".join(f"{name}: {path}" for name, path in vectors.items()) or "none"
+    output.print(f"data: {folder}\nvectors: {used}")
+    if min_rating is not None:
+        output.print(f"interactions rated {min_rating:g} or more count; others are left out")
+    elif "rating" in _columns(folder / "interactions.parquet"):
+        output.print("ratings are there, and every one counts; --min-rating 4 keeps the good ones")
+    return {
+        "interactions": str(folder / "interactions.parquet"),
+        "items": str(folder / "items.parquet"),
+        "vectors": {name: str(path) for name, path in vectors.items()},
+        "min_rating": min_rating,
+    }
+
+
+def _vectors(folder: Path) -> dict[str, Path]:
+    """The folder's .npy files and vector stores by name; a single one is called "text"."""
+    found = sorted(folder.glob("*.npy"))
+    found += sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if len(found) == 1:
+        return {"text": found[0]}
+    return {path.stem: path for path in found}
+
+
+def _movielens(output: Output) -> tuple[Path, dict[str, Path]]:
+    """MovieLens in the user's cache, its texts encoded with the text extra."""
+    raise InputError("--data movielens: not available yet")
+
+
+def _split_kind(interactions: str) -> str:
+    return "temporal" if "timestamp" in _columns(Path(interactions)) else "random"
+
+
+def _columns(path: Path) -> list[str]:
+    """The columns of a Parquet file or folder; none where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.dataset
+
+    try:
+        return pyarrow.dataset.dataset(path).schema.names
+    except (pa.ArrowException, OSError):
+        return []

@@ -1,0 +1,127 @@
+"""`tfrec-fusion train`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from tfrec_fusion.cli._output import Json, Output
+from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.errors import InputError
+
+
+def train(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; it goes on there.")],
+    interactions: Annotated[
+        Path | None, typer.Option(help="Parquet file or folder, or CSV: user_id, item_id, ...")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Parquet file or folder, or CSV: item_id, title, ...")
+    ] = None,
+    vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="A vector store, or a .npy in the order of the items; called 'text' unless named.",
+        ),
+    ] = None,
+    model: Annotated[Literal["two_tower", "ranker"] | None, typer.Option()] = None,
+    split: Annotated[
+        Literal["temporal", "leave_one_out", "random", "none"] | None,
+        typer.Option(help="What is kept for the test.  [default: temporal]"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML or JSON with any key of a run's config; options go before it."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, examples and dropout.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the examples.")] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Keep the interactions rated at least this.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Train a model in a run folder; the same command goes on after a kill."""
+    output = Output(json)
+    start_tensorflow()
+    from tfrec_fusion.training import ProgressBar, Run
+
+    given = _given(interactions, items, vectors, model, split, seed, epochs, min_rating)
+    run = Run.start(out, _config(out, config, given))
+    if run.done:
+        output.print(f"{out} is done")
+    elif run.epochs_done:
+        output.print(f"going on after epoch {run.epochs_done} of {run.config.epochs}")
+    result = run.train([ProgressBar(output.console)])
+    for line in _summary(result):
+        output.print(line)
+    output.print(f"run: {out}")
+    output.print(f"TensorBoard: tensorboard --logdir {run.logs}")
+    output.write({"run": str(out), **result})
+
+
+def _summary(result: dict) -> list[str]:
+    slices = result.get("evaluation", {}).get("slices", {})
+    lines = []
+    for label in ("total", "warm", "cold"):
+        metrics = slices.get(label, {}).get("metrics", {})
+        if metrics.get("ndcg@10") is not None:
+            lines.append(
+                f"{label}: NDCG@10 {metrics['ndcg@10']:.4f}, Recall@20 {metrics['recall@20']:.4f}"
+            )
+    return lines
+
+
+def _config(out: Path, path: Path | None, given: dict[str, Any]):
+    """The config file, or else that of the run that is there, with the given options over it."""
+    from tfrec_fusion.training.config import RunConfig, merged, read_mapping
+
+    there = out / "config.yaml"
+    if path is None and there.is_file():
+        path = there
+    values = {} if path is None else read_mapping(path)
+    values = merged(values, given)
+    data = values.get("data")
+    if not isinstance(data, dict) or "interactions" not in data or "items" not in data:
+        raise InputError(
+            "train: --interactions and --items are needed, or a --config with data.interactions "
+            "and data.items"
+        )
+    return RunConfig.of(values, "train" if path is None else str(path))
+
+
+def _given(interactions, items, vectors, model, split, seed, epochs, min_rating) -> dict[str, Any]:
+    from tfrec_fusion.training.config import with_absolute_paths
+
+    data = {
+        "interactions": None if interactions is None else str(interactions),
+        "items": None if items is None else str(items),
+        "vectors": named_vectors(vectors) if vectors else None,
+        "min_rating": min_rating,
+    }
+    data = {key: value for key, value in data.items() if value is not None}
+    given: dict[str, Any] = {"data": with_absolute_paths(data, Path.cwd())} if data else {}
+    if model is not None:
+        given["model"] = {"kind": model}
+    if split is not None:
+        given["split"] = {"kind": split}
+    given |= {k: v for k, v in (("seed", seed), ("epochs", epochs)) if v is not None}
+    return given
+
+
+def named_vectors(values: list[str]) -> dict[str, str]:
+    """name -> path of `NAME=PATH` or `PATH`, which is called "text"."""
+    named: dict[str, str] = {}
+    for value in values:
+        match = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", value)
+        name, path = match.groups() if match else ("text", value)
+        if name in named:
+            raise InputError(
+                f"--vectors: two are called {name!r}; name them, as in --vectors image={path}. "
+                f"Received: {values}"
+            )
+        named[name] = path
+    return named
