@@ -9,6 +9,7 @@ from tfrec_fusion.layers import (
     ConcatFusion,
     FrozenVectors,
     GateFusion,
+    HistoryMatch,
     HistoryPooling,
     IdEmbedding,
     SumFusion,
@@ -50,6 +51,15 @@ CASES = {
             tf.constant(np.sort(RNG.integers(0, b, 3 * b)), tf.int32),
             tf.constant(RNG.random(3 * b) * 50, tf.float32),
             tf.constant(b),
+        ),
+    ),
+    "match": (
+        lambda **k: HistoryMatch(10.0, **k),
+        lambda b: (
+            tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),
+            tf.constant(RNG.normal(size=(b, 3, 4)), tf.float32),
+            tf.constant(RNG.random((b, 3)) < 0.6),
+            tf.constant(RNG.random((b, 3)) * 50, tf.float32),
         ),
     ),
     "softmax": (

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.metrics import gauc
 
-# user a: positive 3 against 1 and 2: both below, AUC 1. user b: positive 5 against 5: a tie, AUC .5.
+# user a: positive 3 against 1 and 2: both below, AUC 1.
+# user b: positive 5 against 5: a tie, AUC .5.
 # user c: two positives 2 and 0 against 1 and 1: 2 beats both, 0 loses to both, AUC .5.
 # user d has positives only and does not count.
 USERS = np.array(["a", "b", "c", "a", "c", "d", "a", "b", "c", "c"])

@@ -44,7 +44,7 @@ class ItemTrend:
         self._n_items = len(events.catalogue)
         seen = np.bincount(self._items, minlength=self._n_items) > 0
         numeric = events.catalogue.numeric_columns
-        columns = [_standardised(events.catalogue.numeric(name), seen) for name in numeric]
+        columns = [standardised(events.catalogue.numeric(name), seen) for name in numeric]
         # One row more than there are items: an item of which nothing is known; see `unseen`.
         self._static = np.zeros((self._n_items + 1, len(columns)), np.float32)
         for index, column in enumerate(columns):
@@ -114,7 +114,8 @@ class ItemTrend:
         return np.log((counts + 1) * (self._n_items / (end - begin + self._n_items)))
 
 
-def _standardised(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+def standardised(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Signed-log values `[n]` float32, of mean 0 and deviation 1 over `fitted`; 0 for NaN."""
     scaled = np.sign(values) * np.log1p(np.abs(values))
     known = scaled[fitted & np.isfinite(scaled)]
     mean, deviation = (known.mean(), known.std()) if len(known) else (0.0, 1.0)

@@ -10,8 +10,10 @@ __getattr__, __dir__, __all__ = attach(
         "FrozenVectors": "frozen_vectors",
         "Fusion": "fusion",
         "GateFusion": "gate_fusion",
+        "HistoryMatch": "history_match",
         "HistoryPooling": "history_pooling",
         "IdEmbedding": "id_embedding",
+        "PoolAverage": "pool_average",
         "SumFusion": "sum_fusion",
     },
 )

@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = attach(
     {
         "DataSpec": "data_spec",
         "ItemTower": "item_tower",
+        "Ranker": "ranker",
+        "RankerConfig": "ranker_config",
+        "RankerSpec": "ranker_spec",
         "TwoTower": "two_tower",
         "TwoTowerConfig": "two_tower_config",
     },

@@ -1,0 +1,262 @@
+"""Events and sampled negatives with everything known of user and item as of a cut before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.data.pairs import pair_examples
+from tfrec_fusion.data.trend import DAY, ItemTrend, standardised
+from tfrec_fusion.errors import InputError
+
+_MAX_CUTS = 150
+_STACK_BYTES = 1 << 30
+
+
+def rank_batches(
+    events: Interactions,
+    batch_size: int = 1024,
+    *,
+    negatives: int | None = None,
+    known: Interactions | None = None,
+    at: float | None = None,
+    horizon_days: float = 45.0,
+    every_days: float = 7.0,
+    history: int = 64,
+    min_history: int = 0,
+    context: Sequence[str] = (),
+    window_days: float = 7.0,
+    seed: int = 0,
+    shuffle: bool = True,
+) -> tf.data.Dataset:
+    """Batches of B events, each in a row with N = 1 + `negatives` items, for rankers.
+
+    Every row has a cut c at or before its event, and everything that a model may look at comes
+    from the events before c. In training c is drawn anew in each epoch, evenly from the
+    `horizon_days` before the event, on a grid of `every_days`: the model learns to answer from
+    features that are as old as they will be when it serves.
+
+    - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32, 1
+      or the events' own label, then 0 for the negatives; `weight` `[B]` where the events have it;
+    - `history` `[B, history]` int32: the user's last items before c, the most recent last, padded
+      with -1 at the front; never the event's own item. `history_age` `[B, history]` float32: days
+      from them to c, 0 in the padding and without times;
+    - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
+      columns) and `item_seen` `[B, N]` bool, as of c;
+    - the context columns `[B]`.
+
+    With `negatives=0`, `item`, `label`, `item_features` and `item_seen` have no axis N. How
+    negatives are sampled is said in `pair_examples`.
+
+    Args:
+      events: positives, or impressions with a label; those of unknown users are left out.
+      batch_size: rows a batch.
+      negatives: sampled items an event; by default 4, or none where the events have labels.
+      known: the events that histories and item features are computed from; `events` unless given.
+        For test events: the training events. Those with a label of 0 are not looked at.
+      at: unix time of the cut of all rows, for evaluation. Events before it are refused.
+      horizon_days: largest distance of event and cut, up to the grid.
+      every_days: days between cuts, stretched so that their features stay below 1 GiB.
+      history: length of a history.
+      min_history: rows with fewer items before their cut are left out; batches get smaller.
+      context: names of context columns. They must be known before the item is: what describes the
+        event's item (its price) tells it from its negatives.
+      window_days, seed, shuffle: see `pair_examples`.
+
+    Raises:
+      InputError: what `pair_examples` refuses, a negative horizon, a cut after an event, or `at`
+        without times.
+    """
+    if horizon_days < 0 or every_days <= 0:
+        raise InputError(
+            "rank_batches: horizon_days must be 0 or more and every_days positive. "
+            f"Received: {horizon_days}, {every_days}"
+        )
+    if negatives is None:
+        negatives = 4 if events.label is None else 0
+    past = events if known is None else known
+    if past.label is not None:
+        past = past.select(past.label > 0)
+    past = past.select(past.user >= 0)
+    rows = pair_examples(
+        events,
+        batch_size,
+        history=1,
+        negatives=negatives,
+        known=known,
+        context=context,
+        window_days=window_days,
+        seed=seed,
+        shuffle=shuffle,
+    )
+    if events.timestamp is None:
+        if at is not None:
+            raise InputError(f"rank_batches: at={at} needs events with timestamps")
+        cuts = None
+        features, seen = _undated(past)
+    else:
+        trend = ItemTrend(past)
+        if at is not None:
+            early = events.timestamp[events.user >= 0] < at
+            if early.any():
+                raise InputError(f"rank_batches: {early.sum()} events are before the cut at={at}")
+            cuts = np.array([at])
+        else:
+            cuts = _grid(past, trend, every_days)
+        features, seen = _stack(trend, cuts, len(past.catalogue))
+    attach = _Attach(past, cuts, features, seen, history, min_history, horizon_days * DAY)
+    numbers = tf.data.Dataset.random(seed=seed + 1, rerandomize_each_iteration=True)
+    return (
+        tf.data.Dataset.zip(rows, numbers)
+        .map(
+            lambda batch, number: attach(batch, negatives, number),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def feature_names(events: Interactions) -> tuple[str, ...]:
+    """Names of the columns of `item_features` in batches of `events`."""
+    if events.timestamp is None:
+        return tuple(events.catalogue.numeric_columns)
+    return ItemTrend(events).names
+
+
+def item_state(
+    events: Interactions, at: float | None = None
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """All items as of a time, by default the moment after the last event.
+
+    Returns:
+      `item_features` `[n_items, F]` float32, `item_seen` `[n_items]` bool and the time.
+    """
+    if events.timestamp is None:
+        features, seen = _undated(events)
+        return features[0], seen[0], None
+    trend = ItemTrend(events)
+    time = trend.end if at is None else at
+    return *trend.at(time), time
+
+
+def padded_histories(
+    histories: History, users: np.ndarray, length: int, time: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last `length` items of `users` `[B]` as `history` and `history_age`, `[B, length]`."""
+    chosen = histories.take(users, length)
+    items = np.full((len(users), length), -1, np.int32)
+    ages = np.zeros((len(users), length), np.float32)
+    row = np.repeat(np.arange(len(users)), chosen.lengths)
+    column = np.arange(len(row)) - np.repeat(chosen.splits[1:], chosen.lengths) + length
+    items[row, column] = chosen.items
+    if chosen.times is not None:
+        ages[row, column] = (time - chosen.times) / DAY
+    return items, ages
+
+
+def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    seen = np.bincount(past.item, minlength=len(past.catalogue)) > 0
+    catalogue = past.catalogue
+    columns = [standardised(catalogue.numeric(name), seen) for name in catalogue.numeric_columns]
+    features = np.stack(columns, 1) if columns else np.zeros((len(seen), 0), np.float32)
+    return features[None], seen[None]
+
+
+def _grid(past: Interactions, trend: ItemTrend, every_days: float) -> np.ndarray:
+    """Ascending cuts from the first event, before which nothing is known, to the end."""
+    start = float(past.timestamp.min())
+    row_bytes = 2 * len(past.catalogue) * len(trend.names)
+    count = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 2))
+    step = max(every_days * DAY, (trend.end - start) / (count - 1))
+    return np.append(start, np.arange(trend.end, start, -step)[::-1])
+
+
+def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    features = np.empty((len(cuts), n_items, len(trend.names)), np.float16)
+    seen = np.empty((len(cuts), n_items), bool)
+    for index, cut in enumerate(cuts):
+        features[index], seen[index] = trend.at(cut)
+    return features, seen
+
+
+class _Attach:
+    """Adds to rows of `pair_examples` what was known before their cuts."""
+
+    def __init__(self, past, cuts, features, seen, length, least, horizon):
+        histories = past.histories()
+        items, times = histories.items, histories.times
+        owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+        if times is None:
+            # No order is known, and the file's may tell the event: cut histories at random.
+            items = items[np.lexsort([np.random.default_rng(0).random(len(items)), owners])]
+        self._length, self._least, self._horizon = length, least, horizon
+        with tf.device("CPU:0"):
+            self._items = tf.constant(items)
+            self._splits = tf.constant(histories.splits)
+            self._features, self._seen = tf.constant(features), tf.constant(seen)
+            if times is not None:
+                moments = np.unique(times)
+                self._times, self._cuts = tf.constant(times), tf.constant(cuts)
+                # Owner and rank of the time in one ascending integer, so that one search finds an
+                # end exactly; the cut's rank is known for each cut.
+                self._keys = tf.constant(owners * len(moments) + np.searchsorted(moments, times))
+                self._cut_rank = tf.constant(np.searchsorted(moments, cuts))
+                self._n_moments = len(moments)
+        self._dated = times is not None
+
+    def __call__(self, batch, negatives: int, number: tf.Tensor) -> dict[str, tf.Tensor]:
+        if negatives:
+            width = 1 + negatives
+            lists = ("item", "label")
+            batch = {
+                name: tf.reshape(values, [-1, width]) if name in lists else values[::width]
+                for name, values in batch.items()
+            }
+        batch.pop("history_age", None)
+        time = batch.pop("timestamp", None)
+        user, item = batch["user"], batch["item"]
+        own = item[:, 0] if negatives else item
+        cut = self._draw_cut(time, number) if self._dated else tf.zeros_like(user)
+        batch["history"], batch["history_age"] = self._history(user, own, cut)
+        at = (
+            tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
+            if negatives
+            else (tf.stack([cut, item], -1))
+        )
+        if self._least:
+            size = tf.reduce_sum(tf.cast(batch["history"] >= 0, tf.int32), 1)
+            kept = size >= self._least
+            at = tf.boolean_mask(at, kept)
+            batch = {name: tf.boolean_mask(values, kept) for name, values in batch.items()}
+        batch["item_features"] = tf.cast(tf.gather_nd(self._features, at), tf.float32)
+        batch["item_seen"] = tf.gather_nd(self._seen, at)
+        return batch
+
+    def _draw_cut(self, time, number):
+        seed = tf.stack([number, 0])
+        lag = self._horizon * tf.random.stateless_uniform(tf.shape(time), seed, dtype=tf.float64)
+        after = tf.searchsorted(self._cuts, time - lag, side="right")
+        return tf.maximum(after - 1, 0)
+
+    def _history(self, user, own, cut):
+        start = tf.gather(self._splits, user)[:, None]
+        if self._dated:
+            key = tf.cast(user, tf.int64) * self._n_moments + tf.gather(self._cut_rank, cut)
+            end = tf.searchsorted(self._keys, key, out_type=tf.int64)[:, None]
+        else:
+            end = tf.gather(self._splits, user + 1)[:, None]
+        place = end - self._length + tf.range(self._length, dtype=tf.int64)
+        real = place >= start
+        place = tf.maximum(place, 0)
+        items = tf.gather(self._items, place)
+        real &= items != own[:, None]
+        history = tf.where(real, items, -1)
+        if not self._dated:
+            return history, tf.zeros_like(history, tf.float32)
+        age = (tf.gather(self._cuts, cut)[:, None] - tf.gather(self._times, place)) / DAY
+        return history, tf.where(real, tf.cast(age, tf.float32), 0.0)

@@ -1,0 +1,50 @@
+"""What a Ranker is built from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class RankerConfig(BaseModel):
+    """Options of `Ranker`; an unknown key or a bad value is refused.
+
+    Attributes:
+      dim: size of the item vector, and of the user's.
+      fusion: how an item's id and vectors become one: "sum", "concat", "additive" or "gate".
+      use_ids: whether items have trained ids; False is the text-only model.
+      vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
+      user: what is known of a user: "history", "id" or "both".
+      categories: names of the catalogue's categorical (string) columns to use.
+      context: names of the interactions' context columns to use, numeric or string.
+      trend: whether the items' recency and trend are features; the catalogue's numbers always are.
+      category_dim: size of the vector of a category.
+      id_dropout: probability that an item's (and a user's) id is hidden in a training step.
+      id_l2: weight of half the squared norm of the batch's id vectors in the loss.
+      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
+        None leaves them as they are.
+      decay_days: time constant of the recent history.
+      cross_layers: cross layers; with 0 there are none.
+      hidden: units of the deep layers.
+      dropout: probability that a deep unit is hidden in a training step.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dim: PositiveInt = 64
+    fusion: Literal["sum", "concat", "additive", "gate"] = "sum"
+    use_ids: bool = True
+    vectors: list[str] | None = None
+    user: Literal["history", "id", "both"] = "history"
+    categories: list[str] = []
+    context: list[str] = []
+    trend: bool = True
+    category_dim: PositiveInt = 8
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    id_l2: float = Field(1e-6, ge=0)
+    whitening_dim: PositiveInt | None = 128
+    decay_days: PositiveFloat = 30.0
+    cross_layers: NonNegativeInt = 2
+    hidden: list[PositiveInt] = [128, 64]
+    dropout: float = Field(0.0, ge=0, lt=1)
