@@ -14,7 +14,7 @@ from tfrec_fusion.layers import (
     IdEmbedding,
     SumFusion,
 )
-from tfrec_fusion.losses import MultiTargetSoftmax
+from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax, SampledSoftmax
 from tfrec_fusion.models import ItemTower
 
 RNG = np.random.default_rng(0)
@@ -69,6 +69,14 @@ CASES = {
             tf.constant([[row, row % 3] for row in range(b)], tf.int32),
             tf.constant([[row, 3 + row % 3] for row in range(b)], tf.int32),
         ),
+    ),
+    "in_batch_softmax": (
+        lambda **k: InBatchSoftmax(2, **k),
+        lambda b: (*_vectors(b, 4, 4).values(), _rows(b), tf.math.log(tf.random.uniform([b]))),
+    ),
+    "sampled_softmax": (
+        lambda **k: SampledSoftmax(2, **k),
+        lambda b: (*_vectors(b, 4, 4).values(), _vectors(6, 4)["v0"], _rows(b), _rows(6)),
     ),
     "item_tower": (
         lambda **k: ItemTower(7, 4, {"text": 3}, "gate", True, 0.5, **k),

@@ -2,4 +2,11 @@
 
 from tfrec_fusion._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"MultiTargetSoftmax": "multi_target_softmax"})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "InBatchSoftmax": "in_batch_softmax",
+        "MultiTargetSoftmax": "multi_target_softmax",
+        "SampledSoftmax": "sampled_softmax",
+    },
+)

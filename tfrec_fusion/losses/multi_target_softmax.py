@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
-
-# Below any logit, and far enough from float32's end that sums stay finite.
-_MASKED = -1e9
+from tfrec_fusion.losses.masking import MASKED
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -34,7 +32,7 @@ class MultiTargetSoftmax(keras.layers.Layer):
         logits = tf.cast(logits, tf.float32)
         if log_q is not None:
             logits -= log_q
-        off = tf.fill(tf.shape(masked)[:1], tf.constant(_MASKED))
+        off = tf.fill(tf.shape(masked)[:1], tf.constant(MASKED))
         logits = tf.tensor_scatter_nd_update(logits, masked, off)
         rows = target[:, 0]
         nll = tf.gather(tf.reduce_logsumexp(logits, 1), rows) - tf.gather_nd(logits, target)

@@ -1,0 +1,65 @@
+"""Softmax of each user's item against the other items of the batch."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.losses.blocked import blocked_softmax, check_options
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class InBatchSoftmax(keras.layers.Layer):
+    """`mean_b weight_b (logsumexp_j s_bj - s_bb)` with `s_bj = users_b . items_j - log q_j`.
+
+    The other rows' items are the negatives. Without `log_q`, the log of how often an item is in a
+    batch (up to a constant: its share of the events), popular items are punished for being frequent
+    (Yi et al. 2019, "Sampling-bias-corrected neural modeling"). Another row with the same item is
+    no negative: it is left out before the exponential.
+
+    The logits `[B, B]` are never held as a whole; see `blocked_softmax`.
+
+    Args:
+      block_size: rows whose logits are held at a time.
+      matmul_dtype: "float32", or "bfloat16" for products of rounded vectors, whose relative error
+        is about 2^-8; sums stay float32.
+
+    Input: `users` and `items` `[B, D]` float, row b being a pair; `item_ids` `[B]` integer or None
+      for all different; `log_q` `[B]` float32, of the items, or None; `weight` `[B]` float or None.
+    Output: scalar float32; it has first derivatives only.
+
+    Raises:
+      InputError: an option out of range.
+
+    Example:
+      >>> InBatchSoftmax()(tf.zeros([3, 2]), tf.zeros([3, 2]), tf.constant([7, 8, 8])).numpy()
+      0.8283021
+    """
+
+    def __init__(self, block_size: int = 512, matmul_dtype: str = "float32", **kwargs):
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        check_options("InBatchSoftmax", block_size, matmul_dtype)
+        self.block_size, self.matmul_dtype = block_size, matmul_dtype
+
+    def call(self, users, items, item_ids=None, log_q=None, weight=None):
+        users, items = tf.cast(users, tf.float32), tf.cast(items, tf.float32)
+        if item_ids is None:
+            item_ids = tf.range(tf.shape(items)[0])
+        positive = tf.reduce_sum(users * items, 1)
+        if log_q is not None:
+            positive -= log_q
+        return blocked_softmax(
+            users,
+            items,
+            positive,
+            item_ids,
+            item_ids,
+            log_q,
+            weight,
+            self.block_size,
+            self.matmul_dtype,
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "block_size": self.block_size,
+            "matmul_dtype": self.matmul_dtype,
+        }
