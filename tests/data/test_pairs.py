@@ -85,7 +85,7 @@ def tables(draw):
     return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(tables(), st.integers(1, 5), st.integers(1, 7))
 def test_a_history_is_the_last_items_strictly_before(table, length, batch_size):
     events = Interactions.from_frame(table, SHOP)

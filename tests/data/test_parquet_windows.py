@@ -28,7 +28,7 @@ def flat(batches):
     return [row for batch in batches for row in batch]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=3).filter(any),
     row_group_size=st.integers(1, 15),

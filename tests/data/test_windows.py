@@ -14,7 +14,7 @@ def flat(batches):
     return [row for batch in batches for row in batch]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     rows=st.integers(1, 200),
     batch_size=st.integers(1, 50),

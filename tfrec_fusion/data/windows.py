@@ -94,12 +94,16 @@ class BlockWindow:
         missing = n_blocks * block_rows - rows
         dtype = tf.int32 if n_blocks * block_rows < 2**31 else tf.int64
 
-        def order_of(epoch_seed, window):
-            """The rows of a window in this worker's order."""
-            first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
+        def epoch(epoch_seed):
+            """The windows of an epoch, each as its rows in this worker's order."""
             order = tf.range(n_blocks, dtype=dtype)
             if shuffle:
                 order = _shuffle(order, tf.stack([epoch_seed, -1]))
+            windows = tf.data.Dataset.range(n_windows)
+            return windows.map(lambda window: rows_of(order, epoch_seed, window))
+
+        def rows_of(order, epoch_seed, window):
+            first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
             inside = order[first:last, None] * block_rows + tf.range(block_rows, dtype=dtype)
             inside = tf.reshape(inside, [-1])
             start = first * block_rows
@@ -114,19 +118,15 @@ class BlockWindow:
         def gather(rows):
             return {name: tf.gather(values, rows) for name, values in self._columns.items()}
 
-        epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+        seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
         for _ in range(first_epoch):
-            next(iter(epochs))
-        order = epochs.flat_map(
-            lambda epoch_seed: tf.data.Dataset.range(n_windows).map(
-                lambda window: order_of(epoch_seed, window)
-            )
-        )
+            next(iter(seeds))
         # One gather for several batches saves operations; rows that are wide are not held back.
         together = max(1, min(64, _GATHER_BYTES // (self._row_bytes * batch_size)))
         shard_rows = len(range(index, rows, num_shards))
         return (
-            order.rebatch(batch_size * together)
+            seeds.flat_map(epoch)
+            .rebatch(batch_size * together)
             .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .rebatch(batch_size)
             .apply(tf.data.experimental.assert_cardinality(-(-shard_rows // batch_size)))
