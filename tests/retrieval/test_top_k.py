@@ -98,5 +98,5 @@ def test_graph_with_a_dynamic_k_equals_eager():
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [[np.nan]], [[np.inf, 1.0]]])
 def test_refuses_what_is_not_a_finite_matrix(values):
-    with pytest.raises(ValueError, match="finite matrix.*Received"):
+    with pytest.raises(ValueError, match=r"finite matrix.*Received"):
         ExactTopK(values)

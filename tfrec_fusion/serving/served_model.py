@@ -108,6 +108,12 @@ class ServedModel(tf.Module):
     def item_vector(self, item_id):
         return {"vector": self._items(item_id)}
 
+    @_signature(
+        _text("user_id", None),
+        _text("history", None, None),
+        _text("exclude", None, None),
+        tf.TensorSpec([], tf.int32, name="k"),
+    )
     def _recommend(self, user_id, history, exclude, k):
         users, history_pairs = self._users(user_id, history)
         masked = tf.concat([history_pairs, self._distinct_pairs(exclude)], 0)
@@ -115,8 +121,9 @@ class ServedModel(tf.Module):
         ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
         return {"item_id": ids, "score": scores}
 
+    @_signature(_text("user_id", None), _text("history", None, None))
     def _users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """User vectors `[B, D]` and the (position in the batch, item) pairs `[P, 2]` behind them."""
+        """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         baked, baked_ages = self._baked_pairs(tf.where(given, -1, users))
@@ -140,6 +147,7 @@ class ServedModel(tf.Module):
         items = tf.gather(self.history_items, index)
         return tf.stack([positions, items], 1), tf.gather(self.history_ages, index)
 
+    @_signature(_text("ids", None, None))
     def _distinct_pairs(self, ids) -> tf.Tensor:
         """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
         rows = self.item_table.lookup(ids)

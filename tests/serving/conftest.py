@@ -1,0 +1,167 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models.two_tower import item_state
+from tfrec_fusion.serving import export
+
+N_ITEMS, N_USERS, N_EVENTS = 40, 30, 300
+
+
+def shop_events(times: bool = True, seed: int = 0) -> Interactions:
+    """A shop whose ids have accents, spaces, commas, quotes and emoji; two items are never sold."""
+    rng = np.random.default_rng(seed)
+    forms = ["käse {}", "商品-{}", "🧀,{}", '"{}"', "item{}"]
+    items = [forms[i % 5].format(i) for i in range(N_ITEMS)]
+    frame = pd.DataFrame(
+        {
+            "item_id": items,
+            "title": [f"Thing № {i}" for i in range(N_ITEMS)],
+            "price": rng.uniform(1, 50, N_ITEMS),
+        }
+    )
+    catalogue = Catalogue(frame, {"text": rng.normal(size=(N_ITEMS, 12)).astype(np.float32)})
+    popular = rng.permutation(N_ITEMS - 2)
+    columns = {
+        "user_id": [f"ü {u}" for u in rng.integers(0, N_USERS, N_EVENTS)],
+        "item_id": [items[popular[i]] for i in rng.geometric(0.08, N_EVENTS) % (N_ITEMS - 2)],
+    }
+    if times:
+        columns["timestamp"] = 1.6e9 + rng.uniform(0, 300 * DAY, N_EVENTS)
+    duplicates = "error" if times else "first"
+    return Interactions.from_frame(pd.DataFrame(columns), catalogue, duplicates=duplicates)
+
+
+def random_model(events: Interactions, initial: bool = False, **options) -> TwoTower:
+    """An untrained model with random numbers in every weight, so that each counts in the scores."""
+    rng = np.random.default_rng(7)
+    start = None
+    if initial:
+        vectors = rng.normal(size=(N_ITEMS, 8)).astype(np.float32)
+        start = SimpleNamespace(vectors=vectors, weights=rng.uniform(0.2, 2, N_ITEMS))
+
+    model = TwoTower(events, initial=start, **{"dim": 8, "trend_dim": 3, **options})
+    for weight in model.trainable_weights:
+        noise = rng.normal(scale=0.3, size=weight.shape).astype(np.float32)
+        weight.assign(tf.cast(weight, tf.float32) + noise)
+    return model
+
+
+# name -> (whether events have times, options of the model)
+VARIANTS = {
+    "sum": (True, {}),
+    "concat": (True, {"fusion": "concat"}),
+    "additive": (True, {"fusion": "additive"}),
+    "gate": (True, {"fusion": "gate"}),
+    "user id": (True, {"user": "id"}),
+    "user both": (True, {"user": "both"}),
+    "id only": (True, {"vectors": []}),
+    "text only": (True, {"use_ids": False}),
+    "no trend": (True, {"trend": False}),
+    "no times": (False, {}),
+    "no times, user id": (False, {"user": "id"}),
+    "initial": (True, {"initial": True, "whitening_dim": None}),
+}
+
+
+class Reference:
+    """What an export must answer, by loops over the model's own `item_vectors`/`user_vectors`."""
+
+    def __init__(self, model, events):
+        self.model, self.events = model, events
+        features, seen, self.now = item_state(events, model.spec)
+        self.items = model.item_vectors(tf.range(N_ITEMS), features, seen).numpy()
+        neutral = np.zeros((1, 0), np.float32)
+        if model.spec.feature_names:
+            neutral = ItemTrend(events).unseen(self.now)[None]
+        self.unknown = model.item_vectors(tf.constant([-1]), neutral, tf.constant([False])).numpy()
+        self.histories = events.histories()
+        self.item_ids = events.catalogue.vocabulary.ids
+
+    def users(self, user_ids, histories):
+        """Vectors `[B, D]` and for each user the set of the history's item rows."""
+        found = [self._history(*pair) for pair in zip(user_ids, histories, strict=True)]
+        items = np.concatenate([np.zeros(0, np.int32), *(items for items, _ in found)])
+        ages = np.concatenate([np.zeros(0, np.float32), *(ages for _, ages in found)])
+        rows = np.repeat(np.arange(len(found), dtype=np.int32), [len(items) for items, _ in found])
+        vectors = self.items[items, : self.model.config.dim]
+        users = self.events.users.rows(user_ids)
+        users = self.model.user_vectors(users, vectors, items, rows, ages).numpy()
+        return users, [set(items.tolist()) for items, _ in found]
+
+    def _history(self, user_id, history):
+        given = [h for h in history if h != ""]
+        if given:
+            rows = self.events.catalogue.vocabulary.rows(given)
+            items = np.array(list(dict.fromkeys(rows[rows >= 0].tolist())), np.int32)
+            return items, np.zeros(len(items), np.float32)
+        chosen = self.histories.take(self.events.users.rows([user_id]))
+        if chosen.times is None:
+            return chosen.items, np.zeros(len(chosen.items), np.float32)
+        return chosen.items, ((self.now - chosen.times) / DAY).astype(np.float32)
+
+    def item(self, item_id):
+        row = self.events.catalogue.vocabulary.rows([item_id])[0]
+        return self.items[row] if row >= 0 else self.unknown[0]
+
+    def best(self, vector, seen, exclude=(), k=10):
+        """Item ids `[k]` and scores `[k]`, padded."""
+        scores = self.items @ vector
+        out = seen | set(self.events.catalogue.vocabulary.rows([*exclude, ""]).tolist())
+        left = [i for i in np.argsort(-scores, kind="stable") if i not in out][:k]
+        pad = k - len(left)
+        ids = [self.item_ids[i] for i in left] + [""] * pad
+        return ids, np.append(scores[left], [np.finfo(np.float32).min] * pad).astype(np.float32)
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", VARIANTS)
+
+
+@pytest.fixture(scope="session")
+def make_events():
+    return shop_events
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    return random_model
+
+
+@pytest.fixture(scope="session")
+def events():
+    return shop_events()
+
+
+@pytest.fixture(scope="session")
+def model(events):
+    return random_model(events, fusion="gate", user="both")
+
+
+@pytest.fixture(scope="session")
+def exported(model, events, tmp_path_factory):
+    """The folder of an export's first version."""
+    base = tmp_path_factory.mktemp("exports") / "shop"
+    return export(model, events, base, metrics={"cold": float("nan")}, config={"seed": 1})
+
+
+@pytest.fixture(scope="session")
+def reference(model, events):
+    return Reference(model, events)
+
+
+@pytest.fixture(scope="session")
+def references():
+    """Variant -> what its export must answer."""
+    found = {}
+    for name, (times, options) in VARIANTS.items():
+        variant_events = shop_events(times)
+        found[name] = Reference(random_model(variant_events, **options), variant_events)
+    return found
