@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.retrieval import ExactTopK, exact_top_k
+from tfrec_fusion.retrieval.top_k import GROUP
 
 LOWEST = np.finfo(np.float32).min
 
@@ -65,6 +66,73 @@ def test_equals_brute_force(data):
         pad = k - len(best)
         assert rows[row].numpy().tolist() == best + [-1] * pad
         assert scores[row].numpy().tolist() == [*values[best], *[LOWEST] * pad]
+
+
+def brute_force(items, queries, k, pairs):
+    """Rows `[B, k]`, -1 where none is left: a stable sort of all that is not masked."""
+    scores = queries @ items.T
+    scores[pairs[:, 0], pairs[:, 1]] = -np.inf
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.where(np.take_along_axis(scores, rows, axis=1) > -np.inf, rows, -1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2 * GROUP, 900),
+    st.integers(1, 5),
+    st.integers(1, 12),
+    st.sampled_from([1, 2, 50]),
+    st.floats(0, 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_groups_equal_brute_force(n, batch, k, levels, masked, seed):
+    # Whole numbers: one level makes all scores equal, two make many ties within and between groups.
+    rng = np.random.default_rng(seed)
+    items = rng.integers(0, levels, (n, 3)).astype(np.float32)
+    queries = rng.integers(-1, 2, (batch, 3)).astype(np.float32)
+    pairs = np.argwhere(rng.random((batch, n)) < masked**4).astype(np.int32)
+    # What is masked includes the best of everyone, where a leak would show.
+    best = brute_force(items, queries, 3, pairs)
+    pairs = np.concatenate([pairs, np.stack([np.repeat(range(batch), 3), best.ravel()], 1)])
+    pairs = pairs[pairs[:, 1] >= 0].astype(np.int32)
+    scores, rows = exact_top_k(queries, items, k, pairs)
+    np.testing.assert_array_equal(rows, brute_force(items, queries, k, pairs))
+    expected = np.take_along_axis(queries @ items.T, np.maximum(rows, 0), axis=1)
+    np.testing.assert_array_equal(scores, np.where(rows.numpy() < 0, LOWEST, expected))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+@pytest.mark.parametrize("n", [64 * GROUP, 64 * GROUP + 1, 64 * GROUP + 31])
+def test_equal_vectors_tie_wherever_they_stand(n, batch):
+    # Sums that round: a last group scored apart must round as the others do.
+    rng = np.random.default_rng(n)
+    items = np.tile(rng.normal(size=(1, 100)).astype(np.float32), (n, 1))
+    queries = rng.normal(size=(batch, 100)).astype(np.float32)
+    assert exact_top_k(queries, items, 9)[1].numpy().tolist() == [list(range(9))] * batch
+
+
+@pytest.mark.parametrize("n", [5, 200, 64 * GROUP + 7])
+def test_xla_equals_plain(n):
+    rng = np.random.default_rng(n)
+    items = rng.integers(-2, 3, (n, 3)).astype(np.float32)
+    queries = tf.constant(rng.integers(-2, 3, (4, 3)), tf.float32)
+    compiled, plain = ExactTopK(items, jit_compile=True), ExactTopK(items)
+    pairs = np.stack([rng.integers(-1, 4, 70), rng.integers(-1, n, 70)], 1).astype(np.int32)
+    for masked in (None, pairs, pairs[:1], pairs[:0]):
+        outputs = zip(compiled(queries, 7, masked), plain(queries, 7, masked), strict=True)
+        for mine, theirs in outputs:
+            np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ValueError, match="Python number"):
+        compiled(queries, tf.constant(7))
+
+
+def test_the_vectors_are_no_constant_of_the_graph():
+    layer = ExactTopK(np.random.default_rng(0).normal(size=(50 * GROUP, 4)))
+    function = tf.function(lambda q, pairs: layer(q, 3, pairs)).get_concrete_function(
+        tf.TensorSpec([None, 4]), tf.TensorSpec([None, 2], tf.int32)
+    )
+    constants = [op for op in function.graph.get_operations() if op.type == "Const"]
+    assert all(np.size(tf.make_ndarray(op.get_attr("value"))) <= 4 for op in constants)
 
 
 def test_config_and_weights_round_trip(tmp_path):
