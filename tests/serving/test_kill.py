@@ -1,0 +1,78 @@
+"""A kill -9 during an export leaves whole versions only, and all that were reported."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfrec_fusion.serving import Recommender, export
+from tfrec_fusion.serving.versions import versions
+
+
+def _start(base, *arguments):
+    script = Path(__file__).with_name("export_until_killed.py")
+    command = [sys.executable, str(script), str(base), *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+    )
+
+
+def _check(base, reported, model, events):
+    found = versions(base)
+    assert reported
+    assert {Path(line) for line in reported} <= set(found.values())
+    for folder in found.values():
+        recommender = Recommender(folder)
+        assert len(recommender.recommend("ü 3", k=5)) == 5
+        assert len(recommender.titles) == len(events.catalogue)
+        assert recommender.card["format"] == 1
+    again = export(model, events, base)
+    assert int(again.name) == max(found) + 1
+    assert sorted(path.name for path in base.iterdir()) == sorted(map(str, versions(base)))
+
+
+def _kill_at_a_random_moment(base, seed):
+    process = _start(base)
+    reported = [process.stdout.readline().strip()]
+    try:
+        # An export takes about a second, so this is anywhere in the next one or two.
+        process.wait(timeout=random.Random(seed).uniform(0, 2))
+    except subprocess.TimeoutExpired:
+        process.kill()
+    rest, _ = process.communicate()
+    return reported + rest.split("\n")[:-1]
+
+
+def _kill_at_event(base, event):
+    process = _start(base, event)
+    rest, _ = process.communicate(timeout=300)
+    assert process.returncode == -9
+    return rest.split("\n")[:-1]
+
+
+def test_killed_before_the_rename(tmp_path, model, events):
+    base = tmp_path / "shop"
+    reported = _kill_at_event(base, 25)
+    assert list(base.glob(".tmp-*")), "the kill came between exports; choose an earlier event"
+    _check(base, reported, model, events)
+
+
+def test_killed_at_a_random_moment(tmp_path, model, events):
+    base = tmp_path / "shop"
+    _check(base, _kill_at_a_random_moment(base, 0), model, events)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("event", [0, 1, 3, 10, 16, 20, 30, 35, 40])
+def test_killed_at_a_file_event(tmp_path, model, events, event):
+    base = tmp_path / "shop"
+    _check(base, _kill_at_event(base, event), model, events)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_killed_at_more_random_moments(tmp_path, model, events, seed):
+    base = tmp_path / "shop"
+    _check(base, _kill_at_a_random_moment(base, seed), model, events)

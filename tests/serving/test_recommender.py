@@ -1,0 +1,93 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving import Recommender
+
+
+@pytest.fixture(scope="module")
+def shop(exported):
+    return Recommender(exported.parent)
+
+
+def test_answers_like_the_model(shop, reference):
+    vectors, seen = reference.users(["ü 3", "nobody"], [[], ["item4", "item9"]])
+    ids, scores = reference.best(vectors[0], seen[0], ["item14"], 6)
+    found = shop.recommend("ü 3", exclude=["item14"], k=6)
+    assert [item for item, _ in found] == ids
+    np.testing.assert_allclose([score for _, score in found], scores, rtol=1e-6, atol=1e-5)
+    ids, _ = reference.best(vectors[1], seen[1], (), 10)
+    assert [item for item, _ in shop.recommend(history=["item4", "item9"])] == ids
+
+
+def test_fewer_come_back_where_fewer_are_left(shop, reference):
+    some = list(reference.item_ids[:37])
+    found = shop.recommend("nobody", exclude=some, k=10**6)
+    assert {item for item, _ in found} == set(reference.item_ids[37:])
+
+
+def test_titles_and_card(shop, events):
+    assert shop.titles["item4"] == "Thing № 4"
+    assert len(shop.titles) == len(events.catalogue)
+    assert shop.recommend(shop.card["example_users"][0], k=3)
+
+
+def test_the_highest_version_is_taken(tmp_path, exported):
+    for number in (2, 10):
+        shutil.copytree(exported, tmp_path / str(number))
+    assert Recommender(tmp_path).path == tmp_path / "10"
+    assert Recommender(tmp_path / "2").path == tmp_path / "2"
+
+
+def test_ids_that_are_no_text_are_unknown(shop):
+    # What Python makes of a command line with the byte 0xff in it.
+    assert shop.recommend("\udcff", history=["\udcff"], k=2) == shop.recommend(None, k=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"k": 0}, "k must be a whole number of at least 1. Received: 0"),
+        ({"k": -2}, "k must be a whole number"),
+        ({"k": 2.5}, "k must be a whole number"),
+        ({"k": True}, "k must be a whole number"),
+        ({"k": "5"}, "k must be a whole number.*'5'"),
+        ({"user_id": 7}, "user_id must hold strings. Received: 7"),
+        ({"history": "item4"}, "history must be a list of ids. Received: the text 'item4'"),
+        ({"exclude": [None]}, "exclude must hold strings. Received: None"),
+    ],
+)
+def test_bad_requests_are_named(shop, options, says):
+    with pytest.raises(InputError, match=says) as caught:
+        shop.recommend(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder_no_version_no_model(tmp_path, exported):
+    with pytest.raises(InputError, match="no such folder"):
+        Recommender(tmp_path / "absent")
+    with pytest.raises(InputError, match="holds no version folder"):
+        Recommender(tmp_path)
+    (tmp_path / "1").mkdir()
+    with pytest.raises(InputError, match="1 is not a SavedModel"):
+        Recommender(tmp_path)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(InputError, match="does not load as a SavedModel") as caught:
+        Recommender(tmp_path)
+    assert "\n" not in str(caught.value)
+    shutil.copytree(exported, tmp_path / "2")
+    shutil.rmtree(tmp_path / "2" / "assets.extra")
+    (tmp_path / "2" / "model_card.json").write_text("{")
+    broken = Recommender(tmp_path)
+    for name in ("titles", "card"):
+        with pytest.raises(InputError, match="is not readable"):
+            getattr(broken, name)
+
+
+def test_another_kind_of_saved_model(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
+    with pytest.raises(InputError, match="no signature 'recommend'"):
+        Recommender(tmp_path)
