@@ -6,8 +6,12 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "LazyAdam": "lazy_adam",
+        "RowWiseAdagrad": "row_wise_adagrad",
+        "TableOptimizer": "composite",
         "WarmupCosine": "warmup_cosine",
         "adam": "warm_adam",
+        "for_tables": "tables",
         "resolve": "by_name",
     },
 )

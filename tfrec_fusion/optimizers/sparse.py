@@ -1,0 +1,102 @@
+"""What the optimizers of tables have in common."""
+
+from __future__ import annotations
+
+import math
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
+
+
+class SparseOptimizer(keras.optimizers.Optimizer):
+    """Base of the Keras optimizers whose step costs as much as the rows that it touches.
+
+    A lookup's gradient (`tf.IndexedSlices`) names some rows more than once. They are summed first,
+    so that clipping by norm sees the true gradient (Keras would take the norm before summing), and
+    weight decay falls on these rows alone (Keras would sweep the table). Nothing else is read or
+    written. A dense gradient touches every row and goes through the same formulas.
+
+    A layer's `constraint` on a table is Keras's and does sweep it.
+
+    Args:
+      name: of the optimizer.
+      learning_rate: a number or a `LearningRateSchedule`; None for one that has none of its own.
+      weight_decay: decoupled: `w -= learning_rate * weight_decay * w` on the touched rows; None or
+        0 for none.
+      **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm` of `keras.optimizers.Optimizer`.
+        `jit_compile` is False unless asked for: XLA compiles again for every number of rows.
+
+    Raises:
+      InputError: an argument is out of its range, or `use_ema=True`: averages of all rows would
+        have to be swept in every step.
+    """
+
+    def __init__(self, name, learning_rate=None, weight_decay=None, jit_compile=False, **kwargs):
+        if kwargs.get("use_ema"):
+            raise InputError(
+                f"{name}: use_ema needs a sweep of whole tables in every step; leave it out, or "
+                f"average saved checkpoints. Received: use_ema={kwargs['use_ema']!r}"
+            )
+        if weight_decay is not None:
+            check_number(name, "weight_decay", weight_decay, 0)
+        super().__init__(name=name, weight_decay=weight_decay, jit_compile=jit_compile, **kwargs)
+        if learning_rate is not None:
+            if isinstance(learning_rate, int | float):
+                check_number(name, "learning_rate", learning_rate, 0)
+            self._learning_rate = self._build_learning_rate(learning_rate)
+
+    def get_config(self):
+        config = super().get_config()
+        for key in ("use_ema", "ema_momentum", "ema_overwrite_frequency"):
+            del config[key]
+        rate = getattr(self, "_learning_rate", None)
+        if isinstance(rate, tf.Variable):
+            config["learning_rate"] = float(rate.numpy())
+        elif rate is not None:
+            config["learning_rate"] = self._serialize_hyperparameter(rate)
+        return config
+
+    def _decay(self, variable, rows, learning_rate):
+        """What weight decay takes from the rows: a tensor of their shape, or 0."""
+        if not self.weight_decay or not self._use_weight_decay(variable):
+            return 0.0
+        return learning_rate * tf.cast(self.weight_decay, variable.dtype) * read(variable, rows)
+
+    def _clip_gradients(self, grads):
+        return super()._clip_gradients(super()._deduplicate_sparse_grad(grads))
+
+    def _deduplicate_sparse_grad(self, grads):
+        return grads  # Done before clipping.
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: `update_step` decays the rows that it touches."""
+
+
+def split(gradient):
+    """Values and row numbers of a gradient; the row numbers of a dense one are None."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient.values, gradient.indices
+    return gradient, None
+
+
+def read(variable, rows):
+    """The rows of a variable, or all of it.
+
+    A gather, because a dense read copies the whole variable once it has been scattered into.
+    """
+    return tf.convert_to_tensor(variable) if rows is None else tf.gather(variable, rows)
+
+
+def add(variable, delta, rows) -> None:
+    """Adds to the rows, which must be distinct, or to all of a variable."""
+    if rows is None:
+        variable.assign_add(delta)
+    else:
+        variable.scatter_add(tf.IndexedSlices(delta, rows))
+
+
+def check_number(owner: str, field: str, value, low: float, below: float = math.inf) -> None:
+    """Raises InputError where a number is not in [low, below)."""
+    if not low <= value < below:
+        end = f"and below {below:g}" if below < math.inf else "and finite"
+        raise InputError(f"{owner}: {field} must be at least {low:g} {end}. Received: {value!r}")
