@@ -18,8 +18,8 @@ def _match(item, history, mask, ages, decay_days=10.0):
 
 
 def test_by_hand():
-    # Cosines of (2, 0) with (3, 0), (0, 1) and the masked (-1, 0): 1 and 0. Softmax of 8 and 0 gives
-    # 1 / (1 + e^-8) to the first. Ages 0 and 10 at decay 10: weights 1 and 1/e.
+    # Cosines of (2, 0) with (3, 0), (0, 1) and the masked (-1, 0): 1 and 0. Softmax of 8 and 0
+    # gives 1 / (1 + e^-8) to the first. Ages 0 and 10 at decay 10: weights 1 and 1/e.
     history, mask = [[3.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], [True, True, False]
     out = _match([[2.0, 0.0]], history, mask, [0, 10, 0])[0]
     expected = [1, 1 / (1 + math.exp(-8)), 0.5, 1 / (1 + math.exp(-1)), math.log(2)]

@@ -43,8 +43,8 @@ def rank_batches(
     - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32, 1
       or the events' own label, then 0 for the negatives; `weight` `[B]` where the events have it;
     - `history` `[B, history]` int32: the user's last items before c, the most recent last, padded
-      with -1 at the front; never the event's own item. `history_age` `[B, history]` float32: days
-      from them to c, 0 in the padding and without times;
+      with -1 at the front and in place of the event's own item. `history_age` `[B, history]`
+      float32: days from them to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
       columns) and `item_seen` `[B, N]` bool, as of c;
     - the context columns `[B]`.

@@ -32,13 +32,13 @@ class Ranker(tfrs.Model):
     - v, the item's fused id and vectors (`ItemTower`), and the vectors of its categories;
     - u, a linear map of two pools of the history's fused vectors (`HistoryPooling`), of the user's
       id, or of both; and the product u * v;
-    - how the item matches each item of the history (`HistoryMatch`), by v and by each frozen vector;
+    - how the item matches each item of the history (`HistoryMatch`), by v and each frozen vector;
     - the item's recency and trend and its numbers, the size and recency of the history, and the
       numeric context, batch-normalised; the vectors of the context's categories.
 
     Then `x_{l+1} = x_0 * (U V x_l + b) + x_l` (Cross, Wang et al., "DCN V2", WWW 2021, rank a
-    quarter of the width) beside a deep network of x_0, and the logit is linear in both. An item that
-    was not seen before the cut has no id.
+    quarter of the width) beside a deep network of x_0, and the logit is linear in both. An item
+    that was not seen before the cut has no id.
 
     Trained by cross entropy on the batches of `rank_batches`; `compile(loss=...)` changes the loss.
 
@@ -57,7 +57,9 @@ class Ranker(tfrs.Model):
     """
 
     def __init__(self, data: Interactions | RankerSpec | dict, *, name=None, **options):
-        super().__init__(name=name)
+        # Ages and trends stay float32 under any policy; the item tower, the crosses and the deep
+        # layers follow the policy.
+        super().__init__(name=name, dtype="float32")
         self.config = checked("Ranker", RankerConfig, options)
         self.spec, frozen, categories = _described(data, self.config)
         spec, config = self.spec, self.config
@@ -121,7 +123,7 @@ class Ranker(tfrs.Model):
             self.category_rows[column].assign(rows)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Logits float32 of a batch of `rank_batches`, in the shape of its `item`: `[B]` or `[B, N]`."""
+        """Logits float32 of a batch of `rank_batches`, `[B]` or `[B, N]` as its `item`."""
         x0 = self._features(batch, training)
         crossed = x0
         for layer in self.crosses:
@@ -138,7 +140,7 @@ class Ranker(tfrs.Model):
         super().compile(optimizer, loss=loss, **options)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Mean loss of a batch with a `label` and perhaps a `weight`, plus the ids' L2 in training."""
+        """Mean loss of a batch with `label` and perhaps `weight`, plus the ids' L2 in training."""
         if "label" not in batch:
             raise InputError(
                 "Ranker: the batches have no 'label'; give the events a column 'label' or sample "
@@ -218,7 +220,7 @@ class Ranker(tfrs.Model):
         """Nothing is left to build: the constructor makes every variable."""
 
     def _features(self, batch, training) -> tf.Tensor:
-        """x_0 `[B, N, width]` in the compute dtype; N is 1 where the batch has no such axis."""
+        """x_0 `[B, N, width]` in the item tower's compute dtype; N is 1 for flat items."""
         config = self.config
         n_users = tf.shape(batch["user"])[0]
         shape = tf.concat([[n_users], [tf.size(batch["item"]) // tf.maximum(n_users, 1)]], 0)
@@ -253,7 +255,7 @@ class Ranker(tfrs.Model):
                 )
         if config.user in ("id", "both"):
             user += tf.cast(self.user_ids(batch["user"], training=training), tf.float32)
-        user = for_each_item(tf.cast(user, self.compute_dtype))
+        user = for_each_item(tf.cast(user, self.tower.compute_dtype))
         embedded += [user, user * vectors]
         for column in self.spec.categories:
             rows = tf.gather(self.category_rows[column], tf.maximum(items, 0))
@@ -267,12 +269,12 @@ class Ranker(tfrs.Model):
             embedded.append(for_each_item(self.category_tables[column](rows)))
         numbers = self.normalise(tf.concat(numbers, -1), training=training)
         embedded.append(numbers)
-        return tf.concat([tf.cast(values, self.compute_dtype) for values in embedded], -1)
+        return tf.concat([tf.cast(values, self.tower.compute_dtype) for values in embedded], -1)
 
     def _item_vectors(self, items, seen, history, training):
         """Fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""
-        # One pass over the distinct rows, so that history and items share a dropout draw. Whether an
-        # item was seen depends on the cut; what is in a history was.
+        # One pass over the distinct rows, so that history and items share a dropout draw. Whether
+        # an item was seen depends on the cut; what is in a history was.
         keys = tf.concat(
             [
                 tf.reshape(tf.where(items < 0, -1, 2 * items + tf.cast(seen, tf.int32)), [-1]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tfrec_fusion.models.data_spec import DataSpec
 
 
@@ -16,6 +18,6 @@ class RankerSpec(DataSpec):
     """
 
     numbers: tuple[str, ...] = ()
-    categories: dict[str, list[str]] = {}
-    context_numbers: dict[str, tuple[float, float]] = {}
-    context_categories: dict[str, list[str]] = {}
+    categories: dict[str, list[str]] = Field(default_factory=dict)
+    context_numbers: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    context_categories: dict[str, list[str]] = Field(default_factory=dict)
