@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 _ROOT = Path(__file__).parents[1]
@@ -21,4 +23,27 @@ def real_data():
             pytest.skip(f"the data set {name!r} is not in {root}; set TFREC_FUSION_DATA")
         return path
 
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_shop(tmp_path_factory):
+    """A folder with the tables and vectors of 30 items and 40 users with 900 timed purchases."""
+    folder = tmp_path_factory.mktemp("shop")
+    rng = np.random.default_rng(0)
+    ids = [f"i{row}" for row in range(30)]
+    items = pd.DataFrame({"item_id": ids, "title": [f"thing\t{row}" for row in range(30)]})
+    items.to_parquet(folder / "items.parquet")
+    # Items 25 to 29 come late, so that a temporal split has cold ones.
+    day = np.sort(rng.uniform(0, 120, 900))
+    item = np.where(day < 112, rng.integers(0, 25, 900), rng.integers(15, 30, 900))
+    pd.DataFrame(
+        {
+            "user_id": [f"u{row}" for row in rng.integers(0, 40, 900)],
+            "item_id": [ids[row] for row in item],
+            "timestamp": 1.7e9 + day * 86_400,
+            "rating": rng.integers(1, 6, 900).astype(float),
+        }
+    ).to_parquet(folder / "interactions.parquet")
+    np.save(folder / "text.npy", rng.normal(size=(30, 8)).astype(np.float32))
     return folder

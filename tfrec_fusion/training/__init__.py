@@ -7,9 +7,11 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Checkpoints": "checkpoints",
         "ProgressBar": "progress",
+        "RankingReport": "ranking_report",
         "Run": "run",
         "RunConfig": "config",
         "TensorBoard": "tensorboard",
+        "evaluate_ranker": "ranking_report",
         "write_projector": "projector",
     },
 )

@@ -17,15 +17,22 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models import TwoTowerConfig
+from tfrec_fusion.models import RankerConfig, TwoTowerConfig
 
 # Up to so many items the softmax is over the whole catalogue.
 _FULL_SOFTMAX_ITEMS = 100_000
 _SAMPLED_CANDIDATES = 8192
+# kind of examples -> epochs, batch size, learning rate
+_DEFAULTS = {
+    "as_of": (2, 512, 3e-3),
+    "held_out": (30, 256, 3e-3),
+    "ranking": (1, 1024, 1e-3),
+}
 
 
 class _Section(BaseModel):
@@ -58,6 +65,12 @@ class TwoTowerSection(TwoTowerConfig):
     kind: Literal["two_tower"] = "two_tower"
 
 
+class RankerSection(RankerConfig):
+    """`kind: ranker` and the options of `RankerConfig`."""
+
+    kind: Literal["ranker"] = "ranker"
+
+
 class AsOfSection(_Section):
     """`kind: as_of` and the options of `as_of_examples`."""
 
@@ -76,6 +89,17 @@ class HeldOutSection(_Section):
     kind: Literal["held_out"] = "held_out"
     share: float = Field(0.2, gt=0, lt=1)
     candidates: PositiveInt | None = None
+
+
+class RankingSection(_Section):
+    """`kind: ranking` and the options of `rank_batches`."""
+
+    kind: Literal["ranking"] = "ranking"
+    negatives: NonNegativeInt | None = None
+    horizon_days: float = Field(45.0, ge=0)
+    every_days: PositiveFloat = 7.0
+    history: PositiveInt = 64
+    window_days: PositiveFloat = 7.0
 
 
 class SpectralSection(_Section):
@@ -104,11 +128,13 @@ class RunConfig(_Section):
 
     Attributes:
       data, split, model: see their sections.
-      examples: what the model is trained on; None takes `as_of` where there are times (and no
-        random split, which has no "before"), else `held_out`.
-      spectral: a closed-form start of the item vectors; None for none.
-      epochs, batch_size: None takes 2 and 512 for `as_of`, 30 and 256 for `held_out`.
-      learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`.
+      examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
+        are times (and no random split, which has no "before"), else `held_out`.
+      spectral: a closed-form start of a two-tower's item vectors; None for none.
+      epochs, batch_size: None takes 2 and 512 for `as_of`, 30 and 256 for `held_out`, 1 and 1024
+        for `ranking`.
+      learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
+        and 1e-3 for `ranking`.
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
       evaluate_every: epochs between full evaluations in TensorBoard.
       seed: of initial weights, examples and dropout.
@@ -117,23 +143,34 @@ class RunConfig(_Section):
 
     data: DataConfig
     split: SplitConfig = SplitConfig()
-    model: TwoTowerSection = TwoTowerSection()
-    examples: Annotated[AsOfSection | HeldOutSection, Field(discriminator="kind")] | None = None
+    model: Annotated[TwoTowerSection | RankerSection, Field(discriminator="kind")] = (
+        TwoTowerSection()
+    )
+    examples: (
+        Annotated[AsOfSection | HeldOutSection | RankingSection, Field(discriminator="kind")] | None
+    ) = None
     spectral: SpectralSection | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat | None = None
     optimizer: str | dict[str, Any] | None = None
     evaluate_every: PositiveInt = 1
     seed: NonNegativeInt = 0
     recorded: Recorded = Recorded()
 
-    @field_validator("examples", mode="before")
+    @field_validator("model", mode="before")
     @classmethod
-    def _kind(cls, value):
-        if isinstance(value, Mapping) and "kind" not in value:
-            raise ValueError("a key 'kind' is needed: as_of or held_out")
-        return value
+    def _with_kind(cls, value):
+        return {"kind": "two_tower", **value} if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> RunConfig:
+        ranker = self.model.kind == "ranker"
+        if self.examples is not None and ranker != (self.examples.kind == "ranking"):
+            raise ValueError(f"examples.kind {self.examples.kind!r} is not for {self.model.kind!r}")
+        if ranker and self.spectral is not None:
+            raise ValueError("spectral is for model.kind 'two_tower'")
+        return self
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "config") -> RunConfig:
@@ -147,12 +184,20 @@ class RunConfig(_Section):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            path = [str(part) for part in first["loc"] if part not in ("as_of", "held_out")]
+            path = [str(part) for part in first["loc"] if part not in _KINDS]
             message = first["msg"].removeprefix("Value error, ")
+            if not path:
+                raise InputError(f"{source}: {message}") from None
+            if first["type"].startswith("union_tag"):
+                kinds = ", ".join(_kinds(path[0]))
+                raise InputError(
+                    f"{source}: {path[0]}.kind: must be one of {kinds}. "
+                    f"Received: {_kind_of(first['input'])!r}"
+                ) from None
             if first["type"] == "extra_forbidden":
                 raise InputError(
                     f"{source}: {'.'.join(path)}: unknown key; the keys here are "
-                    f"{', '.join(_keys(path[:-1]))}"
+                    f"{', '.join(_keys(first['loc'][:-1]))}"
                 ) from None
             if first["type"] == "missing":
                 raise InputError(f"{source}: {'.'.join(path)}: this key is needed") from None
@@ -168,22 +213,25 @@ class RunConfig(_Section):
     def resolved(self, train: Interactions) -> RunConfig:
         """The config with what depends on the data filled in, so that nothing is left to chance."""
         examples = self.examples
-        if examples is None:
+        if examples is None and self.model.kind == "ranker":
+            examples = RankingSection()
+        elif examples is None:
             timed = train.timestamp is not None and self.split.kind != "random"
             many = len(train.catalogue) > _FULL_SOFTMAX_ITEMS
             section = AsOfSection if timed else HeldOutSection
             examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
-        as_of = examples.kind == "as_of"
         model = self.model
-        if not as_of and model.trend:
+        if examples.kind == "held_out" and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
+        epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
         return self.model_copy(
             update={
                 "examples": examples,
                 "model": model,
-                "epochs": self.epochs or (2 if as_of else 30),
-                "batch_size": self.batch_size or (512 if as_of else 256),
+                "epochs": self.epochs or epochs,
+                "batch_size": self.batch_size or batch_size,
+                "learning_rate": self.learning_rate or learning_rate,
             }
         )
 
@@ -266,13 +314,29 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _keys(path: list[str]) -> list[str]:
-    """The keys that are known at a path."""
-    sections = {"data": DataConfig, "split": SplitConfig, "model": TwoTowerSection}
-    sections |= {"spectral": SpectralSection, "recorded": Recorded}
-    if not path:
-        return list(RunConfig.model_fields)
-    section = sections.get(path[0])
-    if path[0] == "examples":
-        return sorted({*AsOfSection.model_fields, *HeldOutSection.model_fields})
-    return list(section.model_fields) if section else []
+_SECTIONS = {
+    ("data",): DataConfig,
+    ("split",): SplitConfig,
+    ("spectral",): SpectralSection,
+    ("recorded",): Recorded,
+    ("model", "two_tower"): TwoTowerSection,
+    ("model", "ranker"): RankerSection,
+    ("examples", "as_of"): AsOfSection,
+    ("examples", "held_out"): HeldOutSection,
+    ("examples", "ranking"): RankingSection,
+}
+_KINDS = {path[1] for path in _SECTIONS if len(path) == 2}
+
+
+def _kinds(key: str) -> list[str]:
+    return [path[1] for path in _SECTIONS if len(path) == 2 and path[0] == key]
+
+
+def _kind_of(value):
+    return value.get("kind") if isinstance(value, Mapping) else value
+
+
+def _keys(location: tuple) -> list[str]:
+    """The keys that are known at the location of a pydantic error."""
+    section = _SECTIONS.get(location, RunConfig)
+    return list(section.model_fields)

@@ -50,7 +50,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._stop()
         seconds = time.perf_counter() - self._started
-        self.console.print(f"{self._name}: {self._state(logs or {})}, {seconds:.1f} s")
+        line = f"{self._name}: {self._state(logs or {})}, {seconds:.1f} s"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs=None):
         self._stop()

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Split
-from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
 from tfrec_fusion.evaluation._files import replacing
-from tfrec_fusion.models import TwoTower
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_split, record
+from tfrec_fusion.training.ranking_report import RankingReport, evaluate_ranker
+from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
 from tfrec_fusion.training.tensorboard import TensorBoard
 
 
@@ -144,24 +144,32 @@ class Run:
         described = self._checkpoints.describe()
         if described is None:
             raise InputError(f"run: no epoch of {self.folder} is complete; train it first")
-        model = TwoTower.from_config(described["config"])
+        model = MODELS[described["class_name"]].from_config(described["config"])
         self._checkpoints.restore(model)
         return model
 
-    def evaluate(self, name: str | None = None) -> Report:
-        """The full-catalogue evaluation of the model; see `tfrec_fusion.evaluation.evaluate`.
+    def evaluate(self, name: str | None = None) -> Report | RankingReport:
+        """The evaluation of the model on the test events.
+
+        A two-tower ranks the whole catalogue (`tfrec_fusion.evaluation.evaluate`), a ranker the
+        test events among sampled items (`evaluate_ranker`).
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
         """
         self._check_test()
-        return evaluate(self.model(), self.split, name=name or self.config.model.kind)
+        judge = evaluate_ranker if self.config.model.kind == "ranker" else evaluate
+        return judge(self.model(), self.split, name=name or self.config.model.kind)
 
-    def evaluate_baselines(self) -> Iterator[Report]:
+    def evaluate_baselines(self) -> Iterator[Report | RankingReport]:
         """The baselines that suit the data, fitted and evaluated one by one."""
         self._check_test()
-        for baseline in baselines.default_baselines(self.split.train):
-            yield evaluate(baseline.fit(self.split.train), self.split)
+        train = self.split.train
+        if self.config.model.kind == "ranker":
+            yield evaluate_ranker(baselines.Popularity().fit(train), self.split)
+            return
+        for baseline in baselines.default_baselines(train):
+            yield evaluate(baseline.fit(train), self.split)
 
     def _check_test(self) -> None:
         if self.config.split.kind == "none":
@@ -174,15 +182,8 @@ class Run:
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
-        model = self._build()
-        examples = config.examples.model_dump(exclude={"kind"})
-        batches = self.split.train.batches(
-            config.batch_size,
-            examples=config.examples.kind,
-            seed=config.seed,
-            first_epoch=done,
-            **examples,
-        )
+        model = build_model(config, self.split.train)
+        batches = training_batches(config, self.split.train, done)
         steps = config.epochs * len(batches)
         model.compile(
             resolve(config.optimizer)
@@ -204,24 +205,6 @@ class Run:
             verbose=0,
             callbacks=[keep, *callbacks, board],
         )
-
-    def _build(self) -> keras.Model:
-        config, train = self.config, self.split.train
-        initial = None
-        if config.spectral is not None:
-            names = (
-                list(train.catalogue.vectors)
-                if config.model.vectors is None
-                else config.model.vectors
-            )
-            text = train.catalogue.vectors[names[0]] if names else None
-            initial = SpectralFusion(config.model.dim, **config.spectral.model_dump()).fit(
-                train.matrix(),
-                None if text is None else text.values,
-                None if text is None else text.mask,
-            )
-        options = config.model.model_dump(exclude={"kind"})
-        return TwoTower(train, initial=initial, **options)
 
     def _write(self, name: str, text: str) -> None:
         with replacing(self.folder / name) as file:

@@ -13,7 +13,9 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Split
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.layers import IdEmbedding
+from tfrec_fusion.models import Ranker
 from tfrec_fusion.training.projector import write_projector
+from tfrec_fusion.training.ranking_report import evaluate_ranker
 
 _PROJECTED_ITEMS = 10_000
 _HISTOGRAM_ROWS = 10_000
@@ -25,7 +27,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     - `batch/...`: the losses and the learning rate, every `update_steps` steps;
     - `epoch/...`: the model's metrics, and `epoch/examples_per_second` where it counts `examples`;
-    - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end;
+    - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end (a
+      `Ranker`'s is `total/gauc`);
     - histograms of the embedding tables (of up to 10,000 rows) after each epoch;
     - the frozen and the fused item vectors in the projector, titles beside them, at the end: the
       10,000 items with the most training events;
@@ -118,6 +121,9 @@ class TensorBoard(keras.callbacks.Callback):
                 )
 
     def _write_evaluation(self) -> None:
+        if isinstance(self.model, Ranker):
+            tf.summary.scalar("total/gauc", evaluate_ranker(self.model, self.split).gauc)
+            return
         report = evaluate(self.model, self.split, bootstrap=0)
         for label in _SLICES:
             if report.counts[label]["users"]:

@@ -1,0 +1,119 @@
+import inspect
+import json
+
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions, as_of_examples, held_out_examples
+from tfrec_fusion.embeddings import SpectralFusion
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.training import RunConfig
+from tfrec_fusion.training.config import (
+    AsOfSection,
+    HeldOutSection,
+    SpectralSection,
+    merged,
+    read_mapping,
+)
+
+DATA = {"interactions": "events.parquet", "items": "items.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"model": {"dimm": 8}}, "config: model.dimm: unknown key; the keys here are dim, fusion"),
+        ({"model": {"dim": -3}}, "config: model.dim: Input should be greater than 0. Received: -3"),
+        ({"model": {"kind": "gpt"}}, "config: model.kind: must be one of two_tower"),
+        ({"model": {"fusion": "stir"}}, "config: model.fusion: Input should be 'sum', 'concat'"),
+        ({"epoch": 3}, "config: epoch: unknown key; the keys here are data, split, model"),
+        (
+            {"split": {"test": 1.5}},
+            "config: split.test: Input should be less than 1. Received: 1.5",
+        ),
+        ({"split": {"kind": "odd"}}, "config: split.kind: Input should be 'temporal'"),
+        ({"examples": {"kind": "as_of", "share": 0.1}}, "config: examples.share: unknown key; "),
+        (
+            {"examples": {"horizon_days": 3}},
+            "config: examples.kind: must be one of as_of, held_out",
+        ),
+        ({"data": {"items": "x"}}, "config: data.interactions: this key is needed"),
+        (
+            {"data": {**DATA, "vectors": {"a": 3}}},
+            "config: data.vectors.a: Input should be a valid",
+        ),
+        ({"seed": "x"}, "config: seed: Input should be a valid integer"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(values, says):
+    with pytest.raises(InputError) as error:
+        RunConfig.of({"data": DATA} | values)
+    assert str(error.value).startswith(says)
+    assert "\n" not in str(error.value)
+
+
+def test_yaml_and_json_say_the_same_and_paths_are_relative_to_the_file(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"data": DATA, "model": {"dim": 8}}))
+    (tmp_path / "a.yaml").write_text(
+        "data: {interactions: events.parquet, items: items.parquet}\nmodel: {dim: 8}\n"
+    )
+    config = RunConfig.load(tmp_path / "a.yaml")
+    assert config == RunConfig.load(tmp_path / "a.json")
+    assert config.data.items == str(tmp_path / "items.parquet")
+    (tmp_path / "b.yaml").write_text(config.to_yaml())
+    assert RunConfig.load(tmp_path / "b.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("- a\n", "must hold a mapping"), ("a: [", "not readable as YAML"), (None, "cannot read")],
+)
+def test_a_file_that_is_no_config(text, says, tmp_path):
+    path = tmp_path / "c.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_mapping(path)
+
+
+def test_defaults_are_those_of_what_they_configure():
+    for section, function in (
+        (AsOfSection, as_of_examples),
+        (HeldOutSection, held_out_examples),
+        (SpectralSection, SpectralFusion.__init__),
+    ):
+        arguments = inspect.signature(function).parameters
+        for name, field in section.model_fields.items():
+            if name != "kind":
+                assert field.default == arguments[name].default, name
+
+
+def test_what_is_left_open_follows_the_data(small_shop):
+    shop = Catalogue.from_parquet(small_shop / "items.parquet")
+    timed = Interactions.from_parquet(small_shop / "interactions.parquet", shop)
+    train = timed.split("temporal").train
+    resolved = RunConfig.of({"data": DATA}).resolved(train)
+    assert resolved.examples == AsOfSection()
+    assert (resolved.epochs, resolved.batch_size, resolved.learning_rate) == (2, 512, 3e-3)
+    assert resolved.model.trend
+    # A random split has no "before".
+    by_chance = RunConfig.of({"data": DATA, "split": {"kind": "random"}}).resolved(train)
+    assert by_chance.examples == HeldOutSection()
+    assert not by_chance.model.trend
+    chosen = RunConfig.of({"data": DATA, "epochs": 7}).resolved(train)
+    assert chosen.epochs == 7
+    assert chosen.resolved(train) == chosen
+
+
+def test_a_difference_is_named_and_records_are_none():
+    one = RunConfig.of({"data": DATA, "model": {"dim": 8}})
+    assert one.difference(one) is None
+    other = RunConfig.of({"data": DATA, "model": {"dim": 9}})
+    assert one.difference(other) == "model.dim is 8 there and 9 here"
+    recorded = RunConfig.of({"data": DATA, "model": {"dim": 8}, "recorded": {"inputs": {"a": "b"}}})
+    assert one.difference(recorded) is None
+
+
+def test_merging_goes_down_into_mappings():
+    base, over = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 1}}
+    assert merged(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 1}}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.training import Run, RunConfig
+
+
+class _Stop(keras.callbacks.Callback):
+    """Breaks a training off after an epoch's state is on disk, or in the middle of the next."""
+
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.epoch, self.batch, self.now = epoch, batch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.batch is None and epoch + 1 == self.epoch:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.batch == batch and self.now == self.epoch:
+            raise KeyboardInterrupt
+
+
+def _weights(run):
+    return {v.name: v.numpy() for v in run.model().variables if "metric" not in v.name}
+
+
+def test_a_run_leaves_what_it_says(config, tmp_path):
+    run = Run.start(tmp_path / "run", config())
+    assert not run.done
+    metrics = run.train()
+    assert run.done
+    assert metrics == json.loads((tmp_path / "run/metrics.json").read_text())
+    assert len(metrics["history"]["softmax_loss"]) == 2
+    total = metrics["evaluation"]["slices"]["total"]["metrics"]
+    assert total == pytest.approx(run.evaluate().metrics["total"])
+    # The config is complete, is read back, and starts the same training elsewhere.
+    again = Run.start(tmp_path / "again", RunConfig.load(tmp_path / "run/config.yaml"))
+    assert again.config == run.config
+    assert set(run.config.recorded.inputs) == {"interactions", "items", "vectors.text"}
+    assert run.config.recorded.versions["tensorflow"] == tf.__version__
+    again.train()
+    for name, values in _weights(run).items():
+        np.testing.assert_allclose(values, _weights(again)[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "stop"),
+    [({}, _Stop(2, batch=1)), ({"split": {"kind": "random"}}, _Stop(1))],
+    ids=["as_of, within an epoch", "held_out, between epochs"],
+)
+def test_what_is_broken_off_ends_as_if_it_had_not_been(config, tmp_path, options, stop):
+    options = options | {"epochs": 3}
+    if "split" in options:
+        options["data"] = config().data.model_dump() | {"min_rating": 2}
+    whole = Run.start(tmp_path / "whole", config(**options))
+    whole.train()
+    broken = Run.start(tmp_path / "broken", config(**options))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train([stop])
+    done = broken.epochs_done
+    assert 1 <= done < 3
+    resumed = Run.start(tmp_path / "broken", config(**options))
+    assert resumed.epochs_done == done
+    history = resumed.train()["history"]
+    assert history["softmax_loss"] == pytest.approx(
+        whole.metrics()["history"]["softmax_loss"], abs=1e-5
+    )
+    expected = _weights(whole)
+    for name, values in _weights(resumed).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)
+
+
+def test_another_config_or_a_strange_folder_is_refused(config, tmp_path):
+    Run.start(tmp_path / "run", config())
+    with pytest.raises(InputError, match="another config: seed is 0 there and 3 here"):
+        Run.start(tmp_path / "run", config(seed=3))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(InputError, match="exists and holds no run"):
+        Run.start(tmp_path / "mine", config())
+    with pytest.raises(InputError, match=r"no config\.yaml in the folder"):
+        Run.open(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"no epoch of .* is complete"):
+        Run.open(tmp_path / "run").model()
+
+
+def test_changed_inputs_are_refused(config, small_shop, tmp_path):
+    frame = pd.read_parquet(small_shop / "interactions.parquet")
+    frame.to_parquet(tmp_path / "events.parquet")
+    data = config().data.model_dump() | {"interactions": str(tmp_path / "events.parquet")}
+    Run.start(tmp_path / "run", config(data=data))
+    frame.iloc[:-1].to_parquet(tmp_path / "events.parquet")
+    with pytest.raises(InputError, match="interactions: the content has changed"):
+        Run.start(tmp_path / "run", config(data=data))
+    with pytest.raises(InputError, match="interactions: the content has changed"):
+        _ = Run.open(tmp_path / "run").split
+
+
+def test_two_trainings_of_one_folder_are_refused(config, tmp_path):
+    run = Run.start(tmp_path / "run", config())
+
+    class Second(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            Run.open(run.folder).train()
+
+    with pytest.raises(InputError, match="another process is training"):
+        run.train([Second()])
+
+
+def test_without_test_events_there_is_no_evaluation(config, tmp_path):
+    run = Run.start(tmp_path / "run", config(split={"kind": "none"}, epochs=1))
+    assert "evaluation" not in run.train()
+    with pytest.raises(InputError, match=r"split\.kind is 'none'"):
+        run.evaluate()
+    with pytest.raises(InputError, match=r"split\.kind is 'none'"):
+        next(run.evaluate_baselines())
+
+
+def test_a_spectral_start_and_another_optimizer(config, tmp_path):
+    optimizer = {"class_name": "SGD", "config": {"learning_rate": 0.0, "momentum": 0.5}}
+    options = {"optimizer": optimizer, "spectral": {"text_weight": 1.0}, "epochs": 1}
+    run = Run.start(tmp_path / "run", config(**options))
+    run.train()
+    model = run.model()
+    assert model.spec.weighted_history
+    # A learning rate of 0 leaves the ids where a spectral start puts them: at zero.
+    assert not model.tower.ids.table.numpy().any()
+    assert model.tower.frozen["initial"].matrix.numpy().any()

@@ -1,0 +1,48 @@
+"""A config's model and what it is trained on."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.data import Interactions, rank_batches
+from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
+from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.training.config import RunConfig
+
+MODELS = {"TwoTower": TwoTower, "Ranker": Ranker}
+
+
+def build_model(config: RunConfig, train: Interactions) -> keras.Model:
+    """The untrained model of a resolved config."""
+    options = config.model.model_dump(exclude={"kind"})
+    if config.model.kind == "ranker":
+        return Ranker(train, name="ranker", **options)
+    return TwoTower(train, initial=_spectral(config, train), name="two_tower", **options)
+
+
+def training_batches(
+    config: RunConfig, train: Interactions, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """The training examples of a resolved config, from an epoch on."""
+    options = config.examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
+    if config.model.kind == "two_tower":
+        return train.batches(
+            config.batch_size, examples=config.examples.kind, first_epoch=first_epoch, **options
+        )
+    batches = rank_batches(train, config.batch_size, context=config.model.context, **options)
+    for _ in range(first_epoch):
+        # Each iterator draws the seeds of its epoch from the dataset's.
+        next(iter(batches))
+    return batches
+
+
+def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
+    if config.spectral is None:
+        return None
+    names = config.model.vectors
+    names = list(train.catalogue.vectors) if names is None else names
+    text = train.catalogue.vectors[names[0]] if names else None
+    return SpectralFusion(config.model.dim, **config.spectral.model_dump()).fit(
+        train.matrix(),
+        None if text is None else text.values,
+        None if text is None else text.mask,
+    )
