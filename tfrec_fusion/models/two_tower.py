@@ -11,7 +11,7 @@ from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
-from tfrec_fusion.losses import MultiTargetSoftmax
+from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax
 from tfrec_fusion.models.building import (
     check_vocabularies,
     checked,
@@ -20,6 +20,7 @@ from tfrec_fusion.models.building import (
 )
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.item_tower import ItemTower
+from tfrec_fusion.models.pair_loss import log_shares, pair_loss
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
 
@@ -37,8 +38,9 @@ class TwoTower(tfrs.Model):
     and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not seen yet has neither id
     nor bias.
 
-    Trained by a softmax over the catalogue (or over sampled candidates with logQ) on the batches of
-    `Interactions.batches`.
+    Trained on the batches of `Interactions.batches`: by a softmax over the catalogue (or over
+    sampled candidates with logQ), or on pairs by a softmax over the batch's items; see `pair_loss`.
+    The pairs' way suits millions of items, reads no trend, and can be trained on user ids alone.
 
     Args:
       data: the training events, from which sizes, vectors and whitening are taken and which are not
@@ -76,9 +78,10 @@ class TwoTower(tfrs.Model):
         self.reads_history = config.user in ("history", "both")
         if config.user in ("id", "both"):
             self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
-        self.to_user = keras.layers.Dense(
-            config.dim, kernel_initializer=PoolAverage(), dtype="float32", name="user_tower"
-        )
+        if self.reads_history:
+            self.to_user = keras.layers.Dense(
+                config.dim, kernel_initializer=PoolAverage(), dtype="float32", name="user_tower"
+            )
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
             self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
@@ -95,12 +98,21 @@ class TwoTower(tfrs.Model):
             self.trend_match = dense(config.trend_dim, dtype="float32", name="trend_match")
             self.trend_prior = dense(1, **zeros, name="trend_prior")
             self.user_trend = dense(config.trend_dim, **zeros, name="user_trend")
+        self.item_log_share = self.add_weight(
+            "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
+        )
         self.loss_function = MultiTargetSoftmax(name="softmax")
+        half = self.tower.compute_dtype == "bfloat16"
+        self.pair_softmax = InBatchSoftmax(
+            matmul_dtype="bfloat16" if half else "float32", name="pair_softmax"
+        )
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
         self(_example(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
+        if isinstance(data, Interactions):
+            self.item_log_share.assign(log_shares(data))
         if initial is not None and spec.weighted_history:
             self.history_weights.assign(initial.weights)
 
@@ -120,7 +132,20 @@ class TwoTower(tfrs.Model):
         Returns:
           `[M, vector_dim]` float32.
         """
-        return self._with_trend(self.tower(rows, seen, training=training), rows, features, seen)
+        return self.item_side(self.tower(rows, seen, training=training), rows, features, seen)
+
+    def item_side(self, fused, rows, features, seen) -> tf.Tensor:
+        """`item_vectors` of items whose fused vectors `[M, dim]` from `tower` are at hand."""
+        fused = tf.cast(fused, tf.float32)
+        prior = tf.zeros(tf.shape(fused)[:1])
+        if self.config.use_ids:
+            prior += tf.where(seen & (rows >= 0), tf.gather(self.bias, tf.maximum(rows, 0)), 0.0)
+        parts = [fused]
+        if self.spec.feature_names:
+            hidden = tf.concat([features, self.trend_hidden(features)], 1)
+            parts.append(self.trend_match(hidden))
+            prior += self.trend_prior(hidden)[:, 0]
+        return tf.concat([*parts, prior[:, None]], 1)
 
     def user_vectors(
         self, users, history_vectors, history_items, history_rows, history_ages, training=None
@@ -166,7 +191,7 @@ class TwoTower(tfrs.Model):
         else:
             fused = self.tower(rows, seen, training=training)
             history_vectors = tf.gather(fused, history)
-        items = self._with_trend(fused, rows, batch["item_features"], seen)
+        items = self.item_side(fused, rows, batch["item_features"], seen)
         users = self.user_vectors(
             batch["user"],
             history_vectors,
@@ -178,17 +203,29 @@ class TwoTower(tfrs.Model):
         return tf.matmul(users, items, transpose_b=True)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Softmax loss of a batch, plus the ids' L2 in training."""
-        logits = self(batch, training=training)
-        loss = self.loss_function(
-            logits, batch["target"], batch["masked"], batch["weight"], batch.get("log_q")
-        )
+        """Softmax loss of a batch, plus the ids' L2 in training.
+
+        Raises:
+          InputError: pairs that this model cannot be trained on.
+        """
+        if "item" in batch:
+            loss, touched = pair_loss(self, batch, training)
+        else:
+            touched = batch.get("candidate")
+            loss = self.loss_function(
+                self(batch, training=training),
+                batch["target"],
+                batch["masked"],
+                batch["weight"],
+                batch.get("log_q"),
+            )
         self.mean_loss.update_state(loss)
         self.examples.update_state(tf.size(batch["user"]))
         if training and self.config.use_ids and self.config.id_l2:
-            table = self.tower.ids.table
-            touched = tf.gather(table, batch["candidate"]) if "candidate" in batch else table
-            loss += self.config.id_l2 * tf.nn.l2_loss(touched)
+            ids = self.tower.ids.table
+            if touched is not None:
+                ids = tf.gather(ids, tf.maximum(touched, 0))
+            loss += self.config.id_l2 * tf.nn.l2_loss(ids)
         return loss
 
     def scorer(
@@ -238,18 +275,6 @@ class TwoTower(tfrs.Model):
 
     def build_from_config(self, config):
         """Nothing is left to build: the constructor makes every variable."""
-
-    def _with_trend(self, fused, rows, features, seen) -> tf.Tensor:
-        fused = tf.cast(fused, tf.float32)
-        prior = tf.zeros(tf.shape(fused)[:1])
-        if self.config.use_ids:
-            prior += tf.where(seen & (rows >= 0), tf.gather(self.bias, tf.maximum(rows, 0)), 0.0)
-        parts = [fused]
-        if self.spec.feature_names:
-            hidden = tf.concat([features, self.trend_hidden(features)], 1)
-            parts.append(self.trend_match(hidden))
-            prior += self.trend_prior(hidden)[:, 0]
-        return tf.concat([*parts, prior[:, None]], 1)
 
 
 def item_state(events: Interactions, spec: DataSpec, at: float | None = None):

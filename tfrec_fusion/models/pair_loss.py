@@ -1,0 +1,96 @@
+"""TwoTower's loss on user-item pairs: a softmax against the other items of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+
+
+def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.Tensor, tf.Tensor]:
+    """In-batch softmax of a `TwoTower` on a batch of `pair_examples`.
+
+    Work and gradients are proportional to the batch: the tables are only gathered from, the item
+    tower runs once on the distinct rows of items and histories, so that these share a dropout draw,
+    and the logits are never held as a whole.
+
+    Args:
+      model: a `TwoTower` without trend.
+      batch: `user`, `item` `[B]` int32; `history` `[B, L]` int32, padded with -1, where the user
+        tower reads histories, and `history_age` `[B, L]` float32 days, 0 without; `weight` and
+        `log_q` `[B]` float32 where there are any: by default an item's q is its share of the
+        events that the model was built from.
+
+    Returns:
+      The loss, scalar float32, and the distinct item rows `[U]` int32 that it touched.
+
+    Raises:
+      InputError: a batch that the model cannot be trained on; when traced.
+    """
+    _check(model, batch)
+    item = batch["item"]
+    history_item, history_row, history_age = _flat_history(model, batch)
+    rows, position = tf.unique(tf.concat([item, history_item], 0))
+    known = tf.ones_like(rows, tf.bool)
+    fused = model.tower(rows, known, training=training)
+    n_pairs = tf.shape(item)[0]
+    items = model.item_side(fused, rows, tf.zeros([tf.size(rows), 0]), known)
+    users = model.user_vectors(
+        batch["user"],
+        tf.gather(fused, position[n_pairs:]),
+        history_item,
+        history_row,
+        history_age,
+        training=training,
+    )
+    log_q = batch.get("log_q")
+    if log_q is None:
+        log_q = tf.gather(model.item_log_share, tf.maximum(item, 0))
+    items = tf.gather(items, position[:n_pairs])
+    return model.pair_softmax(users, items, item, log_q, batch.get("weight")), rows
+
+
+def log_shares(events: Interactions) -> np.ndarray:
+    """The log of each item's share of the events of known users, `[n_items]` float32.
+
+    An item that does not occur counts once, as it must have a share when it turns up later.
+    """
+    counts = np.bincount(events.item[events.user >= 0], minlength=len(events.catalogue))
+    return np.log(np.maximum(counts, 1) / max(counts.sum(), 1)).astype(np.float32)
+
+
+def _check(model, batch) -> None:
+    received = f"Received: {sorted(batch)}"
+    if model.spec.feature_names:
+        raise InputError(
+            "TwoTower: pairs have no 'item_features', which a model with trend reads; pass "
+            f"trend=False, or train on batches with examples='as_of'. {received}"
+        )
+    if "label" in batch:
+        raise InputError(
+            "TwoTower: pairs have a 'label', and a softmax takes each pair for a positive; pass "
+            f"negatives=0, and events without labels. {received}"
+        )
+    if model.reads_history and "history" not in batch:
+        raise InputError(
+            f"TwoTower: pairs have no 'history', which user={model.config.user!r} reads; add it or "
+            f"pass user='id'. {received}"
+        )
+
+
+def _flat_history(model, batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Items `[H]`, ascending positions in the batch `[H]` and ages `[H]` of what is not padding."""
+    if not model.reads_history:
+        return tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0])
+    history = batch["history"]
+    place = tf.where(history >= 0)
+    items = tf.gather_nd(history, place)
+    if "history_age" in batch:
+        ages = tf.gather_nd(batch["history_age"], place)
+    else:
+        ages = tf.zeros(tf.shape(items))
+    return items, tf.cast(place[:, 0], tf.int32), ages
