@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -11,35 +10,11 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.expectation import expected_metrics, metric_names, tie_groups
 from tfrec_fusion.evaluation.ranking import count_ranks, top_items
+from tfrec_fusion.evaluation.ranks import Ranks
 from tfrec_fusion.evaluation.report import Report
 from tfrec_fusion.evaluation.slices import ITEM_SLICES, USER_SLICES, item_slices, user_slices
 
 _BLOCK_SCORES = 1 << 26  # scores held at once (256 MB)
-
-
-@dataclass
-class _Ranks:
-    """What the pass over the blocks leaves: one row a target, and the lists' statistics.
-
-    Attributes:
-      user: `[targets] int64` position among the evaluated users.
-      item: `[targets] int32`.
-      score: `[targets] float32`.
-      greater, equal: `[targets] int64` counts among all candidates.
-      greater_cold, equal_cold: `[targets] int64` counts among the cold candidates.
-      recommended: k -> `[items] bool`, in some user's list.
-      novelty: k -> `[users] float64`.
-    """
-
-    user: np.ndarray
-    item: np.ndarray
-    score: np.ndarray
-    greater: np.ndarray
-    equal: np.ndarray
-    greater_cold: np.ndarray
-    equal_cold: np.ndarray
-    recommended: dict[int, np.ndarray]
-    novelty: dict[int, np.ndarray]
 
 
 def evaluate(
@@ -87,7 +62,10 @@ def evaluate(
 
     Args:
       model: anything with `scorer(train) -> (users [B] int32 -> scores [B, n_items] float32)`.
-        Higher is better; training items are masked here, not by the model.
+        Higher is better; training items are masked here, not by the model. Where a score is one dot
+        product, let what `scorer` returns have `item_vectors` `[n_items, D]` and a method
+        `user_vectors(users [B]) -> [B, D]`: then the scores stay in TensorFlow, on its threads or
+        GPU, which is many times faster (`tfrec_fusion.evaluation.vector_ranks`).
       split: a `Split` with test events.
       k: cut-offs.
       slices: whether to report more than `total`.
@@ -122,7 +100,12 @@ def evaluate(
         )
     matrix = split.train.matrix()
     items = item_slices(matrix)
-    ranks = _rank(model.scorer(split.train), users, targets, matrix, items["cold"], cuts, batch)
+    scorer = model.scorer(split.train)
+    step = max(1, min(batch, _BLOCK_SCORES // matrix.shape[1]))
+    rank = _rank
+    if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):
+        from tfrec_fusion.evaluation.vector_ranks import rank_by_vectors as rank
+    ranks = rank(scorer, users, targets, matrix, items["cold"], cuts, step)
 
     per_user: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, np.ndarray] = {}
@@ -186,52 +169,27 @@ def _rank(
     matrix: sparse.csr_matrix,
     cold: np.ndarray,
     cuts: tuple[int, ...],
-    batch: int,
-) -> _Ranks:
+    step: int,
+) -> Ranks:
     """Score the users block by block and keep only counts."""
     n_items = matrix.shape[1]
-    splits, item = np.asarray(targets.splits, np.int64), targets.items
     cold_items = np.flatnonzero(cold)
-    events = np.bincount(matrix.indices, minlength=n_items)
-    surprise = -np.log2((events + 1) / (events.sum() + n_items))
-    ranks = _Ranks(
-        user=np.repeat(np.arange(len(users)), np.diff(splits)),
-        item=item,
-        score=np.empty(len(item), np.float32),
-        greater=np.empty(len(item), np.int64),
-        equal=np.empty(len(item), np.int64),
-        greater_cold=np.zeros(len(item), np.int64),
-        equal_cold=np.zeros(len(item), np.int64),
-        recommended={cut: np.zeros(n_items, bool) for cut in cuts},
-        novelty={cut: np.empty(len(users)) for cut in cuts},
-    )
-    step = max(1, min(batch, _BLOCK_SCORES // n_items))
+    ranks, splits = Ranks.of(targets, matrix, cuts), targets.splits
     for start in range(0, len(users), step):
         stop = min(start + step, len(users))
         block = _scores(scorer, users[start:stop], n_items)
         seen = matrix[users[start:stop]]
         block[np.repeat(np.arange(stop - start), np.diff(seen.indptr)), seen.indices] = -np.inf
         here = slice(splits[start], splits[stop])
-        score = block[ranks.user[here] - start, item[here]]
-        if np.isneginf(score).any():
-            raise InputError(
-                "evaluate: split.targets() has test items among the user's training items, first "
-                f"at user row {users[ranks.user[here][np.isneginf(score)][0]]}; leave them out"
-            )
+        score = block[ranks.user[here] - start, ranks.item[here]]
+        ranks.set_scores(users, here, score)
         block_splits = splits[start : stop + 1] - splits[start]
-        ranks.score[here] = score
         ranks.greater[here], ranks.equal[here] = count_ranks(block, block_splits, score)
         if len(cold_items):
             ranks.greater_cold[here], ranks.equal_cold[here] = count_ranks(
                 block[:, cold_items], block_splits, score
             )
-        lists = top_items(block, max(cuts))
-        for cut in cuts:
-            listed = lists[:, :cut]
-            filled = listed >= 0
-            ranks.recommended[cut][listed[filled]] = True
-            bits = np.where(filled, surprise[listed], 0.0).sum(1)
-            ranks.novelty[cut][start:stop] = bits / filled.sum(1)
+        ranks.add_lists(slice(start, stop), top_items(block, max(cuts)))
     return ranks
 
 
@@ -255,7 +213,7 @@ def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def _slice_metrics(
-    ranks: _Ranks, label: str, chosen: np.ndarray, cuts: tuple[int, ...]
+    ranks: Ranks, label: str, chosen: np.ndarray, cuts: tuple[int, ...]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Users (positions) with a target in the slice, and their metrics."""
     if not chosen.any():

@@ -26,10 +26,27 @@ def best_in_groups(scores: tf.Tensor, k) -> tuple[tf.Tensor, tf.Tensor]:
     """
     shape = tf.shape(scores)
     groups = tf.reshape(scores, [shape[0], shape[1] // GROUP, GROUP])
-    chosen = tf.math.top_k(tf.reduce_max(groups, 2), k, sorted=False).indices
+    return best_members(groups, tf.reduce_max(groups, 2), k)
+
+
+def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k largest of some neighbouring groups, best first.
+
+    Args:
+      groups: `[B, all, GROUP]` float, no NaN.
+      maxima: `[B, some]` maxima of the groups from `first` on.
+      k: int scalar, at most `some * GROUP`.
+      first: int scalar.
+
+    Returns:
+      Scores `[B, k]` and columns `[B, k]` int32, counted over all groups.
+    """
+    n_groups = tf.minimum(k, tf.shape(maxima)[1])
+    chosen = first + tf.math.top_k(maxima, n_groups, sorted=False).indices
     chosen = tf.sort(chosen, axis=1)
     members = tf.gather(groups, chosen, batch_dims=1)
-    best, place = tf.math.top_k(tf.reshape(members, [shape[0], k * GROUP]), k)
+    members = tf.reshape(members, [tf.shape(groups)[0], n_groups * GROUP])
+    best, place = tf.math.top_k(members, k)
     return best, tf.gather(chosen, place // GROUP, batch_dims=1) * GROUP + place % GROUP
 
 
