@@ -66,6 +66,12 @@ def test_numeric_columns_are_standardised_over_seen_items(events_of):
     np.testing.assert_allclose(price, [-1, 1, 0], rtol=1e-5)
 
 
+def test_an_item_of_which_nothing_is_known(events_of):
+    # c has no event before day 100 and no price, which is all that there is to know.
+    trend = ItemTrend(events_of(ROWS[:4], price=[1.0, 2.0, np.nan]))
+    np.testing.assert_array_equal(trend.unseen(100 * DAY), trend.at(100 * DAY)[0][2])
+
+
 def test_needs_times(events_of):
     events = events_of(ROWS)
     events._columns = events._columns.drop(columns="timestamp")
