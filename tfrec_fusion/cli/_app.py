@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from tfrec_fusion import __version__
 from tfrec_fusion.cli._evaluate import evaluate
 from tfrec_fusion.cli._export import export
 from tfrec_fusion.cli._quickstart import quickstart
@@ -18,7 +20,6 @@ from tfrec_fusion.errors import InputError
 OK, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
-    help="Recommenders that train ids and text into one Keras model, served as one SavedModel.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,15 +28,22 @@ for _command in (quickstart, train, evaluate, export, recommend):
     app.command()(_command)
 
 
-@app.callback()
-def _options(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
-) -> None:
-    if version:
-        from tfrec_fusion import __version__
-
+def _version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Recommenders that train ids and text into one Keras model, served as one SavedModel."""
 
 
 def main(args: Sequence[str] | None = None) -> int:

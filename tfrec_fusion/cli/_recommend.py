@@ -51,7 +51,8 @@ def recommendations(best: list[tuple[str, float]], titles) -> Table:
     """A table of (item id, score) pairs with their titles."""
     table = Table("", "item", "title", "score", box=None)
     for rank, (item, score) in enumerate(best, 1):
-        table.add_row(str(rank), escape(item), escape(titles[item]), f"{score:.3f}")
+        title = " ".join(titles[item].split())
+        table.add_row(str(rank), escape(item), escape(title), f"{score:.3f}")
     return table
 
 

@@ -61,6 +61,8 @@ class Run:
     def start(cls, folder: str | os.PathLike, config: RunConfig) -> Run:
         """A new run, or the one in the folder if it has the same config.
 
+        A run of which no epoch is complete has nothing to lose, and takes the new config.
+
         Raises:
           InputError: the folder holds something else, the config differs from the one there, or an
             input cannot be read or has changed since.
@@ -72,22 +74,22 @@ class Run:
         config = config.resolved(split.train).model_copy(update={"recorded": present})
         if (folder / "config.yaml").is_file():
             there = cls.open(folder)
-            difference = there.config.difference(config)
-            if difference:
-                raise InputError(
-                    f"run: {folder} holds a run with another config: {difference}; give another "
-                    "folder"
-                )
-            check_inputs(there.config.recorded, present)
-            config = there.config
-        else:
-            if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
-                raise InputError(
-                    f"run: {folder} exists and holds no run; give a new or an empty folder"
-                )
-            with replacing(folder / "config.yaml") as file:
-                file.write(config.to_yaml().encode())
-        return cls(folder, config, split)
+            if there.epochs_done:
+                difference = there.config.difference(config)
+                if difference:
+                    raise InputError(
+                        f"run: {folder} holds a run with another config: {difference}; give "
+                        "another folder"
+                    )
+                check_inputs(there.config.recorded, present)
+                return cls(folder, there.config, split)
+        elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+            raise InputError(f"run: {folder} exists and holds no run; give a new or empty folder")
+        run = cls(folder, config, split)
+        folder.mkdir(parents=True, exist_ok=True)
+        with run._alone():
+            run._write("config.yaml", config.to_yaml())
+        return run
 
     @property
     def split(self) -> Split:
