@@ -228,7 +228,8 @@ def test_initial_of_another_size(events):
         TwoTower(events, initial=Initial(np.zeros((40, 8), np.float32), np.ones(40)))
 
 
-def test_events_of_other_vocabularies_are_refused(events):
+def test_other_users_are_refused_where_their_ids_are_read(events):
     other = _events(seed=1)
     with pytest.raises(InputError, match="users: the model was built for other users"):
-        TwoTower(events, dim=8).scorer(other)
+        TwoTower(events, dim=8, user="both").scorer(other)
+    assert TwoTower(events, dim=8).scorer(other)(np.array([0])).shape == (1, N_ITEMS)

@@ -69,6 +69,18 @@ def _other_users(make_events):
     return events.encode_users(events.users.grow(["someone new"]))
 
 
+def test_users_that_came_after_training_are_served_where_ids_are_not_read(
+    tmp_path, events, make_events, make_model
+):
+    later = _other_users(make_events)
+    later = later.encode_users(type(later.users)(["someone new", *events.users.ids[1:]]))
+    recommender = Recommender(export(make_model(events), later, tmp_path / "shop"))
+    assert len(recommender.recommend("someone new", k=3)) == 3
+    regular = events.users.ids[1]
+    seen = events.catalogue.vocabulary.ids[events.item[events.user == 1]]
+    assert not set(seen) & {item for item, _ in recommender.recommend(regular, k=40)}
+
+
 def _other_items(make_events):
     events = make_events()
     keep = events.catalogue.frame.iloc[::-1]

@@ -60,13 +60,16 @@ def frozen_vectors(
     return frozen
 
 
-def check_vocabularies(spec: DataSpec, events: Interactions) -> None:
-    """Raises InputError where `events` has other vocabularies than the model of `spec`."""
-    for name, mine, theirs in (
-        ("users", spec.users, events.users.fingerprint),
-        ("items", spec.items, events.catalogue.vocabulary.fingerprint),
+def check_vocabularies(spec: DataSpec, events: Interactions, *, reads_user_ids: bool) -> None:
+    """Raises InputError where `events` has other vocabularies than the model of `spec`.
+
+    A model that does not read user ids works for any users.
+    """
+    for name, matters, mine, theirs in (
+        ("users", reads_user_ids, spec.users, events.users.fingerprint),
+        ("items", True, spec.items, events.catalogue.vocabulary.fingerprint),
     ):
-        if mine != theirs:
+        if matters and mine != theirs:
             raise InputError(
                 f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
                 f"received {theirs[:12]}); encode the events with the training vocabulary"

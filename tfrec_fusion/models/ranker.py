@@ -174,7 +174,8 @@ class Ranker(tfrs.Model):
         Raises:
           InputError: other vocabularies, or a model that reads a context.
         """
-        check_vocabularies(self.spec, events)
+        reads_user_ids = self.config.user in ("id", "both")
+        check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
         if self.config.context:
             raise InputError(f"Ranker: a scorer has no context. Received: {self.config.context}")
         features, seen, now = item_state(events, at)

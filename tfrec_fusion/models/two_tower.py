@@ -259,8 +259,8 @@ class TwoTower(tfrs.Model):
         return scores
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has other vocabularies than the model."""
-        check_vocabularies(self.spec, events)
+        """Raises InputError where `events` has vocabularies that the model was not built for."""
+        check_vocabularies(self.spec, events, reads_user_ids=self.config.user != "history")
 
     def get_config(self):
         return {

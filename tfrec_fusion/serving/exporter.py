@@ -41,8 +41,9 @@ def export(
 
     Args:
       model: a trained `TwoTower`.
-      events: histories and trends come from here; the vocabularies must be the model's. To bake in
-        events that came after training, encode them with `encode_users(train.users)`.
+      events: histories and trends come from here, those after training included. The catalogue
+        must be the model's, and for a model that reads user ids so must the users: encode them with
+        `encode_users(train.users)`.
       path: folder of the model's versions, e.g. `saved_models/shop`.
       at: unix time of the export; later events are left out. The moment after the last event by
         default; needs timestamps.
@@ -56,7 +57,7 @@ def export(
         from, item vectors that are not finite, or metrics that JSON cannot say.
 
     Example:
-      >>> export(model, split.train, "saved_models/shop")
+      >>> export(model, events, "saved_models/shop")
       PosixPath('saved_models/shop/1')
     """
     model.check(events)
