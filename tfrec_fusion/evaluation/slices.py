@@ -30,7 +30,11 @@ def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
     users = np.bincount(matrix.indices, minlength=matrix.shape[1])
     warm = users > 0
     head = np.zeros(len(users), bool)
-    head[np.argsort(-users, kind="stable")[: int(np.ceil(HEAD_SHARE * warm.sum()))]] = True
+    size = int(np.ceil(HEAD_SHARE * warm.sum()))
+    if size:
+        least = np.partition(users, len(users) - size)[len(users) - size]
+        head = users > least
+        head[np.flatnonzero(users == least)[: size - head.sum()]] = True
     return {"warm": warm, "cold": ~warm, "head": head, "tail": warm & ~head}
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -53,25 +56,44 @@ def rank_by_vectors(
     place = np.repeat(targets.splits[order] - _before(lengths[order]), lengths[order])
     place += np.arange(len(place))
     stops = np.cumsum(lengths[order])
-    for start, stop in _blocks(lengths[order], cuts[-1], step):
+
+    def prepare(start: int, stop: int):
+        """A block's users (positions), its targets (places), and the call that ranks them."""
         chosen, count = order[start:stop], lengths[order[start:stop]]
         here = place[stops[start] - count[0] : stops[stop - 1]]
-        vectors = _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen))
         seen = matrix[users[chosen]]
-        score, counts, lists = table.rank(
-            vectors,
-            np.repeat(np.arange(len(chosen)), np.diff(seen.indptr)),
-            seen.indices,
-            np.repeat(np.arange(len(chosen)), count),
-            ranks.item[here],
-            cuts[-1],
-            cuts[-1] + int(count[0]),
+        return (
+            chosen,
+            here,
+            partial(
+                table.rank,
+                _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen)),
+                np.repeat(np.arange(len(chosen)), np.diff(seen.indptr)),
+                seen.indices,
+                np.repeat(np.arange(len(chosen)), count),
+                ranks.item[here],
+                cuts[-1],
+                cuts[-1] + int(count[0]),
+            ),
         )
+
+    def finish(chosen: np.ndarray, here: np.ndarray, ranked: Future) -> None:
+        score, counts, lists = ranked.result()
         ranks.set_scores(users, here, score)
-        ranks.greater[here], ranks.equal[here], ranks.greater_cold[here], ranks.equal_cold[here] = (
-            counts
-        )
+        ranks.greater[here], ranks.equal[here] = counts[:2]
+        ranks.greater_cold[here], ranks.equal_cold[here] = counts[2:]
         ranks.add_lists(chosen, lists)
+
+    # Two blocks at a time: what is serial in one leaves the processor to the other.
+    with ThreadPoolExecutor(2) as pool:
+        running = deque()
+        for block in _blocks(lengths[order], cuts[-1], step):
+            chosen, here, work = prepare(*block)
+            running.append((chosen, here, pool.submit(work)))
+            if len(running) == 2:
+                finish(*running.popleft())
+        while running:
+            finish(*running.popleft())
     _raise_equal(ranks, cold)
     return ranks
 
@@ -83,7 +105,6 @@ class _ItemTable:
         parts = [np.flatnonzero(~cold), np.flatnonzero(cold)]
         parts = [np.append(rows, np.full(-len(rows) % GROUP, -1)) for rows in parts]
         self.rows = np.concatenate(parts).astype(np.int32)
-        self.filler = np.flatnonzero(self.rows < 0).astype(np.int32)
         self.column = np.empty(len(cold), np.int32)
         filled = self.rows >= 0
         self.column[self.rows[filled]] = np.flatnonzero(filled)
@@ -91,19 +112,14 @@ class _ItemTable:
         self.vectors = (
             item_vectors if in_order else tf.gather(item_vectors, np.maximum(self.rows, 0))
         )
-        self.warm_groups = len(parts[0]) // GROUP
+        self.sizes = np.array([np.count_nonzero(~cold), np.count_nonzero(cold)], np.int32)
 
     def rank(self, vectors, seen_user, seen_item, target_user, target_item, longest, depth):
         """Target scores `[T]`, counts `[4, T]` and lists `[B, longest]` of a block of users."""
-        users = len(vectors)
-        hidden = np.empty((len(seen_user) + users * len(self.filler), 2), np.int32)
-        hidden[: len(seen_user), 0] = seen_user
-        hidden[: len(seen_user), 1] = self.column[seen_item]
-        hidden[len(seen_user) :, 0] = np.repeat(np.arange(users), len(self.filler))
-        hidden[len(seen_user) :, 1] = np.tile(self.filler, users)
+        hidden = np.stack([seen_user, self.column[seen_item]], 1).astype(np.int32)
         targets = np.stack([target_user, self.column[target_item]], 1).astype(np.int32)
         score, counts, *found = _rank_block(
-            vectors, self.vectors, self.warm_groups, hidden, targets, depth
+            vectors, self.vectors, self.sizes, hidden, targets, depth
         )
         (greater, equal), (greater_cold, equal_cold) = counts.numpy()
         counts = greater + greater_cold, equal + equal_cold, greater_cold, equal_cold
@@ -125,19 +141,20 @@ class _ItemTable:
     input_signature=[
         tf.TensorSpec([None, None], tf.float32),
         tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([2], tf.int32),
         tf.TensorSpec([None, 2], tf.int32),
         tf.TensorSpec([None, 2], tf.int32),
         tf.TensorSpec([], tf.int32),
     ],
     autograph=False,
 )
-def _rank_block(users, vectors, warm_groups, hidden, targets, depth):
+def _rank_block(users, vectors, sizes, hidden, targets, depth):
     """Target scores `[T]`, counts `[2, 2, T]` (warm and cold, greater and equal), and both lists.
 
     Args:
       users: `[B, D]`.
-      vectors: `[columns, D]` items in whole groups, `warm_groups` of warm ones first.
+      vectors: `[columns, D]` warm items in whole groups, and then cold ones.
+      sizes: numbers of warm and cold items.
       hidden: `[P, 2]` (user, column) of what is no candidate.
       targets: `[T, 2]` (user, column).
       depth: how many of the best candidates to count among.
@@ -145,8 +162,21 @@ def _rank_block(users, vectors, warm_groups, hidden, targets, depth):
     scores = tf.matmul(users, vectors, transpose_b=True)
     nothing = tf.fill(tf.shape(hidden)[:1], tf.constant(-np.inf, tf.float32))
     scores = tf.tensor_scatter_nd_update(scores, hidden, nothing)
+    warm_groups, cold_groups = tf.unstack((sizes + GROUP - 1) // GROUP)
+    n_groups = warm_groups + cold_groups
+    # What fills up the last group of the warm and of the cold items is no item.
+    for begin, end in ((sizes[0], warm_groups), (warm_groups * GROUP + sizes[1], n_groups)):
+        beyond = tf.fill(
+            [tf.shape(users)[0], end * GROUP - begin], tf.constant(-np.inf, tf.float32)
+        )
+        scores = tf.raw_ops.TensorStridedSliceUpdate(
+            input=scores,
+            begin=[0, begin],
+            end=[tf.shape(users)[0], end * GROUP],
+            strides=[1, 1],
+            value=tf.fill(beyond, tf.constant(-np.inf, tf.float32)),
+        )
     target = tf.gather_nd(scores, targets)
-    n_groups = tf.shape(vectors)[0] // GROUP
     groups = tf.reshape(scores, [-1, n_groups, GROUP])
     maxima = tf.reduce_max(groups, 2)
     counts, found = [], []
@@ -210,7 +240,7 @@ def _checked(vectors, name: str, rows: int) -> tf.Tensor:
             f"evaluate: the scorer's {name} must be [{rows}, dim]. Received: shape {vectors.shape}"
         )
     # One number that is not finite makes the sum so, and the sum is cheap.
-    if not np.isfinite(tf.reduce_sum(tf.abs(vectors))):
+    if not np.isfinite(tf.reduce_sum(vectors)):
         wrong = np.argwhere(~np.isfinite(vectors.numpy()))
         if len(wrong):
             row, column = wrong[0]
