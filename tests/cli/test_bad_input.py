@@ -1,5 +1,6 @@
 """A user's mistakes: exit code 2, one line on standard error that names what was wrong."""
 
+import importlib.util
 import json
 import shutil
 
@@ -53,8 +54,8 @@ def _seed_of_letters(arguments, tmp_path):
     return _train(arguments, tmp_path, "--seed", "abc")
 
 
-def _no_epochs(arguments, tmp_path):
-    return _train(arguments, tmp_path, "--epochs", "0")
+def _negative_epochs(arguments, tmp_path):
+    return _train(arguments, tmp_path, "--epochs", "-1")
 
 
 def _absent_interactions(arguments, tmp_path):
@@ -136,7 +137,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
         (_unknown_option, "--fast"),
         (_unknown_command, "tran"),
         (_seed_of_letters, "--seed"),
-        (_no_epochs, "epochs: Input should be greater than 0"),
+        (_negative_epochs, "epochs: Input should be greater than or equal to 0"),
         (_absent_interactions, "no.parquet"),
         (_items_without_ids, "items: missing column 'item_id'"),
         (_vectors_of_other_items, "3"),
@@ -162,6 +163,13 @@ def test_one_line_and_code_2(command, names, arguments, tmp_path, capfd):
     assert lines[0].startswith("error: ")
     assert names in lines[0]
     assert not (tmp_path / "run" / "done").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_movielens_without_the_extra(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["quickstart", "--data", "movielens", "--out", str(tmp_path / "out")]) == 2
+    assert 'pip install "tfrec-fusion[text]"' in capfd.readouterr().err
 
 
 def test_a_run_whose_config_was_broken_by_hand(trained, tmp_path, capfd):

@@ -1,10 +1,15 @@
 """From the files to a recommendation by the four commands, as a user gives them."""
 
 import json
+import shutil
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from tfrec_fusion.embeddings import VectorStore
 
 pytestmark = pytest.mark.slow
 
@@ -64,3 +69,16 @@ def test_quickstart_on_ratings_without_times(real_data, tmp_path):
         for report in result["reports"]
     }
     assert ndcg["fused"] > ndcg["popularity"]
+
+
+def test_quickstart_on_movielens_from_the_cache(real_data, tmp_path, monkeypatch):
+    # Filled by hand: a test downloads nothing.
+    movies, cache = real_data("movies"), tmp_path / "cache" / "tfrec-fusion"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(movies, cache / "ml-latest-small")
+    ids = pd.read_parquet(movies / "items.parquet")["item_id"]
+    VectorStore.write(cache / "ml-latest-small-minilm", ids, np.load(movies / "minilm_384.npy"))
+    result = _run("quickstart", "--data", "movielens", "--min-rating", 4, "--out", tmp_path / "out")
+    assert result["split"] == "temporal"
+    assert not result["data"]["synthetic"]
+    assert len(result["recommendations"]) == 5

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.training import Run, RunConfig
 
@@ -125,6 +126,17 @@ def test_without_test_events_there_is_no_evaluation(config, tmp_path):
         run.evaluate()
     with pytest.raises(InputError, match=r"split\.kind is 'none'"):
         next(run.evaluate_baselines())
+
+
+def test_a_spectral_start_needs_no_training(config, tmp_path):
+    run = Run.start(tmp_path / "run", config(spectral={}, epochs=0))
+    assert run.train()["history"] == {}
+    assert run.config.model.vectors == []
+    split, model = run.split, run.model()
+    text = split.train.catalogue.vectors["text"]
+    start = SpectralFusion(8).fit(split.train.matrix(), text.values, text.mask)
+    fused = model.tower(np.arange(30, dtype=np.int32), np.ones(30, bool)).numpy()
+    np.testing.assert_allclose(fused, start.vectors, atol=1e-6)
 
 
 def test_a_spectral_start_and_another_optimizer(config, tmp_path):

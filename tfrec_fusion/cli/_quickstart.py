@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tfrec_fusion.cli._movielens import movielens
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.cli._recommend import recommendations
@@ -103,7 +104,7 @@ def _data(data: str | None, min_rating: float | None, output: Output) -> dict[st
     from tfrec_fusion.data import sample_folder
 
     if data == "movielens":
-        folder, vectors = _movielens(output)
+        folder, vectors = movielens(output.console)
     elif data is None:
         folder = sample_folder()
         vectors = {"text": folder / "minilm_384.npy"}
@@ -138,11 +139,6 @@ def _vectors(folder: Path) -> dict[str, Path]:
     if len(found) == 1:
         return {"text": found[0]}
     return {path.stem: path for path in found}
-
-
-def _movielens(output: Output) -> tuple[Path, dict[str, Path]]:
-    """MovieLens in the user's cache, its texts encoded with the text extra."""
-    raise InputError("--data movielens: not available yet")
 
 
 def _split_kind(interactions: str) -> str:

@@ -103,7 +103,11 @@ class RankingSection(_Section):
 
 
 class SpectralSection(_Section):
-    """Start the item vectors from `SpectralFusion`, with these options of it."""
+    """Start the item vectors from `SpectralFusion`, with these options of it.
+
+    Its text is the catalogue's first vectors; the model then uses none unless `model.vectors` names
+    some, as the start holds them.
+    """
 
     regularization: PositiveFloat = 200.0
     text_weight: float = Field(10.0, ge=0)
@@ -132,7 +136,7 @@ class RunConfig(_Section):
         are times (and no random split, which has no "before"), else `held_out`.
       spectral: a closed-form start of a two-tower's item vectors; None for none.
       epochs, batch_size: None takes 2 and 512 for `as_of`, 30 and 256 for `held_out`, 1 and 1024
-        for `ranking`.
+        for `ranking`. With 0 epochs the model stays as it starts (see `spectral`).
       learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
         and 1e-3 for `ranking`.
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
@@ -150,7 +154,7 @@ class RunConfig(_Section):
         Annotated[AsOfSection | HeldOutSection | RankingSection, Field(discriminator="kind")] | None
     ) = None
     spectral: SpectralSection | None = None
-    epochs: PositiveInt | None = None
+    epochs: NonNegativeInt | None = None
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
     optimizer: str | dict[str, Any] | None = None
@@ -224,12 +228,14 @@ class RunConfig(_Section):
         if examples.kind == "held_out" and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
+        if self.spectral is not None and model.vectors is None:
+            model = model.model_copy(update={"vectors": []})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
         return self.model_copy(
             update={
                 "examples": examples,
                 "model": model,
-                "epochs": self.epochs or epochs,
+                "epochs": epochs if self.epochs is None else self.epochs,
                 "batch_size": self.batch_size or batch_size,
                 "learning_rate": self.learning_rate or learning_rate,
             }

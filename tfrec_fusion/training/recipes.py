@@ -38,9 +38,7 @@ def training_batches(
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
     if config.spectral is None:
         return None
-    names = config.model.vectors
-    names = list(train.catalogue.vectors) if names is None else names
-    text = train.catalogue.vectors[names[0]] if names else None
+    text = next(iter(train.catalogue.vectors.values()), None)
     return SpectralFusion(config.model.dim, **config.spectral.model_dump()).fit(
         train.matrix(),
         None if text is None else text.values,

@@ -74,7 +74,7 @@ class Run:
         config = config.resolved(split.train).model_copy(update={"recorded": present})
         if (folder / "config.yaml").is_file():
             there = cls.open(folder)
-            if there.epochs_done:
+            if there._checkpoints.epochs():
                 difference = there.config.difference(config)
                 if difference:
                     raise InputError(
@@ -185,6 +185,9 @@ class Run:
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
         model = build_model(config, self.split.train)
+        if config.epochs == 0:
+            self._checkpoints.save(model, 0, {})
+            return
         batches = training_batches(config, self.split.train, done)
         steps = config.epochs * len(batches)
         model.compile(

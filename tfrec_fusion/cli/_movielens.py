@@ -1,0 +1,40 @@
+"""MovieLens for the quickstart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+
+def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
+    """The folder of MovieLens's tables and the store of its encoded texts, in the user's cache.
+
+    Raises:
+      ImportError: the extra `text` is not installed.
+      InputError: the data or the encoder's weights are not there and cannot be downloaded.
+    """
+    from tfrec_fusion._compat import optional
+    from tfrec_fusion.data import Catalogue, fetch_movielens
+    from tfrec_fusion.embeddings import VectorStore, encode_texts
+    from tfrec_fusion.embeddings.text_encoder import MINILM
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tfrec-fusion"
+    store = cache / "ml-latest-small-minilm"
+    encoded = (store / "manifest.json").is_file()
+    if not encoded:
+        # Before a download whose texts could not be encoded.
+        for module in ("torch", "transformers"):
+            optional(module, extra="text")
+    folder = fetch_movielens(cache)
+    if not encoded:
+        movies = Catalogue.from_parquet(folder / "items.parquet")
+        with Progress(console=console) as bar:
+            task = bar.add_task("encoding texts", total=len(movies))
+            vectors = encode_texts(
+                movies.texts("text"), progress=lambda count: bar.advance(task, count)
+            )
+        VectorStore.write(store, movies.vocabulary.ids, vectors, encoder=MINILM, pooling="mean")
+    return folder, {"text": store}
