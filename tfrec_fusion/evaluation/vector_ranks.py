@@ -166,9 +166,7 @@ def _rank_block(users, vectors, sizes, hidden, targets, depth):
     n_groups = warm_groups + cold_groups
     # What fills up the last group of the warm and of the cold items is no item.
     for begin, end in ((sizes[0], warm_groups), (warm_groups * GROUP + sizes[1], n_groups)):
-        beyond = tf.fill(
-            [tf.shape(users)[0], end * GROUP - begin], tf.constant(-np.inf, tf.float32)
-        )
+        beyond = [tf.shape(users)[0], end * GROUP - begin]
         scores = tf.raw_ops.TensorStridedSliceUpdate(
             input=scores,
             begin=[0, begin],

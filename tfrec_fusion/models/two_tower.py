@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tfrec_fusion.models.building import (
     vector_names,
 )
 from tfrec_fusion.models.data_spec import DataSpec
+from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.pair_loss import log_shares, pair_loss
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
@@ -228,10 +229,8 @@ class TwoTower(tfrs.Model):
             loss += self.config.id_l2 * tf.nn.l2_loss(ids)
         return loss
 
-    def scorer(
-        self, events: Interactions, at: float | None = None
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """A function from user rows `[B]` to scores `[B, n_items]` float32.
+    def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
+        """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.
 
         Args:
           events: histories and trends come from here; the vocabularies must be the model's.
@@ -247,16 +246,15 @@ class TwoTower(tfrs.Model):
         ints = tf.TensorSpec([None], tf.int32)
 
         @tf.function(input_signature=[ints, ints, ints, tf.TensorSpec([None], tf.float32)])
-        def score(users, history_items, history_rows, history_ages):
-            vectors = tf.gather(fused, history_items)
-            user = self.user_vectors(users, vectors, history_items, history_rows, history_ages)
-            return tf.matmul(user, items, transpose_b=True)
+        def vectors(users, history_items, history_rows, history_ages):
+            history = tf.gather(fused, history_items)
+            return self.user_vectors(users, history, history_items, history_rows, history_ages)
 
-        def scores(users: np.ndarray) -> np.ndarray:
+        def user_vectors(users: np.ndarray) -> tf.Tensor:
             users = np.asarray(users, np.int32)
-            return score(users, *flat_histories(histories, users, now)).numpy()
+            return vectors(users, *flat_histories(histories, users, now))
 
-        return scores
+        return DotProductScorer(user_vectors, items)
 
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has vocabularies that the model was not built for."""
