@@ -75,18 +75,15 @@ def blocked_softmax(
             if log_q is not None:
                 logits -= log_q
             logits = tf.where(ids[:, None] == candidate_ids, MASKED, logits)
-            top = tf.maximum(tf.reduce_max(logits, 1), p)
-            e, e_positive = tf.exp(logits - top[:, None]), tf.exp(p - top)
-            total = tf.reduce_sum(e, 1) + e_positive
-            scale = (w / total)[:, None]
-            e = tf.cast(e, matmul_dtype)
-            d_query = tf.cast(tf.matmul(e, columns), tf.float32) * scale
-            part = tf.matmul(e, tf.cast(query * scale, matmul_dtype), transpose_a=True)
-            values = (
-                top + tf.math.log(total) - p,
-                d_query,
-                w * (e_positive / total - 1.0),
-            )
+            # The sum of the exponentials is what the largest of them was divided by.
+            softmax = tf.nn.softmax(logits)
+            negative = tf.reduce_max(logits, 1) - tf.math.log(tf.reduce_max(softmax, 1))
+            scale = w * tf.sigmoid(negative - p)
+            softmax = tf.cast(softmax, matmul_dtype)
+            d_query = tf.cast(tf.matmul(softmax, columns), tf.float32) * scale[:, None]
+            weighted = tf.cast(query * scale[:, None], matmul_dtype)
+            part = tf.matmul(softmax, weighted, transpose_a=True)
+            values = tf.nn.softplus(negative - p), d_query, -scale
             results = [array.write(i, v) for array, v in zip(results, values, strict=True)]
             return i + 1, d_candidates + tf.cast(part, tf.float32), *results
 
