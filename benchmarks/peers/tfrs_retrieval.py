@@ -1,0 +1,45 @@
+"""TFRS's tutorial retrieval model on integer ids: two Embedding layers and `tasks.Retrieval`.
+
+Its input is the tutorial's too: shuffled, batched and cached, so that no epoch but the first waits
+for it. The task's top-k metrics are left out.
+"""
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+from pairs import options, pairs, serve_epochs  # noqa: I001
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+
+class Tutorial(tfrs.Model):
+    def __init__(self, rows: int, dim: int):
+        super().__init__()
+        self.user_model = tf.keras.Sequential([tf.keras.layers.Embedding(rows, dim)])
+        self.item_model = tf.keras.Sequential([tf.keras.layers.Embedding(rows, dim)])
+        self.task = tfrs.tasks.Retrieval()
+
+    def compute_loss(self, features, training=False):
+        return self.task(
+            self.user_model(features["user"]),
+            self.item_model(features["item"]),
+            compute_metrics=False,
+        )
+
+
+def main():
+    o = options()
+    user, item = pairs(o.rows, o.batch * o.steps)
+    data = tf.data.Dataset.from_tensor_slices({"user": user, "item": item})
+    data = data.shuffle(100_000).batch(o.batch).cache()
+    model = Tutorial(o.rows, o.dim)
+    model.compile(getattr(tf.keras.optimizers, o.optimizer)(0.1 if o.optimizer != "Adam" else 1e-3))
+
+    def epoch():
+        return float(model.fit(data, epochs=1, verbose=0).history["total_loss"][-1])
+
+    serve_epochs(epoch, o.steps)
+
+
+main()

@@ -1,0 +1,79 @@
+"""Claim 1: examples a second of TwoTower's `fit` against TFRS, keras-rs and PyTorch.
+
+    python benchmarks/training.py [--quick] [--json FILE] [--peer-python PYTHON]
+
+1M users and 1M items x 64, batch 4096, integer ids, in-batch softmax of dot products. Ours does
+more than the peers: item biases, a learned scale, logQ, masked accidental hits, and it shuffles
+each epoch anew while the TF peers read cached batches.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from harness import Claim, Options, Worker, has_module, interleave, main
+
+PEERS = Path(__file__).resolve().parent / "peers"
+# name -> (script, the module it needs, optimizer, goal, share of the steps)
+CONTENDERS = {
+    "TFRS tutorial, Adagrad": ("tfrs_retrieval.py", None, "Adagrad", 2.5, 1.0),
+    "TFRS tutorial, Adam": ("tfrs_retrieval.py", None, "Adam", 10.0, 0.25),
+    "keras-rs, SGD": ("keras_rs_retrieval.py", "keras_rs", "SGD", 1.3, 1.0),
+    "keras-rs, Adagrad": ("keras_rs_retrieval.py", "keras_rs", "Adagrad", None, 0.25),
+    "PyTorch, SparseAdam": ("torch_retrieval.py", "torch", "SparseAdam", 1.3, 1.0),
+    "PyTorch, sparse Adagrad": ("torch_retrieval.py", "torch", "Adagrad", 1.3, 1.0),
+}
+
+
+def ours(rows: int, dim: int, batch: int, steps: int) -> Callable[[], float]:
+    """Seconds a step of an epoch of `fit`."""
+    sys.path.append(str(PEERS))
+    from pairs import pairs
+
+    from tfrec_fusion.data import BlockWindow
+    from tfrec_fusion.models import DataSpec, TwoTower
+    from tfrec_fusion.optimizers import for_tables
+
+    spec = DataSpec(n_users=rows, n_items=rows, users="", items="", vector_dims={})
+    model = TwoTower(spec, dim=dim, user="id", vectors=[], trend=False, id_dropout=0.0, id_l2=0.0)
+    model.compile(for_tables(learning_rate=0.05))
+    user, item = pairs(rows, batch * steps)
+    data = BlockWindow({"user": user, "item": item}).batches(batch)
+
+    def epoch() -> float:
+        started = time.perf_counter()
+        model.fit(data, epochs=1, verbose=0)
+        return (time.perf_counter() - started) / steps
+
+    return epoch
+
+
+def claims(options: Options) -> Iterator[Claim]:
+    rows, dim = options.size((1_000_000, 64), (1_000_000, 64), (2_000, 8))
+    batch, steps = options.size((4096, 60), (4096, 30), (64, 4))
+    what = f"training, {rows:,} users and items x {dim}, batch {batch}"
+    mine = "TwoTower"
+    with contextlib.ExitStack() as stack:
+        contenders = {mine: ours(rows, dim, batch, steps)}
+        for name, (script, module, optimizer, _, share) in CONTENDERS.items():
+            python = sys.executable if module is None else options.peer_python
+            if module is not None and not has_module(python, module):
+                print(f"absent: {name}; {python} has no {module}", file=sys.stderr, flush=True)
+                continue
+            sizes = {"rows": rows, "dim": dim, "batch": batch}
+            sizes["steps"] = max(int(steps * share), 1)
+            flags = [f"--{key}={value}" for key, value in sizes.items()]
+            worker = stack.enter_context(
+                Worker([python, PEERS / script, f"--optimizer={optimizer}", *flags])
+            )
+            contenders[name] = lambda worker=worker: worker.ask()["seconds"]
+        timings = interleave(contenders, options.rounds)
+    for name in timings:
+        if name != mine:
+            yield Claim.of(what, name, timings, mine, name, goal=CONTENDERS[name][3])
+
+
+if __name__ == "__main__":
+    main(claims, __doc__.partition("\n")[0])
