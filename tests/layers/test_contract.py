@@ -31,6 +31,12 @@ def _fusion_inputs(batch, *columns):
     return (_vectors(batch, *columns), masks)
 
 
+def _filled_frozen(**options):
+    layer = FrozenVectors(7, 3, 4, **options)
+    layer.assign(np.linspace(-1, 2, 21).reshape(7, 3), [True, False, *[True] * 5])
+    return layer
+
+
 def _rows(batch, n=7):
     return tf.constant(RNG.integers(-1, n, batch), tf.int32)
 
@@ -44,6 +50,7 @@ CASES = {
     "id": (lambda **k: IdEmbedding(7, 4, 0.5, **k), lambda b: (_rows(b),)),
     "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
+    "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),
     "history": (
         lambda **k: HistoryPooling(10.0, **k),
         lambda b: (
