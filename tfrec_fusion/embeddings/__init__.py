@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "AlignedVectors": "aligned",
         "SpectralFusion": "spectral",
         "SpectralVectors": "spectral_vectors",
-        "TextEncoder": "encoder",
         "VectorStore": "store",
         "Whitening": "whitening",
         "encode_texts": "text_encoder",
