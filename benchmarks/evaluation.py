@@ -8,7 +8,7 @@ themselves, and gives five metrics in seven slices, novelty and coverage.
 from types import SimpleNamespace
 
 import numpy as np
-from harness import Claim, Options, Timing, interleave, main, seconds
+from harness import Claim, Options, interleave, main, seconds
 from scipy import sparse
 
 from tfrec_fusion._compat import tf, tfrs
@@ -81,10 +81,6 @@ def tfrs_metric(model: Model, candidates, batch: int):
     return run
 
 
-def per_user(timing: Timing, users: int) -> Timing:
-    return Timing(tuple(value / users for value in timing.values))
-
-
 def claims(options: Options):
     sizes = {
         "10k": (10_000, options.size(20_000, 8_000, 600), options.size(2_048, 512, 128)),
@@ -111,7 +107,7 @@ def claims(options: Options):
             },
             options.rounds,
         )
-        timings = {name: per_user(timing, users[name]) for name, timing in timings.items()}
+        timings = {name: timing.divided_by(users[name]) for name, timing in timings.items()}
         unit = {"unit": 1e6, "unit_name": "us a user"}
         yield Claim.of(
             f"full evaluation, {label} items x {DIM}",

@@ -67,6 +67,10 @@ class Timing:
     def high(self) -> float:
         return max(self.values)
 
+    def divided_by(self, count: float) -> Timing:
+        """The measurements of one of `count` steps, rows or users."""
+        return Timing(tuple(value / count for value in self.values))
+
 
 @dataclass(frozen=True)
 class Options:
