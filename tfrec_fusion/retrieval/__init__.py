@@ -2,4 +2,7 @@
 
 from tfrec_fusion._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"ExactTopK": "top_k", "exact_top_k": "top_k"})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {"ApproximateTopK": "approximate", "ExactTopK": "top_k", "exact_top_k": "top_k"},
+)
