@@ -37,11 +37,18 @@ class HistoryMatch(keras.layers.Layer):
         self.decay_days = decay_days
 
     def build(self, input_shape):
-        self.tau = self.add_weight("tau", (), initializer=keras.initializers.Constant(8.0))
+        self.tau = self.add_weight(
+            "tau",
+            (),
+            dtype=tf.float32,
+            initializer=keras.initializers.Constant(8.0),
+            experimental_autocast=False,
+        )
         super().build(input_shape)
 
     def call(self, items, history, mask, ages):
         items, history = tf.cast(items, tf.float32), tf.cast(history, tf.float32)
+        ages = tf.cast(ages, tf.float32)
         # Dividing the products costs less than normalising every vector of every history.
         cosine = tf.matmul(items, history, transpose_b=True)
         cosine *= _inverse_norm(items)[:, :, None] * _inverse_norm(history)[:, None, :]
