@@ -14,24 +14,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from harness import ROOT, Claim, Options, interleave, main, seconds
+from harness import Claim, Options, interleave, main, seconds
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import BlockWindow, ParquetWindow
 
+FOLDER = Path(__file__).resolve().parent
 BATCH = 4096
 GROUP_ROWS = 32_768
 # What a process needs beyond its start to read a table once.
 MEMORY = """
-import json, resource, sys
+import json, sys
+from harness import peak_mb
 from tfrec_fusion.data import ParquetWindow
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 small, table = sys.argv[1:]
 read = lambda path: sum(1 for _ in ParquetWindow(path).batches(4096))
 read(small)
-before = peak()
+before = peak_mb()
 read(table)
-print(json.dumps(max(peak() - before, 1)))
+print(json.dumps(max(peak_mb() - before, 1)))
 """
 
 
@@ -67,7 +68,7 @@ def write(folder: Path, n_rows: int) -> Path:
 
 def growth_mb(small: Path, table: Path) -> float:
     command = [sys.executable, "-c", MEMORY, str(small), str(table)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=FOLDER)
     return json.loads(done.stdout.splitlines()[-1])
 
 
