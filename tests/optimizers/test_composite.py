@@ -59,6 +59,10 @@ def make(request):
     return MAKERS[request.param]
 
 
+def _some(*names):
+    return pytest.mark.parametrize("make", [MAKERS[name] for name in names], ids=names)
+
+
 def test_names_choose_the_tables():
     model = _model()
     optimizer = for_tables()
@@ -160,6 +164,7 @@ def test_callbacks_set_the_rate_of_the_tables():
     assert float(model.optimizer.tables.learning_rate) == 0.125
 
 
+@_some("RowWiseAdagrad", "LazyAdam", "TableOptimizer")
 def test_it_trains(make):
     losses = _fit(_compiled(make), epochs=30)
     assert losses[-1] < losses[0] / 2
@@ -209,6 +214,7 @@ def test_a_saved_model_keeps_the_configuration(tmp_path):
     _fit(again)
 
 
+@_some("RowWiseAdagrad", "LazyAdam", "TableOptimizer of Keras's")
 def test_a_checkpoint_holds_the_whole_state(make, tmp_path):
     model, again = _compiled(make), _compiled(make)
     _fit(model)
@@ -223,6 +229,7 @@ def test_a_checkpoint_holds_the_whole_state(make, tmp_path):
     _same(model, again)
 
 
+@_some("TableOptimizer with schedules")
 def test_restored_before_the_first_step(make, tmp_path):
     model, again = _compiled(make), _compiled(make)
     _fit(model)
@@ -233,6 +240,7 @@ def test_restored_before_the_first_step(make, tmp_path):
     _same(model, again)
 
 
+@_some("LazyAdam", "TableOptimizer")
 def test_under_a_loss_scale(make, tmp_path):
     plain, scaled = _compiled(make), _compiled(make)
     scaled.compile(keras.mixed_precision.LossScaleOptimizer(make(), initial_scale=1024.0), "mse")
@@ -246,6 +254,7 @@ def test_under_a_loss_scale(make, tmp_path):
     _same(scaled, again)
 
 
+@_some("TableOptimizer")
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_under_mixed_precision(make, policy):
     keras.mixed_precision.set_global_policy(policy)
@@ -259,6 +268,7 @@ def test_under_mixed_precision(make, policy):
     assert all(v.dtype != tf.float16 for v in model.optimizer.variables)
 
 
+@_some("LazyAdam", "TableOptimizer")
 def test_rows_of_no_batch_stay_bit_identical_in_fit(make):
     model = _compiled(make)
     before = [v.numpy() for v in model.trainable_variables]
@@ -270,11 +280,23 @@ def test_rows_of_no_batch_stay_bit_identical_in_fit(make):
             assert (variable.numpy()[:8] != old[:8]).any(axis=1).all()
 
 
+@_some("TableOptimizer")
 def test_steps_per_execution_changes_nothing(make):
     models = []
     for steps in (1, 2):
         model = _compiled(make)
         model.compile(make(), "mse", steps_per_execution=steps)
+        _fit(model)
+        models.append(model)
+    _same(*models)
+
+
+@_some("TableOptimizer")
+def test_a_step_under_xla_is_the_same(make):
+    models = []
+    for jit_compile in (False, True):
+        model = _compiled(make)
+        model.compile(make(), "mse", jit_compile=jit_compile)
         _fit(model)
         models.append(model)
     _same(*models)

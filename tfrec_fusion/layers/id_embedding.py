@@ -71,7 +71,8 @@ class IdEmbedding(keras.layers.Layer):
             kept = tf.random.stateless_uniform(tf.shape(flat), self.draws) >= self.dropout
             self.draws.assign_add(tf.constant([0, 1], tf.int64))
             known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
-        vectors = tf.gather(self.table, tf.maximum(rows, 0))
+        # tf.gather reads a partitioned table whole, and was seen to read values of a step before.
+        vectors = tf.nn.embedding_lookup(self.table, tf.maximum(rows, 0))
         return tf.cast(tf.where(known[..., None], vectors, self.unknown), self.compute_dtype)
 
     def get_config(self):

@@ -158,7 +158,8 @@ class Ranker(tfrs.Model):
         self.mean_loss.update_state(loss)
         if training and self.config.use_ids and self.config.id_l2:
             rows = tf.unique(tf.reshape(batch["item"], [-1]))[0]
-            loss += self.config.id_l2 * tf.nn.l2_loss(tf.gather(self.tower.ids.table, rows))
+            touched = tf.nn.embedding_lookup(self.tower.ids.table, rows)
+            loss += self.config.id_l2 * tf.nn.l2_loss(touched)
         return loss
 
     def scorer(

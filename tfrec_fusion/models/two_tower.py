@@ -140,7 +140,9 @@ class TwoTower(tfrs.Model):
         fused = tf.cast(fused, tf.float32)
         prior = tf.zeros(tf.shape(fused)[:1])
         if self.config.use_ids:
-            prior += tf.where(seen & (rows >= 0), tf.gather(self.bias, tf.maximum(rows, 0)), 0.0)
+            prior += tf.where(
+                seen & (rows >= 0), tf.nn.embedding_lookup(self.bias, tf.maximum(rows, 0)), 0.0
+            )
         parts = [fused]
         if self.spec.feature_names:
             hidden = tf.concat([features, self.trend_hidden(features)], 1)
@@ -225,7 +227,7 @@ class TwoTower(tfrs.Model):
         if training and self.config.use_ids and self.config.id_l2:
             ids = self.tower.ids.table
             if touched is not None:
-                ids = tf.gather(ids, tf.maximum(touched, 0))
+                ids = tf.nn.embedding_lookup(ids, tf.maximum(touched, 0))
             loss += self.config.id_l2 * tf.nn.l2_loss(ids)
         return loss
 

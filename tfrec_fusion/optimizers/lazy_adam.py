@@ -90,7 +90,7 @@ class LazyAdam(SparseOptimizer):
         correction = tf.sqrt(1 - tf.cast(self.beta_2, dtype) ** step)
         correction /= 1 - tf.cast(self.beta_1, dtype) ** step
         change = rate * correction * first / (tf.sqrt(second) + self.epsilon)
-        add(variable, -(change + self._decay(variable, rows, rate)), rows)
+        self._subtract(variable, change, rows, rate)
 
     def get_config(self):
         return super().get_config() | {

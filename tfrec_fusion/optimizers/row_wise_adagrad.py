@@ -89,7 +89,7 @@ class RowWiseAdagrad(SparseOptimizer):
         root = tf.sqrt(read(accumulator, rows)) + self.epsilon
         for axis in others:
             root = tf.expand_dims(root, axis)
-        add(variable, -(rate / root * values + self._decay(variable, rows, rate)), rows)
+        self._subtract(variable, rate / root * values, rows, rate)
 
     def get_config(self):
         return super().get_config() | {

@@ -56,11 +56,15 @@ class SparseOptimizer(keras.optimizers.Optimizer):
             config["learning_rate"] = self._serialize_hyperparameter(rate)
         return config
 
-    def _decay(self, variable, rows, learning_rate):
-        """What weight decay takes from the rows: a tensor of their shape, or 0."""
-        if not self.weight_decay or not self._use_weight_decay(variable):
-            return 0.0
-        return learning_rate * tf.cast(self.weight_decay, variable.dtype) * read(variable, rows)
+    def _subtract(self, variable, change, rows, learning_rate) -> None:
+        """Takes the change from the variable's distinct rows, or all, and decays them."""
+        if self.weight_decay and self._use_weight_decay(variable):
+            decay = learning_rate * tf.cast(self.weight_decay, variable.dtype)
+            change += decay * read(variable, rows)
+        if rows is None:
+            variable.assign_sub(change)
+        else:
+            variable.scatter_sub(tf.IndexedSlices(change, rows))
 
     def _clip_gradients(self, grads):
         return super()._clip_gradients(super()._deduplicate_sparse_grad(grads))
