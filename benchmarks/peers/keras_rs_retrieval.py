@@ -1,6 +1,6 @@
 """keras-rs on the TensorFlow backend, after its own basic retrieval example.
 
-`compute_loss` and the identity labels are the example's; the input is cached batches.
+`compute_loss` and the identity labels are the example's.
 """
 
 import os
@@ -39,7 +39,8 @@ def main():
     # A bag of one id each, which is what EmbedReduce takes.
     columns = {"user": user[:, None], "item": item[:, None]}
     data = tf.data.Dataset.from_tensor_slices(columns).shuffle(100_000).batch(o.batch)
-    data = data.map(lambda x: (x, 0.0)).cache()
+    data = data.map(lambda x: (x, 0.0))
+    data = data.cache() if o.cache else data.prefetch(tf.data.AUTOTUNE)
     model = Retrieval(o.rows, o.dim)
     # XLA would make the tables' gradients dense.
     model.compile(getattr(keras.optimizers, o.optimizer)(0.1), jit_compile=False)

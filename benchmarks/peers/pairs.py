@@ -16,7 +16,8 @@ from harness import peak_mb, serve
 def options() -> argparse.Namespace:
     """Sizes and the optimizer, as training.py passes them."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--optimizer", default="")
+    parser.add_argument("--optimizer", required=True)
+    parser.add_argument("--cache", action="store_true", help="the same batches in every epoch")
     for name in ("rows", "dim", "batch", "steps"):
         parser.add_argument(f"--{name}", type=int, required=True)
     return parser.parse_args()

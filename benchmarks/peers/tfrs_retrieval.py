@@ -1,7 +1,7 @@
 """TFRS's tutorial retrieval model on integer ids: two Embedding layers and `tasks.Retrieval`.
 
-Its input is the tutorial's too: shuffled, batched and cached, so that no epoch but the first waits
-for it. The task's top-k metrics are left out.
+Its input is the tutorial's too, `shuffle(100_000)` and `batch`; with `--cache` no epoch but the
+first waits for it or is in another order. The task's top-k metrics are left out.
 """
 
 import os
@@ -32,7 +32,8 @@ def main():
     o = options()
     user, item = pairs(o.rows, o.batch * o.steps)
     data = tf.data.Dataset.from_tensor_slices({"user": user, "item": item})
-    data = data.shuffle(100_000).batch(o.batch).cache()
+    data = data.shuffle(100_000).batch(o.batch)
+    data = data.cache() if o.cache else data.prefetch(tf.data.AUTOTUNE)
     model = Tutorial(o.rows, o.dim)
     model.compile(getattr(tf.keras.optimizers, o.optimizer)(0.1 if o.optimizer != "Adam" else 1e-3))
 
