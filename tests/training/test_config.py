@@ -98,6 +98,7 @@ def test_what_is_left_open_follows_the_data(small_shop):
     # A random split has no "before".
     by_chance = RunConfig.of({"data": DATA, "split": {"kind": "random"}}).resolved(train)
     assert by_chance.examples == HeldOutSection()
+    assert (by_chance.epochs, by_chance.evaluate_every) == (30, 6)
     assert not by_chance.model.trend
     chosen = RunConfig.of({"data": DATA, "epochs": 7}).resolved(train)
     assert chosen.epochs == 7

@@ -140,7 +140,7 @@ class RunConfig(_Section):
       learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
         and 1e-3 for `ranking`.
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
-      evaluate_every: epochs between full evaluations in TensorBoard.
+      evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of them.
       seed: of initial weights, examples and dropout.
       recorded: written by the run itself.
     """
@@ -158,7 +158,7 @@ class RunConfig(_Section):
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
     optimizer: str | dict[str, Any] | None = None
-    evaluate_every: PositiveInt = 1
+    evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
     recorded: Recorded = Recorded()
 
@@ -231,13 +231,15 @@ class RunConfig(_Section):
         if self.spectral is not None and model.vectors is None:
             model = model.model_copy(update={"vectors": []})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
+        epochs = epochs if self.epochs is None else self.epochs
         return self.model_copy(
             update={
                 "examples": examples,
                 "model": model,
-                "epochs": epochs if self.epochs is None else self.epochs,
+                "epochs": epochs,
                 "batch_size": self.batch_size or batch_size,
                 "learning_rate": self.learning_rate or learning_rate,
+                "evaluate_every": self.evaluate_every or max(epochs // 5, 1),
             }
         )
 
