@@ -9,7 +9,7 @@ from scipy import sparse
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.history import History
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import evaluate, vector_ranks
+from tfrec_fusion.evaluation import evaluate, segment, vector_ranks
 
 
 class Vectors:
@@ -90,6 +90,17 @@ def test_equals_it_for_many_items_and_real_vectors():
     assert_equal(
         evaluate(model, split, bootstrap=0, batch=7), evaluate(model.plain, split, bootstrap=0)
     )
+
+
+@pytest.mark.parametrize("block_scores", [32, 700, 5000])
+@pytest.mark.parametrize("levels", [1, 3, 100])
+def test_blocks_of_items_change_nothing(block_scores, levels, monkeypatch):
+    rng = np.random.default_rng(levels)
+    split = make_split(rng, 9, 500, 0.1, 0.3, 8)
+    model = Vectors(rng.integers(0, levels, (9, 3)), rng.integers(0, levels, (500, 3)))
+    expected = evaluate(model.plain, split, bootstrap=0)
+    monkeypatch.setattr(segment, "BLOCK_SCORES", block_scores)
+    assert_equal(evaluate(model, split, bootstrap=0), expected)
 
 
 def test_tensors_do_as_well_as_arrays():

@@ -25,7 +25,7 @@ def evaluate(
     slices: bool = True,
     bootstrap: int = 1000,
     seed: int = 0,
-    batch: int = 256,
+    batch: int = 1024,
     name: str | None = None,
 ) -> Report:
     """Rank the whole catalogue for every evaluated user and report how high their test items stand.
@@ -71,7 +71,8 @@ def evaluate(
       slices: whether to report more than `total`.
       bootstrap: resamples of the users for the 95 % percentile intervals; 0 for no intervals.
       seed: of the resamples.
-      batch: users scored at once; lowered so that a block never holds more than 2^26 scores.
+      batch: users scored at once; lowered so that a block never holds more than 2^26 scores. With
+        vectors, items are scored by blocks too, and a block holds 2^23.
       name: of the model in tables; its own `name`, or else its class, by default.
 
     Raises:
@@ -101,11 +102,11 @@ def evaluate(
     matrix = split.train.matrix()
     items = item_slices(matrix)
     scorer = model.scorer(split.train)
-    step = max(1, min(batch, _BLOCK_SCORES // matrix.shape[1]))
+    cold = items["cold"] if slices else np.zeros(matrix.shape[1], bool)
     rank = _rank
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):
         from tfrec_fusion.evaluation.vector_ranks import rank_by_vectors as rank
-    ranks = rank(scorer, users, targets, matrix, items["cold"], cuts, step)
+    ranks = rank(scorer, users, targets, matrix, cold, cuts, batch)
 
     per_user: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, np.ndarray] = {}
@@ -169,10 +170,11 @@ def _rank(
     matrix: sparse.csr_matrix,
     cold: np.ndarray,
     cuts: tuple[int, ...],
-    step: int,
+    batch: int,
 ) -> Ranks:
     """Score the users block by block and keep only counts."""
     n_items = matrix.shape[1]
+    step = max(1, min(batch, _BLOCK_SCORES // n_items))
     cold_items = np.flatnonzero(cold)
     ranks, splits = Ranks.of(targets, matrix, cuts), targets.splits
     for start in range(0, len(users), step):

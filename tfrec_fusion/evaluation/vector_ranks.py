@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -13,9 +12,10 @@ from scipy import sparse
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.ranks import Ranks
-from tfrec_fusion.retrieval.top_k import GROUP, best_members
+from tfrec_fusion.evaluation.segment import BLOCK_SCORES, Segment
 
 _COMPARED = 1 << 24  # target-candidate comparisons held at once
+_FEW_USERS = 128  # a block of fewer would read the items too often
 
 
 def rank_by_vectors(
@@ -25,15 +25,16 @@ def rank_by_vectors(
     matrix: sparse.csr_matrix,
     cold: np.ndarray,
     cuts: tuple[int, ...],
-    step: int,
+    batch: int,
 ) -> Ranks:
     """Rank the whole catalogue for each user, from vectors.
 
-    A block of users is scored in one product, in which a target meets its own score and identical
-    items get identical ones. Group maxima then find the best candidates of each user, more of them
-    than the longest cut-off and the user's targets together, and each target is counted among
-    these. A target below all of them is beyond every cut-off, so that no other item has to be
-    looked at; only for one level with the last of them are all its ties counted.
+    Blocks of users are scored against blocks of items (`Segment`), in products in which a target
+    meets its own score and identical items get identical ones. Group maxima find the best
+    candidates of each user, as many as the longest cut-off and the user's targets together, and
+    each target is counted among these. A target below all of them is beyond every cut-off, so that
+    no other item has to be looked at; only for one level with the last of them are all its ties
+    counted.
 
     Args:
       scorer: with `item_vectors` `[items, D] float` and `user_vectors(users [B] int32)`, which
@@ -43,13 +44,14 @@ def rank_by_vectors(
       matrix: `[users, items]` training pairs, masked for their user.
       cold: `[items] bool` items that are also ranked among themselves.
       cuts: cut-offs, ascending.
-      step: users a block at most.
+      batch: users a block at most; at large catalogues there are fewer.
 
     Raises:
       InputError: vectors of another shape or not finite, or targets among the training items.
     """
     ranks = Ranks.of(targets, matrix, cuts)
-    table = _ItemTable(_checked(scorer.item_vectors, "item_vectors", len(cold)), cold)
+    table = _Table(_checked(scorer.item_vectors, "item_vectors", len(cold)), cold)
+    step = min(batch, max(_FEW_USERS, BLOCK_SCORES // len(cold)))
     lengths = np.diff(targets.splits)
     # Users with as many targets share a block, so that its lists are no longer than they need.
     order = np.argsort(-lengths, kind="stable")
@@ -57,39 +59,35 @@ def rank_by_vectors(
     place += np.arange(len(place))
     stops = np.cumsum(lengths[order])
 
-    def prepare(start: int, stop: int):
+    def start(first: int, last: int):
         """A block's users (positions), its targets (places), and the call that ranks them."""
-        chosen, count = order[start:stop], lengths[order[start:stop]]
-        here = place[stops[start] - count[0] : stops[stop - 1]]
+        chosen, count = order[first:last], lengths[order[first:last]]
+        here = place[stops[first] - count[0] : stops[last - 1]]
+        vectors = _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen))
         seen = matrix[users[chosen]]
-        return (
-            chosen,
-            here,
-            partial(
-                table.rank,
-                _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen)),
-                np.repeat(np.arange(len(chosen)), np.diff(seen.indptr)),
-                seen.indices,
-                np.repeat(np.arange(len(chosen)), count),
-                ranks.item[here],
-                cuts[-1],
-                cuts[-1] + int(count[0]),
-            ),
+        positions = np.arange(len(chosen))
+        ranked = pool.submit(
+            table.rank,
+            vectors,
+            (np.repeat(positions, np.diff(seen.indptr)), seen.indices),
+            (np.repeat(positions, count), ranks.item[here]),
+            cuts[-1],
+            cuts[-1] + int(count[0]),
         )
+        return chosen, here, ranked
 
     def finish(chosen: np.ndarray, here: np.ndarray, ranked: Future) -> None:
-        score, counts, lists = ranked.result()
+        score, (warm, cold), lists = ranked.result()
         ranks.set_scores(users, here, score)
-        ranks.greater[here], ranks.equal[here] = counts[:2]
-        ranks.greater_cold[here], ranks.equal_cold[here] = counts[2:]
+        ranks.greater[here], ranks.equal[here] = warm + cold
+        ranks.greater_cold[here], ranks.equal_cold[here] = cold
         ranks.add_lists(chosen, lists)
 
     # Two blocks at a time: what is serial in one leaves the processor to the other.
     with ThreadPoolExecutor(2) as pool:
         running = deque()
         for block in _blocks(lengths[order], cuts[-1], step):
-            chosen, here, work = prepare(*block)
-            running.append((chosen, here, pool.submit(work)))
+            running.append(start(*block))
             if len(running) == 2:
                 finish(*running.popleft())
         while running:
@@ -98,107 +96,67 @@ def rank_by_vectors(
     return ranks
 
 
-class _ItemTable:
-    """Item vectors on the device, the warm items before the cold, each in whole groups."""
+class _Table:
+    """The catalogue in two segments, warm and cold."""
 
-    def __init__(self, item_vectors, cold: np.ndarray):
-        parts = [np.flatnonzero(~cold), np.flatnonzero(cold)]
-        parts = [np.append(rows, np.full(-len(rows) % GROUP, -1)) for rows in parts]
-        self.rows = np.concatenate(parts).astype(np.int32)
-        self.column = np.empty(len(cold), np.int32)
-        filled = self.rows >= 0
-        self.column[self.rows[filled]] = np.flatnonzero(filled)
-        in_order = np.array_equal(self.rows, np.arange(len(cold)))
-        self.vectors = (
-            item_vectors if in_order else tf.gather(item_vectors, np.maximum(self.rows, 0))
-        )
-        self.sizes = np.array([np.count_nonzero(~cold), np.count_nonzero(cold)], np.int32)
+    def __init__(self, item_vectors: tf.Tensor, cold: np.ndarray):
+        self._cold = cold
+        parts = [np.flatnonzero(part).astype(np.int32) for part in (~cold, cold)]
+        self._place = np.empty(len(cold), np.int32)
+        for rows in parts:
+            self._place[rows] = np.arange(len(rows))
+        self._segments = {
+            kind: Segment(item_vectors, rows) for kind, rows in enumerate(parts) if len(rows)
+        }
 
-    def rank(self, vectors, seen_user, seen_item, target_user, target_item, longest, depth):
-        """Target scores `[T]`, counts `[4, T]` and lists `[B, longest]` of a block of users."""
-        hidden = np.stack([seen_user, self.column[seen_item]], 1).astype(np.int32)
-        targets = np.stack([target_user, self.column[target_item]], 1).astype(np.int32)
-        score, counts, *found = _rank_block(
-            vectors, self.vectors, self.sizes, hidden, targets, depth
-        )
-        (greater, equal), (greater_cold, equal_cold) = counts.numpy()
-        counts = greater + greater_cold, equal + equal_cold, greater_cold, equal_cold
-        return score.numpy(), counts, self._lists([f.numpy() for f in found], longest)
+    def rank(self, vectors, seen, targets, longest: int, depth: int):
+        """Ranks a block of users.
 
-    def _lists(self, found: list[np.ndarray], longest: int) -> np.ndarray:
-        """The best items of both segments, ties to the lower row."""
-        best = [values[:, :longest] for values in found]
-        scores, columns = np.concatenate(best[::2], 1), np.concatenate(best[1::2], 1)
-        rows = np.where(scores > -np.inf, self.rows[columns], -1)
-        if all(values.shape[1] for values in best):
+        Args:
+          vectors: `[B, D]` float32 tensor.
+          seen: positions in the block `[P]` and item rows `[P]` of what is no candidate.
+          targets: positions in the block `[T]` and item rows `[T]`.
+          longest: length of the lists.
+          depth: how many of the best candidates to count among.
+
+        Returns:
+          The targets' scores `[T]`; their counts `[2, 2, T] int64`, of greater and of equal
+          candidates among the warm and among the cold; and lists `[B, longest]` of item rows.
+        """
+        user, item = targets
+        score, counts = np.empty(len(item), np.float32), np.zeros((2, 2, len(item)), np.int64)
+        best, hidden = {}, {}
+        for kind, segment in self._segments.items():
+            hidden[kind] = self._pairs(*seen, self._cold[seen[1]] == kind)
+            mine = self._cold[item] == kind
+            *best[kind], score[mine] = segment.best(
+                vectors, hidden[kind], self._pairs(user, item, mine), depth
+            )
+        for kind, segment in self._segments.items():
+            listed = best[kind][0][user]
+            equal = listed == score[:, None]
+            counts[kind] = np.count_nonzero(listed > score[:, None], 1), np.count_nonzero(equal, 1)
+            level = np.flatnonzero(equal[:, -1])
+            if len(level):
+                position = user[level].astype(np.int32)
+                counts[kind, 1, level] = segment.count_equal(
+                    vectors, hidden[kind], position, score[level]
+                )
+        return score, counts, self._lists(best, longest)
+
+    def _pairs(self, user, item, chosen) -> np.ndarray:
+        """`[P, 2] int32` (position in the block, position in the segment)."""
+        return np.stack([user[chosen], self._place[item[chosen]]], 1).astype(np.int32)
+
+    def _lists(self, best: dict, longest: int) -> np.ndarray:
+        """The best of both segments, ties to the lower row, -1 where no candidate is left."""
+        scores = np.concatenate([values[:, :longest] for values, _ in best.values()], 1)
+        rows = [self._segments[kind].rows[p[:, :longest]] for kind, (_, p) in best.items()]
+        rows = np.where(scores > -np.inf, np.concatenate(rows, 1), -1)
+        if len(best) > 1:
             order = np.lexsort((rows, -scores))
-            rows = np.take_along_axis(rows, order, axis=1)
-        rows = rows[:, :longest]
+            rows = np.take_along_axis(rows, order, axis=1)[:, :longest]
         return np.pad(rows, [(0, 0), (0, longest - rows.shape[1])], constant_values=-1)
-
-
-@tf.function(
-    input_signature=[
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([2], tf.int32),
-        tf.TensorSpec([None, 2], tf.int32),
-        tf.TensorSpec([None, 2], tf.int32),
-        tf.TensorSpec([], tf.int32),
-    ],
-    autograph=False,
-)
-def _rank_block(users, vectors, sizes, hidden, targets, depth):
-    """Target scores `[T]`, counts `[2, 2, T]` (warm and cold, greater and equal), and both lists.
-
-    Args:
-      users: `[B, D]`.
-      vectors: `[columns, D]` warm items in whole groups, and then cold ones.
-      sizes: numbers of warm and cold items.
-      hidden: `[P, 2]` (user, column) of what is no candidate.
-      targets: `[T, 2]` (user, column).
-      depth: how many of the best candidates to count among.
-    """
-    scores = tf.matmul(users, vectors, transpose_b=True)
-    nothing = tf.fill(tf.shape(hidden)[:1], tf.constant(-np.inf, tf.float32))
-    scores = tf.tensor_scatter_nd_update(scores, hidden, nothing)
-    warm_groups, cold_groups = tf.unstack((sizes + GROUP - 1) // GROUP)
-    n_groups = warm_groups + cold_groups
-    # What fills up the last group of the warm and of the cold items is no item.
-    for begin, end in ((sizes[0], warm_groups), (warm_groups * GROUP + sizes[1], n_groups)):
-        beyond = [tf.shape(users)[0], end * GROUP - begin]
-        scores = tf.raw_ops.TensorStridedSliceUpdate(
-            input=scores,
-            begin=[0, begin],
-            end=[tf.shape(users)[0], end * GROUP],
-            strides=[1, 1],
-            value=tf.fill(beyond, tf.constant(-np.inf, tf.float32)),
-        )
-    target = tf.gather_nd(scores, targets)
-    groups = tf.reshape(scores, [-1, n_groups, GROUP])
-    maxima = tf.reduce_max(groups, 2)
-    counts, found = [], []
-    for first, end in ((0, warm_groups), (warm_groups, n_groups)):
-        k = tf.minimum(depth, (end - first) * GROUP)
-        best, columns = best_members(groups, maxima[:, first:end], k, first)
-        listed = tf.gather(best, targets[:, 0])
-        same = listed == target[:, None]
-        level = tf.where(tf.reduce_any(same[:, -1:], 1))[:, 0]
-        every = tf.map_fn(
-            lambda i, first=first, end=end: _count(
-                scores[targets[i, 0], first * GROUP : end * GROUP] == target[i]
-            ),
-            level,
-            fn_output_signature=tf.int32,
-        )
-        equal = tf.tensor_scatter_nd_update(_count(same), level[:, None], every)
-        counts.append(tf.stack([_count(listed > target[:, None]), equal]))
-        found += [best, columns]
-    return target, tf.stack(counts), *found
-
-
-def _count(mask):
-    return tf.reduce_sum(tf.cast(mask, tf.int32), -1)
 
 
 def _before(lengths: np.ndarray) -> np.ndarray:

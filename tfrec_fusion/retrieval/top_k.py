@@ -33,21 +33,22 @@ def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.T
     """The k largest of some neighbouring groups, best first.
 
     Args:
-      groups: `[B, all, GROUP]` float, no NaN.
+      groups: `[B, all, size]` float, no NaN.
       maxima: `[B, some]` maxima of the groups from `first` on.
-      k: int scalar, at most `some * GROUP`.
+      k: int scalar, at most `some * size`.
       first: int scalar.
 
     Returns:
       Scores `[B, k]` and columns `[B, k]` int32, counted over all groups.
     """
+    size = tf.shape(groups)[2]
     n_groups = tf.minimum(k, tf.shape(maxima)[1])
     chosen = first + tf.math.top_k(maxima, n_groups, sorted=False).indices
     chosen = tf.sort(chosen, axis=1)
     members = tf.gather(groups, chosen, batch_dims=1)
-    members = tf.reshape(members, [tf.shape(groups)[0], n_groups * GROUP])
+    members = tf.reshape(members, [tf.shape(groups)[0], n_groups * size])
     best, place = tf.math.top_k(members, k)
-    return best, tf.gather(chosen, place // GROUP, batch_dims=1) * GROUP + place % GROUP
+    return best, tf.gather(chosen, place // size, batch_dims=1) * size + place % size
 
 
 def exact_top_k(queries, item_vectors, k, masked_pairs=None) -> tuple[tf.Tensor, tf.Tensor]:
