@@ -22,7 +22,14 @@ CONTENDERS = {
     "TFRS tutorial, Adam": ("tfrs_retrieval.py", None, "Adam", False, 10.0, 0.25),
     "TFRS tutorial, Adagrad, cached": ("tfrs_retrieval.py", None, "Adagrad", True, None, 1.0),
     "keras-rs, SGD, cached": ("keras_rs_retrieval.py", "keras_rs", "SGD", True, 1.3, 1.0),
-    "keras-rs, Adagrad, cached": ("keras_rs_retrieval.py", "keras_rs", "Adagrad", True, None, 0.125),
+    "keras-rs, Adagrad, cached": (
+        "keras_rs_retrieval.py",
+        "keras_rs",
+        "Adagrad",
+        True,
+        None,
+        0.125,
+    ),
     "PyTorch, SparseAdam": ("torch_retrieval.py", "torch", "SparseAdam", False, 1.3, 0.25),
     "PyTorch, sparse Adagrad": ("torch_retrieval.py", "torch", "Adagrad", False, 1.3, 0.25),
 }
