@@ -159,7 +159,7 @@ def _states(reader) -> list[str]:
 
 
 def test_parameter_servers_with_two_workers_train(single, tmp_path):
-    """Steps of two workers overlap, so only what any order keeps is equal."""
+    """Steps of two workers overlap, so only what any order keeps is tested: no loss need fall."""
     result = _parameter_servers(tmp_path, workers=2)
     _only_known_rows_moved(result)
     for name in OPTIMIZERS:
