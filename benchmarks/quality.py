@@ -57,12 +57,12 @@ BASELINES = {
 }
 
 
-def split_of(name: str, kind: str, **options):
+def split_of(name: str, kind: str, seed: int = 0, **options):
     catalogue = Catalogue.from_parquet(
         DATA / name / "items.parquet", vectors={"text": DATA / name / "minilm_384.npy"}
     )
     path = DATA / name / "interactions.parquet"
-    return Interactions.from_parquet(path, catalogue, **options).split(kind)
+    return Interactions.from_parquet(path, catalogue, **options).split(kind, seed=seed)
 
 
 def figures(report) -> dict[str, float]:
@@ -95,8 +95,8 @@ def retail(seeds: int) -> list[dict]:
     return rows
 
 
-def books() -> list[dict]:
-    split = split_of("books", "random", min_rating=4)
+def books(split_seed: int) -> list[dict]:
+    split = split_of("books", "random", split_seed, min_rating=4)
     start = time.perf_counter()
     text = split.train.catalogue.vectors["text"].values
     spectral = SpectralFusion(dim=1024).fit(split.train.matrix(), text)
@@ -160,6 +160,7 @@ def main() -> None:
         "--data", nargs="+", choices=["retail", "books"], default=["retail", "books"]
     )
     parser.add_argument("--quick", action="store_true", help="one seed")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the books' random split")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
     arguments = parser.parse_args()
@@ -167,7 +168,7 @@ def main() -> None:
     if "retail" in arguments.data:
         rows += retail(1 if arguments.quick else arguments.seeds)
     if "books" in arguments.data:
-        rows += books()
+        rows += books(arguments.split_seed)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if arguments.readme:
