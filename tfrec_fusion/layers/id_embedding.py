@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers.draws import add_draws, next_seed
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -18,9 +19,11 @@ class IdEmbedding(keras.layers.Layer):
       dim: size of a vector.
       dropout: probability in [0, 1) that an id is hidden in a training step.
       initializer: of the known rows; normal with standard deviation .2 / sqrt(dim) by default.
+      unknown: whether the unknown bucket has a trained vector; without one it is zero.
 
     Input: rows, integer `[...]`, in -1 .. n_rows - 1.
-    Output: `[..., dim]` in the compute dtype.
+    Output: `[..., dim]` in the compute dtype; called `with_mask`, a pair of that and a bool
+      `[...]`, False where the vector is the unknown bucket's.
 
     Raises:
       ValueError: sizes or dropout out of range.
@@ -30,13 +33,21 @@ class IdEmbedding(keras.layers.Layer):
       TensorShape([2, 4])
     """
 
-    def __init__(self, n_rows: int, dim: int, dropout: float = 0.0, initializer=None, **kwargs):
+    def __init__(
+        self,
+        n_rows: int,
+        dim: int,
+        dropout: float = 0.0,
+        initializer=None,
+        unknown: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if n_rows < 1 or dim < 1:
             raise ValueError(f"n_rows and dim must be at least 1. Received: {n_rows}, {dim}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1). Received: {dropout}")
-        self.n_rows, self.dim, self.dropout = n_rows, dim, dropout
+        self.n_rows, self.dim, self.dropout, self.has_unknown = n_rows, dim, dropout, unknown
         self.initializer = keras.initializers.get(
             initializer or keras.initializers.RandomNormal(stddev=0.2 / dim**0.5)
         )
@@ -46,34 +57,30 @@ class IdEmbedding(keras.layers.Layer):
         self.table = self.add_weight(
             "table", (self.n_rows, self.dim), initializer=self.initializer, dtype=tf.float32
         )
-        self.unknown = self.add_weight(
-            "unknown", (self.dim,), initializer="zeros", dtype=tf.float32
-        )
-        if self.dropout:
-            # A seed and a count of draws, kept with the weights: a training that goes on from a
-            # checkpoint hides the ids that it would have hidden.
-            self.draws = self.add_weight(
-                "draws",
-                (2,),
-                initializer=_random_seed,
-                dtype=tf.int64,
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        if self.has_unknown:
+            self.unknown = self.add_weight(
+                "unknown", (self.dim,), initializer="zeros", dtype=tf.float32
             )
+        if self.dropout:
+            self.draws = add_draws(self)
         super().build(input_shape)
 
-    def call(self, rows, training=None):
+    def call(self, rows, training=None, with_mask=False):
         rows = tf.convert_to_tensor(rows)
         known = rows >= 0
         if training and self.dropout:
             # One draw per id, not per occurrence: a repeated id is hidden everywhere or nowhere.
             flat, position = tf.unique(tf.reshape(rows, [-1]))
-            kept = tf.random.stateless_uniform(tf.shape(flat), self.draws) >= self.dropout
-            self.draws.assign_add(tf.constant([0, 1], tf.int64))
+            kept = (
+                tf.random.stateless_uniform(tf.shape(flat), next_seed(self.draws)) >= self.dropout
+            )
             known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
         # tf.gather reads a partitioned table whole, and was seen to read values of a step before.
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(rows, 0))
-        return tf.cast(tf.where(known[..., None], vectors, self.unknown), self.compute_dtype)
+        unknown = self.unknown if self.has_unknown else tf.zeros([self.dim])
+        vectors = tf.where(known[..., None], vectors, unknown)
+        vectors = tf.cast(vectors, self.compute_dtype)
+        return (vectors, known) if with_mask else vectors
 
     def get_config(self):
         return super().get_config() | {
@@ -81,9 +88,5 @@ class IdEmbedding(keras.layers.Layer):
             "dim": self.dim,
             "dropout": self.dropout,
             "initializer": keras.initializers.serialize(self.initializer),
+            "unknown": self.has_unknown,
         }
-
-
-def _random_seed(shape, dtype=None):
-    """A random number and zero."""
-    return tf.stack([tf.random.uniform([], maxval=tf.int64.max, dtype=dtype), tf.zeros([], dtype)])

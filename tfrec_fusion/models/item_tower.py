@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import (
@@ -36,7 +36,8 @@ class ItemTower(keras.layers.Layer):
       initial: whether item vectors start from given ones `[n_items, dim]` (named "initial" and not
         projected); ids then start at zero and learn the difference.
 
-    Input: `rows` int32 `[M]` (-1 unknown) and `seen` bool `[M]`: an item not seen yet has no id.
+    Input: `rows` int32 `[M]` (-1 unknown) and `seen` bool `[M]`: an item not seen yet has no id;
+      `hidden`, names of inputs to leave out.
     Output: `[M, dim]` in the compute dtype.
     """
 
@@ -68,13 +69,25 @@ class ItemTower(keras.layers.Layer):
             self.ids = IdEmbedding(n_items, dim, id_dropout, initializer, name="item_id")
         self.fusion = FUSIONS[fusion](dim, name="fusion")
 
-    def call(self, rows, seen, training=None):
+    def call(self, rows, seen, training=None, hidden: Collection[str] = ()):
+        """The fused vectors, as if the inputs named in `hidden` were missing in every row."""
+        inputs, masks = self.inputs(rows, seen, training=training)
+        for name in hidden:
+            masks[name] = tf.zeros_like(masks[name])
+        return self.fusion(inputs, masks)
+
+    def inputs(self, rows, seen, training=None) -> tuple[dict, dict]:
+        """What is fused: name -> vectors `[M, d]` and name -> bool `[M]`.
+
+        The id's name is "id". `tower.fusion(inputs, masks)` is `tower(rows, seen)`.
+        """
         inputs, masks = {}, {}
         for name, layer in self.frozen.items():
             inputs[name], masks[name] = layer(rows)
         if self.use_ids:
             inputs["id"] = self.ids(tf.where(seen, rows, -1), training=training)
-        return self.fusion(inputs, masks)
+            masks["id"] = tf.ones_like(seen)
+        return inputs, masks
 
     def get_config(self):
         return super().get_config() | {
