@@ -5,7 +5,11 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "AlphaRec": "alpha_rec",
+        "AlphaRecConfig": "alpha_rec_config",
+        "ContentTower": "content_tower",
         "DataSpec": "data_spec",
+        "GraphSpec": "graph_spec",
         "ItemTower": "item_tower",
         "Ranker": "ranker",
         "RankerConfig": "ranker_config",

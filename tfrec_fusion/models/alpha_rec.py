@@ -1,0 +1,294 @@
+"""AlphaRec: collaborative filtering on texts alone, without any id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf, tfrs
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.losses import SampledSoftmax
+from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
+from tfrec_fusion.models.building import (
+    check_vocabularies,
+    checked,
+    frozen_vectors,
+    vector_names,
+)
+from tfrec_fusion.models.content_tower import ContentTower
+from tfrec_fusion.models.dot_product_scorer import DotProductScorer
+from tfrec_fusion.models.graph_spec import GraphSpec
+from tfrec_fusion.models.two_tower import flat_histories
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class AlphaRec(tfrs.Model):
+    """Cosine of a user and an item that are both made of item texts (Sheng et al., ICLR 2025).
+
+    With z_i an item's text vectors, N_u a user's training items, d the degrees of the training
+    graph and A its adjacency, symmetrically normalised (an edge weighs `1 / sqrt(d_u d_i)`):
+
+        e_i = mlp(z_i),  e_u = mlp(mean of z_i over N_u)
+        f = (e + A e + ... + A^layers e) / (layers + 1)
+        score = cosine(f_u, f_i)
+
+    Trained on pairs by a softmax over sampled items. There is nothing per user or item to train, so
+    an item without a sale scores by its text.
+
+    **What is exact.** f_u needs nothing of the user but their items: with g_i the sum over l of
+    `(A^l e)_i`, l < layers, it is `(e_u + d_u^-1/2 sum over N_u of d_i^-1/2 g_i) / (layers + 1)`.
+    So `scorer` and an export compute any user from a history, and for a user with the training
+    history that is the f_u of the training graph. For other histories it is one user more beside
+    the graph: items keep the vectors and degrees (at least 1) of the training graph. A user without
+    any item is given the mean text of the training pairs.
+
+    Every step propagates over the whole graph, at a cost of `2 layers n_edges dim` multiplications
+    forward and as many backward, and the mean texts `[n_users, width]` are held: a model for up to
+    some 100,000 users. Times are not read.
+
+    Args:
+      data: the training events, of which the pairs, sizes and vectors are taken; or the `GraphSpec`
+        of a saved model.
+      **options: see `AlphaRecConfig`.
+
+    Raises:
+      InputError: an unknown option or value, no vectors, or no event of a known user.
+
+    Example:
+      >>> model = AlphaRec(split.train)
+      >>> batches = split.train.batches(4096, examples="pairs", history=1)
+      >>> model.compile(tff.optimizers.adam(1e-3, steps=20 * len(batches)))
+      >>> model.fit(batches, epochs=20)
+    """
+
+    def __init__(self, data: Interactions | GraphSpec | dict, *, name=None, **options):
+        super().__init__(name=name, dtype="float32")
+        self.config = checked("AlphaRec", AlphaRecConfig, options)
+        self.spec, frozen = _described(data, self.config)
+        spec, config = self.spec, self.config
+        self.tower = ContentTower(
+            spec.n_items,
+            spec.vector_dims,
+            config.hidden,
+            config.dim,
+            name="content_tower",
+            dtype="float32",
+        )
+        width = self.tower.width
+        for attribute, shape, dtype in (
+            ("edge_user", (spec.n_edges,), tf.int32),
+            ("edge_item", (spec.n_edges,), tf.int32),
+            ("user_content", (spec.n_users, width), tf.float32),
+            ("mean_content", (width,), tf.float32),
+        ):
+            weight = self.add_weight(attribute, shape, dtype, "zeros", trainable=False)
+            setattr(self, attribute, weight)
+        self.softmax = SampledSoftmax(name="softmax")
+        self.mean_loss = keras.metrics.Mean("softmax_loss")
+        self.examples = keras.metrics.Sum("examples")
+        self.tower(tf.zeros([1, width]))
+        for key, (values, mask) in frozen.items():
+            self.tower.frozen[key].assign(values, mask)
+        if isinstance(data, Interactions):
+            self._take_graph(data)
+
+    @property
+    def vector_dim(self) -> int:
+        """Columns of `user_vectors` and `item_vectors`."""
+        return 2 * self.config.dim
+
+    def propagate(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """f of all users `[n_users, dim]` and items `[n_items, dim]`, and `d_i^-1/2 g_i` of these.
+
+        An item outside the graph has degree 1 in the last.
+        """
+        spec, layers = self.spec, self.config.layers
+        user_degree = tf.math.bincount(self.edge_user, minlength=spec.n_users, dtype=tf.float32)
+        item_degree = tf.math.bincount(self.edge_item, minlength=spec.n_items, dtype=tf.float32)
+        weights = tf.math.rsqrt(
+            tf.gather(user_degree, self.edge_user) * tf.gather(item_degree, self.edge_item)
+        )
+        edges = tf.cast(tf.stack([self.edge_user, self.edge_item], 1), tf.int64)
+        graph = tf.SparseTensor(edges, weights, [spec.n_users, spec.n_items])
+        users = self.tower(self.user_content)
+        items = self.tower(self.tower.content(tf.range(spec.n_items))[0])
+        all_users, all_items, passed_on = users, items, tf.zeros_like(items)
+        for _ in range(layers):
+            passed_on += items
+            users, items = (
+                tf.sparse.sparse_dense_matmul(graph, items),
+                tf.sparse.sparse_dense_matmul(graph, users, adjoint_a=True),
+            )
+            all_users, all_items = all_users + users, all_items + items
+        passed_on *= tf.math.rsqrt(tf.maximum(item_degree, 1.0))[:, None]
+        return all_users / (layers + 1), all_items / (layers + 1), passed_on
+
+    def item_vectors(self, rows, features=None, seen=None, training=None) -> tf.Tensor:
+        """Item side of the score, `[d_i^-1/2 g_i, f_i / |f_i|]`.
+
+        The first half is what histories are made of; `user_vectors` are zero there.
+
+        Args:
+          rows: `[M]` int32, -1 unknown: zeros.
+          features, seen: not read; for the callers of `TwoTower.item_vectors`.
+
+        Returns:
+          `[M, vector_dim]` float32.
+        """
+        _, items, passed_on = self.propagate()
+        vectors = tf.concat([passed_on, _unit(items)], 1)
+        return tf.where((rows >= 0)[:, None], tf.gather(vectors, tf.maximum(rows, 0)), 0.0)
+
+    def user_vectors(
+        self,
+        users,
+        history_vectors,
+        history_items,
+        history_rows,
+        history_ages=None,
+        training=None,
+    ):
+        """User side of the score, `[0, f_u / |f_u|]`.
+
+        Args:
+          users: `[B]` int32; only their number is read.
+          history_vectors: `[H, dim]`, the first half of the history's `item_vectors`.
+          history_items: `[H]` int32 item rows, distinct for each user.
+          history_rows: `[H]` int32, ascending position in the batch.
+          history_ages: not read.
+
+        Returns:
+          `[B, vector_dim]` float32.
+        """
+        n_users = tf.shape(users)[0]
+        content, present = self.tower.content(history_items)
+
+        def pooled(values):
+            return tf.math.unsorted_segment_sum(values, history_rows, n_users)
+
+        known = pooled(tf.cast(present, tf.float32))[:, None]
+        content = tf.where(known > 0, pooled(content) / tf.maximum(known, 1.0), self.mean_content)
+        degree = pooled(tf.ones_like(history_rows, tf.float32))[:, None]
+        vectors = self.tower(content)
+        # Without layers nothing is passed on.
+        vectors += pooled(history_vectors) * tf.math.rsqrt(tf.maximum(degree, 1.0))
+        return tf.concat([tf.zeros_like(vectors), _unit(vectors)], 1)
+
+    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
+        """Scores `[B, n_items]` float32 of training users, by the training graph."""
+        users, items, _ = self.propagate()
+        return tf.matmul(_unit(tf.gather(users, batch["user"])), _unit(items), transpose_b=True)
+
+    def compute_loss(self, batch, training=False) -> tf.Tensor:
+        """Softmax loss of a batch of `pair_examples`, against negatives that the batch shares.
+
+        Raises:
+          InputError: no pairs, or pairs with labels.
+        """
+        if "item" not in batch or "label" in batch:
+            raise InputError(
+                "AlphaRec: train on batches with examples='pairs' and negatives=0, of events "
+                f"without labels. Received: {sorted(batch)}"
+            )
+        users, items, _ = self.propagate()
+        users = _unit(tf.gather(users, batch["user"])) / self.config.temperature
+        items = _unit(items)
+        if self.config.negatives is None:
+            drawn = tf.range(self.spec.n_items)
+        else:
+            drawn = tf.random.uniform([self.config.negatives], 0, self.spec.n_items, tf.int32)
+        loss = self.softmax(
+            users,
+            tf.gather(items, batch["item"]),
+            tf.gather(items, drawn),
+            batch["item"],
+            drawn,
+            weight=batch.get("weight"),
+        )
+        self.mean_loss.update_state(loss)
+        self.examples.update_state(tf.size(batch["user"]))
+        return loss
+
+    def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
+        """A function from user rows `[B]` to cosines `[B, n_items]` float32, with its vectors.
+
+        Args:
+          events: histories come from here; the catalogue must be the model's.
+          at: not read; for the callers of `TwoTower.scorer`.
+        """
+        self.check(events)
+        items = tf.function(self.item_vectors)(tf.range(self.spec.n_items))
+        passed_on = items[:, : self.config.dim]
+        histories = events.histories()
+
+        ints = tf.TensorSpec([None], tf.int32)
+
+        @tf.function(input_signature=[ints, ints, ints])
+        def vectors(users, history_items, history_rows):
+            history = tf.gather(passed_on, history_items)
+            return self.user_vectors(users, history, history_items, history_rows)
+
+        def user_vectors(users: np.ndarray) -> tf.Tensor:
+            users = np.asarray(users, np.int32)
+            return vectors(users, *flat_histories(histories, users, 0.0)[:2])
+
+        return DotProductScorer(user_vectors, items)
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError where `events` has another catalogue than the model was built for."""
+        check_vocabularies(self.spec, events, reads_user_ids=False)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "data": self.spec.model_dump(mode="json"),
+            **self.config.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+    def build_from_config(self, config):
+        """Nothing is left to build: the constructor makes every variable."""
+
+    def _take_graph(self, data: Interactions) -> None:
+        pairs = data.matrix().tocoo()
+        self.edge_user.assign(pairs.row)
+        self.edge_item.assign(pairs.col)
+        content, present = (t.numpy() for t in self.tower.content(tf.range(self.spec.n_items)))
+        matrix = pairs.tocsr()
+        total, count = matrix @ content, matrix @ present.astype(np.float32)
+        mean = total.sum(0) / max(count.sum(), 1)
+        self.mean_content.assign(mean)
+        self.user_content.assign(
+            np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], mean)
+        )
+
+
+def _unit(vectors: tf.Tensor) -> tf.Tensor:
+    return tf.math.l2_normalize(vectors, -1)
+
+
+def _described(data, config: AlphaRecConfig) -> tuple[GraphSpec, dict]:
+    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
+    if isinstance(data, GraphSpec | dict):
+        return GraphSpec.model_validate(data), {}
+    names = vector_names("AlphaRec", data.catalogue, config.vectors)
+    if not names:
+        raise InputError("AlphaRec: vectors: at least one is needed. Received: []")
+    n_edges = data.matrix().nnz
+    if not n_edges:
+        raise InputError(f"AlphaRec: none of the {len(data)} events is of a known user")
+    frozen = frozen_vectors(data, names, config.whitening_dim)
+    spec = GraphSpec(
+        n_users=len(data.users),
+        n_items=len(data.catalogue),
+        users=data.users.fingerprint,
+        items=data.catalogue.vocabulary.fingerprint,
+        vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
+        n_edges=n_edges,
+    )
+    return spec, frozen

@@ -1,0 +1,30 @@
+"""What an AlphaRec is built from."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class AlphaRecConfig(BaseModel):
+    """Options of `AlphaRec`; an unknown key or a bad value is refused.
+
+    Attributes:
+      dim: size of the vectors that are compared.
+      hidden: hidden units of the MLP.
+      layers: hops of propagation over the training graph; 0 compares texts alone.
+      temperature: what cosines are divided by in the loss; .15 to .2 in the paper.
+      negatives: items sampled uniformly for a batch; None takes the whole catalogue.
+      vectors: names of the catalogue's vectors to use, side by side; None takes all.
+      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
+        None leaves them as they are, as the paper does.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dim: PositiveInt = 64
+    hidden: PositiveInt = 384
+    layers: int = Field(2, ge=0)
+    temperature: PositiveFloat = 0.15
+    negatives: PositiveInt | None = 256
+    vectors: list[str] | None = None
+    whitening_dim: PositiveInt | None = None
