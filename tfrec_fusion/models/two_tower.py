@@ -151,7 +151,14 @@ class TwoTower(tfrs.Model):
         return tf.concat([*parts, prior[:, None]], 1)
 
     def user_vectors(
-        self, users, history_vectors, history_items, history_rows, history_ages, training=None
+        self,
+        users,
+        history_vectors,
+        history_items,
+        history_rows,
+        history_ages,
+        training=None,
+        hide_size=False,
     ):
         """User side of the score.
 
@@ -161,6 +168,7 @@ class TwoTower(tfrs.Model):
           history_items: `[H]` int32 item rows.
           history_rows: `[H]` int32, ascending position in the batch.
           history_ages: `[H]` float32 days before the scoring time.
+          hide_size: whether to take the size and the recency of the histories for 0.
 
         Returns:
           `[B, vector_dim]` float32.
@@ -170,6 +178,8 @@ class TwoTower(tfrs.Model):
         if self.spec.weighted_history:
             weights = tf.gather(self.history_weights, tf.maximum(history_items, 0))
         pooled = self.pooling(history_vectors, history_rows, history_ages, n_users, weights)
+        if hide_size:
+            pooled = tf.concat([pooled[:, :-2], tf.zeros([n_users, 2])], 1)
         # The linear map starts as the mean of the two pools; without history it is never built on.
         user = self.to_user(pooled) if self.reads_history else 0.0
         if self.config.user in ("id", "both"):
