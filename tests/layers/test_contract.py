@@ -14,7 +14,12 @@ from tfrec_fusion.layers import (
     IdEmbedding,
     SumFusion,
 )
-from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax, SampledSoftmax
+from tfrec_fusion.losses import (
+    InBatchSoftmax,
+    MultiTargetSoftmax,
+    NormalisedSquared,
+    SampledSoftmax,
+)
 from tfrec_fusion.models import ItemTower
 
 RNG = np.random.default_rng(0)
@@ -75,6 +80,15 @@ CASES = {
             tf.constant(RNG.normal(size=(b, 6)), tf.float32),
             tf.constant([[row, row % 3] for row in range(b)], tf.int32),
             tf.constant([[row, 3 + row % 3] for row in range(b)], tf.int32),
+        ),
+    ),
+    "normalised_squared": (
+        lambda **k: NormalisedSquared(**k),
+        lambda b: (
+            tf.constant(RNG.normal(size=(b, 6)), tf.float32),
+            tf.constant([[row, row % 3] for row in range(b)], tf.int32),
+            tf.constant([True] * 4 + [False] * 2),
+            tf.constant(RNG.random(b), tf.float32),
         ),
     ),
     "in_batch_softmax": (

@@ -8,7 +8,7 @@ import pytest
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.data.as_of import as_of_examples
-from tfrec_fusion.data.held_out import held_out_examples
+from tfrec_fusion.data.autoencoder import autoencoder_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
@@ -43,9 +43,7 @@ def events():
 
 
 def _batches(events, **options):
-    return (as_of_examples if events.timestamp is not None else held_out_examples)(
-        events, 16, **options
-    )
+    return events.batches(16, **options)
 
 
 OPTIONS = {
@@ -67,6 +65,8 @@ OPTIONS = {
     [
         *(pytest.param(options, True, id=name) for name, options in OPTIONS.items()),
         pytest.param({}, False, id="timeless"),
+        pytest.param({"user_layer": False}, False, id="timeless_without_user_layer"),
+        pytest.param({"loss": "softmax"}, False, id="timeless_softmax"),
         pytest.param({"user": "both"}, False, id="timeless_both"),
     ],
 )
@@ -138,6 +138,47 @@ def test_sampled_training_learns(events):
     before = model.evaluate(full, return_dict=True, verbose=0)["softmax_loss"]
     model.fit(batches, epochs=3, verbose=0)
     assert model.evaluate(full, return_dict=True, verbose=0)["softmax_loss"] < before
+
+
+@pytest.mark.parametrize("user_layer", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_an_item_s_own_part_is_out_of_its_score(user_layer, weighted):
+    keras.utils.set_random_seed(0)
+    events = _events(times=False)
+    initial = SpectralFusion(dim=8, popularity_power=0.5).fit(events.matrix()) if weighted else None
+    model = TwoTower(events, dim=8, user_layer=user_layer, initial=initial, id_dropout=0)
+    for weight in model.trainable_weights:
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.3))
+    batch = next(iter(autoencoder_examples(events, 4, dropout=0.3)))
+    plain = model({name: value for name, value in batch.items() if name != "own"}).numpy()
+    scores = model(batch).numpy()
+    own = set(map(tuple, batch["own"].numpy().tolist()))
+    items, rows = batch["history_item"].numpy(), batch["history_row"].numpy()
+    assert own == set(zip(rows.tolist(), items.tolist(), strict=True))
+    assert own < set(map(tuple, batch["target"].numpy().tolist()))
+    # By hand: the history's weights over their root sum stay, the item itself is left out.
+    fused = model.tower(tf.range(N_ITEMS), batch["item_seen"]).numpy()
+    weights = model.history_weights.numpy() if weighted else np.ones(N_ITEMS)
+    for row, item in np.ndindex(scores.shape):
+        if (row, item) not in own:
+            np.testing.assert_allclose(scores[row, item], plain[row, item], rtol=1e-5, atol=1e-5)
+            continue
+        history = items[rows == row]
+        w = weights[history] / weights[history].sum() ** 0.5
+        rest = w[history != item] @ fused[history[history != item]]
+        user = rest
+        if user_layer:
+            kernel, bias = model.to_user.get_weights()
+            known = np.log1p(len(history)) / 4
+            user = np.concatenate([rest, rest, [known, 0]]) @ kernel + bias
+        expected = model.scale.numpy() * user @ fused[item] + model.bias.numpy()[item]
+        np.testing.assert_allclose(scores[row, item], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_squared_loss_needs_its_examples(events):
+    model = TwoTower(events, dim=8, loss="normalised_squared")
+    with pytest.raises(InputError, match="needs examples='autoencoder'"):
+        model.compute_loss(next(iter(as_of_examples(events, 4))))
 
 
 def test_learns_the_planted_taste_for_warm_and_cold_items(events):

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "Split": "split",
         "Vocabulary": "vocabulary",
         "as_of_examples": "as_of",
+        "autoencoder_examples": "autoencoder",
         "fetch_movielens": "movielens",
         "held_out_examples": "held_out",
         "pair_examples": "pairs",

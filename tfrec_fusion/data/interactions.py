@@ -239,25 +239,30 @@ class Interactions:
         """A `tf.data.Dataset` of training examples in whole batches.
 
         Args:
-          batch_size: users a batch ("as_of", "held_out") or events a batch ("pairs").
+          batch_size: users a batch, events a batch for "pairs".
           examples: "as_of" (history before a cut -> what the user took after it; the default where
-            there are times), "held_out" (some of a user's items from the others; the default
-            without) or "pairs" (one row an event).
-          options: of `as_of_examples`, `held_out_examples` or `pair_examples`.
+            there are times), "autoencoder" (all of a user's items from themselves; the default
+            without), "held_out" (some of a user's items from the others) or "pairs" (one row an
+            event).
+          options: of `as_of_examples`, `autoencoder_examples`, `held_out_examples` or
+            `pair_examples`.
 
         Raises:
           InputError: an unknown kind of example, or an option out of range.
         """
-        kind = examples or ("held_out" if self.timestamp is None else "as_of")
+        kind = examples or ("autoencoder" if self.timestamp is None else "as_of")
         if kind == "as_of":
             from tfrec_fusion.data.as_of import as_of_examples as make
+        elif kind == "autoencoder":
+            from tfrec_fusion.data.autoencoder import autoencoder_examples as make
         elif kind == "held_out":
             from tfrec_fusion.data.held_out import held_out_examples as make
         elif kind == "pairs":
             from tfrec_fusion.data.pairs import pair_examples as make
         else:
             raise InputError(
-                f"batches: examples must be 'as_of', 'held_out' or 'pairs'. Received: {examples!r}"
+                "batches: examples must be 'as_of', 'autoencoder', 'held_out' or 'pairs'. "
+                f"Received: {examples!r}"
             )
         return make(self, batch_size, **options)
 

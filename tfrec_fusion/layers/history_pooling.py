@@ -32,21 +32,29 @@ class HistoryPooling(keras.layers.Layer):
         self.decay_days = decay_days
 
     def call(self, vectors, rows, ages, batch_size, weights=None):
-        vectors = tf.cast(vectors, tf.float32)
-        ages = tf.maximum(tf.cast(ages, tf.float32), 0.0)
-        ones = tf.ones_like(ages) if weights is None else weights
-        recent = self._pool(vectors, rows, ones * tf.exp(-ages / self.decay_days), batch_size)
-        overall = self._pool(vectors, rows, ones, batch_size)
+        vectors, ages = tf.cast(vectors, tf.float32), _positive(ages)
+        shares = self.shares(rows, ages, batch_size, weights)
+        recent, overall = (
+            tf.math.unsorted_segment_sum(vectors * shares[:, p, None], rows, batch_size)
+            for p in (0, 1)
+        )
         size = tf.math.unsorted_segment_sum(tf.ones_like(ages), rows, batch_size)
         latest = tf.math.unsorted_segment_min(ages, rows, batch_size)
         latest = tf.minimum(latest, np.float32(3650.0))
         extra = tf.stack([tf.math.log1p(size), tf.math.log1p(latest)], 1) / 4
         return tf.concat([recent, overall, extra], 1)
 
-    def _pool(self, vectors, rows, weights, batch_size):
-        total = tf.math.unsorted_segment_sum(vectors * weights[:, None], rows, batch_size)
-        norm = tf.sqrt(tf.math.unsorted_segment_sum(weights, rows, batch_size))
-        return tf.math.divide_no_nan(total, norm[:, None])
+    def shares(self, rows, ages, batch_size, weights=None):
+        """What each event counts in the two pools, `w_j / sqrt(sum_j w_j)`: `[H, 2]` float32."""
+        ages = _positive(ages)
+        ones = tf.ones_like(ages) if weights is None else weights
+        w = tf.stack([ones * tf.exp(-ages / self.decay_days), ones], 1)
+        norm = tf.sqrt(tf.math.unsorted_segment_sum(w, rows, batch_size))
+        return tf.math.divide_no_nan(w, tf.gather(norm, rows))
 
     def get_config(self):
         return super().get_config() | {"decay_days": self.decay_days}
+
+
+def _positive(ages):
+    return tf.maximum(tf.cast(ages, tf.float32), 0.0)

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "InBatchSoftmax": "in_batch_softmax",
         "MultiTargetSoftmax": "multi_target_softmax",
+        "NormalisedSquared": "normalised_squared",
         "SampledSoftmax": "sampled_softmax",
     },
 )

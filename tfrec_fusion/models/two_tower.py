@@ -11,7 +11,7 @@ from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
-from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax
+from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax, NormalisedSquared
 from tfrec_fusion.models.building import (
     check_vocabularies,
     checked,
@@ -21,6 +21,7 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.item_tower import ItemTower
+from tfrec_fusion.models.own_scores import own_scores
 from tfrec_fusion.models.pair_loss import log_shares, pair_loss
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
@@ -40,7 +41,8 @@ class TwoTower(tfrs.Model):
     nor bias.
 
     Trained on the batches of `Interactions.batches`: by a softmax over the catalogue (or over
-    sampled candidates with logQ), or on pairs by a softmax over the batch's items; see `pair_loss`.
+    sampled candidates with logQ), on autoencoder examples by `NormalisedSquared`, or on pairs by a
+    softmax over the batch's items; see `pair_loss`.
     The pairs' way suits millions of items, reads no trend, and can be trained on user ids alone.
 
     Args:
@@ -79,7 +81,7 @@ class TwoTower(tfrs.Model):
         self.reads_history = config.user in ("history", "both")
         if config.user in ("id", "both"):
             self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
-        if self.reads_history:
+        if self.reads_history and config.user_layer:
             self.to_user = keras.layers.Dense(
                 config.dim, kernel_initializer=PoolAverage(), dtype="float32", name="user_tower"
             )
@@ -103,6 +105,7 @@ class TwoTower(tfrs.Model):
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
         self.loss_function = MultiTargetSoftmax(name="softmax")
+        self.squared = NormalisedSquared(name="normalised_squared")
         half = self.tower.compute_dtype == "bfloat16"
         self.pair_softmax = InBatchSoftmax(
             matmul_dtype="bfloat16" if half else "float32", name="pair_softmax"
@@ -174,14 +177,12 @@ class TwoTower(tfrs.Model):
           `[B, vector_dim]` float32.
         """
         n_users = tf.shape(users)[0]
-        weights = None
-        if self.spec.weighted_history:
-            weights = tf.gather(self.history_weights, tf.maximum(history_items, 0))
-        pooled = self.pooling(history_vectors, history_rows, history_ages, n_users, weights)
+        pooled = self.pooling(
+            history_vectors, history_rows, history_ages, n_users, self.weights_of(history_items)
+        )
         if hide_size:
             pooled = tf.concat([pooled[:, :-2], tf.zeros([n_users, 2])], 1)
-        # The linear map starts as the mean of the two pools; without history it is never built on.
-        user = self.to_user(pooled) if self.reads_history else 0.0
+        user = self._from_pools(pooled) if self.reads_history else 0.0
         if self.config.user in ("id", "both"):
             user += tf.cast(self.user_ids(users, training=training), tf.float32)
         parts = [self.scale * user]
@@ -189,8 +190,23 @@ class TwoTower(tfrs.Model):
             parts.append(self.user_trend(tf.concat([user, pooled[:, -2:]], 1)))
         return tf.concat([*parts, tf.ones([n_users, 1])], 1)
 
+    def _from_pools(self, pooled) -> tf.Tensor:
+        """`[B, dim]`: a linear map of the pools that starts as their mean, or just the mean."""
+        if self.config.user_layer:
+            return self.to_user(pooled)
+        return tf.add_n(tf.split(pooled[:, : 2 * self.config.dim], 2, axis=1)) / 2
+
+    def weights_of(self, history_items) -> tf.Tensor | None:
+        """What each item of a history counts, `[H]` float32; None where all count alike."""
+        if not self.spec.weighted_history:
+            return None
+        return tf.gather(self.history_weights, tf.maximum(history_items, 0))
+
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked."""
+        """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked.
+
+        At the pairs `own` of a batch the score is what the rest of the history gives.
+        """
         seen, history = batch["item_seen"], batch["history_item"]
         rows = batch["candidate"] if "candidate" in batch else tf.range(self.spec.n_items)
         if "candidate" in batch:
@@ -213,22 +229,35 @@ class TwoTower(tfrs.Model):
             batch["history_age"],
             training=training,
         )
-        return tf.matmul(users, items, transpose_b=True)
+        scores = tf.matmul(users, items, transpose_b=True)
+        if "own" in batch and self.reads_history:
+            own = own_scores(self, fused, batch)
+            scores = tf.tensor_scatter_nd_sub(scores, batch["own"], own)
+        return scores
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Softmax loss of a batch, plus the ids' L2 in training.
+        """Loss of a batch, plus the ids' L2 in training.
 
         Raises:
-          InputError: pairs that this model cannot be trained on.
+          InputError: examples that this model cannot be trained on.
         """
+        if self.config.loss == "normalised_squared" and "own" not in batch:
+            raise InputError(
+                "TwoTower: loss='normalised_squared' needs examples='autoencoder'. "
+                f"Received: {sorted(batch)}"
+            )
         if "item" in batch:
             loss, touched = pair_loss(self, batch, training)
+        elif "own" in batch and self.config.loss != "softmax":
+            touched = None
+            logits = self(batch, training=training)
+            loss = self.squared(logits, batch["target"], batch["item_seen"], batch["weight"])
         else:
             touched = batch.get("candidate")
             loss = self.loss_function(
                 self(batch, training=training),
                 batch["target"],
-                batch["masked"],
+                batch.get("masked", tf.zeros([0, 2], tf.int32)),
                 batch["weight"],
                 batch.get("log_q"),
             )

@@ -24,6 +24,10 @@ class TwoTowerConfig(BaseModel):
       trend_dim: size of the part of a user's vector that is matched against an item's trend.
       trend_hidden: hidden units of the trend network.
       decay_days: time constant of the recent history pool.
+      user_layer: whether a linear map lies between the history pools and the user's vector; without
+        one it is their mean, which small data without times is better off with.
+      loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
+        `examples="autoencoder"`); None takes the second for such examples and else the first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,3 +44,5 @@ class TwoTowerConfig(BaseModel):
     trend_dim: PositiveInt = 8
     trend_hidden: PositiveInt = 32
     decay_days: PositiveFloat = 30.0
+    user_layer: bool = True
+    loss: Literal["softmax", "normalised_squared"] | None = None

@@ -1,0 +1,98 @@
+"""Autoencoder examples: a user's whole set of items, from itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.example_batch import ExampleBatch
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+
+
+def autoencoder_examples(
+    events: Interactions,
+    batch_size: int = 256,
+    *,
+    dropout: float = 0.2,
+    seed: int = 0,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of users whose items are all targets, and all but a few also the history.
+
+    For interactions whose order says nothing. So that no item is told by itself, a model takes each
+    history item's own part out of that item's score: the batch names these pairs `own` in place of
+    `masked`. An epoch visits every user with two items or more once, each item being left out of
+    the history with probability `dropout` (denoising), anew each time. Items count as seen when
+    they occur in `events`; there are no item features (F = 0).
+
+    Args:
+      events: training events.
+      batch_size: users a batch.
+      dropout: probability of an item to be missing in the history, in [0, 1); each user keeps at
+        least one.
+      seed: of the order and the dropout.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
+
+    Returns:
+      A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
+
+    Raises:
+      InputError: bad sizes, or no user with two items.
+
+    Example:
+      >>> batches = split.train.batches(256, examples="autoencoder")
+    """
+    if batch_size <= 0:
+        raise InputError(
+            f"autoencoder_examples: batch_size must be positive. Received: {batch_size}"
+        )
+    if not 0 <= dropout < 1:
+        raise InputError(
+            f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
+        )
+    histories = events.histories()
+    users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
+    if len(users) == 0:
+        raise InputError("autoencoder_examples: no user has two items")
+    seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
+    features = np.zeros((len(seen), 0), np.float32)
+    epoch = first_epoch
+
+    def generate():
+        nonlocal epoch
+        rng = np.random.default_rng([seed, epoch])
+        epoch += 1
+        order = rng.permutation(users)
+        for begin in range(0, len(order), batch_size):
+            batch = order[begin : begin + batch_size]
+            chosen = histories.take(batch)
+            rows = np.repeat(np.arange(len(batch)), chosen.lengths)
+            draw = rng.random(len(rows))
+            kept = (draw >= dropout) | (draw == np.maximum.reduceat(draw, chosen.splits[:-1])[rows])
+            index = np.arange(len(rows))
+            example = ExampleBatch.build(
+                users=batch,
+                history=(rows[kept], index[kept]),
+                targets=(rows, index),
+                items=chosen.items,
+                ages=None,
+                weight=np.ones(len(batch)),
+                features=features,
+                seen=seen,
+                candidates=None,
+                rng=rng,
+            )
+            yield _own(example)
+
+    signature = _own(ExampleBatch.signature(n_features=0, sampled=False))
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    n_batches = -(-len(users) // batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def _own(batch: dict) -> dict:
+    """The batch with the history's pairs under the name `own`: they are targets, not masked."""
+    return {"own" if name == "masked" else name: value for name, value in batch.items()}
