@@ -149,7 +149,7 @@ def test_fingerprint_follows_content_and_origin_but_not_place(tmp_path):
 def test_a_field_of_a_later_version_is_kept_and_signed(folder):
     manifest = VectorStore.open(folder).manifest
     fields = manifest.model_dump(exclude={"created", "fingerprint"})
-    later = Manifest.build(manifest.created, steps=["whitening"], **fields)
+    later = Manifest.build(manifest.created, links=["whitening"], **fields)
     assert later.fingerprint != manifest.fingerprint
     (folder / "manifest.json").write_text(later.model_dump_json())
     assert VectorStore.open(folder).manifest == later

@@ -6,8 +6,10 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "AlignedVectors": "aligned",
+        "PCA": "pca",
         "SpectralFusion": "spectral",
         "SpectralVectors": "spectral_vectors",
+        "Truncation": "truncation",
         "VectorStore": "store",
         "Whitening": "whitening",
         "encode_texts": "text_encoder",

@@ -14,7 +14,9 @@ class Manifest(BaseModel):
     Attributes:
         format: version of the folder layout.
         encoder, revision, pooling, template: how the texts became vectors; None where unknown.
-        rows, dims, dtype: shape and stored type of ``vectors.npy``.
+        encoder_id: fingerprint of all that the encoder's vectors depend on.
+        steps: what is done with the raw vectors when they are read, in order.
+        rows, dims, dtype: shape and stored type of ``vectors.npy``, which holds the raw vectors.
         files: SHA-256 of each other file of the folder, by name.
         created: UTC time of writing, ISO 8601.
         fingerprint: hash of everything above but ``created``; equal content, equal fingerprint.
@@ -27,6 +29,8 @@ class Manifest(BaseModel):
     revision: str | None = None
     pooling: str | None = None
     template: str | None = None
+    encoder_id: str | None = None
+    steps: tuple[dict, ...] = ()
     rows: int = Field(ge=1)
     dims: int = Field(ge=1)
     dtype: str
@@ -39,6 +43,11 @@ class Manifest(BaseModel):
         """A manifest with its fingerprint worked out from the other fields."""
         unsigned = cls(created=created, fingerprint="", **fields)
         return unsigned.model_copy(update={"fingerprint": unsigned.content_hash()})
+
+    def origin(self) -> dict:
+        """How the texts became vectors, as keyword arguments of `build`."""
+        names = ("encoder", "revision", "pooling", "template", "encoder_id")
+        return {name: getattr(self, name) for name in names}
 
     def content_hash(self) -> str:
         """SHA-256 (64 hex digits) of the canonical JSON of all fields but the time.

@@ -1,6 +1,7 @@
 """Precomputed vectors on disk: one folder, memory-mapped, that says what is in it."""
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from tfrec_fusion.embeddings.arrays import (
     load_npy,
 )
 from tfrec_fusion.embeddings.atomic import new_folder
+from tfrec_fusion.embeddings.hashing import text_hash
 from tfrec_fusion.embeddings.ids import check_ids, rows_of
 from tfrec_fusion.embeddings.manifest import Manifest
+from tfrec_fusion.embeddings.steps import RecordedStep, apply_steps, check_step, final_dims
 from tfrec_fusion.embeddings.store_files import (
     StoreContent,
     check_text_hashes,
@@ -26,6 +29,7 @@ from tfrec_fusion.embeddings.store_files import (
     refuse_foreign,
     write_store,
 )
+from tfrec_fusion.embeddings.truncation import Truncation
 from tfrec_fusion.errors import InputError
 
 
@@ -37,6 +41,9 @@ class VectorStore:
     and, where known, ``text_hashes.txt`` (one `text_hash` a line). The vectors are memory-mapped:
     opening reads them once for their checksum and keeps none of them. Writing is atomic: a kill at
     any moment leaves the old store or the new one, complete.
+
+    Steps (`add_step`) are recorded in the manifest and applied when vectors are read; the folder
+    keeps the raw vectors, so rows that come later pass through the same fitted steps.
 
     Attributes:
         ids: numpy object array ``[rows]`` of str.
@@ -50,14 +57,18 @@ class VectorStore:
         [True, False]
     """
 
-    def __init__(self, ids, vectors):
+    def __init__(self, ids, vectors, mask=None):
         """A store in memory, from ids and ``[n, dims]`` floats in the same order.
+
+        Args:
+            ids, vectors: as for `write`.
+            mask: ``[n]`` bool, False where an item has no vector (a product without a picture):
+                its row of ``vectors`` is ignored and the store has no row for it.
 
         Raises:
             InputError: duplicate or empty ids, NaN or infinity, wrong rank or number of rows.
         """
-        known = check_ids(ids, "ids")
-        vectors = check_vectors(vectors, "vectors", known)
+        known, vectors = _present(ids, vectors, mask)
         if vectors.dtype not in (np.float16, np.float32):
             check_range(vectors, np.dtype(np.float32), known, "vectors")
             vectors = vectors.astype(np.float32)
@@ -77,8 +88,8 @@ class VectorStore:
 
     @property
     def dims(self) -> int:
-        """Length of one vector."""
-        return int(self._content.vectors.shape[1])
+        """Length of one vector, after the steps."""
+        return final_dims(self._content.vectors.shape[1], self._content.steps)
 
     @property
     def dtype(self) -> str:
@@ -94,6 +105,11 @@ class VectorStore:
     def text_hashes(self) -> list[str] | None:
         """The `text_hash` of each row's text, where the store keeps them."""
         return self._content.text_hashes
+
+    @property
+    def steps(self) -> tuple:
+        """The fitted steps that the raw vectors pass through when they are read, in order."""
+        return tuple(recorded.step for recorded in self._content.steps)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -124,9 +140,7 @@ class VectorStore:
         out = np.zeros((len(rows), self.dims), dtype)
         for start in range(0, len(rows), CHUNK_ROWS):
             part = rows[start : start + CHUNK_ROWS]
-            chunk = self._content.vectors[part]
-            if self._content.scale is not None:
-                chunk = chunk * self._content.scale[part, None]
+            chunk = apply_steps(self._content.raw(part), self._content.steps)
             out[start : start + CHUNK_ROWS] = np.where((part >= 0)[:, None], chunk, 0)
         return out
 
@@ -145,6 +159,53 @@ class VectorStore:
                 f"{_examples(self._content.ids)}"
             )
         return AlignedVectors(self.values(rows, dtype), rows >= 0)
+
+    def add_step(self, step, fit_on=None) -> "VectorStore":
+        """The store with one more step after those it has; a store on disk is replaced there.
+
+        Args:
+            step: a `Truncation`, `PCA` or `Whitening`.
+            fit_on: ids of the training items, which a `PCA` or `Whitening` is fitted on after the
+                earlier steps; those without a vector are passed over. None for a step that is
+                fitted already, or needs no fitting.
+
+        Raises:
+            InputError: a step that is not fitted and no ``fit_on``, or a step that does not fit
+                the dims.
+
+        Example:
+            >>> store = VectorStore(["a", "b", "c"], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+            >>> from tfrec_fusion.embeddings import PCA
+            >>> store.add_step(PCA(1), fit_on=["a", "b"]).dims
+            1
+        """
+        check_step(step)
+        record = {"kind": step.kind, "config": step.get_config()}
+        record["file"] = f"step_{len(self.steps)}.{'json' if step.kind == 'truncation' else 'npz'}"
+        if fit_on is not None and not isinstance(step, Truncation):
+            rows = rows_of(check_ids(fit_on, "fit_on", distinct=False), self._content.ids)
+            rows = np.unique(rows[rows >= 0])
+            step = type(step)(**step.get_config()).fit(self.values(rows))
+            ids = "\n".join(self._content.ids.take(rows).to_pylist())
+            record |= {"fitted_rows": len(rows), "fitted_ids": text_hash(ids)}
+        if not step.fitted:
+            raise InputError(
+                f"fit_on: a step of kind {step.kind!r} learns from training rows; give their ids, "
+                "or a fitted step. Received: None"
+            )
+        step.width(self.dims)
+        steps = (*self._content.steps, RecordedStep(step, record))
+        content = replace(self._content, steps=steps, manifest=None)
+        return self._replaced(content)
+
+    def _replaced(self, content: StoreContent) -> "VectorStore":
+        if self.path is None:
+            store = VectorStore.__new__(VectorStore)
+            store._content, store.path = content, None
+            return store
+        with new_folder(self.path) as folder:
+            write_store(folder, content, self.dtype, **self.manifest.origin())
+        return VectorStore.open(self.path)
 
     @classmethod
     def from_npy(cls, path, ids) -> "VectorStore":
@@ -201,6 +262,7 @@ class VectorStore:
         revision: str | None = None,
         pooling: str | None = None,
         template: str | None = None,
+        mask=None,
     ) -> "VectorStore":
         """Write a store, replacing the one at ``path``, and open it.
 
@@ -211,15 +273,17 @@ class VectorStore:
             dtype: stored type; int8 keeps a scale a row (error at most 1/254 of its largest value).
             text_hashes: ``[n]`` hex digests of the encoded texts (see `text_hash`).
             encoder, revision, pooling, template: how the texts became vectors.
+            mask: ``[n]`` bool, False where an item has no vector; the store has no row for it.
 
         Raises:
             InputError: whatever is wrong with the ids, the vectors, or the folder.
         """
         dtype = check_dtype(dtype)
-        known = check_ids(ids, "ids")
-        vectors = check_vectors(vectors, "vectors", known)
+        hashes = check_text_hashes(text_hashes, len(ids))
+        if mask is not None and hashes is not None:
+            hashes = [value for value, there in zip(hashes, mask, strict=True) if there]
+        known, vectors = _present(ids, vectors, mask)
         check_range(vectors, dtype, known, "vectors")
-        hashes = check_text_hashes(text_hashes, len(known))
         refuse_foreign(path)
         with new_folder(path) as folder:
             write_store(
@@ -248,6 +312,23 @@ class VectorStore:
         store._content = read_store(path, verify)
         store.path = Path(path)
         return store
+
+
+def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
+    """Checked ids and vectors of the rows that have a vector."""
+    known = check_ids(ids, "ids")
+    if mask is None:
+        return known, check_vectors(vectors, "vectors", known)
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != (len(known),):
+        raise InputError(
+            f"mask: must be {len(known)} booleans, one an id. "
+            f"Received: shape {mask.shape}, dtype {mask.dtype}"
+        )
+    if len(vectors) != len(known):
+        check_vectors(vectors, "vectors", known)
+    known = known.filter(pa.array(mask))
+    return known, check_vectors(np.asanyarray(vectors)[mask], "vectors", known)
 
 
 def _read_columns(path, columns: list[str]) -> pa.Table:

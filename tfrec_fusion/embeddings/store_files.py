@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tfrec_fusion.embeddings.atomic import current_folder
 from tfrec_fusion.embeddings.hashing import HashingWriter, file_hash
 from tfrec_fusion.embeddings.ids import check_ids
 from tfrec_fusion.embeddings.manifest import FORMAT, Manifest
+from tfrec_fusion.embeddings.steps import RecordedStep, read_steps
 from tfrec_fusion.errors import InputError
 
 VECTORS, SCALE, IDS = "vectors.npy", "scale.npy", "ids.txt"
@@ -26,13 +28,19 @@ TEXT_HASHES, MANIFEST = "text_hashes.txt", "manifest.json"
 
 @dataclass(frozen=True, eq=False)
 class StoreContent:
-    """What a store holds: ids, vectors as stored, and for int8 the scale of each row."""
+    """What a store holds: ids, raw vectors as stored, for int8 the scale of each row, and steps."""
 
     ids: pa.Array
     vectors: np.ndarray
     scale: np.ndarray | None = None
     text_hashes: list[str] | None = None
     manifest: Manifest | None = None
+    steps: tuple[RecordedStep, ...] = ()
+
+    def raw(self, rows: np.ndarray) -> np.ndarray:
+        """Raw vectors as floats, ``[n, dims]``, of the rows at positions ``[n]``."""
+        chunk = self.vectors[rows]
+        return chunk if self.scale is None else chunk * self.scale[rows, None]
 
 
 def write_store(folder: Path | None, content: StoreContent, dtype: str, **origin) -> Manifest:
@@ -50,6 +58,9 @@ def write_store(folder: Path | None, content: StoreContent, dtype: str, **origin
     files[IDS] = _write_lines(folder, IDS, content.ids.to_pylist())
     if content.text_hashes is not None:
         files[TEXT_HASHES] = _write_lines(folder, TEXT_HASHES, content.text_hashes)
+    files |= _write_steps(folder, content.steps)
+    if content.steps:
+        origin["steps"] = tuple(step.record for step in content.steps)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = Manifest.build(created, rows=rows, dims=dims, dtype=dtype, files=files, **origin)
     if folder is not None:
@@ -66,6 +77,7 @@ def read_store(path, verify: bool) -> StoreContent:
     folder, name = current_folder(path), os.fspath(path)
     manifest = _read_manifest(folder, name)
     needed = [VECTORS, IDS] + [SCALE] * (manifest.dtype == "int8")
+    needed += [str(step.get("file")) for step in manifest.steps]
     for file in sorted({*needed, *manifest.files}):
         if file not in manifest.files or not (folder / file).is_file():
             where = "the folder" if file in manifest.files else "the manifest"
@@ -90,7 +102,8 @@ def read_store(path, verify: bool) -> StoreContent:
         for file, expected in sorted(manifest.files.items()):
             _compare(name, f"checksum of {file}", expected, file_hash(folder / file))
     check_ids(ids, f"ids of vector store {name!r}")
-    return StoreContent(ids, vectors, scale, hashes, manifest)
+    steps = read_steps(folder, manifest.steps, name)
+    return StoreContent(ids, vectors, scale, hashes, manifest, steps)
 
 
 def refuse_foreign(path) -> None:
@@ -199,6 +212,17 @@ def _write_array(folder, name: str, shape: tuple, dtype: str, chunks) -> str:
         for chunk in chunks:
             out.write(np.ascontiguousarray(chunk, dtype=dtype).tobytes())
     return out.hexdigest()
+
+
+def _write_steps(folder: Path | None, steps) -> dict[str, str]:
+    if not steps:
+        return {}
+    with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as target:
+        for step in steps:
+            step.save(Path(target))
+        return {
+            step.record["file"]: file_hash(Path(target) / step.record["file"]) for step in steps
+        }
 
 
 def _write_lines(folder, name: str, lines: list[str]) -> str:

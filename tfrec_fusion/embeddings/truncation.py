@@ -1,0 +1,59 @@
+"""Matryoshka truncation: the first dimensions of a vector, at length 1."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion.embeddings.arrays import check_vectors
+from tfrec_fusion.errors import InputError
+
+
+class Truncation:
+    """The first ``dim`` dimensions, scaled to length 1.
+
+    For encoders trained for it, whose first dimensions are good vectors themselves (Kusupati et
+    al., Matryoshka Representation Learning, NeurIPS 2022). For others use `PCA`.
+
+    Example:
+        >>> Truncation(2).transform([[3.0, 4.0, 9.0]]).round(1).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
+
+    kind = "truncation"
+    fitted = True
+
+    def __init__(self, dim: int):
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+            raise InputError(f"dim: must be a positive integer. Received: {dim!r}")
+        self.dim = dim
+
+    def transform(self, vectors) -> np.ndarray:
+        """Shortened rows, ``[n, dim]`` float32, from ``[n, d]``; a zero row stays zero."""
+        vectors = check_vectors(vectors, "vectors to truncate")
+        self.width(vectors.shape[1])
+        out = np.asarray(vectors[:, : self.dim], np.float32)
+        length = np.linalg.norm(out, axis=1, keepdims=True)
+        return np.divide(out, length, out=np.zeros_like(out), where=length > 0)
+
+    def width(self, dims: int) -> int:
+        """Dims of what `transform` gives for vectors of ``dims``."""
+        if self.dim > dims:
+            raise InputError(
+                f"dim: cannot keep more dimensions than the vectors have ({dims}); lower it. "
+                f"Received: {self.dim}"
+            )
+        return self.dim
+
+    def get_config(self) -> dict:
+        """Constructor arguments, JSON-ready."""
+        return {"dim": self.dim}
+
+    def save(self, path) -> None:
+        """Write the config as JSON."""
+        Path(path).write_text(json.dumps(self.get_config()) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path) -> "Truncation":
+        """Read what `save` wrote."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
