@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "evaluate": "protocol",
         "Report": "report",
         "compare": "comparison",
+        "explain": "explanation",
         "plot": "figure",
         "paired_bootstrap": "bootstrap",
         "PairedDifference": "bootstrap",

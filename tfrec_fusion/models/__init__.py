@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
         "DataSpec": "data_spec",
         "GraphSpec": "graph_spec",
         "ItemTower": "item_tower",
+        "PairScorer": "pair_scorer",
         "Ranker": "ranker",
         "RankerConfig": "ranker_config",
         "RankerSpec": "ranker_spec",
