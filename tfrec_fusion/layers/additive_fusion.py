@@ -6,14 +6,17 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class AdditiveFusion(Fusion):
-    """`sigma(sum_m W_m x_m + b)`.
+    """`sigma(sum_m W_m x_m + b)`, W_m orthogonal and b zero at the start.
 
     Pick it when the fused vector should be bounded, as for two towers compared by cosine.
 
     Args:
       dim: size of the fused vector.
-      activation: sigma, "tanh" by default, which keeps the sign of a dot product free.
+      activation: sigma, "tanh" by default, which keeps the sign of a dot product free and hardly
+        bends vectors of length 1.
     """
+
+    unknown_id = True
 
     def __init__(self, dim: int, activation="tanh", **kwargs):
         super().__init__(dim, **kwargs)
@@ -21,15 +24,13 @@ class AdditiveFusion(Fusion):
 
     def build(self, input_shape):
         self.kernels = {
-            name: self.add_weight(
-                f"kernel_{name}", (shape[-1], self.dim), initializer="glorot_uniform"
-            )
+            name: self.add_weight(f"kernel_{name}", (shape[-1], self.dim), initializer="orthogonal")
             for name, shape in sorted(input_shape.items())
         }
         self.bias = self.add_weight("bias", (self.dim,), initializer="zeros")
         super().build(input_shape)
 
-    def fuse(self, inputs, masks):
+    def fuse(self, inputs, masks, training):
         parts = [tf.tensordot(inputs[name], self.kernels[name], 1) for name in self.names]
         return self.activation(tf.add_n(parts) + self.bias)
 

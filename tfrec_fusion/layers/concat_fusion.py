@@ -8,17 +8,30 @@ from tfrec_fusion.layers.fusion import Fusion
 class ConcatFusion(Fusion):
     """`W [x_1; m_1; x_2; m_2; ...] + b`, with each input's mask as a column of its own.
 
+    W starts orthogonal on the columns of each input and zero on those of the masks.
+
     Pick it when inputs differ in size and a linear map of all of them is enough; the mask columns
     let the bias of an absent input be learned.
     """
 
     def build(self, input_shape):
-        width = sum(shape[-1] + 1 for shape in input_shape.values())
-        self.kernel = self.add_weight("kernel", (width, self.dim), initializer="glorot_uniform")
+        widths = [shape[-1] for _, shape in sorted(input_shape.items())]
+
+        def blocks(shape, dtype=None):
+            columns = []
+            for width in widths:
+                columns += [
+                    keras.initializers.Orthogonal()((width, shape[1]), dtype),
+                    tf.zeros((1, shape[1]), dtype),
+                ]
+            return tf.concat(columns, 0)
+
+        width = sum(widths) + len(widths)
+        self.kernel = self.add_weight("kernel", (width, self.dim), initializer=blocks)
         self.bias = self.add_weight("bias", (self.dim,), initializer="zeros")
         super().build(input_shape)
 
-    def fuse(self, inputs, masks):
+    def fuse(self, inputs, masks, training):
         columns = []
         for name in self.names:
             columns += [inputs[name], tf.cast(masks[name][..., None], self.compute_dtype)]

@@ -11,7 +11,13 @@ class Fusion(keras.layers.Layer):
     """Fuses any number of named vectors, each with a mask, into one.
 
     A subclass implements `fuse`. An input that is absent in a row reaches it as a zero vector, so a
-    missing value never leaks into the output.
+    missing value never leaks into the output. The input named "id" is the trained id; all others
+    are content.
+
+    Attributes:
+      projected: whether every input comes with `dim` columns, or content comes with its own.
+      unknown_id: whether an id that is missing or hidden comes as a trained vector for all such
+        ids and counts as present; else it is masked.
 
     Args:
       dim: size of the fused vector.
@@ -21,8 +27,12 @@ class Fusion(keras.layers.Layer):
     Output: `[..., dim]` in the compute dtype.
 
     Raises:
-      ValueError: no inputs, or names that differ from those the layer was built with.
+      ValueError: no inputs, names that differ from those the layer was built with, or an input of
+        another size than the layer takes.
     """
+
+    projected = False
+    unknown_id = False
 
     def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)
@@ -30,7 +40,22 @@ class Fusion(keras.layers.Layer):
             raise ValueError(f"dim must be at least 1. Received: {dim}")
         self.dim = dim
 
-    def call(self, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor] | None = None):
+    @property
+    def id_dim(self) -> int:
+        """Columns of the input "id"."""
+        return self.dim
+
+    @property
+    def contents(self) -> list[str]:
+        """The names of the inputs but "id", sorted."""
+        return [name for name in self.names if name != "id"]
+
+    def call(
+        self,
+        inputs: Mapping[str, tf.Tensor],
+        masks: Mapping[str, tf.Tensor] | None = None,
+        training: bool | None = None,
+    ):
         if not inputs:
             raise ValueError("inputs must name at least one vector. Received: {}")
         if sorted(inputs) != self.names:
@@ -44,13 +69,20 @@ class Fusion(keras.layers.Layer):
                 mask = tf.ones(tf.shape(vector)[:-1], tf.bool)
             present[name] = mask
             vectors[name] = tf.where(mask[..., None], vector, tf.zeros([], vector.dtype))
-        return self.fuse(vectors, present)
+        return self.fuse(vectors, present, training)
 
     def build(self, input_shape):
         self.names = sorted(input_shape)
+        for name in self.names:
+            columns = input_shape[name][-1]
+            needed = self.id_dim if name == "id" else self.dim
+            if (self.projected or name == "id") and columns != needed:
+                raise ValueError(f"input {name!r} must have {needed} columns. Received: {columns}")
         super().build(input_shape)
 
-    def fuse(self, inputs: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> tf.Tensor:
+    def fuse(
+        self, inputs: dict[str, tf.Tensor], masks: dict[str, tf.Tensor], training: bool | None
+    ) -> tf.Tensor:
         """The fused vector; `inputs` are zero where absent."""
         raise NotImplementedError
 

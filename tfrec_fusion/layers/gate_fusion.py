@@ -6,11 +6,15 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class GateFusion(Fusion):
-    """`sum_m g_m * W_m x_m`, g the softmax over the inputs present of `A_m [x_1; x_2; ...]`.
+    """`n sum_m g_m * W_m x_m`, g the softmax over the n inputs present of `A_m [x_1; x_2; ...]`.
 
     The shares are per dimension and sum to one over the inputs that a row has; a row that has none
-    fuses to zero. Pick it when items differ in how much their id can be trusted.
+    fuses to zero. A starts at zero, and so the fusion as the sum of orthogonal projections.
+
+    Pick it when items differ in how much their id can be trusted.
     """
+
+    unknown_id = True
 
     def build(self, input_shape):
         width = sum(shape[-1] for shape in input_shape.values())
@@ -24,14 +28,16 @@ class GateFusion(Fusion):
             )
         super().build(input_shape)
 
-    def fuse(self, inputs, masks):
+    def fuse(self, inputs, masks, training):
         everything = tf.concat([inputs[name] for name in self.names], -1)
         scores = tf.stack(
             [tf.tensordot(everything, self.gates[name], 1) for name in self.names], -2
         )
         present = tf.stack([masks[name] for name in self.names], -1)[..., None]
         scores = tf.where(present, tf.cast(scores, tf.float32), -1e9)
-        shares = tf.nn.softmax(scores, axis=-2) * tf.cast(present, tf.float32)
+        present = tf.cast(present, tf.float32)
+        shares = tf.nn.softmax(scores, axis=-2) * present
+        shares *= tf.reduce_sum(present, -2, keepdims=True)
         values = tf.stack(
             [tf.tensordot(inputs[name], self.kernels[name], 1) for name in self.names], -2
         )

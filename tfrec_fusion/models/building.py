@@ -38,6 +38,13 @@ def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> l
     return names
 
 
+def check_storage(model: str, storage: str | dict[str, str], names: list[str]) -> None:
+    """Raises InputError where `storage` names vectors that the model does not have."""
+    unknown = [name for name in storage if name not in names] if isinstance(storage, dict) else []
+    if unknown:
+        raise InputError(f"{model}: storage: the vectors are {names}. Received: {unknown[0]!r}")
+
+
 def frozen_vectors(
     data: Interactions, names: list[str], whitening_dim: int | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:

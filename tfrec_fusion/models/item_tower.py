@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.layers import (
-    AdditiveFusion,
-    ConcatFusion,
-    FrozenVectors,
-    GateFusion,
-    IdEmbedding,
-    SumFusion,
-)
-
-FUSIONS = {
-    "sum": SumFusion,
-    "concat": ConcatFusion,
-    "additive": AdditiveFusion,
-    "gate": GateFusion,
-}
+from tfrec_fusion.layers import FrozenVectors, IdEmbedding
+from tfrec_fusion.layers.draws import add_draws, next_seed
+from tfrec_fusion.layers.fusions import make_fusion
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -29,12 +18,17 @@ class ItemTower(keras.layers.Layer):
     Args:
       n_items: rows of the catalogue.
       dim: size of the item vector.
-      vector_dims: name -> columns of each frozen vector, each projected to `dim`.
-      fusion: "sum", "concat", "additive" or "gate".
+      vector_dims: name -> columns of each frozen vector; they are projected to `dim` where the
+        fusion takes them so.
+      fusion, fusion_options: see `make_fusion`.
       use_ids: whether items have trained ids.
       id_dropout: see `IdEmbedding`.
       initial: whether item vectors start from given ones `[n_items, dim]` (named "initial" and not
         projected); ids then start at zero and learn the difference.
+      modality_dropout: probability in [0, 1) that an input of an item is hidden in a training step;
+        of the inputs that an item has, one is always left.
+      storage: of the frozen vectors, see `FrozenVectors`: one for all, or name -> storage, where
+        "float32" is the default. The initial ones are float32 unless named.
 
     Input: `rows` int32 `[M]` (-1 unknown) and `seen` bool `[M]`: an item not seen yet has no id;
       `hidden`, names of inputs to leave out.
@@ -46,35 +40,71 @@ class ItemTower(keras.layers.Layer):
         n_items: int,
         dim: int,
         vector_dims: Mapping[str, int],
-        fusion: str = "sum",
+        fusion: str | Mapping[str, Any] = "sum",
         use_ids: bool = True,
         id_dropout: float = 0.0,
         initial: bool = False,
+        fusion_options: Mapping[str, Any] | None = None,
+        modality_dropout: float = 0.0,
+        storage: str | Mapping[str, str] = "float32",
         **kwargs,
     ):
         super().__init__(**kwargs)
         if not (use_ids or vector_dims or initial):
             raise ValueError("an item needs ids or vectors. Received: neither")
-        self.n_items, self.dim, self.vector_dims = n_items, dim, dict(vector_dims)
-        self.fusion_name, self.use_ids, self.id_dropout = fusion, use_ids, id_dropout
-        self.initial = initial
+        if not 0 <= modality_dropout < 1:
+            raise ValueError(f"modality_dropout must be in [0, 1). Received: {modality_dropout}")
+        self.options = {
+            "n_items": n_items,
+            "dim": dim,
+            "vector_dims": dict(vector_dims),
+            "fusion": fusion,
+            "use_ids": use_ids,
+            "id_dropout": id_dropout,
+            "initial": initial,
+            "fusion_options": dict(fusion_options or {}),
+            "modality_dropout": modality_dropout,
+            "storage": storage if isinstance(storage, str) else dict(storage),
+        }
+        self.use_ids, self.modality_dropout = use_ids, modality_dropout
+        self.fusion = make_fusion(fusion, dim, fusion_options)
+        stored = dict.fromkeys(vector_dims, storage) if isinstance(storage, str) else storage
+        projected = dim if self.fusion.projected else None
         self.frozen = {
-            name: FrozenVectors(n_items, columns, dim, name=f"vectors_{name}")
-            for name, columns in sorted(self.vector_dims.items())
+            name: FrozenVectors(
+                n_items,
+                columns,
+                projected,
+                stored.get(name, "float32"),
+                name=f"vectors_{name}",
+            )
+            for name, columns in sorted(vector_dims.items())
         }
         if initial:
-            self.frozen["initial"] = FrozenVectors(n_items, dim, name="vectors_initial")
+            self.frozen["initial"] = FrozenVectors(
+                n_items, dim, storage=stored.get("initial", "float32"), name="vectors_initial"
+            )
         if use_ids:
-            initializer = "zeros" if initial else None
-            self.ids = IdEmbedding(n_items, dim, id_dropout, initializer, name="item_id")
-        self.fusion = FUSIONS[fusion](dim, name="fusion")
+            self.ids = IdEmbedding(
+                n_items,
+                self.fusion.id_dim,
+                id_dropout,
+                "zeros" if initial else None,
+                unknown=self.fusion.unknown_id,
+                name="item_id",
+            )
+
+    def build(self, input_shape):
+        if self.modality_dropout:
+            self.draws = add_draws(self)
+        super().build(input_shape)
 
     def call(self, rows, seen, training=None, hidden: Collection[str] = ()):
         """The fused vectors, as if the inputs named in `hidden` were missing in every row."""
         inputs, masks = self.inputs(rows, seen, training=training)
         for name in hidden:
             masks[name] = tf.zeros_like(masks[name])
-        return self.fusion(inputs, masks)
+        return self.fusion(inputs, masks, training=training)
 
     def inputs(self, rows, seen, training=None) -> tuple[dict, dict]:
         """What is fused: name -> vectors `[M, d]` and name -> bool `[M]`.
@@ -85,17 +115,26 @@ class ItemTower(keras.layers.Layer):
         for name, layer in self.frozen.items():
             inputs[name], masks[name] = layer(rows)
         if self.use_ids:
-            inputs["id"] = self.ids(tf.where(seen, rows, -1), training=training)
-            masks["id"] = tf.ones_like(seen)
+            known = tf.where(seen, rows, -1)
+            inputs["id"], masks["id"] = self.ids(known, training=training, with_mask=True)
+        if training and self.modality_dropout:
+            masks = self._dropped(rows, masks)
+        if self.use_ids and self.fusion.unknown_id:
+            unknown = tf.cast(self.ids.unknown, inputs["id"].dtype)
+            inputs["id"] = tf.where(masks["id"][:, None], inputs["id"], unknown)
+            masks["id"] = tf.ones_like(masks["id"])
         return inputs, masks
 
+    def _dropped(self, rows, masks: dict) -> dict:
+        """`masks` with inputs hidden at random, the same in every occurrence of a row."""
+        present = tf.stack(list(masks.values()), 1)
+        distinct, position = tf.unique(tf.convert_to_tensor(rows))
+        shape = tf.stack([tf.size(distinct), len(masks)])
+        draw = tf.gather(tf.random.stateless_uniform(shape, next_seed(self.draws)), position)
+        draw = tf.where(present, draw, -1.0)
+        last = draw >= tf.reduce_max(draw, 1, keepdims=True)
+        kept = present & ((draw >= self.modality_dropout) | last)
+        return dict(zip(masks, tf.unstack(kept, len(masks), axis=1), strict=True))
+
     def get_config(self):
-        return super().get_config() | {
-            "n_items": self.n_items,
-            "dim": self.dim,
-            "vector_dims": self.vector_dims,
-            "fusion": self.fusion_name,
-            "use_ids": self.use_ids,
-            "id_dropout": self.id_dropout,
-            "initial": self.initial,
-        }
+        return super().get_config() | self.options

@@ -13,6 +13,7 @@ from tfrec_fusion.data.ranking_examples import feature_names, item_state, padded
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryMatch, HistoryPooling, IdEmbedding, PoolAverage
 from tfrec_fusion.models.building import (
+    check_storage,
     check_vocabularies,
     checked,
     frozen_vectors,
@@ -70,6 +71,9 @@ class Ranker(tfrs.Model):
             config.fusion,
             config.use_ids,
             config.id_dropout,
+            fusion_options=config.fusion_options,
+            modality_dropout=config.modality_dropout,
+            storage=config.storage,
             name="item_tower",
         )
         self.reads_history = config.user in ("history", "both")
@@ -310,6 +314,7 @@ def _described(data, config: RankerConfig):
         return RankerSpec.model_validate(data), {}, {}
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
+    check_storage("Ranker", config.storage, names)
     if not (config.use_ids or names):
         raise InputError("Ranker: use_ids=False needs vectors; the catalogue has none")
     frozen = frozen_vectors(data, names, config.whitening_dim)

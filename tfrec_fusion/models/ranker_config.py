@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from tfrec_fusion.models.fusion_config import FusionConfig
 
 
-class RankerConfig(BaseModel):
+class RankerConfig(FusionConfig):
     """Options of `Ranker`; an unknown key or a bad value is refused.
 
     Attributes:
       dim: size of the item vector, and of the user's.
-      fusion: how an item's id and vectors become one: "sum", "concat", "additive" or "gate".
+      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
+        registered name of your own `Fusion`, or a serialized one.
+      fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
+      modality_dropout: probability that an input of an item (its id, or one of its vectors) is
+        hidden in a training step, never all that it has.
+      storage: dtype of the frozen vectors, "float32", "float16" or "int8": one, or name -> dtype.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what is known of a user: "history", "id" or "both".
@@ -30,15 +37,12 @@ class RankerConfig(BaseModel):
       dropout: probability that a deep unit is hidden in a training step.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     dim: PositiveInt = 64
-    fusion: Literal["sum", "concat", "additive", "gate"] = "sum"
     use_ids: bool = True
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"
-    categories: list[str] = []
-    context: list[str] = []
+    categories: list[str] = Field([])
+    context: list[str] = Field([])
     trend: bool = True
     category_dim: PositiveInt = 8
     id_dropout: float = Field(0.1, ge=0, lt=1)
@@ -46,5 +50,5 @@ class RankerConfig(BaseModel):
     whitening_dim: PositiveInt | None = 128
     decay_days: PositiveFloat = 30.0
     cross_layers: NonNegativeInt = 2
-    hidden: list[PositiveInt] = [128, 64]
+    hidden: list[PositiveInt] = Field([128, 64])
     dropout: float = Field(0.0, ge=0, lt=1)

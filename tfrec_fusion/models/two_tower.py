@@ -13,6 +13,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
 from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax, NormalisedSquared
 from tfrec_fusion.models.building import (
+    check_storage,
     check_vocabularies,
     checked,
     frozen_vectors,
@@ -75,6 +76,9 @@ class TwoTower(tfrs.Model):
             config.use_ids,
             config.id_dropout,
             initial="initial" in spec.vector_dims,
+            fusion_options=config.fusion_options,
+            modality_dropout=config.modality_dropout,
+            storage=config.storage,
             name="item_tower",
         )
         self.pooling = HistoryPooling(config.decay_days, name="history")
@@ -342,6 +346,7 @@ def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         return DataSpec.model_validate(data), {}
     catalogue = data.catalogue
     names = vector_names("TwoTower", catalogue, config.vectors)
+    check_storage("TwoTower", config.storage, [*names, "initial"])
     if not (config.use_ids or names or initial is not None):
         raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
     frozen = frozen_vectors(data, names, config.whitening_dim)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from tfrec_fusion.models.fusion_config import FusionConfig
 
 
-class TwoTowerConfig(BaseModel):
+class TwoTowerConfig(FusionConfig):
     """Options of `TwoTower`; an unknown key or a bad value is refused.
 
     Attributes:
       dim: size of the item vector.
-      fusion: how an item's id and vectors become one: "sum", "concat", "additive" or "gate".
+      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
+        registered name of your own `Fusion`, or a serialized one.
+      fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
+      modality_dropout: probability that an input of an item (its id, or one of its vectors) is
+        hidden in a training step, never all that it has.
+      storage: dtype of the frozen vectors, "float32", "float16" or "int8": one, or name -> dtype.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user tower reads: "history", "id" or "both".
@@ -30,10 +37,7 @@ class TwoTowerConfig(BaseModel):
         `examples="autoencoder"`); None takes the second for such examples and else the first.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     dim: PositiveInt = 128
-    fusion: Literal["sum", "concat", "additive", "gate"] = "sum"
     use_ids: bool = True
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"

@@ -1,0 +1,72 @@
+"""Fusion of an id view and a content view that look at each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers.fusion import Fusion
+from tfrec_fusion.layers.pre_norm_attention import PreNormAttention
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class DualViewFusion(Fusion):
+    """`W [id'; sum_m c'_m]`, W starting at `[I; I]`, of two views that attend to each other.
+
+        c_m = x_m + B gelu(A x_m)                       the adapted content
+        id' = id + attention(id, all c),   c'_m = c_m + attention(c_m, id)
+
+    B and the attentions' outputs start at zero, and so the fusion as the sum. An item without an id
+    has no id view, and its content view has nothing to look at: it is its adapted content alone.
+
+    Pick it when ids and content disagree on what is similar, and each should see the other's
+    opinion. Source: the dual view of LLM-ESR (Liu et al., NeurIPS 2024). There the attention runs
+    along a user's sequence and the views are concatenated; here it runs inside an item, and W mixes
+    the views into one vector. Its adapter is two linear maps in a row, which is one: here there is
+    an activation between them.
+
+    Args:
+      dim: size of the fused vector.
+      heads: attention heads.
+    """
+
+    projected = True
+
+    def __init__(self, dim: int, heads: int = 4, **kwargs):
+        super().__init__(dim, **kwargs)
+        self.heads = heads
+        self.to_content = PreNormAttention(dim, heads, name="id_to_content")
+        self.to_id = PreNormAttention(dim, heads, name="content_to_id")
+        self.hidden = keras.layers.Dense(dim, "gelu", name="adapter_hidden")
+        self.adapter = keras.layers.Dense(dim, kernel_initializer="zeros", name="adapter")
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            "kernel", (2 * self.dim, self.dim), initializer=_two_identities
+        )
+        super().build(input_shape)
+
+    def fuse(self, inputs, masks, training):
+        zero = tf.zeros([], self.compute_dtype)
+        views = {"id": tf.zeros_like(next(iter(inputs.values())))}
+        views["content"] = views["id"]
+        ids = inputs["id"][..., None, :] if "id" in inputs else None
+        if self.contents:
+            content = tf.stack([inputs[name] for name in self.contents], -2)
+            present = tf.stack([masks[name] for name in self.contents], -1)
+            content += self.adapter(self.hidden(content))
+        if ids is not None:
+            has_id = masks["id"][..., None]
+            seen = self.to_content(ids, content, present) if self.contents else ids
+            views["id"] = tf.where(has_id, seen[..., 0, :], zero)
+        if self.contents:
+            seen = self.to_id(content, ids, has_id) if ids is not None else content
+            views["content"] = tf.reduce_sum(tf.where(present[..., None], seen, zero), -2)
+        return tf.tensordot(tf.concat([views["id"], views["content"]], -1), self.kernel, 1)
+
+    def get_config(self):
+        return super().get_config() | {"heads": self.heads}
+
+
+def _two_identities(shape, dtype=None):
+    return tf.constant(np.concatenate([np.eye(shape[1])] * 2), dtype)

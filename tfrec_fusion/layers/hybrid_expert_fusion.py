@@ -1,0 +1,91 @@
+"""Fusion by KAR's hybrid experts."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers.fusion import Fusion
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class HybridExpertFusion(Fusion):
+    """`id + sum_m (x_m + sum_e g_me(x_m) E_e(x_m))`, over shared experts and those of content m.
+
+    `E(x) = B relu(A x + a) + b` and `g_m = softmax(G_m x_m)` over the shared and the own experts: a
+    multi-gate mixture in which the shared ones learn what the sources have in common. B, b and G
+    start at zero, and so the fusion as the sum.
+
+    Pick it with several content sources of different quality, e.g. a title and an LLM's summary.
+    Source: the hybrid-expert adaptor of KAR (Xi et al., RecSys 2024), with a residual around it and
+    sums where KAR concatenates.
+
+    Args:
+      dim: size of the fused vector.
+      shared: experts that every content goes through.
+      own: further experts of each content.
+      hidden: hidden units of an expert; None takes `dim`.
+    """
+
+    projected = True
+
+    def __init__(
+        self, dim: int, shared: int = 2, own: int = 2, hidden: int | None = None, **kwargs
+    ):
+        super().__init__(dim, **kwargs)
+        if shared < 0 or own < 0 or shared + own < 1:
+            raise ValueError(f"there must be an expert. Received: shared={shared}, own={own}")
+        if hidden is not None and hidden < 1:
+            raise ValueError(f"hidden must be at least 1 or None. Received: {hidden}")
+        self.shared, self.own, self.hidden = shared, own, hidden
+
+    def build(self, input_shape):
+        sources = len([name for name in input_shape if name != "id"])
+        hidden = self.hidden or self.dim
+        self.weights_of = {}
+        for name, size, initializer in (
+            ("in", (self.dim, hidden), "glorot_uniform"),
+            ("in_bias", (1, hidden), "zeros"),
+            ("out", (hidden, self.dim), "zeros"),
+            ("out_bias", (1, self.dim), "zeros"),
+        ):
+            for owner, experts in (("shared", self.shared), ("own", sources * self.own)):
+                if experts:
+                    self.weights_of[f"{owner}_{name}"] = self.add_weight(
+                        f"{owner}_{name}", (experts, *size), initializer=initializer
+                    )
+        self.gates = self.add_weight(
+            "gates", (sources, self.dim, self.shared + self.own), initializer="zeros"
+        )
+        super().build(input_shape)
+
+    def fuse(self, inputs, masks, training):
+        parts = [inputs["id"]] if "id" in inputs else []
+        for place, name in enumerate(self.contents):
+            content = self._adapted(place, inputs[name])
+            parts.append(tf.where(masks[name][..., None], content, tf.zeros([], content.dtype)))
+        return tf.add_n(parts)
+
+    def _adapted(self, place: int, content):
+        logits = tf.cast(tf.tensordot(content, self.gates[place], 1), tf.float32)
+        shares = tf.cast(tf.nn.softmax(logits), content.dtype)
+        hidden = tf.einsum("...i,eih->...eh", content, self._experts("in", place))
+        hidden = tf.nn.relu(hidden + self._experts("in_bias", place)[:, 0])
+        out = tf.einsum("...eh,eho->...eo", hidden, self._experts("out", place))
+        out += self._experts("out_bias", place)[:, 0]
+        return content + tf.einsum("...e,...eo->...o", shares, out)
+
+    def _experts(self, name: str, place: int):
+        """A weight of the shared experts and of those of the content at `place`."""
+        mine = slice(place * self.own, (place + 1) * self.own)
+        found = []
+        if self.shared:
+            found.append(tf.convert_to_tensor(self.weights_of[f"shared_{name}"]))
+        if self.own:
+            found.append(tf.convert_to_tensor(self.weights_of[f"own_{name}"])[mine])
+        return tf.concat(found, 0)
+
+    def get_config(self):
+        return super().get_config() | {
+            "shared": self.shared,
+            "own": self.own,
+            "hidden": self.hidden,
+        }
