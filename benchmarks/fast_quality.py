@@ -61,10 +61,11 @@ def plain_softmax():
     class PlainInBatchSoftmax(keras.layers.Layer):
         """What `InBatchSoftmax` computes, from the whole matrix and by TensorFlow's gradients."""
 
-        def call(self, users, items, item_ids, log_q, weight=None):
-            logits = tf.matmul(users, items, transpose_b=True) - log_q
+        def call(self, users, items, log_q, own, weight=None):
+            logits = tf.matmul(users, tf.gather(items, own), transpose_b=True)
+            logits -= tf.gather(log_q, own)
             labels = tf.range(tf.shape(users)[0])
-            hit = (item_ids[:, None] == item_ids) & (labels[:, None] != labels)
+            hit = (own[:, None] == own) & (labels[:, None] != labels)
             logits = tf.where(hit, -1e9, logits)
             loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             return tf.reduce_mean(loss if weight is None else loss * weight)

@@ -32,8 +32,16 @@ def plain(users, items, item_ids, log_q):
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
+def distinct(users, items, item_ids, log_q):
+    own = tf.unique(item_ids).idx
+    first = tf.math.unsorted_segment_min(tf.range(tf.size(own)), own, tf.reduce_max(own) + 1)
+    items, log_q = tf.gather(items, first), tf.gather(log_q, first)
+    return InBatchSoftmax()(users, items, log_q=log_q, own=own)
+
+
 FORMS = {
     "blocked": InBatchSoftmax,
+    "blocked distinct": lambda: distinct,
     "blocked bf16": lambda: InBatchSoftmax(matmul_dtype="bfloat16"),
     "plain": lambda: plain,
     "bare": lambda: bare,

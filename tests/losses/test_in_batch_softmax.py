@@ -1,5 +1,7 @@
 import numpy as np
 
+import pytest
+
 from tfrec_fusion._compat import tf
 from tfrec_fusion.losses import InBatchSoftmax
 
@@ -34,3 +36,29 @@ def test_the_mean_is_over_rows_not_over_weights():
     expected = (3 * np.log(2) + np.log(3)) / 3
     actual = InBatchSoftmax()(USERS, ITEMS, weight=tf.constant([3.0, 0.0, 1.0]))
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("log_q", [None, tf.math.log([0.5, 0.25])])
+def test_distinct_items_with_places_are_the_repeated_ones_with_ids(log_q):
+    rng = np.random.default_rng(0)
+    users = tf.constant(rng.normal(size=(5, 3)), tf.float32)
+    items = tf.constant(rng.normal(size=(2, 3)), tf.float32)
+    own = tf.constant([1, 0, 1, 1, 0])
+    weight = tf.constant(rng.random(5), tf.float32)
+
+    def repeated(users, items):
+        q = None if log_q is None else tf.gather(log_q, own)
+        return InBatchSoftmax(2)(users, tf.gather(items, own), own, q, weight)
+
+    def distinct(users, items):
+        return InBatchSoftmax(2)(users, items, log_q=log_q, weight=weight, own=own)
+
+    found = []
+    for loss_of in (repeated, distinct):
+        with tf.GradientTape() as tape:
+            tape.watch([users, items])
+            loss = loss_of(users, items)
+        gradients = tape.gradient(loss, [users, items])
+        found.append([loss, *map(tf.convert_to_tensor, gradients)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

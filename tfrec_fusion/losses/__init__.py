@@ -5,7 +5,9 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Distillation": "distillation",
         "InBatchSoftmax": "in_batch_softmax",
+        "InfoNCE": "alignment",
         "MultiTargetSoftmax": "multi_target_softmax",
         "NormalisedSquared": "normalised_squared",
         "SampledSoftmax": "sampled_softmax",

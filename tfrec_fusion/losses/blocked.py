@@ -22,37 +22,48 @@ def check_options(name: str, block_size: int, matmul_dtype: str) -> None:
 def blocked_softmax(
     queries: tf.Tensor,
     candidates: tf.Tensor,
-    positive: tf.Tensor,
-    query_ids: tf.Tensor,
-    candidate_ids: tf.Tensor,
     log_q: tf.Tensor | None,
     weight: tf.Tensor | None,
     block_size: int,
     matmul_dtype: str,
+    *,
+    own: tf.Tensor | None = None,
+    own_log_count: tf.Tensor | None = None,
+    positive: tf.Tensor | None = None,
+    ids: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """`mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)` over the j of another id than b's.
+    """`mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)` over the j that are not b's own.
 
-    `s_bj = queries_b . candidates_j - log_q_j`, with p_b = `positive`. Rows are taken `block_size`
-    at a time; a block's logits are gone before the next begin, so memory holds
-    `block_size x C` of them. The weights of the mean are known beforehand, and so each block adds
-    its part of the gradient while it is at hand: backward has nothing to compute again. Scores,
-    exponentials and sums are float32 whatever `matmul_dtype` is.
+    `s_bj = queries_b . candidates_j - log_q_j`, and p_b is `positive`, or the score of b's own
+    candidate. Rows are taken `block_size` at a time; a block's logits are gone before the next
+    begin, so memory holds `block_size x C` of them. The weights of the mean are known beforehand,
+    and so each block adds its part of the gradient while it is at hand: backward has nothing to
+    compute again. Scores, exponentials and sums are float32 whatever `matmul_dtype` is.
+
+    A pass over a block's logits takes as long as a tenth of its products, so there are four and no
+    more: log_q is a column of the product, exponentials are not divided, and one own candidate is
+    not masked but taken out of the sums.
 
     Args:
       queries: `[B, D]` float; candidates: `[C, D]` float.
-      positive: `[B]` float32, with its own `log_q` already taken off.
-      query_ids: `[B]` and candidate_ids `[C]` of one integer dtype: a candidate with the row's own
-        id is masked.
       log_q: `[C]` float32, a constant, or None.
       weight: `[B]` float32 or None.
       block_size: rows a block.
       matmul_dtype: of the three products' inputs, "float32" or "bfloat16".
+      own: `[B]` int32, the one candidate of each row that is its own, or None for no such.
+      own_log_count: `[B]` float32, by how much own's score is above p_b: the log of how often the
+        candidate counts, where `log_q` has that in it; None for 0.
+      positive: `[B]` float32, with its own `log_q` already taken off, where there is no `own`.
+      ids: `[B]` and `[C]` of one integer dtype: a candidate with the row's id is masked, unless it
+        is `own`. It costs another pass.
 
     Returns:
-      Scalar float32, with first derivatives by queries, candidates, positive and weight.
+      Scalar float32, with first derivatives by queries, candidates, weight and positive.
     """
     if weight is None:
         weight = tf.ones(tf.shape(queries)[:1])
+    if positive is None:
+        positive = tf.zeros(tf.shape(queries)[:1])
 
     @tf.custom_gradient
     def loss_of(queries, candidates, positive, weight):
@@ -60,30 +71,56 @@ def blocked_softmax(
         n_blocks = (rows + block_size - 1) // block_size
         share = weight / tf.cast(rows, tf.float32)
         columns = tf.cast(candidates, matmul_dtype)
+        # bfloat16 would round log_q.
+        folded = log_q is not None and matmul_dtype == "float32"
+        left = tf.concat([queries, tf.ones([rows, 1])], 1) if folded else queries
+        right = tf.concat([columns, -log_q[:, None]], 1) if folded else columns
+        given = {
+            "query": queries,
+            "left": left,
+            "positive": positive,
+            "share": share,
+            "own": own,
+            "own_log_count": own_log_count,
+            "id": None if ids is None else ids[0],
+        }
         # Blocks of one size, whose last rows may be empty: XLA wants shapes that do not depend on
         # where a block starts.
         empty = n_blocks * block_size - rows
-        padded = [
-            tf.pad(values, [[0, empty]] + [[0, 0]] * (values.shape.rank - 1))
-            for values in (queries, positive, share, query_ids)
-        ]
+        padded = {
+            name: tf.pad(values, [[0, empty]] + [[0, 0]] * (values.shape.rank - 1))
+            for name, values in given.items()
+            if values is not None
+        }
 
         def block(i, d_candidates, *results):
-            query, p, w, ids = (_rows(values, i * block_size, block_size) for values in padded)
-            logits = tf.matmul(tf.cast(query, matmul_dtype), columns, transpose_b=True)
+            of = {
+                name: _rows(values, i * block_size, block_size) for name, values in padded.items()
+            }
+            logits = tf.matmul(tf.cast(of["left"], matmul_dtype), right, transpose_b=True)
             logits = tf.cast(logits, tf.float32)
-            if log_q is not None:
+            if log_q is not None and not folded:
                 logits -= log_q
-            logits = tf.where(ids[:, None] == candidate_ids, MASKED, logits)
-            # The sum of the exponentials is what the largest of them was divided by.
-            softmax = tf.nn.softmax(logits)
-            negative = tf.reduce_max(logits, 1) - tf.math.log(tf.reduce_max(softmax, 1))
-            scale = w * tf.sigmoid(negative - p)
-            softmax = tf.cast(softmax, matmul_dtype)
-            d_query = tf.cast(tf.matmul(softmax, columns), tf.float32) * scale[:, None]
-            weighted = tf.cast(query * scale[:, None], matmul_dtype)
-            part = tf.matmul(softmax, weighted, transpose_a=True)
-            values = tf.nn.softplus(negative - p), d_query, -scale
+            p = of["positive"]
+            if own is not None:
+                own_score = tf.gather(logits, of["own"], batch_dims=1)
+                p = own_score if own_log_count is None else own_score - of["own_log_count"]
+            if ids is not None:
+                logits = tf.where(of["id"][:, None] == ids[1], MASKED, logits)
+            largest = tf.maximum(tf.reduce_max(logits, 1), p)
+            powers = tf.exp(logits - largest[:, None])
+            power = tf.exp(p - largest)
+            counted = 0.0  # how much of p's power the sum of the powers has already
+            if own is not None and ids is None:
+                counted = power if own_log_count is None else tf.exp(own_score - largest)
+            total = tf.reduce_sum(powers, 1) + (power - counted)
+            scale = of["share"] / total
+            d_own = scale * (power - counted) - of["share"]
+            powers = tf.cast(powers, matmul_dtype)
+            d_query = tf.cast(tf.matmul(powers, columns), tf.float32) * scale[:, None]
+            weighted = tf.cast(of["query"] * scale[:, None], matmul_dtype)
+            part = tf.matmul(powers, weighted, transpose_a=True)
+            values = (largest - p) + tf.math.log(total), d_query, d_own
             results = [array.write(i, v) for array, v in zip(results, values, strict=True)]
             return i + 1, d_candidates + tf.cast(part, tf.float32), *results
 
@@ -97,10 +134,17 @@ def blocked_softmax(
             (0, tf.zeros_like(candidates), *arrays),
             parallel_iterations=1,
         )
-        nll, d_queries, d_positive = (
+        nll, d_queries, d_own = (
             tf.reshape(array.stack(), [-1, *shape])[:rows]
             for array, shape in zip(arrays, ([], [dim], []), strict=True)
         )
+        d_positive = d_own
+        if own is not None:
+            d_positive = tf.zeros_like(positive)
+            d_queries += d_own[:, None] * tf.gather(candidates, own)
+            d_candidates = tf.tensor_scatter_nd_add(
+                d_candidates, own[:, None], d_own[:, None] * queries
+            )
 
         def gradient(upstream):
             d_weight = nll / tf.cast(rows, tf.float32)

@@ -15,7 +15,9 @@ class InBatchSoftmax(keras.layers.Layer):
     (Yi et al. 2019, "Sampling-bias-corrected neural modeling"). Another row with the same item is
     no negative: it is left out before the exponential.
 
-    The logits `[B, B]` are never held as a whole; see `blocked_softmax`.
+    The logits `[B, B]` are never held as a whole; see `blocked_softmax`. A batch that says which of
+    its items are the same through `own`, and not through `item_ids`, is faster: an item counts as
+    often as it occurs, and is scored once.
 
     Args:
       block_size: rows whose logits are held at a time.
@@ -24,6 +26,8 @@ class InBatchSoftmax(keras.layers.Layer):
 
     Input: `users` and `items` `[B, D]` float, row b being a pair; `item_ids` `[B]` integer or None
       for all different; `log_q` `[B]` float32, of the items, or None; `weight` `[B]` float or None.
+      With `own` `[B]` int32, `items` are `[U, D]`, each item of the batch once, `own` is each pair's
+      row of them, `log_q` is `[U]` and `item_ids` is not needed.
     Output: scalar float32; it has first derivatives only.
 
     Raises:
@@ -39,23 +43,27 @@ class InBatchSoftmax(keras.layers.Layer):
         check_options("InBatchSoftmax", block_size, matmul_dtype)
         self.block_size, self.matmul_dtype = block_size, matmul_dtype
 
-    def call(self, users, items, item_ids=None, log_q=None, weight=None):
+    def call(self, users, items, item_ids=None, log_q=None, weight=None, own=None):
         users, items = tf.cast(users, tf.float32), tf.cast(items, tf.float32)
-        if item_ids is None:
-            item_ids = tf.range(tf.shape(items)[0])
-        positive = tf.reduce_sum(users * items, 1)
-        if log_q is not None:
-            positive -= log_q
+        ids = log_count = None
+        if own is not None:
+            ones = tf.ones_like(own, tf.float32)
+            log_counts = tf.math.log(tf.math.unsorted_segment_sum(ones, own, tf.shape(items)[0]))
+            log_count = tf.gather(log_counts, own)
+            log_q = -log_counts if log_q is None else log_q - log_counts
+        else:
+            own = tf.range(tf.shape(items)[0])
+            ids = None if item_ids is None else (item_ids, item_ids)
         return blocked_softmax(
             users,
             items,
-            positive,
-            item_ids,
-            item_ids,
             log_q,
             weight,
             self.block_size,
             self.matmul_dtype,
+            own=own,
+            own_log_count=log_count,
+            ids=ids,
         )
 
     def get_config(self):

@@ -66,13 +66,12 @@ class SampledSoftmax(keras.layers.Layer):
         return blocked_softmax(
             users,
             negatives,
-            positive,
-            positive_ids,
-            negative_ids,
             negative_log_q,
             weight,
             self.block_size,
             self.matmul_dtype,
+            positive=positive,
+            ids=(positive_ids, negative_ids),
         )
 
     def get_config(self):

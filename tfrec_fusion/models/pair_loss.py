@@ -47,11 +47,17 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
         history_age,
         training=training,
     )
-    log_q = batch.get("log_q")
-    if log_q is None:
-        log_q = tf.gather(model.item_log_share, tf.maximum(item, 0))
-    items = tf.gather(items, position[:n_pairs])
-    return model.pair_softmax(users, items, item, log_q, batch.get("weight")), rows
+    # The distinct items of the pairs come first.
+    own = position[:n_pairs]
+    n_items = tf.reduce_max(own) + 1
+    if "log_q" in batch:
+        log_q = tf.math.unsorted_segment_max(batch["log_q"], own, n_items)
+    else:
+        log_q = tf.gather(model.item_log_share, tf.maximum(rows[:n_items], 0))
+    loss = model.pair_softmax(
+        users, items[:n_items], log_q=log_q, weight=batch.get("weight"), own=own
+    )
+    return loss, rows
 
 
 def log_shares(events: Interactions) -> np.ndarray:

@@ -1,0 +1,51 @@
+"""Contrast of two views of the same things."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.losses.masking import MASKED
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class InfoNCE(keras.layers.Layer):
+    """`(l(a, b) + l(b, a)) / 2`, `l(a, b) = mean_i(log sum_j exp(a_i.b_j / tau) - a_i.b_i / tau)`.
+
+    The vectors are scaled to length 1 first. Both directions choose among the same rows, those that
+    are present. Source: InfoNCE (van den Oord et al., 2018) between ids and texts as in RLMRec-Con
+    (Ren et al., WWW 2024), tau .2.
+
+    Args:
+      temperature: tau.
+
+    Input: `first` and `second` `[M, d]` float; `present` `[M]` bool or None for all.
+    Output: scalar float32; 0 where nothing is present.
+
+    Raises:
+      ValueError: a temperature that is not positive.
+
+    Example:
+      >>> InfoNCE(1.0)(tf.eye(2), tf.eye(2)).numpy()  # log(e + 1) - 1
+      0.31326166
+    """
+
+    def __init__(self, temperature: float = 0.2, **kwargs):
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        if temperature <= 0:
+            raise ValueError(f"temperature must be positive. Received: {temperature}")
+        self.temperature = temperature
+
+    def call(self, first, second, present=None):
+        first = tf.math.l2_normalize(tf.cast(first, tf.float32), 1)
+        second = tf.math.l2_normalize(tf.cast(second, tf.float32), 1)
+        if present is None:
+            present = tf.ones(tf.shape(first)[:1], tf.bool)
+        logits = tf.matmul(first, second, transpose_b=True) / self.temperature
+        own = tf.linalg.diag_part(logits)
+        logits = tf.where(present[:, None] & present[None, :], logits, MASKED)
+        both = tf.reduce_logsumexp(logits, 0) + tf.reduce_logsumexp(logits, 1)
+        weight = tf.cast(present, tf.float32)
+        loss = tf.where(present, both / 2 - own, 0.0)
+        return tf.math.divide_no_nan(tf.reduce_sum(loss), tf.reduce_sum(weight))
+
+    def get_config(self):
+        return super().get_config() | {"temperature": self.temperature}
