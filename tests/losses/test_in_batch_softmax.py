@@ -1,5 +1,4 @@
 import numpy as np
-
 import pytest
 
 from tfrec_fusion._compat import tf

@@ -26,8 +26,8 @@ class InBatchSoftmax(keras.layers.Layer):
 
     Input: `users` and `items` `[B, D]` float, row b being a pair; `item_ids` `[B]` integer or None
       for all different; `log_q` `[B]` float32, of the items, or None; `weight` `[B]` float or None.
-      With `own` `[B]` int32, `items` are `[U, D]`, each item of the batch once, `own` is each pair's
-      row of them, `log_q` is `[U]` and `item_ids` is not needed.
+      With `own` `[B]` int32, `items` are `[U, D]`, each item of the batch once, `own` says which of
+      them is the pair's, `log_q` is `[U]` and `item_ids` is not needed.
     Output: scalar float32; it has first derivatives only.
 
     Raises:
