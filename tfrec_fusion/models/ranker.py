@@ -179,8 +179,7 @@ class Ranker(tfrs.Model):
         Raises:
           InputError: other vocabularies, or a model that reads a context.
         """
-        reads_user_ids = self.config.user in ("id", "both")
-        check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
+        self.check(events)
         if self.config.context:
             raise InputError(f"Ranker: a scorer has no context. Received: {self.config.context}")
         features, seen, now = item_state(events, at)
@@ -210,6 +209,11 @@ class Ranker(tfrs.Model):
             return score(users, items, ages).numpy()
 
         return scores
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError where `events` has vocabularies that the model was not built for."""
+        reads_user_ids = self.config.user in ("id", "both")
+        check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
 
     def get_config(self):
         return {

@@ -5,8 +5,11 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Client": "client.client",
+        "Kit": "kit.options",
         "Recommender": "recommender",
         "ServedModel": "served_model",
         "export": "exporter",
+        "label_versions": "kit.files",
     },
 )

@@ -6,19 +6,25 @@ import math
 import numbers
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import History, Interactions
+from tfrec_fusion.data import History, Interactions, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.two_tower import item_state
+from tfrec_fusion.serving.kit.files import new_version_with_kit
+from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD, model_card
+from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.serving.served_model import ServedModel
-from tfrec_fusion.serving.versions import check_base, new_version
+from tfrec_fusion.serving.served_ranker import ServedRanker
+from tfrec_fusion.serving.versions import check_base
 
 TITLES = "assets.extra/items.parquet"
 
@@ -31,6 +37,7 @@ def export(
     at: float | None = None,
     metrics: Mapping | None = None,
     config: Mapping | None = None,
+    kit: Kit | bool | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
@@ -40,7 +47,7 @@ def export(
     the process ends, and no version is ever replaced.
 
     Args:
-      model: a trained `TwoTower`.
+      model: a trained `TwoTower` or `Ranker`.
       events: histories and trends come from here, those after training included. The catalogue
         must be the model's, and for a model that reads user ids so must the users: encode them with
         `encode_users(train.users)`.
@@ -48,13 +55,19 @@ def export(
       at: unix time of the export; later events are left out. The moment after the last event by
         default; needs timestamps.
       metrics, config: go into the card; numbers, texts, lists and dicts.
+      kit: what TF Serving wants beside the model: warm-up requests in the version and, in the
+        folder above `path`, configs and manifests of a server of all models there; see `Kit`.
+        True asks for it, False leaves it; None leaves it, with a log line, only where the extra
+        `serving` is not installed.
 
     Returns:
       The folder of the new version.
 
     Raises:
       InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
-        from, item vectors that are not finite, or metrics that JSON cannot say.
+        from, item vectors that are not finite, metrics that JSON cannot say, or a kit that TF
+        Serving would refuse.
+      ImportError: `kit` is asked for and the extra `serving` is not installed.
 
     Example:
       >>> export(model, events, "saved_models/shop")
@@ -63,22 +76,16 @@ def export(
     model.check(events)
     events = _before(events, at)
     check_base(path)
-    item_vectors, unknown_item, now = _item_side(model, events, at)
-    card = model_card(model, events, now, metrics, config)
-    with new_version(path) as (folder, result):
+    ranks = isinstance(model, Ranker)
+    build, now = (_ranker if ranks else _two_tower)(model, events, at)
+    described = (ranker_signatures(model.spec), RANKER_SEMANTICS) if ranks else ()
+    card = model_card(model, events, now, metrics, config, *described)
+    with new_version_with_kit(path, kit) as (folder, result):
         # The assets are copied from here into the version.
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)
         events.catalogue.vocabulary.save(items)
-        served = ServedModel(
-            model.user_vectors,
-            item_vectors,
-            unknown_item,
-            model.config.dim,
-            _with_ages(events.histories(), now),
-            users,
-            items,
-        )
+        served = build(users, items)
         tf.saved_model.save(served, str(folder), signatures=served.signatures)
         (folder / CARD).write_text(card, encoding="utf-8")
         titles = folder / TITLES
@@ -107,9 +114,39 @@ def _before(events: Interactions, at: float | None) -> Interactions:
     return events.select(earlier)
 
 
-def _item_side(model, events: Interactions, at: float | None):
-    """Item vectors `[N, D]`, that of an unknown item `[D]`, and the unix time they are as of."""
-    features, seen, now = item_state(events, model.spec, at)
+def _two_tower(model: TwoTower, events: Interactions, at: float | None):
+    """A function from the files of users and items to the module to save, and its time."""
+    item_vectors, unknown_item, now = _item_side(model, events, at)
+    histories = _with_ages(events.histories(), now)
+
+    def build(users: Path, items: Path) -> ServedModel:
+        dim = model.config.dim
+        return ServedModel(
+            model.user_vectors, item_vectors, unknown_item, dim, histories, users, items
+        )
+
+    return build, now
+
+
+def _ranker(model: Ranker, events: Interactions, at: float | None):
+    """As `_two_tower`."""
+    diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
+    if diverged:
+        raise InputError(
+            f"export: {len(diverged)} of the model's variables are not finite; its training has "
+            f"diverged. Received: {diverged[0]}"
+        )
+    features, seen, now = ranking_examples.item_state(events, at)
+    _check_features(model, events, features)
+    unseen = np.zeros(features.shape[1], np.float32)
+    if now is not None:
+        unseen = ItemTrend(events).unseen(now)
+    features = np.concatenate([features, unseen[None]]).astype(np.float32)
+    histories = _with_ages(events.histories(), now)
+    return partial(ServedRanker, model, features, seen, histories), now
+
+
+def _check_features(model, events: Interactions, features: np.ndarray) -> None:
     expected = len(model.spec.feature_names)
     if features.shape[1] != expected:
         raise InputError(
@@ -117,13 +154,21 @@ def _item_side(model, events: Interactions, at: float | None):
             f"{features.shape[1]}; use the numeric columns it was trained with. "
             f"Received: {events.catalogue.numeric_columns}"
         )
+
+
+def _item_side(model, events: Interactions, at: float | None):
+    """Item vectors `[N, D]`, that of an unknown item `[D]`, and the unix time they are as of."""
+    features, seen, now = item_state(events, model.spec, at)
+    _check_features(model, events, features)
     vectors = model.item_vectors(tf.range(len(seen)), features, seen).numpy()
     if not np.isfinite(vectors).all():
         raise InputError(
             f"export: {int((~np.isfinite(vectors).all(1)).sum())} item vectors of the model are "
             "not finite; its training has diverged"
         )
-    nothing = ItemTrend(events).unseen(now) if expected else np.zeros(0, np.float32)
+    nothing = np.zeros(0, np.float32)
+    if model.spec.feature_names:
+        nothing = ItemTrend(events).unseen(now)
     unknown = model.item_vectors(tf.constant([-1]), nothing[None], tf.constant([False]))
     return vectors, unknown.numpy()[0], now
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from platform import python_version
@@ -28,15 +28,18 @@ def model_card(
     now: float | None,
     metrics: Mapping | None = None,
     config: Mapping | None = None,
+    signatures: Mapping = SIGNATURES,
+    semantics: Sequence[str] = SEMANTICS,
 ) -> str:
     """JSON text with everything needed to say what an export is and where it came from.
 
     Args:
-      model: a `TwoTower`.
+      model: a `TwoTower` or a `Ranker`.
       events: whose histories and trends are baked in.
       now: unix time that they are as of, or None without times.
       metrics: any nested numbers and texts, e.g. of an evaluation.
       config: of the run that trained the model.
+      signatures, semantics: what the export takes, gives and promises.
 
     Raises:
       InputError: `metrics` or `config` holds something that JSON cannot say.
@@ -69,8 +72,8 @@ def model_card(
             "numpy": np.__version__,
         },
         "example_users": example_users(events),
-        "signatures": SIGNATURES,
-        "semantics": SEMANTICS,
+        "signatures": signatures,
+        "semantics": semantics,
     }
     return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

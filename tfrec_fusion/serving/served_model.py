@@ -10,6 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.retrieval import exact_top_k
+from tfrec_fusion.serving.row_table import RowTable
 
 DEFAULT_K = 100
 
@@ -61,7 +62,7 @@ class ServedModel(tf.Module):
         self.history_splits = tf.Variable(histories.splits, trainable=False, name="history_splits")
         self.history_items = tf.Variable(histories.items, trainable=False, name="history_items")
         self.history_ages = tf.Variable(histories.times, trainable=False, name="history_ages")
-        self.user_table, self.item_table = _RowTable(users), _RowTable(items)
+        self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.fused_dim = fused_dim
         rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
         vectors = tf.TensorSpec([None, fused_dim], tf.float32)
@@ -161,21 +162,3 @@ class ServedModel(tf.Module):
         rows = self.item_table.lookup(item_id)
         vectors = tf.gather(self.item_vectors, tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
-
-
-class _RowTable(tf.Module):
-    """A table from the lines of a text file to int32 rows, -1 for anything else."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        lines = tf.lookup.TextFileInitializer(
-            str(path),
-            tf.string,
-            tf.lookup.TextFileIndex.WHOLE_LINE,
-            tf.int64,
-            tf.lookup.TextFileIndex.LINE_NUMBER,
-        )
-        self.table = tf.lookup.StaticHashTable(lines, default_value=-1)
-
-    def lookup(self, ids):
-        return tf.cast(self.table.lookup(ids), tf.int32)

@@ -1,0 +1,1 @@
+"""What TF Serving wants beside a SavedModel: warm-up, batching, labels, monitoring, manifests."""

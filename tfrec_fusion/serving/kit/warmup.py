@@ -1,0 +1,184 @@
+"""`assets.extra/tf_serving_warmup_requests`: what TF Serving asks a version before it serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+
+from tfrec_fusion._compat import optional, tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving.kit import protos
+from tfrec_fusion.serving.kit.options import Kit
+from tfrec_fusion.serving.kit.samples import Samples
+from tfrec_fusion.serving.versions import GRAPH
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+MAX_RECORDS = 1000
+_CONTROL = "__saved_model_"
+
+
+def write_warmup(version: Path, kit: Kit) -> None:
+    """Writes a `PredictionLog` for each signature and batch size, and `kit.requests`.
+
+    Args:
+      version: a folder with the SavedModel, its assets and its card.
+
+    Raises:
+      InputError: more than 1000 records, or one that does not fit its signature, with which TF
+        Serving would not load the version.
+    """
+    signatures = signature_specs(version)
+    samples = Samples(version)
+    logs = [
+        _log(name, samples.inputs(name, inputs, size), outputs)
+        for name, (inputs, outputs) in signatures.items()
+        for size in kit.batch_sizes
+    ]
+    for name, requests in kit.requests.items():
+        if name not in signatures:
+            raise InputError(
+                f"export: kit.requests: the model has no signature {name!r}. "
+                f"It has: {list(signatures)}"
+            )
+        inputs, outputs = signatures[name]
+        logs += [_log(name, _arrays(name, request, inputs), outputs) for request in requests]
+    path = version / FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for log in logs:
+            file.write(log.SerializeToString())
+    check_warmup(version)
+
+
+def check_warmup(version: Path) -> None:
+    """Refuses a file of warm-up requests with which TF Serving would not load the version.
+
+    Raises:
+      InputError: names the record, its signature and the input.
+    """
+    signatures = signature_specs(version)
+    path = version / FILE
+    count = 0
+    try:
+        for count, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), 1):
+            _check_record(record, signatures, f"{FILE}: record {count}")
+    except tf.errors.DataLossError:
+        raise InputError(f"{FILE}: not a TFRecord file after {count} records") from None
+    if count > MAX_RECORDS:
+        raise InputError(f"{FILE}: must have at most {MAX_RECORDS} records. Received: {count}")
+
+
+def signature_specs(version: Path) -> dict[str, tuple[dict, dict]]:
+    """Signature -> its inputs and its outputs, each from name to `tf.TensorSpec`."""
+    pool = descriptor_pool.Default()
+    saved = message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.SavedModel"))
+    graph = saved.FromString((version / GRAPH).read_bytes()).meta_graphs[0]
+    return {
+        name: (_specs(signature.inputs), _specs(signature.outputs))
+        for name, signature in sorted(graph.signature_def.items())
+        if not name.startswith(_CONTROL)
+    }
+
+
+def _specs(infos) -> dict[str, tf.TensorSpec]:
+    return {
+        name: tf.TensorSpec(info.tensor_shape, tf.as_dtype(info.dtype), name)
+        for name, info in sorted(infos.items())
+    }
+
+
+def _log(signature: str, inputs: dict, outputs: dict) -> Message:
+    """The log of a request: by Example where the signature is a classifier or a regressor."""
+    log = optional("tensorflow_serving.apis.prediction_log_pb2", protos.EXTRA).PredictionLog()
+    kind = _example_kind(inputs, outputs)
+    request = getattr(log, f"{kind}_log").request
+    request.model_spec.signature_name = signature
+    if kind == "predict":
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    else:
+        examples = request.input.example_list.examples
+        examples.extend(tf.train.Example.FromString(value) for value in inputs["inputs"])
+    return log
+
+
+def _example_kind(inputs, outputs) -> str:
+    if set(inputs) == {"inputs"}:
+        if set(outputs) == {"classes", "scores"}:
+            return "classify"
+        if set(outputs) == {"outputs"}:
+            return "regress"
+    return "predict"
+
+
+def _arrays(signature: str, request: dict, specs: dict) -> dict[str, np.ndarray]:
+    where = f"export: kit.requests: {signature}"
+    _check_names(where, request, specs)
+    found = {}
+    for name, value in request.items():
+        dtype = specs[name].dtype
+        try:
+            found[name] = tf.constant(value, dtype).numpy()
+        except (TypeError, ValueError):
+            raise InputError(f"{where}: {name} must be {dtype.name}. Received: {value!r}") from None
+    return found
+
+
+def _check_record(record: bytes, signatures: dict, where: str) -> None:
+    apis = optional("tensorflow_serving.apis.prediction_log_pb2", protos.EXTRA)
+    try:
+        log = apis.PredictionLog.FromString(record)
+    except DecodeError:
+        raise InputError(f"{where} is not a PredictionLog") from None
+    kind = (log.WhichOneof("log_type") or "").removesuffix("_log")
+    if kind not in ("predict", "classify", "regress"):
+        raise InputError(f"{where}: log_type must be predict_log. Received: {kind!r}")
+    request = getattr(log, f"{kind}_log").request
+    name = request.model_spec.signature_name or "serving_default"
+    if name not in signatures:
+        raise InputError(
+            f"{where}: signature_name must be one of {list(signatures)}. Received: {name!r}"
+        )
+    inputs, outputs = signatures[name]
+    where = f"{where}: {name}"
+    if kind == "predict":
+        _check_names(where, request.inputs, inputs)
+        for key, spec in inputs.items():
+            _check_tensor(where, key, request.inputs[key], spec)
+    elif _example_kind(inputs, outputs) != kind:
+        raise InputError(f"{where}: signature_name: this is no signature to {kind} with")
+
+
+def _check_names(where: str, given, specs: dict) -> None:
+    unknown, missing = sorted(set(given) - set(specs)), sorted(set(specs) - set(given))
+    for names, problem in ((unknown, "the signature has no input"), (missing, "needs the input")):
+        if names:
+            raise InputError(f"{where}: {problem} {names[0]!r}. Its inputs: {list(specs)}")
+
+
+def _check_tensor(where: str, name: str, tensor: Message, spec: tf.TensorSpec) -> None:
+    dtype, shape = tf.as_dtype(tensor.dtype), tf.TensorShape(tensor.tensor_shape)
+    if dtype != spec.dtype:
+        raise InputError(f"{where}: {name} must be {spec.dtype.name}. Received: {dtype.name}")
+    if not spec.shape.is_compatible_with(shape):
+        raise InputError(f"{where}: {name} must have the shape {spec.shape}. Received: {shape}")
+
+
+def iterate_warmup(version: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(signature, inputs) of each record of a version; Examples come serialized, as `inputs`."""
+    apis = optional("tensorflow_serving.apis.prediction_log_pb2", protos.EXTRA)
+    for record in tf.data.TFRecordDataset(str(version / FILE)).as_numpy_iterator():
+        log = apis.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type").removesuffix("_log")
+        request = getattr(log, f"{kind}_log").request
+        name = request.model_spec.signature_name
+        if kind == "predict":
+            yield name, {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+        else:
+            examples = request.input.example_list.examples
+            serialized = [example.SerializeToString() for example in examples]
+            yield name, {"inputs": np.array(serialized, object)}

@@ -1,0 +1,162 @@
+"""The graph of a ranker's export: string ids and context in, scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import History
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import Ranker
+from tfrec_fusion.serving.ranker_signatures import NAMES
+from tfrec_fusion.serving.row_table import RowTable
+
+HISTORY = 64
+
+
+class ServedRanker(tf.Module):
+    """Scores from string ids; see `ranker_signatures` for what each signature takes and gives.
+
+    It holds no Keras object: features, histories and the model's variables are variables of its
+    own, and the tables from id to row are filled from the text assets.
+
+    Args:
+      model: whose `call` is exported, with its variables.
+      features: `[N + 1, F]` float32, of the items as of the export; the last row is an unknown one.
+      seen: `[N]` bool, whether an item was sold before.
+      histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times. The
+        last 64 of each are read, as in training.
+      users, items: files with one id a line, copied into the export.
+
+    Raises:
+      InputError: a context column has the name of another input.
+    """
+
+    def __init__(
+        self,
+        model: Ranker,
+        features: np.ndarray,
+        seen: np.ndarray,
+        histories: History,
+        users: Path,
+        items: Path,
+    ):
+        super().__init__(name="served_ranker")
+        spec = model.spec
+        self._numbers, self._texts = list(spec.context_numbers), list(spec.context_categories)
+        clash = sorted({*self._numbers, *self._texts} & set(NAMES))
+        if clash:
+            raise InputError(
+                f"export: a context column must not have the name of an input. Received: {clash}"
+            )
+        self.features = tf.Variable(features, trainable=False, name="item_features")
+        self.seen = tf.Variable(np.append(seen, False), trainable=False, name="item_seen")
+        self._reads_history = model.reads_history
+        if self._reads_history:
+            self.history_splits = tf.Variable(
+                histories.splits, trainable=False, name="history_splits"
+            )
+            # One more, so that there is something to gather where no user has a history.
+            self.history_items = tf.Variable(
+                np.append(histories.items, np.int32(-1)), trainable=False, name="history_items"
+            )
+            self.history_ages = tf.Variable(
+                np.append(histories.times, np.float32(0)), trainable=False, name="history_ages"
+            )
+        self.user_table, self.item_table = RowTable(users), RowTable(items)
+        self.context_tables = [layer.lookup_table for layer in model.lookups.values()]
+        self._logits = tf.function(lambda batch: model(batch, training=False), autograph=False)
+        self.functions = self._concrete_functions()
+        # What the model reads has to hang on the module to be saved with it.
+        self.model_variables = list(self.functions["score"].graph.variables)
+
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Signature name -> function, for `tf.saved_model.save`."""
+        return dict(self.functions)
+
+    def _concrete_functions(self) -> dict:
+        def text(name, rank):
+            return tf.TensorSpec([None] * rank, tf.string, name)
+
+        def concrete(function, **inputs):
+            return tf.function(function, autograph=False).get_concrete_function(**inputs)
+
+        ids = {"user_id": text("user_id", 1), "item_id": text("item_id", 2)}
+        context = {name: tf.TensorSpec([None], tf.float32, name) for name in self._numbers}
+        context |= {name: text(name, 1) for name in self._texts}
+        examples = {"inputs": text("inputs", 1)}
+        return {
+            "serving_default": concrete(self._score, **ids, **context),
+            "score": concrete(self._score, **ids, history=text("history", 2), **context),
+            "classify": concrete(self._classify, **examples),
+            "regress": concrete(self._regress, **examples),
+        }
+
+    def _score(self, user_id, item_id, history=None, **context):
+        if history is None:
+            history = tf.fill([tf.shape(user_id)[0], 0], "")
+        users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
+        past, ages = self._history(users, history)
+        rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
+        logits = self._logits(
+            {
+                "user": users,
+                "item": items,
+                "history": past,
+                "history_age": ages,
+                "item_features": tf.gather(self.features, rows),
+                "item_seen": tf.gather(self.seen, rows),
+                **context,
+            }
+        )
+        return {"score": logits, "probability": tf.sigmoid(logits)}
+
+    def _history(self, users, history) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and ages `[B, L]` of the history in use, -1 where there is nothing."""
+        batch = tf.shape(users)[0]
+        if not self._reads_history:
+            return tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0])
+        asked = _distinct(self.item_table.lookup(history))
+        baked_users = tf.where(tf.reduce_any(history != "", 1), -1, users)
+        known = tf.maximum(baked_users, 0)
+        begin = tf.gather(self.history_splits, known)[:, None]
+        end = tf.gather(self.history_splits, known + 1)[:, None]
+        place = end - HISTORY + tf.range(HISTORY, dtype=tf.int64)
+        real = (place >= begin) & (baked_users >= 0)[:, None]
+        place = tf.maximum(place, 0)
+        baked = tf.where(real, tf.gather(self.history_items, place), -1)
+        ages = tf.where(real, tf.gather(self.history_ages, place), 0.0)
+        nothing = tf.zeros_like(asked, tf.float32)
+        return tf.concat([baked, asked], 1), tf.concat([ages, nothing], 1)
+
+    def _probability(self, inputs) -> tf.Tensor:
+        """Of serialized examples `[B]`, `[B]` float32."""
+        one = {name: tf.io.FixedLenFeature([], tf.string, "") for name in ("user_id", *self._texts)}
+        one["item_id"] = tf.io.FixedLenFeature([], tf.string)
+        numbers = {
+            name: tf.io.FixedLenFeature([], tf.float32, float("nan")) for name in self._numbers
+        }
+        many = {"history": tf.io.VarLenFeature(tf.string)}
+        parsed = tf.io.parse_example(inputs, {**one, **numbers, **many})
+        parsed["history"] = tf.sparse.to_dense(parsed["history"], "")
+        parsed["item_id"] = parsed["item_id"][:, None]
+        return self._score(**parsed)["probability"][:, 0]
+
+    def _classify(self, inputs):
+        taken = self._probability(inputs)
+        classes = tf.tile([["0", "1"]], [tf.shape(inputs)[0], 1])
+        return {"classes": classes, "scores": tf.stack([1.0 - taken, taken], 1)}
+
+    def _regress(self, inputs):
+        return {"outputs": self._probability(inputs)}
+
+
+def _distinct(rows: tf.Tensor) -> tf.Tensor:
+    """Rows `[B, H]` with -1 for those that stand further left as well."""
+    width = tf.shape(rows)[1]
+    same = rows[:, :, None] == rows[:, None, :]
+    earlier = tf.range(width)[None, :] < tf.range(width)[:, None]
+    return tf.where(tf.reduce_any(same & earlier, 2), -1, rows)
