@@ -8,6 +8,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.example_batch import ExampleBatch, ranges
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 
@@ -114,9 +115,7 @@ def as_of_examples(
 
     signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(
-        tf.data.AUTOTUNE
-    )
+    return read_ahead(dataset, n_batches)
 
 
 class _CountsBefore:

@@ -7,6 +7,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.example_batch import ExampleBatch
 from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.errors import InputError
 
 
@@ -87,6 +88,4 @@ def held_out_examples(
     signature = ExampleBatch.signature(n_features=0, sampled=candidates is not None)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     n_batches = -(-len(users) // batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(
-        tf.data.AUTOTUNE
-    )
+    return read_ahead(dataset, n_batches)

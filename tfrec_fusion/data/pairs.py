@@ -10,6 +10,7 @@ import pandas as pd
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.negatives import Negatives
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.data.trend import DAY
 from tfrec_fusion.data.windows import BlockWindow
 from tfrec_fusion.errors import InputError
@@ -103,7 +104,7 @@ def pair_examples(
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return read_ahead(batches)
 
 
 def _together(events: Interactions, known: Interactions) -> Interactions:

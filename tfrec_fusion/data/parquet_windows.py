@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data._tables import parquet_files
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 
@@ -132,13 +133,8 @@ class ParquetWindow:
                 yield window
 
         rows = sum(self._groups[group][2] for group in groups)
-        return (
-            tf.data.Dataset.from_generator(windows, output_signature=self._signature)
-            .prefetch(1)
-            .rebatch(batch_size)
-            .apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
-            .prefetch(tf.data.AUTOTUNE)
-        )
+        windows = tf.data.Dataset.from_generator(windows, output_signature=self._signature)
+        return read_ahead(windows.prefetch(1).rebatch(batch_size), -(-rows // batch_size))
 
     def _choose(self, schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
         def is_number(kind):

@@ -10,6 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.pairs import pair_examples
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.data.trend import DAY, ItemTrend, standardised
 from tfrec_fusion.errors import InputError
 
@@ -110,15 +111,12 @@ def rank_batches(
         features, seen = _stack(trend, cuts, len(past.catalogue))
     attach = _Attach(past, cuts, features, seen, history, min_history, horizon_days * DAY)
     numbers = tf.data.Dataset.random(seed=seed + 1, rerandomize_each_iteration=True)
-    return (
-        tf.data.Dataset.zip(rows, numbers)
-        .map(
-            lambda batch, number: attach(batch, negatives, number),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        .prefetch(tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.zip(rows, numbers).map(
+        lambda batch, number: attach(batch, negatives, number),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
+    return read_ahead(batches)
 
 
 def feature_names(events: Interactions) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.errors import InputError
 
 _GATHER_BYTES = 1 << 23
@@ -124,14 +125,13 @@ class BlockWindow:
         # One gather for several batches saves operations; rows that are wide are not held back.
         together = max(1, min(64, _GATHER_BYTES // (self._row_bytes * batch_size)))
         shard_rows = len(range(index, rows, num_shards))
-        return (
+        batches = (
             seeds.flat_map(epoch)
             .rebatch(batch_size * together)
             .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .rebatch(batch_size)
-            .apply(tf.data.experimental.assert_cardinality(-(-shard_rows // batch_size)))
-            .prefetch(tf.data.AUTOTUNE)
         )
+        return read_ahead(batches, -(-shard_rows // batch_size))
 
 
 def _shuffle(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

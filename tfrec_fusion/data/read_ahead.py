@@ -1,0 +1,23 @@
+"""The end of every input pipeline."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import tf
+
+
+def read_ahead(dataset: tf.data.Dataset, n_batches: int | None = None) -> tf.data.Dataset:
+    """The data set, prefetched, of known length, and without tf.data's autotuning.
+
+    Autotuning sleeps between its rounds for a time that doubles from 10 ms on, and the end of an
+    iterator waits for it: epochs of 3 s were seen to end at second 5.12 or 10.24 in half of all
+    cases.
+
+    Args:
+      dataset: of batches.
+      n_batches: its length, where the data set cannot know.
+    """
+    if n_batches is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(n_batches))
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
