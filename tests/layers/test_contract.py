@@ -2,20 +2,23 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import (
-    AdditiveFusion,
-    ConcatFusion,
+    FUSIONS,
     FrozenVectors,
-    GateFusion,
     HistoryMatch,
     HistoryPooling,
     IdEmbedding,
-    SumFusion,
+    PreNormAttention,
 )
 from tfrec_fusion.losses import (
+    Distillation,
     InBatchSoftmax,
+    InfoNCE,
     MultiTargetSoftmax,
     NormalisedSquared,
     SampledSoftmax,
@@ -31,9 +34,27 @@ def _vectors(batch, *columns):
     }
 
 
-def _fusion_inputs(batch, *columns):
-    masks = {f"v{i}": tf.constant(RNG.random(batch) < 0.6) for i in range(len(columns))}
-    return (_vectors(batch, *columns), masks)
+def _fusion_case(fusion):
+    """A fusion with noise on its weights, as many start at zero, and its id and contents."""
+    columns = (4, 4) if fusion.projected else (3, 5)
+
+    def inputs(batch):
+        vectors = _vectors(batch, *columns)
+        vectors["id"] = _vectors(batch, fusion(4).id_dim)["v0"]
+        return vectors, {name: tf.constant(RNG.random(batch) < 0.6) for name in vectors}
+
+    def make(**options):
+        layer = fusion(4, **options)
+        layer(*inputs(2))
+        return _with_noise(layer)
+
+    return make, inputs
+
+
+def _with_noise(layer):
+    for weight in layer.trainable_weights:
+        weight.assign_add(0.1 * RNG.normal(size=weight.shape).astype(np.float32))
+    return layer
 
 
 def _filled_frozen(**options):
@@ -48,10 +69,15 @@ def _rows(batch, n=7):
 
 # name -> (makes the layer, makes its positional inputs for a batch size)
 CASES = {
-    "sum": (lambda **k: SumFusion(4, **k), lambda b: _fusion_inputs(b, 4, 4)),
-    "concat": (lambda **k: ConcatFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5)),
-    "additive": (lambda **k: AdditiveFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5)),
-    "gate": (lambda **k: GateFusion(4, **k), lambda b: _fusion_inputs(b, 3, 5, 2)),
+    **{name: _fusion_case(fusion) for name, fusion in FUSIONS.items()},
+    "attention": (
+        lambda **k: PreNormAttention(4, 2, **k),
+        lambda b: (
+            tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),
+            tf.constant(RNG.normal(size=(b, 3, 4)), tf.float32),
+            tf.constant(RNG.random((b, 3)) < 0.6),
+        ),
+    ),
     "id": (lambda **k: IdEmbedding(7, 4, 0.5, **k), lambda b: (_rows(b),)),
     "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
@@ -98,6 +124,14 @@ CASES = {
     "sampled_softmax": (
         lambda **k: SampledSoftmax(2, **k),
         lambda b: (*_vectors(b, 4, 4).values(), _vectors(6, 4)["v0"], _rows(b), _rows(6)),
+    ),
+    "info_nce": (
+        lambda **k: InfoNCE(**k),
+        lambda b: (*_vectors(b, 4, 4).values(), tf.constant(RNG.random(b) < 0.6)),
+    ),
+    "distillation": (
+        lambda **k: Distillation(2.0, **k),
+        lambda b: (*_vectors(b, 6, 6).values(), tf.constant([[0, 1]]), tf.zeros([6])),
     ),
     "item_tower": (
         lambda **k: ItemTower(7, 4, {"text": 3}, "gate", True, 0.5, **k),
@@ -167,20 +201,61 @@ def test_mixed_precision_stays_close(case):
     _same(expected, output, tolerance=0.05)
 
 
-@pytest.mark.parametrize("name", ["sum", "concat", "additive", "gate"])
-def test_a_masked_input_has_no_influence(name):
-    make, inputs = CASES[name]
-    layer, (vectors, masks) = make(), inputs(6)
-    masks = masks | {"v0": tf.constant([False] * 6)}
-    before = layer(vectors, masks)
-    after = layer(vectors | {"v0": vectors["v0"] + 100.0}, masks)
-    _same(before, after)
+@pytest.fixture(scope="module", params=FUSIONS)
+def fusion(request):
+    """A fusion layer and its inputs for four rows."""
+    keras.utils.set_random_seed(1)
+    make, inputs = CASES[request.param]
+    return make(), inputs(4)[0]
 
 
-@pytest.mark.parametrize("name", ["sum", "concat", "additive", "gate"])
-def test_fusion_refuses_other_names_than_it_was_built_with(name):
-    make, inputs = CASES[name]
-    layer, (vectors, masks) = make(), inputs(2)
-    layer(vectors, masks)
+def test_a_masked_input_has_no_influence(fusion):
+    layer, vectors = fusion
+    for name in vectors:
+        masks = {name: tf.zeros([4], tf.bool)}
+        _same(layer(vectors, masks), layer(vectors | {name: vectors[name] + 100.0}, masks))
+
+
+@settings(max_examples=15, deadline=None)
+@given(present=arrays(bool, (3, 4)), junk=st.sampled_from([np.nan, np.inf, -1e30]))
+def test_any_inputs_may_be_missing_in_any_row(fusion, present, junk):
+    layer, vectors = fusion
+    masks = dict(zip(sorted(vectors), tf.constant(present), strict=True))
+    filled = {
+        name: tf.where(masks[name][:, None], vector, junk) for name, vector in vectors.items()
+    }
+    output = layer(filled, masks)
+    assert np.isfinite(output).all()
+    _same(output, layer(vectors, masks))
+    # A row does not depend on what the others have.
+    one = layer(
+        {name: vector[:1] for name, vector in vectors.items()},
+        {name: mask[:1] for name, mask in masks.items()},
+    )
+    _same(output[:1], one)
+
+
+def test_gradients_are_finite_in_training_where_things_are_missing(fusion):
+    layer, vectors = fusion
+    vectors = {name: tf.Variable(tf.zeros_like(vector)) for name, vector in vectors.items()}
+    masks = dict(zip(vectors, tf.constant(np.eye(3, 4)) > 0, strict=True))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(vectors, masks, training=True) ** 2)
+    gradients = tape.gradient(loss, [*layer.trainable_weights, *vectors.values()])
+    assert all(np.isfinite(g).all() for g in gradients if g is not None)
+
+
+def test_fusion_refuses_other_names_than_it_was_built_with(fusion):
+    layer, vectors = fusion
     with pytest.raises(ValueError, match="Received"):
         layer({"other": vectors["v0"]}, {})
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("kept", [["id"], ["v0"], ["v0", "v1"], ["id", "v1"]])
+def test_any_set_of_inputs_can_be_fused(name, kept):
+    vectors, _ = CASES[name][1](3)
+    layer = FUSIONS[name](4)
+    output = layer({key: vectors[key] for key in kept})
+    assert output.shape == (3, 4)
+    assert np.isfinite(output).all()

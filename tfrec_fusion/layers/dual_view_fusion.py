@@ -35,10 +35,11 @@ class DualViewFusion(Fusion):
     def __init__(self, dim: int, heads: int = 4, **kwargs):
         super().__init__(dim, **kwargs)
         self.heads = heads
-        self.to_content = PreNormAttention(dim, heads, name="id_to_content")
-        self.to_id = PreNormAttention(dim, heads, name="content_to_id")
-        self.hidden = keras.layers.Dense(dim, "gelu", name="adapter_hidden")
-        self.adapter = keras.layers.Dense(dim, kernel_initializer="zeros", name="adapter")
+        policy = {"dtype": self.dtype_policy}
+        self.to_content = PreNormAttention(dim, heads, name="id_to_content", **policy)
+        self.to_id = PreNormAttention(dim, heads, name="content_to_id", **policy)
+        self.hidden = keras.layers.Dense(dim, "gelu", name="adapter_hidden", **policy)
+        self.adapter = keras.layers.Dense(dim, kernel_initializer="zeros", name="adapter", **policy)
 
     def build(self, input_shape):
         self.kernel = self.add_weight(

@@ -31,13 +31,17 @@ class PreNormAttention(keras.layers.Layer):
         self.dim, self.heads = dim, heads
         self.head_dim = max(dim // heads, 1)
 
+        policy = {"dtype": self.dtype_policy}
+
         def inner(name):
-            return keras.layers.Dense(heads * self.head_dim, use_bias=False, name=name)
+            return keras.layers.Dense(heads * self.head_dim, use_bias=False, name=name, **policy)
 
         self.query, self.key, self.value = inner("query"), inner("key"), inner("value")
-        self.output_map = keras.layers.Dense(dim, kernel_initializer="zeros", name="output")
-        self.query_norm = keras.layers.LayerNormalization(name="query_norm")
-        self.memory_norm = keras.layers.LayerNormalization(name="memory_norm")
+        self.output_map = keras.layers.Dense(
+            dim, kernel_initializer="zeros", name="output", **policy
+        )
+        self.query_norm = keras.layers.LayerNormalization(name="query_norm", **policy)
+        self.memory_norm = keras.layers.LayerNormalization(name="memory_norm", **policy)
 
     def call(self, query, memory, present):
         query = tf.cast(query, self.compute_dtype)
