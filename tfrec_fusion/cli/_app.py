@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tfrec_fusion import __version__
+from tfrec_fusion.cli._embed import embed
 from tfrec_fusion.cli._evaluate import evaluate
 from tfrec_fusion.cli._export import export
 from tfrec_fusion.cli._quickstart import quickstart
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (quickstart, train, evaluate, export, recommend):
+for _command in (quickstart, embed, train, evaluate, export, recommend):
     app.command()(_command)
 
 

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
+
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
@@ -18,8 +19,7 @@ def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
     """
     from tfrec_fusion._compat import optional
     from tfrec_fusion.data import Catalogue, fetch_movielens
-    from tfrec_fusion.embeddings import VectorStore, encode_texts
-    from tfrec_fusion.embeddings.text_encoder import MINILM
+    from tfrec_fusion.embeddings import HuggingFaceEncoder, encode
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tfrec-fusion"
     store = cache / "ml-latest-small-minilm"
@@ -31,10 +31,5 @@ def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
     folder = fetch_movielens(cache)
     if not encoded:
         movies = Catalogue.from_parquet(folder / "items.parquet")
-        with Progress(console=console) as bar:
-            task = bar.add_task("encoding texts", total=len(movies))
-            vectors = encode_texts(
-                movies.texts("text"), progress=lambda count: bar.advance(task, count)
-            )
-        VectorStore.write(store, movies.vocabulary.ids, vectors, encoder=MINILM, pooling="mean")
+        encode(movies.frame, HuggingFaceEncoder(_MINILM, max_length=256), store, progress=console)
     return folder, {"text": store}

@@ -1,0 +1,74 @@
+"""`tfrec-fusion embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrec_fusion.cli._output import Json, Output
+
+
+def embed(
+    items: Annotated[
+        Path, typer.Option("--items", metavar="FILE", help="Items, Parquet file or folder, or CSV.")
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            metavar="NAME|PATH|URL",
+            help="A model of the Hugging Face hub, a folder with one, wordllama, openai:MODEL, or "
+            "the URL of an endpoint with OpenAI's protocol, as http://host:8000/v1#MODEL.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store's folder.")],
+    template: Annotated[
+        str | None,
+        typer.Option("--template", help="Text of an item: '{title}. {description}'."),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option("--pooling", help="mean (default), cls or last.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Instruction before each text.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", help="Tokens of a text that count.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto (default), fp32, bf16 or fp16.")
+    ] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", help="Tokens of a batch.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="Stored type: float16 (default), float32 or int8."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Encode item texts into a vector store; only what is new, and on from where a kill left it."""
+    output = Output(json)
+    from tfrec_fusion.data import Catalogue
+    from tfrec_fusion.embeddings import encode, make_encoder
+
+    read = Catalogue.from_csv if items.suffix == ".csv" else Catalogue.from_parquet
+    frame = read(items).frame
+    made = make_encoder(
+        encoder,
+        pooling=pooling,
+        prompt=prompt,
+        max_length=max_length,
+        precision=precision,
+        batch_tokens=batch_tokens,
+    )
+    result = encode(frame, made, out, template=template, dtype=dtype, progress=output.console)
+    output.print(
+        f"{out}: {len(result.store):,} x {result.store.dims} {result.store.dtype} by {made.name}; "
+        f"{result.encoded:,} texts encoded ({result.texts_per_second:,.0f} texts/s), "
+        f"{result.reused:,} reused, {result.without_text:,} items without a text, "
+        f"{result.seconds:.1f} s"
+    )
+    output.write({"store": str(out), "encoder": made.name, **result.to_dict()})

@@ -1,0 +1,231 @@
+"""Transformers from the Hugging Face hub, or from a folder."""
+
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import optional
+from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, longest_first, unit_rows
+from tfrec_fusion.embeddings.encoders.pooling import POOLINGS, pool
+from tfrec_fusion.embeddings.hashing import file_hash, text_hash
+from tfrec_fusion.errors import InputError
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_WINDOW = 4096  # texts that are tokenized in one go
+_MAX_WORKERS = 8
+
+
+class HuggingFaceEncoder(Encoder):
+    """A transformer's hidden states, pooled to one vector of length 1 a text.
+
+    Texts are sorted by length and batched by a budget of tokens, so that little is padding. On CPUs
+    batches run side by side, each on its share of the cores: small matrices gain more from that
+    than from many threads a matrix. Needs the extra `text`.
+
+    Example:
+      >>> minilm = HuggingFaceEncoder("sentence-transformers/all-MiniLM-L6-v2")  # doctest: +SKIP
+      >>> minilm.encode(["a red mug", "a lamp"]).shape  # doctest: +SKIP
+      (2, 384)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike,
+        *,
+        pooling: str = "mean",
+        prompt: str = "",
+        max_length: int = 512,
+        precision: str = "auto",
+        device: str | None = None,
+        batch_tokens: int | None = None,
+    ):
+        """
+        Args:
+          model: a folder with a transformers model and its tokenizer, or its name on the hub.
+          pooling: "mean" for most encoders, "cls" for those trained so (BGE, Arctic), "last" for
+            decoder LLMs (Qwen3-Embedding, E5-Mistral), which are then padded on the left.
+          prompt: instruction before each text, as the model's card gives it.
+          max_length: tokens of a text that count, with the prompt's; less where the model takes
+            less.
+          precision: "fp32", "bf16" or "fp16" for weights and sums; "auto" takes bf16 where the
+            hardware multiplies it, else fp16 on a GPU and fp32 on a CPU. Precisions may share a
+            store: with MiniLM the cosine of bf16 to fp32 is above .9999.
+          device: as torch names it; None takes a GPU where there is one.
+          batch_tokens: tokens of a batch, padding included; None takes 4,096 on a CPU and 32,768
+            elsewhere.
+
+        Raises:
+          ImportError: the extra is not installed.
+          InputError: no such model, or no network to get it.
+        """
+        if pooling not in POOLINGS:
+            raise InputError(
+                f"pooling: must be one of {', '.join(POOLINGS)}. Received: {pooling!r}"
+            )
+        if precision not in ("auto", *PRECISIONS):
+            raise InputError(
+                f"precision: must be auto, {', '.join(PRECISIONS)}. Received: {precision!r}"
+            )
+        for field, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
+            if value is not None and value < 1:
+                raise InputError(f"{field}: must be at least 1. Received: {value!r}")
+        self._torch = optional("torch", extra="text")
+        self._transformers = optional("transformers", extra="text")
+        self._model = os.fspath(model)
+        self._config = self._load("AutoConfig")
+        self.pooling = pooling
+        self.prompt = prompt
+        self.max_length = max_length
+        self.precision = precision
+        self.device = device or _best_device(self._torch)
+        on_cpu = self.device.startswith("cpu")
+        self.batch_tokens = batch_tokens or (4096 if on_cpu else 32_768)
+        self._threads = self._torch.get_num_threads()
+        self._workers = min(self._threads, _MAX_WORKERS) if on_cpu else 1
+        self.name = Path(self._model).resolve().name if self._is_folder else self._model
+
+    @property
+    def _is_folder(self) -> bool:
+        return os.path.isdir(self._model)
+
+    @cached_property
+    def revision(self) -> str | None:
+        """The hub's commit; for a folder the hash of its files, wherever the folder lies."""
+        if not self._is_folder:
+            return getattr(self._config, "_commit_hash", None)
+        return _hash_of_files(Path(self._model))
+
+    def identity(self) -> dict:
+        identity = {"kind": "transformers", "weights": self.revision, "pooling": self.pooling}
+        if not self._is_folder:
+            identity["model"] = self._model
+        return identity | {"prompt": self.prompt, "max_length": self.max_length}
+
+    def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
+        self.network  # noqa: B018  (a missing weight is told here, not in a thread)
+        workers = ThreadPoolExecutor(self._workers, initializer=self._start_worker)
+        running: dict[Future, np.ndarray] = {}
+        try:
+            for rows, tokens in self._batches(texts):
+                running[workers.submit(self._encode_batch, tokens)] = rows
+                if len(running) >= 2 * self._workers:
+                    yield from _finished(running)
+            while running:
+                yield from _finished(running)
+        finally:
+            workers.shutdown(cancel_futures=True)
+            # New threads take the number that was set last in any thread.
+            self._torch.set_num_threads(self._threads)
+
+    def _start_worker(self) -> None:
+        if self._workers > 1:
+            self._torch.set_num_threads(max(self._threads // self._workers, 1))
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, list[list[int]]]]:
+        order = longest_first(texts)
+        for start in range(0, len(order), _WINDOW):
+            window = order[start : start + _WINDOW]
+            tokens = self.tokenizer(
+                [self.prompt + texts[row] for row in window],
+                truncation=True,
+                max_length=self._limit,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )["input_ids"]
+            lengths = np.array([len(ids) for ids in tokens])
+            by_tokens = np.argsort(-lengths, kind="stable")
+            first = 0
+            while first < len(by_tokens):
+                count = max(self.batch_tokens // max(lengths[by_tokens[first]], 1), 1)
+                batch = by_tokens[first : first + count]
+                yield window[batch], [tokens[row] for row in batch]
+                first += count
+
+    def _encode_batch(self, tokens: list[list[int]]) -> np.ndarray:
+        torch = self._torch
+        left = self.pooling == "last"
+        ids = np.full((len(tokens), max(max(map(len, tokens)), 1)), self._pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        for row, values in enumerate(tokens):
+            part = slice(ids.shape[1] - len(values), None) if left else slice(len(values))
+            ids[row, part], mask[row, part] = values, 1
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if left and self._takes_positions:
+            # Counted from the first token that is there, not from the padding.
+            batch["position_ids"] = np.maximum(mask.cumsum(1) - 1, 0)
+        with torch.inference_mode():
+            batch = {key: torch.from_numpy(part).to(self.device) for key, part in batch.items()}
+            hidden = self.network(**batch).last_hidden_state
+            return unit_rows(pool(hidden, batch["attention_mask"], self.pooling).cpu().numpy())
+
+    @cached_property
+    def tokenizer(self):
+        """The model's tokenizer."""
+        return self._load("AutoTokenizer")
+
+    @cached_property
+    def network(self):
+        """The model, loaded on first use, in evaluation mode."""
+        name = PRECISIONS.get(self.precision) or _best_precision(self._torch, self.device)
+        dtype = getattr(self._torch, name)
+        return self._load("AutoModel", dtype=dtype).eval().to(self.device)
+
+    @cached_property
+    def _limit(self) -> int:
+        positions = getattr(self._config, "max_position_embeddings", None)
+        limits = (self.max_length, self.tokenizer.model_max_length, positions)
+        return min(limit for limit in limits if limit)
+
+    @cached_property
+    def _pad_id(self) -> int:
+        # Decoders often have none; what stands there is masked.
+        ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
+        return next(value for value in ids if value is not None)
+
+    @cached_property
+    def _takes_positions(self) -> bool:
+        return "position_ids" in inspect.signature(self.network.forward).parameters
+
+    def _load(self, kind: str, **options):
+        try:
+            return getattr(self._transformers, kind).from_pretrained(self._model, **options)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"encoder: no weights could be loaded ({reason}); check the network, or give a "
+                f"folder that holds them. Received: {self._model!r}"
+            ) from None
+
+
+def _finished(running: dict[Future, np.ndarray]) -> Iterator[Batch]:
+    """The batches that are done, at least one, taken out of those that run."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield running.pop(future), future.result()
+
+
+def _best_device(torch) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_precision(torch, device: str) -> str:
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if not device.startswith("cpu"):
+        return "float16"
+    can = torch.cpu.get_capabilities()
+    return "bfloat16" if can.get("avx512_bf16") or can.get("amx_bf16") else "float32"
+
+
+def _hash_of_files(folder: Path) -> str:
+    """Hash of the files that make a model; notes beside them do not count."""
+    kinds = (".json", ".safetensors", ".bin", ".txt", ".model", ".tiktoken")
+    files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
+    return text_hash("\n".join(f"{file.name} {file_hash(file)}" for file in files))

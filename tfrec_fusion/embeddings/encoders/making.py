@@ -1,0 +1,75 @@
+"""An encoder from its name, or from what a user has."""
+
+import inspect
+
+from tfrec_fusion.embeddings.encoders.base import Encoder
+from tfrec_fusion.embeddings.encoders.function import CallableEncoder
+from tfrec_fusion.errors import InputError
+
+
+def as_encoder(encoder) -> Encoder:
+    """An `Encoder` as it is, a name through `make_encoder`, and others wrapped.
+
+    Raises:
+      InputError: neither of them.
+    """
+    if isinstance(encoder, Encoder):
+        return encoder
+    if isinstance(encoder, str):
+        return make_encoder(encoder)
+    if callable(getattr(encoder, "encode", None)):
+        name = getattr(encoder, "name", None)
+        if not isinstance(name, str):
+            raise InputError(
+                "encoder: an object with encode() must have a name too, which the store records. "
+                f"Received: {type(encoder).__name__}"
+            )
+        return CallableEncoder(encoder.encode, name, getattr(encoder, "fingerprint", None))
+    if callable(encoder):
+        return CallableEncoder(encoder)
+    raise InputError(
+        "encoder: must be an Encoder, an object with name and encode(list of texts), a function of "
+        f"a list of texts, or a name. Received: {type(encoder).__name__}"
+    )
+
+
+def make_encoder(name: str, **options) -> Encoder:
+    """The encoder that a name stands for.
+
+    Args:
+      name: ``"wordllama"``; ``"openai:MODEL"``; the URL of an OpenAI-compatible endpoint, as
+        ``"http://localhost:8000/v1#MODEL"`` (without a model it is the only one that is served);
+        else a folder with a transformers model, or its name on the Hugging Face hub.
+      options: of the encoder's constructor; those that are None are left out.
+
+    Raises:
+      InputError: an option that the encoder does not have, and what its constructor refuses.
+      ImportError: its extra is not installed.
+
+    Example:
+      >>> make_encoder("sentence-transformers/all-MiniLM-L6-v2", pooling="mean")  # doctest: +SKIP
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if name == "wordllama":
+        from tfrec_fusion.embeddings.encoders.static import StaticEncoder as Chosen
+
+        arguments = []
+    elif name.startswith(("openai:", "http://", "https://")):
+        from tfrec_fusion.embeddings.encoders.openai_endpoint import OpenAIEncoder as Chosen
+
+        if name.startswith("openai:"):
+            arguments = [name.removeprefix("openai:")]
+        else:
+            url, _, model = name.partition("#")
+            arguments, options = [model or None], {"base_url": url, **options}
+    else:
+        from tfrec_fusion.embeddings.encoders.huggingface import HuggingFaceEncoder as Chosen
+
+        arguments = [name]
+    unknown = sorted(set(options) - set(inspect.signature(Chosen).parameters))
+    if unknown:
+        raise InputError(
+            f"{unknown[0]}: the encoder {name!r} has no such option; leave it out. "
+            f"Received: {options[unknown[0]]!r}"
+        )
+    return Chosen(*arguments, **options)

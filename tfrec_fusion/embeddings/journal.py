@@ -1,0 +1,142 @@
+"""What an encoding run has done so far, kept beside the store until the store is written."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion.embeddings.atomic import sync
+from tfrec_fusion.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs into one store are not noticed there.
+    fcntl = None
+
+_HASH_BYTES = 16
+
+
+class Journal:
+    """Vectors by the hash of their text, appended and flushed to the disk batch by batch.
+
+    A hidden folder beside the store. The vectors of a batch are on the disk before its hashes are
+    written, and what a kill left half-written is cut off on opening: a hash that can be read has
+    its vector.
+
+    Attributes:
+        hashes: `text_hash` of each row, in the order of writing.
+
+    Example:
+        >>> with Journal("vectors", "minilm", "0" * 32) as journal:  # doctest: +SKIP
+        ...     journal.append(["00" * 16], np.ones((1, 3), np.float32))
+    """
+
+    def __init__(self, store: str | os.PathLike, encoder: str, encoder_id: str):
+        """
+        Args:
+            store: the folder of the store.
+            encoder: name of the encoder, for people.
+            encoder_id: its fingerprint; a journal of another one is refused.
+        """
+        path = Path(os.path.realpath(store))
+        self.folder = path.with_name(f".{path.name}.encoding")
+        self._origin = {"encoder": encoder, "encoder_id": encoder_id}
+        self.hashes: list[str] = []
+        self.dims: int | None = None
+
+    def __enter__(self) -> "Journal":
+        """Opens the journal.
+
+        Raises:
+            InputError: another process has it open, or it is another encoder's.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "w")
+        try:
+            self._take_lock()
+            self._read_origin()
+            self._vector_file = open(self.folder / "vectors.bin", "ab")
+            self._hash_file = open(self.folder / "hashes.bin", "ab")
+            self._recover()
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        if not self.hashes:
+            self.discard()
+        for file in (self._vector_file, self._hash_file, self._lock):
+            file.close()
+
+    def append(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
+        """Make a batch durable: ``[n]`` hashes and ``[n, dims]`` float32 vectors."""
+        if self.dims is None:
+            self.dims = int(vectors.shape[1])
+            self._write_origin()
+        for file, content in (
+            (self._vector_file, np.ascontiguousarray(vectors, np.float32).tobytes()),
+            (self._hash_file, b"".join(bytes.fromhex(value) for value in hashes)),
+        ):
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self.hashes.extend(hashes)
+
+    def vectors(self) -> np.ndarray:
+        """All vectors, ``[rows, dims]`` float32, memory-mapped; ``[0, 0]`` before the first."""
+        if not self.hashes:
+            return np.zeros((0, 0), np.float32)
+        shape = (len(self.hashes), self.dims)
+        return np.memmap(self.folder / "vectors.bin", np.float32, "r", shape=shape)
+
+    def discard(self) -> None:
+        """Remove it, once the store holds its vectors."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _take_lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "store: another process is encoding into it; wait for it to end. "
+                f"Received: {str(self.folder)!r} in use"
+            ) from None
+
+    def _read_origin(self) -> None:
+        file = self.folder / "origin.json"
+        if not file.is_file():
+            return
+        origin = json.loads(file.read_text(encoding="utf-8"))
+        if origin["encoder_id"] != self._origin["encoder_id"]:
+            raise InputError(
+                f"encoder: an unfinished run of {origin['encoder']} is in {str(self.folder)!r}, "
+                "and two encoders never mix in one store; finish that run, remove the folder, or "
+                f"choose another store. Received: {self._origin['encoder']}"
+            )
+        self.dims = origin["dims"]
+
+    def _write_origin(self) -> None:
+        temporary = self.folder / "origin.json.new"
+        temporary.write_text(json.dumps({**self._origin, "dims": self.dims}), encoding="utf-8")
+        sync(temporary)
+        os.replace(temporary, self.folder / "origin.json")
+        sync(self.folder)
+
+    def _recover(self) -> None:
+        rows = os.path.getsize(self.folder / "hashes.bin") // _HASH_BYTES
+        row_bytes = 4 * (self.dims or 0)
+        if row_bytes:
+            rows = min(rows, os.path.getsize(self.folder / "vectors.bin") // row_bytes)
+        else:
+            rows = 0
+        self._vector_file.truncate(rows * row_bytes)
+        self._hash_file.truncate(rows * _HASH_BYTES)
+        content = (self.folder / "hashes.bin").read_bytes().hex()
+        width = 2 * _HASH_BYTES
+        self.hashes = [content[start : start + width] for start in range(0, len(content), width)]
