@@ -58,8 +58,8 @@ class AlphaRec(tfrs.Model):
 
     Example:
       >>> model = AlphaRec(split.train)
-      >>> batches = split.train.batches(4096, examples="pairs", history=1)
-      >>> model.compile(tff.optimizers.adam(1e-3, steps=20 * len(batches)))
+      >>> batches = split.train.batches(8192, examples="pairs", history=1)
+      >>> model.compile(tff.optimizers.adam(1e-2, steps=20 * len(batches)))
       >>> model.fit(batches, epochs=20)
     """
 
@@ -88,7 +88,7 @@ class AlphaRec(tfrs.Model):
         self.softmax = SampledSoftmax(name="softmax")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
-        self.tower(tf.zeros([1, width]))
+        self({"user": tf.zeros([1], tf.int32)})
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
         if isinstance(data, Interactions):

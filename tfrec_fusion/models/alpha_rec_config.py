@@ -12,11 +12,12 @@ class AlphaRecConfig(BaseModel):
       dim: size of the vectors that are compared.
       hidden: hidden units of the MLP.
       layers: hops of propagation over the training graph; 0 compares texts alone.
-      temperature: what cosines are divided by in the loss; .15 to .2 in the paper.
-      negatives: items sampled uniformly for a batch; None takes the whole catalogue.
+      temperature: what cosines are divided by in the loss; the paper takes .15 to .2.
+      negatives: items sampled uniformly for a batch, which shares them; None takes the whole
+        catalogue. The paper draws 256 for each pair.
       vectors: names of the catalogue's vectors to use, side by side; None takes all.
       whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
-        None leaves them as they are, as the paper does.
+        None leaves them as they are, as the paper does, which is worse on books and movies.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,7 +25,7 @@ class AlphaRecConfig(BaseModel):
     dim: PositiveInt = 64
     hidden: PositiveInt = 384
     layers: int = Field(2, ge=0)
-    temperature: PositiveFloat = 0.15
-    negatives: PositiveInt | None = 256
+    temperature: PositiveFloat = 0.1
+    negatives: PositiveInt | None = 2048
     vectors: list[str] | None = None
-    whitening_dim: PositiveInt | None = None
+    whitening_dim: PositiveInt | None = 128
