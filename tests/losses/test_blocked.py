@@ -173,3 +173,13 @@ def test_a_second_derivative_is_refused_not_wrong():
 def test_bad_options(kind, options, message):
     with pytest.raises(InputError, match=message):
         kind(**options)
+
+
+def test_where_the_bound_of_a_row_is_far_from_its_largest_logit():
+    # The product of the norms is 100 times the largest score: by it every power would vanish.
+    a = _arguments(12, 12, dim=2)
+    a["users"] = tf.constant([[100.0, 0.0]] * 12)
+    a["negatives"] = tf.constant([[0.01 * i, 100.0] for i in range(12)], tf.float32)
+    a["positives"] = a["negatives"]
+    actual = _value_and_gradients(SampledSoftmax(5), a.values(), BY)
+    _same(actual, _value_and_gradients(_plain, a.values(), BY))

@@ -6,6 +6,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses.masking import MASKED
 
+_NEAR = 60.0  # e^-60 is far from float32's smallest number
 _ONCE = "the blocked softmax has first derivatives only"
 
 
@@ -40,9 +41,11 @@ def blocked_softmax(
     and so each block adds its part of the gradient while it is at hand: backward has nothing to
     compute again. Scores, exponentials and sums are float32 whatever `matmul_dtype` is.
 
-    A pass over a block's logits takes as long as a tenth of its products, so there are four and no
-    more: log_q is a column of the product, exponentials are not divided, and one own candidate is
-    not masked but taken out of the sums.
+    A pass over a block's logits takes as long as a tenth of its products, so the exponential is the
+    only one: log_q and a bound of the row's largest logit are columns of the first product, the
+    sum of the exponentials is a column of the second, they are not divided, and one own candidate
+    is not masked but taken out of the sums. Where the bound is so far off that exponentials could
+    vanish, and with bfloat16, which would round these columns, there are passes for them.
 
     Args:
       queries: `[B, D]` float; candidates: `[C, D]` float.
@@ -71,14 +74,23 @@ def blocked_softmax(
         n_blocks = (rows + block_size - 1) // block_size
         share = weight / tf.cast(rows, tf.float32)
         columns = tf.cast(candidates, matmul_dtype)
-        # bfloat16 would round log_q.
-        folded = log_q is not None and matmul_dtype == "float32"
-        left = tf.concat([queries, tf.ones([rows, 1])], 1) if folded else queries
-        right = tf.concat([columns, -log_q[:, None]], 1) if folded else columns
+        folded = matmul_dtype == "float32"
+        left, right, shift = queries, columns, tf.zeros([rows])
+        if folded:
+            offset = tf.zeros(tf.shape(candidates)[:1]) if log_q is None else -log_q
+            bound = tf.norm(queries, axis=1) * tf.reduce_max(tf.norm(candidates, axis=1))
+            spread = tf.reduce_max(offset) - tf.reduce_min(offset)
+            near = 2 * tf.reduce_max(bound) + spread < _NEAR
+            shift = tf.maximum(bound + tf.reduce_max(offset), positive)
+            shift = tf.where(near, shift, 0.0)
+            left = tf.concat([queries, tf.ones([rows, 1]), -shift[:, None]], 1)
+            one = tf.ones_like(offset)[:, None]
+            right = tf.concat([candidates, offset[:, None], one], 1)
+            columns = tf.concat([candidates, one], 1)
         given = {
             "query": queries,
             "left": left,
-            "positive": positive,
+            "positive": positive - shift,
             "share": share,
             "own": own,
             "own_log_count": own_log_count,
@@ -107,17 +119,26 @@ def blocked_softmax(
                 p = own_score if own_log_count is None else own_score - of["own_log_count"]
             if ids is not None:
                 logits = tf.where(of["id"][:, None] == ids[1], MASKED, logits)
-            largest = tf.maximum(tf.reduce_max(logits, 1), p)
-            powers = tf.exp(logits - largest[:, None])
+
+            def lowered():
+                largest = tf.maximum(tf.reduce_max(logits, 1), p)
+                return logits - largest[:, None], largest
+
+            if folded:
+                logits, largest = tf.cond(near, lambda: (logits, tf.zeros_like(p)), lowered)
+            else:
+                logits, largest = lowered()
+            powers = tf.cast(tf.exp(logits), matmul_dtype)
             power = tf.exp(p - largest)
             counted = 0.0  # how much of p's power the sum of the powers has already
             if own is not None and ids is None:
                 counted = power if own_log_count is None else tf.exp(own_score - largest)
-            total = tf.reduce_sum(powers, 1) + (power - counted)
+            summed = tf.cast(tf.matmul(powers, columns), tf.float32)
+            total = summed[:, dim] if folded else tf.reduce_sum(tf.cast(powers, tf.float32), 1)
+            total += power - counted
             scale = of["share"] / total
             d_own = scale * (power - counted) - of["share"]
-            powers = tf.cast(powers, matmul_dtype)
-            d_query = tf.cast(tf.matmul(powers, columns), tf.float32) * scale[:, None]
+            d_query = summed[:, :dim] * scale[:, None]
             weighted = tf.cast(of["query"] * scale[:, None], matmul_dtype)
             part = tf.matmul(powers, weighted, transpose_a=True)
             values = (largest - p) + tf.math.log(total), d_query, d_own

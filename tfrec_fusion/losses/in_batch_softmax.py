@@ -38,7 +38,7 @@ class InBatchSoftmax(keras.layers.Layer):
       0.8283021
     """
 
-    def __init__(self, block_size: int = 512, matmul_dtype: str = "float32", **kwargs):
+    def __init__(self, block_size: int = 1024, matmul_dtype: str = "float32", **kwargs):
         super().__init__(**({"dtype": "float32"} | kwargs))
         check_options("InBatchSoftmax", block_size, matmul_dtype)
         self.block_size, self.matmul_dtype = block_size, matmul_dtype
