@@ -16,8 +16,9 @@ from tfrec_fusion.embeddings.hashing import file_hash, text_hash
 from tfrec_fusion.errors import InputError
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_WINDOW = 4096  # texts that are tokenized in one go
+_WINDOW = 1024  # texts tokenized in one go; finished batches wait for it
 _MAX_WORKERS = 8
+_LEAST_TOKENS = 256  # of a batch that is cut smaller so that all workers have one
 
 
 class HuggingFaceEncoder(Encoder):
@@ -139,9 +140,12 @@ class HuggingFaceEncoder(Encoder):
             )["input_ids"]
             lengths = np.array([len(ids) for ids in tokens])
             by_tokens = np.argsort(-lengths, kind="stable")
+            # A few texts are shared out too.
+            share = max(int(lengths.sum()) // (2 * self._workers), _LEAST_TOKENS)
+            budget = min(self.batch_tokens, share) if self._workers > 1 else self.batch_tokens
             first = 0
             while first < len(by_tokens):
-                count = max(self.batch_tokens // max(lengths[by_tokens[first]], 1), 1)
+                count = max(budget // max(lengths[by_tokens[first]], 1), 1)
                 batch = by_tokens[first : first + count]
                 yield window[batch], [tokens[row] for row in batch]
                 first += count

@@ -11,7 +11,7 @@ from tfrec_fusion.embeddings.hashing import file_hash
 class StaticEncoder(Encoder):
     """WordLlama: the mean of 256-dim token vectors distilled from LLMs, at length 1.
 
-    Tens of thousands of texts a second on one core, with weights that come in the package: pick it
+    Thousands of texts a second, with weights that come in the package and without torch: pick it
     for a first result, for very many texts, or where no transformer can run. Needs the extra
     `static`.
 
