@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "RankingReport": "ranking_report",
         "Run": "run",
         "RunConfig": "config",
+        "StepsPerExecution": "steps_per_execution",
         "TensorBoard": "tensorboard",
         "evaluate_ranker": "ranking_report",
         "write_projector": "projector",

@@ -20,6 +20,7 @@ from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_split, record
 from tfrec_fusion.training.ranking_report import RankingReport, evaluate_ranker
 from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
+from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
 
 
@@ -208,7 +209,7 @@ class Run:
             initial_epoch=done,
             epochs=config.epochs,
             verbose=0,
-            callbacks=[keep, *callbacks, board],
+            callbacks=[keep, StepsPerExecution(), *callbacks, board],
         )
 
     def _write(self, name: str, text: str) -> None:
