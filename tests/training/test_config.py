@@ -3,12 +3,19 @@ import json
 
 import pytest
 
-from tfrec_fusion.data import Catalogue, Interactions, as_of_examples, held_out_examples
+from tfrec_fusion.data import (
+    Catalogue,
+    Interactions,
+    as_of_examples,
+    autoencoder_examples,
+    held_out_examples,
+)
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.training import RunConfig
 from tfrec_fusion.training.config import (
     AsOfSection,
+    AutoencoderSection,
     HeldOutSection,
     SpectralSection,
     merged,
@@ -21,10 +28,10 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"model": {"dimm": 8}}, "config: model.dimm: unknown key; the keys here are dim, fusion"),
+        ({"model": {"dimm": 8}}, "config: model.dimm: unknown key; the keys here are fusion, "),
         ({"model": {"dim": -3}}, "config: model.dim: Input should be greater than 0. Received: -3"),
         ({"model": {"kind": "gpt"}}, "config: model.kind: must be one of two_tower"),
-        ({"model": {"fusion": "stir"}}, "config: model.fusion: Input should be 'sum', 'concat'"),
+        ({"model": {"fusion": "stir"}}, "config: model.fusion: must be one of sum, concat, "),
         ({"epoch": 3}, "config: epoch: unknown key; the keys here are data, split, model"),
         (
             {"split": {"test": 1.5}},
@@ -34,7 +41,7 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
         ({"examples": {"kind": "as_of", "share": 0.1}}, "config: examples.share: unknown key; "),
         (
             {"examples": {"horizon_days": 3}},
-            "config: examples.kind: must be one of as_of, held_out",
+            "config: examples.kind: must be one of as_of, autoencoder, held_out",
         ),
         ({"data": {"items": "x"}}, "config: data.interactions: this key is needed"),
         (
@@ -78,6 +85,7 @@ def test_a_file_that_is_no_config(text, says, tmp_path):
 def test_defaults_are_those_of_what_they_configure():
     for section, function in (
         (AsOfSection, as_of_examples),
+        (AutoencoderSection, autoencoder_examples),
         (HeldOutSection, held_out_examples),
         (SpectralSection, SpectralFusion.__init__),
     ):
@@ -97,9 +105,10 @@ def test_what_is_left_open_follows_the_data(small_shop):
     assert resolved.model.trend
     # A random split has no "before".
     by_chance = RunConfig.of({"data": DATA, "split": {"kind": "random"}}).resolved(train)
-    assert by_chance.examples == HeldOutSection()
-    assert (by_chance.epochs, by_chance.evaluate_every) == (30, 6)
+    assert by_chance.examples == AutoencoderSection()
+    assert (by_chance.epochs, by_chance.evaluate_every) == (15, 3)
     assert not by_chance.model.trend
+    assert (resolved.model.user_layer, by_chance.model.user_layer) == (True, False)
     chosen = RunConfig.of({"data": DATA, "epochs": 7}).resolved(train)
     assert chosen.epochs == 7
     assert chosen.resolved(train) == chosen

@@ -55,7 +55,7 @@ def test_a_run_leaves_what_it_says(config, tmp_path):
 @pytest.mark.parametrize(
     ("options", "stop"),
     [({}, _Stop(2, batch=1)), ({"split": {"kind": "random"}}, _Stop(1))],
-    ids=["as_of, within an epoch", "held_out, between epochs"],
+    ids=["as_of, within an epoch", "autoencoder, between epochs"],
 )
 def test_what_is_broken_off_ends_as_if_it_had_not_been(config, tmp_path, options, stop):
     options = options | {"epochs": 3}

@@ -65,7 +65,7 @@ class TwoTower(tfrs.Model):
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
         super().__init__(name=name, dtype="float32")
-        self.config = checked("TwoTower", TwoTowerConfig, options)
+        self.config = _complete(checked("TwoTower", TwoTowerConfig, options), data)
         self.spec, frozen = _described(data, self.config, initial)
         spec, config = self.spec, self.config
         self.tower = ItemTower(
@@ -338,6 +338,14 @@ def flat_histories(histories: History, users: np.ndarray, now: float | None):
     if chosen.times is None:
         return chosen.items, rows, np.zeros(len(rows), np.float32)
     return chosen.items, rows, ((now - chosen.times) / DAY).astype(np.float32)
+
+
+def _complete(config: TwoTowerConfig, data) -> TwoTowerConfig:
+    """The config with what depends on the data filled in; a saved model's has nothing open."""
+    if config.user_layer is not None:
+        return config
+    timed = not isinstance(data, Interactions) or data.timestamp is not None
+    return config.model_copy(update={"user_layer": timed})
 
 
 def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:

@@ -32,7 +32,8 @@ class TwoTowerConfig(FusionConfig):
       trend_hidden: hidden units of the trend network.
       decay_days: time constant of the recent history pool.
       user_layer: whether a linear map lies between the history pools and the user's vector; without
-        one it is their mean, which small data without times is better off with.
+        one it is their mean, which autoencoder examples are better off with. None takes a map where
+        there are times.
       loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
         `examples="autoencoder"`); None takes the second for such examples and else the first.
     """
@@ -48,5 +49,5 @@ class TwoTowerConfig(FusionConfig):
     trend_dim: PositiveInt = 8
     trend_hidden: PositiveInt = 32
     decay_days: PositiveFloat = 30.0
-    user_layer: bool = True
+    user_layer: bool | None = None
     loss: Literal["softmax", "normalised_squared"] | None = None

@@ -30,6 +30,7 @@ _SAMPLED_CANDIDATES = 8192
 # kind of examples -> epochs, batch size, learning rate
 _DEFAULTS = {
     "as_of": (2, 512, 3e-3),
+    "autoencoder": (15, 256, 3e-3),
     "held_out": (30, 256, 3e-3),
     "ranking": (1, 1024, 1e-3),
 }
@@ -83,6 +84,13 @@ class AsOfSection(_Section):
     last: PositiveInt | None = None
 
 
+class AutoencoderSection(_Section):
+    """`kind: autoencoder` and the options of `autoencoder_examples`."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
 class HeldOutSection(_Section):
     """`kind: held_out` and the options of `held_out_examples`."""
 
@@ -133,10 +141,12 @@ class RunConfig(_Section):
     Attributes:
       data, split, model: see their sections.
       examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
-        are times (and no random split, which has no "before"), else `held_out`.
+        are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
+        with sampled candidates beyond 100,000 items.
       spectral: a closed-form start of a two-tower's item vectors; None for none.
-      epochs, batch_size: None takes 2 and 512 for `as_of`, 30 and 256 for `held_out`, 1 and 1024
-        for `ranking`. With 0 epochs the model stays as it starts (see `spectral`).
+      epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder`, 30 and 256
+        for `held_out`, 1 and 1024 for `ranking`. With 0 epochs the model stays as it starts (see
+        `spectral`).
       learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
         and 1e-3 for `ranking`.
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
@@ -151,7 +161,11 @@ class RunConfig(_Section):
         TwoTowerSection()
     )
     examples: (
-        Annotated[AsOfSection | HeldOutSection | RankingSection, Field(discriminator="kind")] | None
+        Annotated[
+            AsOfSection | AutoencoderSection | HeldOutSection | RankingSection,
+            Field(discriminator="kind"),
+        ]
+        | None
     ) = None
     spectral: SpectralSection | None = None
     epochs: NonNegativeInt | None = None
@@ -222,12 +236,17 @@ class RunConfig(_Section):
         elif examples is None:
             timed = train.timestamp is not None and self.split.kind != "random"
             many = len(train.catalogue) > _FULL_SOFTMAX_ITEMS
-            section = AsOfSection if timed else HeldOutSection
-            examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
+            if timed or many:
+                section = AsOfSection if timed else HeldOutSection
+                examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
+            else:
+                examples = AutoencoderSection()
         model = self.model
-        if examples.kind == "held_out" and model.trend:
+        if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
+        if model.kind == "two_tower" and model.user_layer is None:
+            model = model.model_copy(update={"user_layer": examples.kind != "autoencoder"})
         if self.spectral is not None and model.vectors is None:
             model = model.model_copy(update={"vectors": []})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
@@ -330,6 +349,7 @@ _SECTIONS = {
     ("model", "two_tower"): TwoTowerSection,
     ("model", "ranker"): RankerSection,
     ("examples", "as_of"): AsOfSection,
+    ("examples", "autoencoder"): AutoencoderSection,
     ("examples", "held_out"): HeldOutSection,
     ("examples", "ranking"): RankingSection,
 }
