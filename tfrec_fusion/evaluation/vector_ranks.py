@@ -33,8 +33,8 @@ def rank_by_vectors(
     meets its own score and identical items get identical ones. Group maxima find the best
     candidates of each user, as many as the longest cut-off and the user's targets together, and
     each target is counted among these. A target below all of them is beyond every cut-off, so that
-    no other item has to be looked at; only for one level with the last of them are all its ties
-    counted.
+    no other item has to be looked at; only for one level with the last of them that a cut-off can
+    still reach are all its ties counted.
 
     Args:
       scorer: with `item_vectors` `[items, D] float` and `user_vectors(users [B] int32)`, which
@@ -135,8 +135,9 @@ class _Table:
         for kind, segment in self._segments.items():
             listed = best[kind][0][user]
             equal = listed == score[:, None]
-            counts[kind] = np.count_nonzero(listed > score[:, None], 1), np.count_nonzero(equal, 1)
-            level = np.flatnonzero(equal[:, -1])
+            greater = np.count_nonzero(listed > score[:, None], 1)
+            counts[kind] = greater, np.count_nonzero(equal, 1)
+            level = np.flatnonzero(equal[:, -1] & (greater < longest))
             if len(level):
                 position = user[level].astype(np.int32)
                 counts[kind, 1, level] = segment.count_equal(
