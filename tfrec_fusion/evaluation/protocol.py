@@ -25,7 +25,7 @@ def evaluate(
     slices: bool = True,
     bootstrap: int = 1000,
     seed: int = 0,
-    batch: int = 1024,
+    batch: int = 4096,
     name: str | None = None,
 ) -> Report:
     """Rank the whole catalogue for every evaluated user and report how high their test items stand.
@@ -72,7 +72,7 @@ def evaluate(
       bootstrap: resamples of the users for the 95 % percentile intervals; 0 for no intervals.
       seed: of the resamples.
       batch: users scored at once; lowered so that a block never holds more than 2^26 scores. With
-        vectors, items are scored by blocks too, and a block holds 2^23.
+        vectors, items are scored by blocks too, and a block holds 2^25.
       name: of the model in tables; its own `name`, or else its class, by default.
 
     Raises:
