@@ -78,6 +78,47 @@ def test_recommend_from_the_export(trained, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
+def test_recommend_from_the_run_says_where_scores_come_from(trained, capsys):
+    options = ["--user", "u1", "--exclude", "i5", "-k", "4"]
+    assert main(["recommend", str(trained), *options, "--explain", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    for item in result["items"]:
+        assert list(item["shares"]) == ["id", "text", "context", "bias"]
+        assert sum(item["shares"].values()) == pytest.approx(item["score"], abs=1e-4)
+        assert len(item["nearest"]) == 3
+        assert {"item_id", "cosine", "title"} == set(item["nearest"][0])
+    lines = captured.err.splitlines()
+    assert lines[0].split()[:8] == [
+        "item",
+        "title",
+        "score",
+        "id",
+        "text",
+        "context",
+        "bias",
+        "nearest",
+    ]
+    assert len(lines) == 5
+    # The same items as from the export, which has the same events.
+    for source in (trained, trained.parent / "export"):
+        assert main(["recommend", str(source), *options, "--json", "-"]) == 0
+        same = json.loads(capsys.readouterr().out)
+        assert [i["item_id"] for i in same["items"]] == [i["item_id"] for i in result["items"]]
+
+
+def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
+    for source, option, says in (
+        (trained.parent / "export", ["--explain"], "--explain needs the folder of a run"),
+        (trained, ["--history", "i3"], "--history needs an export"),
+        (trained, ["-k", "0"], "k must be a whole number of at least 1. Received: 0"),
+    ):
+        assert main(["recommend", str(source), "--user", "u1", *option]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+
+
 def test_export_writes_the_next_version(trained, tmp_path, capsys):
     for version in ("1", "2"):
         assert main(["export", str(trained), "--to", str(tmp_path / "shop"), "--json", "-"]) == 0

@@ -119,7 +119,7 @@ def test_a_bilinear_score_is_split_in_halves():
     catalogue = Catalogue(items, {"text": np.array([[7.0], [3.0]], np.float32)})
     frame = pd.DataFrame({"user_id": ["u", "w"], "item_id": ["j", "i"]})
     events = Interactions.from_frame(frame, catalogue)
-    model = TwoTower(events, dim=1, whitening_dim=None, id_dropout=0.0)
+    model = TwoTower(events, dim=1, whitening_dim=None, user_layer=True)
     model.tower.ids.table.assign([[5.0], [2.0]])
     model.tower.frozen["text"].kernel.assign([[1.0]])
     model.to_user.kernel.assign([[0.5], [0.5], [0.0], [0.0]])

@@ -11,28 +11,50 @@ from rich.table import Table
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.errors import InputError
 
 
 def recommend(
-    export: Annotated[
-        Path, typer.Argument(metavar="EXPORT", help="The folder that export wrote, or a version.")
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_EXPORT",
+            help="The folder that train wrote, or the one that export wrote, or a version.",
+        ),
     ],
     user: Annotated[str, typer.Option(metavar="ID", help="May be unknown.")],
     history: Annotated[
-        str, typer.Option(metavar="ID,ID", help="Items of the user, the last one last.")
+        str,
+        typer.Option(metavar="ID,ID", help="Items of the user, the last one last; of an export."),
     ] = "",
     exclude: Annotated[
         str, typer.Option(metavar="ID,ID", help="Items that must not come back.")
     ] = "",
     k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Where each score came from; of a run.")
+    ] = False,
     json: Json = None,
 ) -> None:
-    """Recommend items to a user from an export."""
+    """Recommend items to a user from an export or a run."""
     output = Output(json)
     start_tensorflow()
+    if (source / "config.yaml").is_file():
+        if history:
+            raise InputError(
+                "recommend: --history needs an export; a run has the histories of its events. "
+                f"Received: {source}"
+            )
+        _from_run(source, user, _ids(exclude), k, explain, output)
+        return
+    if explain:
+        raise InputError(
+            "recommend: --explain needs the folder of a run, with the trained model and its "
+            f"events; an export has only the finished vectors. Received: {source}"
+        )
     from tfrec_fusion.serving import Recommender
 
-    recommender = Recommender(export)
+    recommender = Recommender(source)
     best = recommender.recommend(user, _ids(history), _ids(exclude), k)
     titles = recommender.titles
     output.print(recommendations(best, titles))
@@ -47,12 +69,74 @@ def recommend(
     )
 
 
+def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bool, output: Output):
+    from tfrec_fusion.training import Run
+
+    run = Run.open(folder)
+    model, events = run.model(), run.split.train
+    best = _best(model, events, user, exclude, k)
+    ids, titles = events.catalogue.vocabulary.ids, events.catalogue.titles
+    title_of = dict(zip(ids, titles, strict=True))
+    items = [{"item_id": item, "score": score, "title": title_of[item]} for item, score in best]
+    if explained:
+        from tfrec_fusion.evaluation import explain
+
+        frame = explain(model, events, user, [item for item, _ in best])
+        output.print(_explanations(frame, title_of))
+        shares = list(frame.columns[3:-2])
+        for entry, row in zip(items, frame.to_dict("records"), strict=True):
+            entry["shares"] = {name: row[name] for name in shares}
+            entry["nearest"] = [
+                {"item_id": item, "cosine": cosine, "title": title_of[item]}
+                for item, cosine in zip(row["nearest_items"], row["nearest_cosines"], strict=True)
+            ]
+    else:
+        output.print(recommendations(best, title_of))
+    output.write({"run": str(folder), "user_id": user, "items": items})
+
+
+def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[str, float]]:
+    """The k best (item id, score) of those that are neither the user's nor excluded."""
+    import numpy as np
+
+    if k < 1:
+        raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k}")
+    row, vocabulary = events.users.rows([user]), events.catalogue.vocabulary
+    scores = np.asarray(model.scorer(events)(row)[0])
+    left = np.ones(len(scores), bool)
+    left[events.histories().of(row[0])] = False
+    excluded = vocabulary.rows(exclude)
+    left[excluded[excluded >= 0]] = False
+    order = np.argsort(-scores, kind="stable")
+    return [(str(vocabulary.ids[i]), float(scores[i])) for i in order[left[order]][:k]]
+
+
 def recommendations(best: list[tuple[str, float]], titles) -> Table:
     """A table of (item id, score) pairs with their titles."""
     table = Table("", "item", "title", "score", box=None)
     for rank, (item, score) in enumerate(best, 1):
         title = " ".join(titles[item].split())
         table.add_row(str(rank), escape(item), escape(title), f"{score:.3f}")
+    return table
+
+
+def _explanations(frame, title_of) -> Table:
+    """A table of what `explain` returns for one user."""
+    shares = list(frame.columns[3:-2])
+    table = Table("", "item", "title", "score", *shares, "nearest of the history", box=None)
+    for rank, row in enumerate(frame.to_dict("records"), 1):
+        near = [
+            f"{' '.join(title_of[item].split())} ({cosine:.2f})"
+            for item, cosine in zip(row["nearest_items"], row["nearest_cosines"], strict=True)
+        ]
+        table.add_row(
+            str(rank),
+            escape(row["item_id"]),
+            escape(" ".join(title_of[row["item_id"]].split())),
+            f"{row['score']:.3f}",
+            *(f"{row[name]:+.3f}" for name in shares),
+            escape("; ".join(near)),
+        )
     return table
 
 
