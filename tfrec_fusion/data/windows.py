@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.packed_columns import PackedColumns
 from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.errors import InputError
 
-_GATHER_BYTES = 1 << 23
+_TAKEN_BYTES = 1 << 23  # of rows that are gathered at once
 
 
 class BlockWindow:
@@ -19,10 +20,7 @@ class BlockWindow:
     An epoch puts the blocks of `block_rows` neighbouring rows in random order, takes `blocks` of
     them at a time, and permutes the rows of such a window. The order costs memory for one window
     only, each batch mixes rows from all over the table, and gathers stay near each other in memory.
-    No step goes row by row: a batch is one gather a column.
-
-    The columns are held once, as CPU tensors outside the graph, so that they may be larger than the
-    2 GB of a GraphDef.
+    No step goes row by row, and the columns of numbers are gathered together; see `PackedColumns`.
 
     Args:
       columns: name -> array `[n, ...]`, all of the same n >= 1.
@@ -45,8 +43,7 @@ class BlockWindow:
         self._rows = next(iter(lengths.values()))
         if self._rows == 0:
             raise InputError(f"columns: they have no rows. Received: {lengths}")
-        with tf.device("CPU:0"):
-            self._columns = {name: tf.convert_to_tensor(values) for name, values in columns.items()}
+        self._columns = PackedColumns(columns)
         self._row_bytes = sum(np.asarray(values[:1]).nbytes for values in columns.values())
 
     def __len__(self) -> int:
@@ -95,42 +92,39 @@ class BlockWindow:
         missing = n_blocks * block_rows - rows
         dtype = tf.int32 if n_blocks * block_rows < 2**31 else tf.int64
 
-        def epoch(epoch_seed):
-            """The windows of an epoch, each as its rows in this worker's order."""
+        def rows_of(window, epoch_seed):
+            """The rows `[R]` of a window in this worker's order."""
             order = tf.range(n_blocks, dtype=dtype)
             if shuffle:
                 order = _shuffle(order, tf.stack([epoch_seed, -1]))
-            windows = tf.data.Dataset.range(n_windows)
-            return windows.map(lambda window: rows_of(order, epoch_seed, window))
-
-        def rows_of(order, epoch_seed, window):
             first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
-            inside = order[first:last, None] * block_rows + tf.range(block_rows, dtype=dtype)
-            inside = tf.reshape(inside, [-1])
-            start = first * block_rows
+            own, start = order[first:last], first * block_rows
+            # The table's last block goes to the window's end, where what it lacks is cut off.
+            is_short = own == n_blocks - 1
+            own = tf.concat([own[~is_short], own[is_short]], 0)
+            inside = tf.reshape(own[:, None] * block_rows + tf.range(block_rows, dtype=dtype), [-1])
             if missing:
-                inside = tf.boolean_mask(inside, inside < rows)
+                inside = inside[: tf.size(inside) - tf.where(tf.reduce_any(is_short), missing, 0)]
                 short_before = tf.reduce_any(order[:first] == n_blocks - 1)
                 start -= tf.where(short_before, tf.constant(missing, tf.int64), 0)
             if shuffle:
                 inside = _shuffle(inside, tf.stack([epoch_seed, window]))
             return inside if num_shards == 1 else inside[(index - start) % num_shards :: num_shards]
 
-        def gather(rows):
-            return {name: tf.gather(values, rows) for name, values in self._columns.items()}
-
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
         for _ in range(first_epoch):
             next(iter(seeds))
-        # One gather for several batches saves operations; rows that are wide are not held back.
-        together = max(1, min(64, _GATHER_BYTES // (self._row_bytes * batch_size)))
+        # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
+        windows = seeds.flat_map(lambda seed: tf.data.Dataset.from_tensors(seed).repeat(n_windows))
+        windows, take = windows.enumerate(), self._columns.take
+        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        if self._row_bytes * block_rows * blocks <= _TAKEN_BYTES:
+            taken = windows.map(lambda window, seed: take(rows_of(window, seed)), **parallel)
+        else:
+            together = max(1, _TAKEN_BYTES // (self._row_bytes * batch_size))
+            taken = windows.map(rows_of).rebatch(batch_size * together).map(take, **parallel)
+        batches = taken.rebatch(batch_size)
         shard_rows = len(range(index, rows, num_shards))
-        batches = (
-            seeds.flat_map(epoch)
-            .rebatch(batch_size * together)
-            .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .rebatch(batch_size)
-        )
         return read_ahead(batches, -(-shard_rows // batch_size))
 
 
