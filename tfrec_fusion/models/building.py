@@ -22,7 +22,8 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{model}: {key}: {first['msg']}. Received: {first['input']!r}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{model}: {key}: {message}. Received: {first['input']!r}") from None
 
 
 def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
-Storage = Literal["float32", "float16", "int8"]
+from tfrec_fusion.errors import InputError
+
+_STORAGES = ("float32", "float16", "int8")
 
 
 class FusionConfig(BaseModel):
     """The options of `ItemTower` that every model with one has.
 
     Attributes:
+      dim: size of the item vector.
       fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
         registered name of your own `Fusion` ("shop>MyFusion"), or a serialized one.
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
@@ -24,10 +27,11 @@ class FusionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    dim: PositiveInt = 128
     fusion: str | dict[str, Any] = "sum"
     fusion_options: dict[str, Any] = {}
     modality_dropout: float = Field(0.0, ge=0, lt=1)
-    storage: Storage | dict[str, Storage] = "float32"
+    storage: str | dict[str, str] = "float32"
 
     @field_validator("fusion")
     @classmethod
@@ -35,7 +39,7 @@ class FusionConfig(BaseModel):
         if isinstance(fusion, str):
             from tfrec_fusion.layers.fusions import fusion_class
 
-            fusion_class(fusion)
+            _without_value(fusion_class, fusion)
         return fusion
 
     @field_validator("fusion_options")
@@ -45,5 +49,21 @@ class FusionConfig(BaseModel):
         if options and fusion is not None:
             from tfrec_fusion.layers.fusions import check_options
 
-            check_options(fusion, options)
+            _without_value(check_options, fusion, options)
         return options
+
+    @field_validator("storage")
+    @classmethod
+    def _stored(cls, storage):
+        given = storage.values() if isinstance(storage, dict) else [storage]
+        if any(value not in _STORAGES for value in given):
+            raise ValueError(f"must be one of {', '.join(_STORAGES)}, or name -> one of them")
+        return storage
+
+
+def _without_value(check, *arguments) -> None:
+    """Runs a check; its error goes without the value, which pydantic's report adds."""
+    try:
+        check(*arguments)
+    except InputError as error:
+        raise ValueError(str(error).rpartition(". Received: ")[0]) from None

@@ -11,7 +11,14 @@ from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
-from tfrec_fusion.losses import InBatchSoftmax, MultiTargetSoftmax, NormalisedSquared
+from tfrec_fusion.losses import (
+    Distillation,
+    InBatchSoftmax,
+    InfoNCE,
+    MultiTargetSoftmax,
+    NormalisedSquared,
+)
+from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
 from tfrec_fusion.models.building import (
     check_storage,
     check_vocabularies,
@@ -114,6 +121,19 @@ class TwoTower(tfrs.Model):
         self.pair_softmax = InBatchSoftmax(
             matmul_dtype="bfloat16" if half else "float32", name="pair_softmax"
         )
+        if config.alignment:
+            self.info_nce = InfoNCE(name="alignment")
+            self.content_view = keras.Sequential(
+                [
+                    keras.layers.Dense(config.dim, tf.nn.leaky_relu, dtype="float32"),
+                    keras.layers.Dense(self.tower.fusion.id_dim, dtype="float32"),
+                ],
+                name="content_view",
+            )
+            columns = [layer.dim or layer.input_dim for layer in self.tower.frozen.values()]
+            self.content_view.build([None, sum(columns)])
+        if config.distillation:
+            self.distil = Distillation(name="distillation")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
         self(_example(spec))
@@ -211,8 +231,22 @@ class TwoTower(tfrs.Model):
 
         At the pairs `own` of a batch the score is what the rest of the history gives.
         """
-        seen, history = batch["item_seen"], batch["history_item"]
+        users, items, fused = self.sides(batch, training=training)
+        scores = tf.matmul(users, items, transpose_b=True)
+        if "own" in batch and self.reads_history:
+            own = own_scores(self, fused, batch)
+            scores = tf.tensor_scatter_nd_sub(scores, batch["own"], own)
+        return scores
+
+    def candidates(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Item rows `[C]` int32 that a batch scores, and which were seen before, `[C]` bool."""
         rows = batch["candidate"] if "candidate" in batch else tf.range(self.spec.n_items)
+        return rows, batch["item_seen"]
+
+    def sides(self, batch, training=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """User vectors `[B, D]`, item vectors `[C, D]` and fused vectors `[C, dim]` of a batch."""
+        history = batch["history_item"]
+        rows, seen = self.candidates(batch)
         if "candidate" in batch:
             # One pass over the distinct rows, so that history and targets share a dropout draw.
             distinct, position = tf.unique(tf.concat([rows, history], 0))
@@ -233,14 +267,10 @@ class TwoTower(tfrs.Model):
             batch["history_age"],
             training=training,
         )
-        scores = tf.matmul(users, items, transpose_b=True)
-        if "own" in batch and self.reads_history:
-            own = own_scores(self, fused, batch)
-            scores = tf.tensor_scatter_nd_sub(scores, batch["own"], own)
-        return scores
+        return users, items, fused
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Loss of a batch, plus the ids' L2 in training.
+        """Loss of a batch, plus the ids' L2, alignment and distillation in training.
 
         Raises:
           InputError: examples that this model cannot be trained on.
@@ -272,6 +302,15 @@ class TwoTower(tfrs.Model):
             if touched is not None:
                 ids = tf.nn.embedding_lookup(ids, tf.maximum(touched, 0))
             loss += self.config.id_l2 * tf.nn.l2_loss(ids)
+        if training:
+            loss = self._with_auxiliary(loss, batch)
+        return loss
+
+    def _with_auxiliary(self, loss, batch) -> tf.Tensor:
+        if self.config.alignment:
+            loss += self.config.alignment * alignment_loss(self, batch)
+        if self.config.distillation:
+            loss += self.config.distillation * distillation_loss(self, batch)
         return loss
 
     def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
@@ -357,6 +396,10 @@ def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     check_storage("TwoTower", config.storage, [*names, "initial"])
     if not (config.use_ids or names or initial is not None):
         raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
+    for option in ("alignment", "distillation"):
+        weight = getattr(config, option)
+        if weight and not (config.use_ids and (names or initial is not None)):
+            raise InputError(f"TwoTower: {option} needs ids and vectors. Received: {weight}")
     frozen = frozen_vectors(data, names, config.whitening_dim)
     if initial is not None:
         if initial.vectors.shape != (len(catalogue), config.dim):

@@ -36,6 +36,10 @@ class TwoTowerConfig(FusionConfig):
         there are times.
       loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
         `examples="autoencoder"`); None takes the second for such examples and else the first.
+      alignment: weight of `InfoNCE` between the ids of a batch's targets and an MLP of their
+        content (RLMRec-Con, Ren et al., WWW 2024: .01); see `alignment_loss`.
+      distillation: weight of `Distillation` of the scores to those with the items' ids hidden, for
+        cold items; see `distillation_loss`.
     """
 
     dim: PositiveInt = 128
@@ -51,3 +55,5 @@ class TwoTowerConfig(FusionConfig):
     decay_days: PositiveFloat = 30.0
     user_layer: bool | None = None
     loss: Literal["softmax", "normalised_squared"] | None = None
+    alignment: float = Field(0.0, ge=0)
+    distillation: float = Field(0.0, ge=0)
