@@ -1,3 +1,6 @@
+import functools
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -165,3 +168,28 @@ def references():
         variant_events = shop_events(times)
         found[name] = Reference(random_model(variant_events, **options), variant_events)
     return found
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The module of golden requests."""
+    path = Path(__file__).with_name("golden.py")
+    spec = importlib.util.spec_from_file_location("serving_golden", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def ranker(golden, tmp_path_factory):
+    """A function from a name of golden.RANKERS to a model, its events and its exported version."""
+    folder = tmp_path_factory.mktemp("rankers")
+
+    @functools.cache
+    def ranker(name):
+        times, options = golden.RANKERS[name]
+        events = golden.ranker_events(times)
+        model = golden.random_ranker(events, options)
+        return model, events, export(model, events, folder / name.replace(" ", "-"))
+
+    return ranker

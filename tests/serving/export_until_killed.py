@@ -1,7 +1,8 @@
 """Exports again and again and prints each version when it is reported as written.
 
-Usage: export_until_killed.py BASE [EVENT]. With EVENT the process kills itself at the file event of
-that number (a file opened, a folder made, renamed or removed below BASE) after the first export.
+Usage: export_until_killed.py BASE [EVENT]. With EVENT, the process kills itself after the first
+export at the file event of that number (a file opened, a folder made, something renamed or removed
+below BASE's parent), or before the rename of that number, as in "rename 1".
 """
 
 import os
@@ -21,9 +22,13 @@ def main(base, event=None):
     model = random_model(shop, user="both")
     left = np.inf
 
+    watched = WATCHED
+    if event is not None and event.startswith("rename "):
+        watched, event = ("os.rename",), event.removeprefix("rename ")
+
     def watch(name, args):
         nonlocal left
-        if name in WATCHED and str(args[0]).startswith(base):
+        if name in watched and str(args[0]).startswith(os.path.dirname(base)):
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +37,7 @@ def main(base, event=None):
     while True:
         print(export(model, shop, base), flush=True)
         if event is not None and left == np.inf:
-            left = int(event)
+            left = int(event) - 1
 
 
 if __name__ == "__main__":

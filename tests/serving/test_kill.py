@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tfrec_fusion.serving import Recommender, export
+from tfrec_fusion.serving.kit.models_config import read_models
 from tfrec_fusion.serving.versions import versions
 
-# An export is 27 file events, of which this one gives the complete folder its number.
-BEFORE_RENAME = 22
+# The first two are of the files of ids, this one gives the complete folder its number, and those
+# after it put the files of the server in place.
+BEFORE_RENAME = "rename 3"
 
 
 def _start(base, *arguments):
@@ -34,6 +36,11 @@ def _check(base, reported, model, events):
     again = export(model, events, base)
     assert int(again.name) == max(found) + 1
     assert sorted(path.name for path in base.iterdir()) == sorted(map(str, versions(base)))
+    beside = {path.name for path in base.parent.iterdir()}
+    assert not {name for name in beside if name.startswith(".")} - {".kit.lock"}
+    if "models.config" in beside:
+        shop = read_models(base.parent / "models.config")["shop"]
+        assert {int(again.name)} <= set(shop["versions"]) <= set(versions(base))
 
 
 def _kill_at_a_random_moment(base, seed):
@@ -70,7 +77,7 @@ def test_killed_at_a_random_moment(tmp_path, model, events):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("event", [1, 4, 9, 15, 21, BEFORE_RENAME + 1, 26])
+@pytest.mark.parametrize("event", [1, 4, 9, 15, 21, 27, 31, 35, 40, "rename 4", "rename 6"])
 def test_killed_at_a_file_event(tmp_path, model, events, event):
     base = tmp_path / "shop"
     _check(base, _kill_at_event(base, event), model, events)

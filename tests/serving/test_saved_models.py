@@ -1,4 +1,4 @@
-"""The files in saved_models/ fit what is exported."""
+"""saved_models/ and its README fit what is exported."""
 
 import json
 import re
@@ -27,13 +27,14 @@ def test_requests_of_the_readme_are_answered(exported):
     assert asked == set(SIGNATURES)
 
 
-def test_the_config_is_one_that_tf_serving_reads():
+def test_the_config_is_one_that_tf_serving_reads(exported):
     config = pytest.importorskip(
         "tensorflow_serving.config.model_server_config_pb2", reason='needs ".[serving]"'
     )
     from google.protobuf import text_format
 
-    parsed = text_format.Parse((FOLDER / "models.config").read_text(), config.ModelServerConfig())
-    (model,) = parsed.model_config_list.config
-    assert (model.name, model.base_path) == ("quickstart", "/models/quickstart")
+    text = (exported.parents[1] / "models.config").read_text()
+    (model,) = text_format.Parse(text, config.ModelServerConfig()).model_config_list.config
+    assert (model.name, model.base_path) == ("shop", "/models/shop")
     assert model.model_platform == "tensorflow"
+    assert dict(model.version_labels) == {"stable": 1}

@@ -13,6 +13,7 @@ from tfrec_fusion import __version__
 from tfrec_fusion.cli._embed import embed
 from tfrec_fusion.cli._evaluate import evaluate
 from tfrec_fusion.cli._export import export
+from tfrec_fusion.cli._labels import labels
 from tfrec_fusion.cli._quickstart import quickstart
 from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._train import train
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (quickstart, embed, train, evaluate, export, recommend):
+for _command in (quickstart, embed, train, evaluate, export, labels, recommend):
     app.command()(_command)
 
 

@@ -16,6 +16,20 @@ def export(
     to: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of versions, e.g. saved_models/shop.")
     ],
+    kit: Annotated[
+        bool | None,
+        typer.Option(
+            "--kit/--no-kit",
+            help="Warm-up requests in the version and the server's configs and manifests beside "
+            "the models. Unless given: where the extra serving is installed.",
+        ),
+    ] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write each signature as an ONNX model there; takes an extra."
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Write the next version of a SavedModel that TF Serving can load."""
@@ -31,6 +45,14 @@ def export(
         to,
         metrics=trained.metrics().get("evaluation") if trained.done else None,
         config=trained.config.model_dump(mode="json"),
+        kit=kit,
     )
     output.print(f"exported: {version}")
-    output.write({"run": str(run), "export": str(version)})
+    result = {"run": str(run), "export": str(version)}
+    if onnx is not None:
+        left_out = serving.export_onnx(version, onnx)
+        output.print(f"ONNX: {onnx}")
+        for signature, reason in left_out.items():
+            output.print(f"  without {signature}: {reason}")
+        result |= {"onnx": str(onnx), "onnx_left_out": left_out}
+    output.write(result)

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "Recommender": "recommender",
         "ServedModel": "served_model",
         "export": "exporter",
+        "export_onnx": "onnx_export",
         "label_versions": "kit.files",
     },
 )

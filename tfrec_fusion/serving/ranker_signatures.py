@@ -12,7 +12,6 @@ _SCORES = {
     "probability": "float32 [B, N]: the probability that the user takes the item",
 }
 _EXAMPLES = "string [B]: serialized tf.Example, one user and one item each; see features"
-NAMES = ("user_id", "item_id", "history")
 
 
 def ranker_signatures(spec: RankerSpec) -> dict[str, dict]:

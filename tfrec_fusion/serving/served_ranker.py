@@ -8,9 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History
-from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
-from tfrec_fusion.serving.ranker_signatures import NAMES
 from tfrec_fusion.serving.row_table import RowTable
 
 HISTORY = 64
@@ -29,9 +27,6 @@ class ServedRanker(tf.Module):
       histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times. The
         last 64 of each are read, as in training.
       users, items: files with one id a line, copied into the export.
-
-    Raises:
-      InputError: a context column has the name of another input.
     """
 
     def __init__(
@@ -46,11 +41,6 @@ class ServedRanker(tf.Module):
         super().__init__(name="served_ranker")
         spec = model.spec
         self._numbers, self._texts = list(spec.context_numbers), list(spec.context_categories)
-        clash = sorted({*self._numbers, *self._texts} & set(NAMES))
-        if clash:
-            raise InputError(
-                f"export: a context column must not have the name of an input. Received: {clash}"
-            )
         self.features = tf.Variable(features, trainable=False, name="item_features")
         self.seen = tf.Variable(np.append(seen, False), trainable=False, name="item_seen")
         self._reads_history = model.reads_history

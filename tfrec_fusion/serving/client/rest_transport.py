@@ -120,8 +120,9 @@ class RestTransport:
 
     def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> dict:
         errors = self._urllib3.exceptions
+        limit = self._urllib3.Timeout(total=timeout)
         try:
-            answer = self._pool.request(method, self._url + path, body=body, timeout=timeout)
+            answer = self._pool.request(method, self._url + path, body=body, timeout=limit)
         except errors.ConnectTimeoutError as error:
             raise serving_error("UNAVAILABLE", str(error)) from error
         except errors.TimeoutError as error:

@@ -57,7 +57,7 @@ def new_version_with_kit(
             expected = max(versions(base), default=0) + 1
             staged = stack.enter_context(_Staged.of(base, expected, folder, kit))
         number = int(result[0].name)
-        if number != expected:
+        if number != expected:  # a writer without a kit was quicker
             staged = stack.enter_context(_Staged.of(base, number, result[0], kit))
         staged.put_in_place()
 
@@ -98,7 +98,7 @@ class _Staged:
     """The server's files under temporary names, complete and flushed; removed unless put in place.
 
     Args:
-      root: the folder of the models.
+      root: the folder of the models, whose lock is held.
       labels: model -> labels that replace those in the present config.
       more: model -> versions to load beside the labelled ones.
       sizes: model -> bytes of a version, where it is not to be seen below `root` yet.
@@ -135,6 +135,9 @@ class _Staged:
         self._temporary: dict[Path, Path] = {}
         try:
             for name, text in texts.items():
+                # The lock is held, so these are left from writers that were killed.
+                for leftover in root.glob(f".{name}.*"):
+                    leftover.unlink()
                 self._stage(root / name, text)
         except BaseException:
             self.__exit__()

@@ -1,0 +1,30 @@
+"""`tfrec-fusion labels`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrec_fusion.cli._output import Json, Output
+from tfrec_fusion.cli._quiet import start_tensorflow
+
+
+def labels(
+    model: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of versions, e.g. saved_models/shop.")
+    ],
+    stable: Annotated[int, typer.Option(help="The version that serves.")],
+    canary: Annotated[int | None, typer.Option(help="The version on trial, if any.")] = None,
+    json: Json = None,
+) -> None:
+    """Say which versions of an exported model TF Serving loads as stable and canary."""
+    output = Output(json)
+    start_tensorflow()
+    from tfrec_fusion import serving
+
+    serving.label_versions(model, stable=stable, canary=canary)
+    found = {"stable": stable} | ({} if canary is None else {"canary": canary})
+    output.print(f"labels of {model}: {found}")
+    output.write({"model": str(model), "labels": found})
