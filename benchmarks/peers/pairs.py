@@ -18,6 +18,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--optimizer", required=True)
     parser.add_argument("--cache", action="store_true", help="the same batches in every epoch")
+    parser.add_argument("--no-autotune", action="store_true", help="without tf.data's autotuning")
     for name in ("rows", "dim", "batch", "steps"):
         parser.add_argument(f"--{name}", type=int, required=True)
     return parser.parse_args()
