@@ -271,17 +271,13 @@ def test_another_loss(events, batch):
 
 
 def test_mixed_precision_trains(events):
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        model = _model(events)
-        model.compile(adam(1e-2, steps=20))
-        batches = rank_batches(events, 64, negatives=2, history=8)
-        loss = model.fit(batches, epochs=1, verbose=0).history["mean_loss"]
-        assert np.isfinite(loss).all()
-        assert model(_first(events)).dtype == tf.float32
-    finally:
-        keras.mixed_precision.set_global_policy(before)
+    model = _model(events, mixed_precision=True)
+    assert model.tower.compute_dtype == "bfloat16"
+    model.compile(adam(1e-2, steps=20))
+    batches = rank_batches(events, 64, negatives=2, history=8)
+    loss = model.fit(batches, epochs=1, verbose=0).history["mean_loss"]
+    assert np.isfinite(loss).all()
+    assert model(_first(events)).dtype == tf.float32
 
 
 def test_without_times():

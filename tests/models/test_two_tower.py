@@ -237,6 +237,21 @@ def test_predict_and_mixed_precision(events):
     assert np.isfinite(scores).all()
 
 
+def test_mixed_precision_is_an_option_that_is_saved(events, tmp_path):
+    model = TwoTower(events, dim=8, mixed_precision=True)
+    assert keras.mixed_precision.global_policy().name == "float32"
+    assert model.tower.compute_dtype == "bfloat16"
+    assert all(w.dtype != tf.bfloat16 for w in model.weights)
+    batches = as_of_examples(events, 16)
+    model.compile("sgd")
+    model.fit(batches.take(2), verbose=0)
+    scores = model.scorer(events)(np.arange(N_USERS))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.tower.compute_dtype == "bfloat16"
+    np.testing.assert_allclose(loaded.scorer(events)(np.arange(N_USERS)), scores, rtol=1e-5)
+
+
 def test_config_defaults_are_the_documented_ones():
     documented = inspect.getdoc(TwoTowerConfig)
     assert all(f"{name}:" in documented for name in TwoTowerConfig.model_fields)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
@@ -24,6 +27,18 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{model}: {key}: {message}. Received: {first['input']!r}") from None
+
+
+@contextmanager
+def precision_of(config) -> Iterator[None]:
+    """Layers that are made inside compute in what the config's `mixed_precision` asks for."""
+    before = keras.mixed_precision.global_policy()
+    if config.mixed_precision:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> list[str]:

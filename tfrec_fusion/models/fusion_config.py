@@ -23,6 +23,8 @@ class FusionConfig(BaseModel):
         hidden in a training step, never all that it has.
       storage: dtype of the frozen vectors in memory and on disk: "float32", "float16" or "int8",
         one for all or name -> dtype.
+      mixed_precision: whether layers compute in bfloat16; weights and scores are float32. Without
+        it they follow Keras's global policy.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +34,7 @@ class FusionConfig(BaseModel):
     fusion_options: dict[str, Any] = {}
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     storage: str | dict[str, str] = "float32"
+    mixed_precision: bool = False
 
     @field_validator("fusion")
     @classmethod

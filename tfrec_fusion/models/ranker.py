@@ -17,6 +17,7 @@ from tfrec_fusion.models.building import (
     check_vocabularies,
     checked,
     frozen_vectors,
+    precision_of,
     vector_names,
 )
 from tfrec_fusion.models.item_tower import ItemTower
@@ -62,6 +63,10 @@ class Ranker(tfrs.Model):
         # layers follow the policy.
         super().__init__(name=name, dtype="float32")
         self.config = checked("Ranker", RankerConfig, options)
+        with precision_of(self.config):
+            self._make(data)
+
+    def _make(self, data) -> None:
         self.spec, frozen, categories = _described(data, self.config)
         spec, config = self.spec, self.config
         self.tower = ItemTower(

@@ -24,6 +24,7 @@ from tfrec_fusion.models.building import (
     check_vocabularies,
     checked,
     frozen_vectors,
+    precision_of,
     vector_names,
 )
 from tfrec_fusion.models.data_spec import DataSpec
@@ -73,6 +74,10 @@ class TwoTower(tfrs.Model):
         # Scores are float32 under any policy; the item tower follows the policy.
         super().__init__(name=name, dtype="float32")
         self.config = _complete(checked("TwoTower", TwoTowerConfig, options), data)
+        with precision_of(self.config):
+            self._make(data, initial)
+
+    def _make(self, data, initial) -> None:
         self.spec, frozen = _described(data, self.config, initial)
         spec, config = self.spec, self.config
         self.tower = ItemTower(
