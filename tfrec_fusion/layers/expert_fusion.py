@@ -70,9 +70,9 @@ class ExpertFusion(Fusion):
             draw = tf.random.stateless_uniform(shape, next_seed(self.draws))
             kept = tf.cast(draw >= self.dropout, content.dtype)
             each *= kept / (1 - self.dropout)
-        # Shares first: a product of all three may be taken as one kernel a row, which fills memory.
+        # No einsum over "...": the gradient of one holds a kernel a row.
         weighted = (each - self.offsets[name]) * shares[..., None]
-        return tf.einsum("...ei,eio->...o", weighted, self.kernels[name])
+        return tf.tensordot(weighted, self.kernels[name], 2)
 
     def _shares(self, name, content, training):
         logits = tf.cast(tf.tensordot(content, self.gates[name], 1), tf.float32)

@@ -67,11 +67,14 @@ class HybridExpertFusion(Fusion):
     def _adapted(self, place: int, content):
         logits = tf.cast(tf.tensordot(content, self.gates[place], 1), tf.float32)
         shares = tf.cast(tf.nn.softmax(logits), content.dtype)
-        hidden = tf.einsum("...i,eih->...eh", content, self._experts("in", place))
+        # No einsum over "...": the gradient of one holds a kernel a row.
+        rows = tf.reshape(content, [-1, self.dim])
+        hidden = tf.einsum("bi,eih->beh", rows, self._experts("in", place))
         hidden = tf.nn.relu(hidden + self._experts("in_bias", place)[:, 0])
-        out = tf.einsum("...eh,eho->...eo", hidden, self._experts("out", place))
+        out = tf.einsum("beh,eho->beo", hidden, self._experts("out", place))
         out += self._experts("out_bias", place)[:, 0]
-        return content + tf.einsum("...e,...eo->...o", shares, out)
+        out = tf.reshape(out, tf.concat([tf.shape(shares), [self.dim]], 0))
+        return content + tf.reduce_sum(shares[..., None] * out, -2)
 
     def _experts(self, name: str, place: int):
         """A weight of the shared experts and of those of the content at `place`."""
