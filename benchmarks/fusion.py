@@ -1,0 +1,60 @@
+"""Which fusion of ids and text wins where: fusion x slice on three data sets.
+
+    python benchmarks/fusion.py [--data retail books movies] [--rows NAME ...] [--seeds 3]
+                                [--quick] [--cache FILE] [--json FILE] [--page] [--readme]
+
+Retail is split in time, books and movies at random. Every row is the same two-tower model with the
+same loss, size and number of epochs, and has its learning rate (and the ID-only rows their
+regularisation too) chosen by total NDCG@10 on a validation split of the training events. Then each
+is trained on all of them, once a seed, and tested. Two processes of one thread each share the work,
+and `--cache` keeps every finished run, so that a killed benchmark goes on where it was. `--page`
+writes docs/results_fusion.md, `--readme` the best rows between the README's markers. The data is
+described in its own README and looked for under TFREC_FUSION_DATA, else in ../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fusions import page, runs
+from fusions.rows import DATA, ROWS, TASKS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one seed, no search: 10 minutes")
+    parser.add_argument("--tiny", action="store_true", help="one epoch on movies: that it runs")
+    parser.add_argument("--cache", type=Path, help="finished runs, one JSON object a line")
+    parser.add_argument("--json", type=Path, help="the claims, as benchmarks/run.py has them")
+    parser.add_argument("--page", action="store_true", help="write docs/results_fusion.md")
+    parser.add_argument("--readme", action="store_true", help="write the best rows into the README")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        runs.serve()
+        return
+    short = arguments.quick or arguments.tiny
+    done = runs.Runs(arguments.cache)
+    rows = []
+    for data in ["movies"] if arguments.tiny else arguments.data:
+        if not (DATA / data).is_dir():
+            print(f"absent: {DATA / data}; set TFREC_FUSION_DATA", file=sys.stderr, flush=True)
+            continue
+        seeds = 1 if short else arguments.seeds
+        rows += runs.table(data, arguments.rows, seeds, not short, arguments.tiny, done)
+    page.show(rows)
+    if arguments.json:
+        page.write_json(rows, arguments.json)
+    if arguments.page:
+        page.write_page(rows)
+    if arguments.readme:
+        page.write_readme(rows)
+
+
+if __name__ == "__main__":
+    main()
