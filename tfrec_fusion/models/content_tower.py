@@ -21,7 +21,7 @@ class ContentTower(keras.layers.Layer):
       dim: size of the output.
 
     Input: z `[M, width]` float, from `content`.
-    Output: `[M, dim]` in the compute dtype.
+    Output: `[M, dim]` float32 (the variables' dtype, under any policy).
 
     Example:
       >>> tower = ContentTower(3, {"text": 8}, hidden=16, dim=4)
