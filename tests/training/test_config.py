@@ -28,7 +28,7 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"model": {"dimm": 8}}, "config: model.dimm: unknown key; the keys here are fusion, "),
+        ({"model": {"dimm": 8}}, "config: model.dimm: unknown key; the keys here are dim, fusion"),
         ({"model": {"dim": -3}}, "config: model.dim: Input should be greater than 0. Received: -3"),
         ({"model": {"kind": "gpt"}}, "config: model.kind: must be one of two_tower"),
         ({"model": {"fusion": "stir"}}, "config: model.fusion: must be one of sum, concat, "),
