@@ -87,7 +87,7 @@ def claims(options: Options):
         "10k": (10_000, options.size(20_000, 8_000, 600), options.size(2_048, 512, 128)),
         "1M": (
             options.size(1_000_000, 1_000_000, 20_000),
-            options.size(1_024, 512, 128),
+            options.size(2_048, 1_024, 128),
             options.size(64, 32, 32),
         ),
     }

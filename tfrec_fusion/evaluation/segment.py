@@ -7,7 +7,8 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.retrieval.top_k import GROUP, best_members
 
-BLOCK_SCORES = 1 << 25  # scores held at once (128 MB): a block costs half a millisecond of Python
+BLOCK_SCORES = 1 << 25  # scores held at once (128 MB)
+_SPLIT_SCORES = 1 << 23  # the same where items are split: no call of Python is saved by more
 _SMALL_GROUP = 8  # divides GROUP
 _SMALL = 64 * GROUP  # up to so many items smaller groups leave fewer members to choose from
 
@@ -40,7 +41,7 @@ class Segment:
           rows `[B, depth] int32`, the lower first among equal scores; and the targets' scores
           `[T] float32`. Scores that are equal for equal vectors.
         """
-        size, block = len(self.rows), _block_items(len(users))
+        size, block = len(self.rows), self._block_items(len(users))
         group = GROUP if size > _SMALL else _SMALL_GROUP
         found = _best(users, self._vectors, size, hidden, targets, depth, block, group)
         best, places, score = (values.numpy() for values in found)
@@ -48,14 +49,16 @@ class Segment:
 
     def count_equal(self, users, hidden, position, score) -> np.ndarray:
         """`[T] int32`: how many candidates of the user at `position` `[T]` have just this score."""
-        block = _block_items(len(users))
+        block = self._block_items(len(users))
         return _count_equal(
             users, self._vectors, len(self.rows), hidden, position, score, block
         ).numpy()
 
-
-def _block_items(n_users: int) -> int:
-    return max(GROUP, BLOCK_SCORES // max(1, n_users) // GROUP * GROUP)
+    def _block_items(self, n_users: int) -> int:
+        padded = len(self._vectors)
+        if n_users * padded <= BLOCK_SCORES:
+            return padded
+        return max(GROUP, _SPLIT_SCORES // n_users // GROUP * GROUP)
 
 
 _MATRIX = tf.TensorSpec([None, None], tf.float32)
