@@ -39,10 +39,11 @@ class Model:
         matrix = sparse.csr_matrix((ones, (rows[keep], seen.ravel()[keep])), (n_users, n_items))
         matrix.data[:] = 1
         self.matrix = matrix
+        self.table = tf.constant(self.items)
 
     def scorer(self, train):
-        items = tf.constant(self.items)
-        return SimpleNamespace(user_vectors=lambda rows: self.users[rows], item_vectors=items)
+        # As a model's are, the item vectors are on the device; so is TFRS's index.
+        return SimpleNamespace(user_vectors=lambda rows: self.users[rows], item_vectors=self.table)
 
     def split(self, n_users: int):
         """A split whose evaluated users are the first ones."""

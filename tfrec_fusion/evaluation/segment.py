@@ -55,9 +55,8 @@ class Segment:
         ).numpy()
 
     def _block_items(self, n_users: int) -> int:
-        padded = len(self._vectors)
-        if n_users * padded <= BLOCK_SCORES:
-            return padded
+        if n_users * len(self.rows) <= BLOCK_SCORES:
+            return len(self._vectors)
         return max(GROUP, _SPLIT_SCORES // n_users // GROUP * GROUP)
 
 
