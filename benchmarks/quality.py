@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from markers import write_between
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
@@ -142,15 +143,8 @@ def markdown(rows: list[dict], data: str) -> str:
 
 
 def write_readme(rows: list[dict]) -> None:
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
     for data in sorted({row["data"] for row in rows}):
-        begin, end = f"<!-- {data} table -->", f"<!-- end of {data} table -->"
-        head, rest = text.split(begin)
-        text = head + begin + "\n" + markdown(rows, data) + "\n" + end + rest.split(end)[1]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+        write_between(ROOT / "README.md", data, markdown(rows, data))
 
 
 def main() -> None:

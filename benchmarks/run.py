@@ -4,7 +4,9 @@ A claim script is a file of this folder that imports `harness`. Each runs in a p
 with the machine to itself. RESULTS.md has a section a script; `--only` renews its section alone.
 The exit status is 1 where a script failed to run; whether claims hold is in the rows.
 
-    python benchmarks/run.py [--only NAME] [--quick] [--json FILE]
+    python benchmarks/run.py [--only NAME] [--quick] [--json FILE] [--readme]
+
+`--readme` writes the headlines, as RESULTS.md has them, into the README.
 """
 
 import argparse
@@ -16,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import add_options, replace_file
+from harness import ROOT, add_options, replace_file
+from markers import write_between
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "RESULTS.md"
@@ -26,6 +29,19 @@ Written by `python benchmarks/run.py`. Each ratio is of medians over interleaved
 in brackets are the smallest and largest ratio of a round. 2 under "at least" is twice as fast as
 the peer, under "at most" twice as long.
 """
+# (script, beginning of the claim, beginning of the peer) of the README's rows
+HEADLINES = (
+    ("training", "training", "TFRS tutorial, Adagrad"),
+    ("training", "training", "TFRS at its best, Adagrad"),
+    ("training", "training", "TFRS tutorial, Adam"),
+    ("training", "training", "keras-rs, SGD"),
+    ("training", "training", "PyTorch, SparseAdam"),
+    ("frozen", "a step on frozen text", "a join of each example"),
+    ("input", "block-window", "from_tensor_slices"),
+    ("evaluation", "full evaluation with all slices, 1M", "TFRS FactorizedTopK with its defaults"),
+    ("evaluation", "full evaluation with all slices, 1M", "TFRS FactorizedTopK with BruteForce"),
+    ("top_k", "exact top-100 of 1,000,000 x 64, batch 64", "TFRS BruteForce"),
+)
 
 
 def scripts() -> list[str]:
@@ -91,13 +107,28 @@ def section(rows: list[dict], error: str | None, took: float, arguments) -> str:
     )
 
 
+def read_results() -> dict[str, str]:
+    """The sections of RESULTS.md by script."""
+    if not RESULTS.is_file():
+        return {}
+    parts = re.split(r"^## (.+)\n\n", RESULTS.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+def headlines(sections: dict[str, str]) -> str:
+    """The README's table."""
+    lines = ["| what | against | times as fast |", "| --- | --- | ---: |"]
+    for script, claim, peer in HEADLINES:
+        rows = [line[2:-2].split(" | ") for line in sections.get(script, "").splitlines()]
+        found = [row for row in rows if row[0].startswith(claim) and row[1].startswith(peer)]
+        if found:
+            lines.append(f"| {found[0][0]} | {found[0][1]} | {found[0][2].split(' [')[0]} |")
+    return "\n".join(lines)
+
+
 def write_results(renewed: dict[str, str], known: list[str]) -> None:
     """RESULTS.md with the renewed sections, and the others of known scripts as they were."""
-    sections = {}
-    if RESULTS.is_file():
-        parts = re.split(r"^## (.+)\n\n", RESULTS.read_text(), flags=re.MULTILINE)
-        sections = dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
-    sections |= renewed
+    sections = read_results() | renewed
     body = "".join(f"\n## {name}\n\n{sections[name]}\n" for name in known if name in sections)
     replace_file(RESULTS, HEADER + body)
 
@@ -105,6 +136,7 @@ def write_results(renewed: dict[str, str], known: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_options(parser)
+    parser.add_argument("--readme", action="store_true", help="write the headlines there")
     parser.add_argument("--only", metavar="NAME", help="one script, without its .py")
     arguments = parser.parse_args()
     known = scripts()
@@ -122,6 +154,8 @@ def main() -> int:
         replace_file(arguments.json, json.dumps(rows, indent=1) + "\n")
     if not arguments.tiny:
         write_results(renewed, known)
+    if arguments.readme:
+        write_between(ROOT / "README.md", "speed", headlines(read_results()))
     missed = [row["claim"] for row in rows if row["holds"] is False]
     print(f"{len(rows)} rows, {len(missed)} claims do not hold, {len(failed)} scripts failed")
     for line in failed:
