@@ -9,7 +9,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
 from tfrec_fusion.layers import FUSIONS
 from tfrec_fusion.models import AlphaRec, TwoTower
-from tfrec_fusion.models.two_tower import flat_histories, item_state
+from tfrec_fusion.models.scoring_state import flat_histories, item_state
 
 N_USERS, N_ITEMS = 50, 40
 

@@ -11,7 +11,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.models import TwoTower
-from tfrec_fusion.models.two_tower import item_state
+from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving import export
 
 N_ITEMS, N_USERS, N_EVENTS = 40, 30, 300

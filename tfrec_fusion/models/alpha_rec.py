@@ -20,7 +20,7 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.content_tower import ContentTower
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
-from tfrec_fusion.models.two_tower import flat_histories
+from tfrec_fusion.models.scoring_state import flat_histories
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")

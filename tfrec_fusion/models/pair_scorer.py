@@ -8,7 +8,8 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
-from tfrec_fusion.models.two_tower import TwoTower, flat_histories, item_state
+from tfrec_fusion.models.scoring_state import flat_histories, item_state
+from tfrec_fusion.models.two_tower import TwoTower
 
 
 class PairScorer:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import keras, tf, tfrs
-from tfrec_fusion.data import History, Interactions
-from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
 from tfrec_fusion.losses import (
@@ -19,20 +18,15 @@ from tfrec_fusion.losses import (
     NormalisedSquared,
 )
 from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
-from tfrec_fusion.models.building import (
-    check_storage,
-    check_vocabularies,
-    checked,
-    frozen_vectors,
-    precision_of,
-    vector_names,
-)
+from tfrec_fusion.models.building import check_vocabularies, checked, precision_of
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.own_scores import own_scores
 from tfrec_fusion.models.pair_loss import log_shares, pair_loss
+from tfrec_fusion.models.scoring_state import flat_histories, item_state
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
+from tfrec_fusion.models.two_tower_spec import completed, described, example_batch
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -73,12 +67,12 @@ class TwoTower(tfrs.Model):
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
         super().__init__(name=name, dtype="float32")
-        self.config = _complete(checked("TwoTower", TwoTowerConfig, options), data)
+        self.config = completed(checked("TwoTower", TwoTowerConfig, options), data)
         with precision_of(self.config):
             self._make(data, initial)
 
     def _make(self, data, initial) -> None:
-        self.spec, frozen = _described(data, self.config, initial)
+        self.spec, frozen = described(data, self.config, initial)
         spec, config = self.spec, self.config
         self.tower = ItemTower(
             spec.n_items,
@@ -141,7 +135,7 @@ class TwoTower(tfrs.Model):
             self.distil = Distillation(name="distillation")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
-        self(_example(spec))
+        self(example_batch(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
         if isinstance(data, Interactions):
@@ -362,79 +356,3 @@ class TwoTower(tfrs.Model):
 
     def build_from_config(self, config):
         """Nothing is left to build: the constructor makes every variable."""
-
-
-def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
-    """Trend features `[n_items, F]`, seen flags `[n_items]` and the unix time of scoring."""
-    if spec.feature_names:
-        trend = ItemTrend(events)
-        now = trend.end if at is None else at
-        return *trend.at(now), now
-    seen = np.bincount(events.item, minlength=spec.n_items) > 0
-    now = at if events.timestamp is None or at is not None else float(events.timestamp.max()) + 1
-    return np.zeros((spec.n_items, 0), np.float32), seen, now
-
-
-def flat_histories(histories: History, users: np.ndarray, now: float | None):
-    """Items `[H]` int32, positions in `users` `[H]` int32 and ages in days `[H]` float32."""
-    chosen = histories.take(users)
-    rows = np.repeat(np.arange(len(users), dtype=np.int32), chosen.lengths)
-    if chosen.times is None:
-        return chosen.items, rows, np.zeros(len(rows), np.float32)
-    return chosen.items, rows, ((now - chosen.times) / DAY).astype(np.float32)
-
-
-def _complete(config: TwoTowerConfig, data) -> TwoTowerConfig:
-    """The config with what depends on the data filled in; a saved model's has nothing open."""
-    if config.user_layer is not None:
-        return config
-    timed = not isinstance(data, Interactions) or data.timestamp is not None
-    return config.model_copy(update={"user_layer": timed})
-
-
-def _described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
-    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
-    if isinstance(data, DataSpec | dict):
-        return DataSpec.model_validate(data), {}
-    catalogue = data.catalogue
-    names = vector_names("TwoTower", catalogue, config.vectors)
-    check_storage("TwoTower", config.storage, [*names, "initial"])
-    if not (config.use_ids or names or initial is not None):
-        raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
-    for option in ("alignment", "distillation"):
-        weight = getattr(config, option)
-        if weight and not (config.use_ids and (names or initial is not None)):
-            raise InputError(f"TwoTower: {option} needs ids and vectors. Received: {weight}")
-    frozen = frozen_vectors(data, names, config.whitening_dim)
-    if initial is not None:
-        if initial.vectors.shape != (len(catalogue), config.dim):
-            raise InputError(
-                f"TwoTower: initial must be {(len(catalogue), config.dim)}, items by dim. "
-                f"Received: {initial.vectors.shape}"
-            )
-        frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
-    trend = config.trend and data.timestamp is not None
-    spec = DataSpec(
-        n_users=len(data.users),
-        n_items=len(catalogue),
-        users=data.users.fingerprint,
-        items=catalogue.vocabulary.fingerprint,
-        vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
-        feature_names=ItemTrend(data).names if trend else (),
-        weighted_history=initial is not None,
-    )
-    return spec, frozen
-
-
-def _example(spec: DataSpec) -> dict[str, tf.Tensor]:
-    """One user with one item and one candidate: builds every variable."""
-    one = tf.zeros([1], tf.int32)
-    return {
-        "user": one,
-        "history_item": one,
-        "history_row": one,
-        "history_age": tf.zeros([1]),
-        "item_features": tf.zeros([1, len(spec.feature_names)]),
-        "item_seen": tf.ones([1], tf.bool),
-        "candidate": one,
-    }

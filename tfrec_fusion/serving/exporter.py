@@ -17,7 +17,7 @@ from tfrec_fusion.data import History, Interactions, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker, TwoTower
-from tfrec_fusion.models.two_tower import item_state
+from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD, model_card

@@ -1,0 +1,29 @@
+"""What a two-tower reads of events to score as of a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion.data import History, Interactions
+from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.models.data_spec import DataSpec
+
+
+def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
+    """Trend features `[n_items, F]`, seen flags `[n_items]` and the unix time of scoring."""
+    if spec.feature_names:
+        trend = ItemTrend(events)
+        now = trend.end if at is None else at
+        return *trend.at(now), now
+    seen = np.bincount(events.item, minlength=spec.n_items) > 0
+    now = at if events.timestamp is None or at is not None else float(events.timestamp.max()) + 1
+    return np.zeros((spec.n_items, 0), np.float32), seen, now
+
+
+def flat_histories(histories: History, users: np.ndarray, now: float | None):
+    """Items `[H]` int32, positions in `users` `[H]` int32 and ages in days `[H]` float32."""
+    chosen = histories.take(users)
+    rows = np.repeat(np.arange(len(users), dtype=np.int32), chosen.lengths)
+    if chosen.times is None:
+        return chosen.items, rows, np.zeros(len(rows), np.float32)
+    return chosen.items, rows, ((now - chosen.times) / DAY).astype(np.float32)

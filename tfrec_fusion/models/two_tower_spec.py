@@ -1,0 +1,69 @@
+"""What a TwoTower takes from its training events."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.data.trend import ItemTrend
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.building import check_storage, frozen_vectors, vector_names
+from tfrec_fusion.models.data_spec import DataSpec
+from tfrec_fusion.models.two_tower_config import TwoTowerConfig
+
+
+def completed(config: TwoTowerConfig, data) -> TwoTowerConfig:
+    """The config with what depends on the data filled in; a saved model's has nothing open."""
+    if config.user_layer is not None:
+        return config
+    timed = not isinstance(data, Interactions) or data.timestamp is not None
+    return config.model_copy(update={"user_layer": timed})
+
+
+def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
+    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
+    if isinstance(data, DataSpec | dict):
+        return DataSpec.model_validate(data), {}
+    catalogue = data.catalogue
+    names = vector_names("TwoTower", catalogue, config.vectors)
+    check_storage("TwoTower", config.storage, [*names, "initial"])
+    if not (config.use_ids or names or initial is not None):
+        raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
+    for option in ("alignment", "distillation"):
+        weight = getattr(config, option)
+        if weight and not (config.use_ids and (names or initial is not None)):
+            raise InputError(f"TwoTower: {option} needs ids and vectors. Received: {weight}")
+    frozen = frozen_vectors(data, names, config.whitening_dim)
+    if initial is not None:
+        if initial.vectors.shape != (len(catalogue), config.dim):
+            raise InputError(
+                f"TwoTower: initial must be {(len(catalogue), config.dim)}, items by dim. "
+                f"Received: {initial.vectors.shape}"
+            )
+        frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
+    trend = config.trend and data.timestamp is not None
+    spec = DataSpec(
+        n_users=len(data.users),
+        n_items=len(catalogue),
+        users=data.users.fingerprint,
+        items=catalogue.vocabulary.fingerprint,
+        vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
+        feature_names=ItemTrend(data).names if trend else (),
+        weighted_history=initial is not None,
+    )
+    return spec, frozen
+
+
+def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
+    """One user with one item and one candidate: builds every variable."""
+    one = tf.zeros([1], tf.int32)
+    return {
+        "user": one,
+        "history_item": one,
+        "history_row": one,
+        "history_age": tf.zeros([1]),
+        "item_features": tf.zeros([1, len(spec.feature_names)]),
+        "item_seen": tf.ones([1], tf.bool),
+        "candidate": one,
+    }
