@@ -7,7 +7,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.example_batch import ExampleBatch
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.data.read_ahead import read_ahead
+from tfrec_fusion.data.user_epochs import user_epochs
 from tfrec_fusion.errors import InputError
 
 
@@ -44,52 +44,35 @@ def autoencoder_examples(
     Example:
       >>> batches = split.train.batches(256, examples="autoencoder")
     """
-    if batch_size <= 0:
-        raise InputError(
-            f"autoencoder_examples: batch_size must be positive. Received: {batch_size}"
-        )
     if not 0 <= dropout < 1:
         raise InputError(
             f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
         )
-    histories = events.histories()
-    users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
-    if len(users) == 0:
-        raise InputError("autoencoder_examples: no user has two items")
     seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
     features = np.zeros((len(seen), 0), np.float32)
-    epoch = first_epoch
 
-    def generate():
-        nonlocal epoch
-        rng = np.random.default_rng([seed, epoch])
-        epoch += 1
-        order = rng.permutation(users)
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            chosen = histories.take(batch)
-            rows = np.repeat(np.arange(len(batch)), chosen.lengths)
-            draw = rng.random(len(rows))
-            kept = (draw >= dropout) | (draw == np.maximum.reduceat(draw, chosen.splits[:-1])[rows])
-            index = np.arange(len(rows))
-            example = ExampleBatch.build(
-                users=batch,
-                history=(rows[kept], index[kept]),
-                targets=(rows, index),
-                items=chosen.items,
-                ages=None,
-                weight=np.ones(len(batch)),
-                features=features,
-                seen=seen,
-                candidates=None,
-                rng=rng,
-            )
-            yield _own(example)
+    def build(users, chosen, rows, rng):
+        draw = rng.random(len(rows))
+        kept = (draw >= dropout) | (draw == np.maximum.reduceat(draw, chosen.splits[:-1])[rows])
+        index = np.arange(len(rows))
+        example = ExampleBatch.build(
+            users=users,
+            history=(rows[kept], index[kept]),
+            targets=(rows, index),
+            items=chosen.items,
+            ages=None,
+            weight=np.ones(len(users)),
+            features=features,
+            seen=seen,
+            candidates=None,
+            rng=rng,
+        )
+        return _own(example)
 
     signature = _own(ExampleBatch.signature(n_features=0, sampled=False))
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    n_batches = -(-len(users) // batch_size)
-    return read_ahead(dataset, n_batches)
+    return user_epochs(
+        "autoencoder_examples", events, batch_size, seed, first_epoch, build, signature
+    )
 
 
 def _own(batch: dict) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.example_batch import ExampleBatch
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.data.read_ahead import read_ahead
+from tfrec_fusion.data.user_epochs import user_epochs
 from tfrec_fusion.errors import InputError
 
 
@@ -42,50 +42,32 @@ def held_out_examples(
     Raises:
       InputError: bad sizes, or no user with two items.
     """
-    if batch_size <= 0:
-        raise InputError(f"held_out_examples: batch_size must be positive. Received: {batch_size}")
     if not 0 < share < 1:
         raise InputError(f"held_out_examples: share must be between 0 and 1. Received: {share}")
-    histories = events.histories()
-    users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
-    if len(users) == 0:
-        raise InputError("held_out_examples: no user has two items")
     seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
     features = np.zeros((len(seen), 0), np.float32)
-    epoch = first_epoch
 
-    def generate():
-        nonlocal epoch
-        rng = np.random.default_rng([seed, epoch])
-        epoch += 1
-        order = rng.permutation(users)
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            chosen = histories.take(batch)
-            rows = np.repeat(np.arange(len(batch)), chosen.lengths)
-            draw = rng.random(len(rows))
-            # The smallest draw of a user is a target and the largest is history, whatever `share`
-            # is.
-            starts = chosen.splits[:-1]
-            lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
-            target = ((draw < share) | (draw == lowest)) & (draw != highest)
-            index = np.arange(len(rows))
-            counts = np.bincount(rows[target], minlength=len(batch))
-            weight = np.sqrt(counts)
-            yield ExampleBatch.build(
-                users=batch,
-                history=(rows[~target], index[~target]),
-                targets=(rows[target], index[target]),
-                items=chosen.items,
-                ages=None,
-                weight=weight / weight.mean(),
-                features=features,
-                seen=seen,
-                candidates=candidates,
-                rng=rng,
-            )
+    def build(users, chosen, rows, rng):
+        draw = rng.random(len(rows))
+        # The smallest draw of a user is a target and the largest is history, whatever `share` is.
+        starts = chosen.splits[:-1]
+        lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
+        target = ((draw < share) | (draw == lowest)) & (draw != highest)
+        index = np.arange(len(rows))
+        counts = np.bincount(rows[target], minlength=len(users))
+        weight = np.sqrt(counts)
+        return ExampleBatch.build(
+            users=users,
+            history=(rows[~target], index[~target]),
+            targets=(rows[target], index[target]),
+            items=chosen.items,
+            ages=None,
+            weight=weight / weight.mean(),
+            features=features,
+            seen=seen,
+            candidates=candidates,
+            rng=rng,
+        )
 
     signature = ExampleBatch.signature(n_features=0, sampled=candidates is not None)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    n_batches = -(-len(users) // batch_size)
-    return read_ahead(dataset, n_batches)
+    return user_epochs("held_out_examples", events, batch_size, seed, first_epoch, build, signature)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrec_fusion._compat import keras, tf, tfrs
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import SampledSoftmax
@@ -18,13 +18,14 @@ from tfrec_fusion.models.building import (
     vector_names,
 )
 from tfrec_fusion.models.content_tower import ContentTower
+from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
 from tfrec_fusion.models.scoring_state import flat_histories
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class AlphaRec(tfrs.Model):
+class AlphaRec(DataModel):
     """Cosine of a user and an item that are both made of item texts (Sheng et al., ICLR 2025).
 
     With z_i an item's text vectors, N_u a user's training items, d the degrees of the training
@@ -239,20 +240,6 @@ class AlphaRec(tfrs.Model):
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has another catalogue than the model was built for."""
         check_vocabularies(self.spec, events, reads_user_ids=False)
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "data": self.spec.model_dump(mode="json"),
-            **self.config.model_dump(mode="json"),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
-
-    def build_from_config(self, config):
-        """Nothing is left to build: the constructor makes every variable."""
 
     def _take_graph(self, data: Interactions) -> None:
         pairs = data.matrix().tocoo()

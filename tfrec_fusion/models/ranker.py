@@ -20,13 +20,14 @@ from tfrec_fusion.models.building import (
     precision_of,
     vector_names,
 )
+from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_spec import RankerSpec
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class Ranker(tfrs.Model):
+class Ranker(DataModel):
     """DCN-v2 over ids, text, numbers, categories, history and context.
 
     The features x_0 of a user, an item and a context are concatenated:
@@ -219,20 +220,6 @@ class Ranker(tfrs.Model):
         """Raises InputError where `events` has vocabularies that the model was not built for."""
         reads_user_ids = self.config.user in ("id", "both")
         check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "data": self.spec.model_dump(mode="json"),
-            **self.config.model_dump(mode="json"),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
-
-    def build_from_config(self, config):
-        """Nothing is left to build: the constructor makes every variable."""
 
     def _features(self, batch, training) -> tf.Tensor:
         """x_0 `[B, N, width]` in the item tower's compute dtype; N is 1 for flat items."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrec_fusion._compat import keras, tf, tfrs
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
@@ -19,6 +19,7 @@ from tfrec_fusion.losses import (
 )
 from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
 from tfrec_fusion.models.building import check_vocabularies, checked, precision_of
+from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.item_tower import ItemTower
@@ -30,7 +31,7 @@ from tfrec_fusion.models.two_tower_spec import completed, described, example_bat
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class TwoTower(tfrs.Model):
+class TwoTower(DataModel):
     """Retrieval model whose score folds into one dot product of `vector_dim` columns.
 
     With v_i the item's fused vector, u the user's, x_i the item's recency and trend as of now and h
@@ -342,17 +343,3 @@ class TwoTower(tfrs.Model):
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has vocabularies that the model was not built for."""
         check_vocabularies(self.spec, events, reads_user_ids=self.config.user != "history")
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "data": self.spec.model_dump(mode="json"),
-            **self.config.model_dump(mode="json"),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
-
-    def build_from_config(self, config):
-        """Nothing is left to build: the constructor makes every variable."""

@@ -25,7 +25,8 @@ class TwoTowerConfig(FusionConfig):
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user tower reads: "history", "id" or "both".
       id_dropout: probability that an item's (and a user's) id is hidden in a training step.
-      id_l2: weight of half the squared norm of the batch's id vectors in the loss.
+      id_l2: weight of half the squared norm of the batch's id vectors in the loss; None takes 5e-4
+        where there are times, else 1e-4.
       whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
         None leaves them as they are.
       trend: whether scores see the items' recency and trend; needs timestamps, and is off without.
@@ -48,7 +49,7 @@ class TwoTowerConfig(FusionConfig):
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"
     id_dropout: float = Field(0.1, ge=0, lt=1)
-    id_l2: float = Field(5e-4, ge=0)
+    id_l2: float | None = Field(None, ge=0)
     whitening_dim: PositiveInt | None = 128
     trend: bool = True
     trend_dim: PositiveInt = 8
@@ -58,3 +59,10 @@ class TwoTowerConfig(FusionConfig):
     loss: Literal["softmax", "normalised_squared"] | None = None
     alignment: float = Field(0.0, ge=0)
     distillation: float = Field(0.0, ge=0)
+
+    def completed(self, ordered: bool) -> TwoTowerConfig:
+        """The config with what is open filled in, for data with an order in time or without."""
+        values = {"user_layer": ordered, "id_l2": 5e-4 if ordered else 1e-4}
+        return self.model_copy(
+            update={name: value for name, value in values.items() if getattr(self, name) is None}
+        )

@@ -15,10 +15,7 @@ from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
 def completed(config: TwoTowerConfig, data) -> TwoTowerConfig:
     """The config with what depends on the data filled in; a saved model's has nothing open."""
-    if config.user_layer is not None:
-        return config
-    timed = not isinstance(data, Interactions) or data.timestamp is not None
-    return config.model_copy(update={"user_layer": timed})
+    return config.completed(not isinstance(data, Interactions) or data.timestamp is not None)
 
 
 def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
