@@ -25,7 +25,8 @@ class _Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.batch == batch and self.now == self.epoch:
+        # Steps that are run together end with the last of them.
+        if self.batch is not None and batch >= self.batch and self.now == self.epoch:
             raise KeyboardInterrupt
 
 

@@ -53,6 +53,16 @@ def test_no_call_is_longer_than_an_epoch():
     assert calls.ends == [*range(10), 42, 42]
 
 
+def test_callbacks_predict_between_epochs():
+    class Predicts(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            shapes.append(self.model.predict_on_batch(np.zeros((2, 3), np.float32)).shape)
+
+    shapes = []
+    _fitted([StepsPerExecution(seconds=1e9, largest=16), Predicts()], epochs=2)
+    assert shapes == [(2, 1), (2, 1)]
+
+
 def test_a_chosen_number_is_kept():
     calls = Calls()
     model = _fitted([StepsPerExecution(), calls], steps_per_execution=20)

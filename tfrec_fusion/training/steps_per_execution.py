@@ -22,6 +22,7 @@ class StepsPerExecution(keras.callbacks.Callback):
     minute for each change. The weights that come out are the same; callbacks see
     a batch's end after each call.
 
+    Between epochs the number is 1, so that callbacks can evaluate and predict on any data.
     A model compiled with `steps_per_execution` above 1, a data set of unknown length, and a
     parameter server strategy, which hands out single steps, are left as they are.
 
@@ -42,7 +43,7 @@ class StepsPerExecution(keras.callbacks.Callback):
             if not value > 0:
                 raise InputError(f"StepsPerExecution: {name} must be positive. Received: {value}")
         self.seconds, self.largest = seconds, largest
-        self._measuring = self._together = False
+        self._measuring, self._together = False, 1
         self._loop = None
 
     def on_train_begin(self, logs=None):
@@ -58,10 +59,12 @@ class StepsPerExecution(keras.callbacks.Callback):
             self.model.steps_per_execution = 2
             self._loop = self.model.make_train_function(force=True)
             self.model.steps_per_execution = 1
-        self._skip, self._times = _SETTLED, []
+        self._skip, self._times, self._together = _SETTLED, [], 1
 
     def on_epoch_begin(self, epoch, logs=None):
         self._last = None  # what lies between epochs is no step
+        if self._together > 1:
+            self.model.steps_per_execution = self._together
 
     def on_train_batch_end(self, batch, logs=None):
         if not self._measuring:
@@ -75,12 +78,13 @@ class StepsPerExecution(keras.callbacks.Callback):
         if len(self._times) == _MEASURED:
             self._measuring = False
             together = int(self.seconds / max(np.median(self._times), 1e-9))
-            limit = min(self.largest, self.params["steps"])
-            self.model.steps_per_execution = max(min(together, limit), 1)
-            self._together = True
+            self._together = max(min(together, self.largest, self.params["steps"]), 1)
+            self.model.steps_per_execution = self._together
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._together > 1:
+            self.model.steps_per_execution = 1
 
     def on_train_end(self, logs=None):
-        if self._together:
-            # Evaluation and prediction read it too.
-            self.model.steps_per_execution = 1
-            self._together = False
+        if self._together > 1:
+            self.model.steps_per_execution = self._together = 1
