@@ -1,0 +1,40 @@
+"""Books without times: ratings in no order, from a folder like shared/data/books.
+
+python examples/books.py ../shared/data/books
+"""
+
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+from rich.console import Console
+
+import tfrec_fusion as tff
+from tfrec_fusion.evaluation.baselines import EASE
+
+folder = Path(sys.argv[1])
+out = Path(mkdtemp(prefix="books-"))
+
+library = tff.data.Catalogue.from_parquet(
+    folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
+)
+ratings = tff.data.Interactions.from_parquet(folder / "interactions.parquet", library, min_rating=4)
+split = ratings.split("random", test=0.2)
+batches = split.train.batches(256)  # "autoencoder": each user's books from themselves
+
+options = {"whitening_dim": 384, "id_l2": 1e-4, "id_dropout": 0.0}
+model = tff.models.TwoTower(split.train, dim=256, name="fused", **options)
+model.compile(tff.optimizers.adam(5e-3, steps=15 * len(batches)))
+model.fit(batches, epochs=15, verbose=0)
+
+reports = [tff.evaluation.evaluate(m, split) for m in (model, EASE(l2=50).fit(split.train))]
+Console(width=120).print(tff.evaluation.compare(reports))
+
+recommender = tff.serving.Recommender(
+    tff.serving.export(model, ratings, out / "saved_models/books")
+)
+titles = recommender.titles
+history = titles.index[titles.str.startswith("Dune")][:2]
+print("\nto a new reader of", " and ".join(titles[history]))
+for item, score in recommender.recommend("a new reader", history=history, k=5):
+    print(f"  {score:6.2f}  {titles[item]}")
