@@ -55,7 +55,7 @@ def claims(rows: list[dict]) -> Iterator[Claim]:
         text = next((r for r in rows if r["data"] == data and r["row"] == TEXT_MEAN), None)
         for name, column in SLICES.items():
             peer = text if name == "cold" else control
-            if peer is None:
+            if peer is None or not mean(peer, column):
                 continue
             difference, low, high = against(fusion, peer, name)
             yield Claim(

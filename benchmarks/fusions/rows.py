@@ -82,8 +82,13 @@ TASKS = {
         epochs=10,
         examples="autoencoder",
         options={"trend": False, "user_layer": False, "whitening_dim": 384, "id_dropout": 0.0},
-        settings=(_setting(3e-3, 1e-4), _setting(3e-3, 0.0)),
-        more_settings=(_setting(3e-3, 1e-5), _setting(1.5e-3, 0.0), _setting(6e-3, 0.0)),
+        settings=(_setting(3e-3, 1e-4), _setting(6e-3, 1e-4), _setting(3e-3, 0.0)),
+        more_settings=(
+            _setting(6e-3, 0.0),
+            _setting(1e-2, 0.0),
+            _setting(1.5e-3, 0.0),
+            _setting(3e-3, 1e-5),
+        ),
     ),
     "movies": Task(
         split="random",
@@ -94,8 +99,9 @@ TASKS = {
         epochs=15,
         examples="autoencoder",
         options={"trend": False, "user_layer": False, "whitening_dim": 384},
-        settings=(_setting(3e-3, 1e-4), _setting(3e-3, 0.0)),
+        settings=(_setting(3e-3, 1e-4), _setting(6e-3, 1e-4), _setting(3e-3, 0.0)),
         more_settings=(
+            _setting(6e-3, 0.0),
             _setting(1e-3, 0.0),
             _setting(3e-3, 0.0, id_dropout=0.0),
             _setting(3e-3, 1e-3),

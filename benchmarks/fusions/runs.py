@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fusions.rows import DATA, LARGE_DIM, ROWS, TASKS, Task
+from fusions.rows import DATA, LARGE_DIM, ROWS, TASKS, Row, Task
 from harness import Worker
 from harness import serve as answer_lines
 
@@ -123,10 +123,10 @@ class Runs:
                     self.done[key(run["job"])] = run
 
     def run(self, jobs: list[dict]) -> None:
-        """Do the jobs that are not done, the long ones first, on `WORKERS` processes."""
+        """Do the jobs that are not done, the short ones first, on `WORKERS` processes."""
         todo: queue.SimpleQueue[dict] = queue.SimpleQueue()
         missing = [job for job in jobs if key(job) not in self.done]
-        for job in sorted(missing, key=lambda job: -ROWS[job["row"]].cost):
+        for job in sorted(missing, key=lambda job: ROWS[job["row"]].cost):
             todo.put(job)
         threads = [threading.Thread(target=self._work, args=(todo,)) for _ in range(WORKERS)]
         for thread in threads:
@@ -176,16 +176,21 @@ def key(job: dict) -> str:
     return json.dumps(job, sort_keys=True)
 
 
+def made_of(task: Task, row: Row) -> str:
+    """A fingerprint of all that a run depends on beside its setting, so that no cache is stale."""
+    parts = [{**vars(task), "settings": (), "more_settings": (), "goals": {}}]
+    parts.append((row.options, row.kind, row.spectral, row.large, row.trained))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
 def table(data: str, names: list[str], seeds: int, search: bool, tiny: bool, runs: Runs):
     """Tune and test the rows of one data set; their settings and runs."""
     task = TASKS[data]
     names = [name for name in names if data in ROWS[name].data]
 
     def trial(name: str, setting: dict) -> dict:
-        # A run in the cache is another one where the task or the row was another.
-        of = hashlib.sha256(f"{task}{ROWS[name]}".encode()).hexdigest()[:12]
         job = {"data": data, "row": name, "setting": setting, "seed": 0, "phase": "validation"}
-        return job | {"of": of, "tiny": tiny}
+        return job | {"of": made_of(task, ROWS[name]), "tiny": tiny}
 
     settings = {name: ROWS[name].settings(task)[: None if search else 1] for name in names}
     trials = {name: [trial(name, s) for s in settings[name]] for name in names}
