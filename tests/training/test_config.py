@@ -109,6 +109,7 @@ def test_what_is_left_open_follows_the_data(small_shop):
     assert (by_chance.epochs, by_chance.evaluate_every) == (15, 3)
     assert not by_chance.model.trend
     assert (resolved.model.user_layer, by_chance.model.user_layer) == (True, False)
+    assert (resolved.model.id_l2, by_chance.model.id_l2) == (5e-4, 1e-4)
     chosen = RunConfig.of({"data": DATA, "epochs": 7}).resolved(train)
     assert chosen.epochs == 7
     assert chosen.resolved(train) == chosen

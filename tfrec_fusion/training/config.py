@@ -245,8 +245,8 @@ class RunConfig(_Section):
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
-        if model.kind == "two_tower" and model.user_layer is None:
-            model = model.model_copy(update={"user_layer": examples.kind != "autoencoder"})
+        if model.kind == "two_tower":
+            model = model.completed(examples.kind != "autoencoder")
         if self.spectral is not None and model.vectors is None:
             model = model.model_copy(update={"vectors": []})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
