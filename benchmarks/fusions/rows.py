@@ -151,8 +151,11 @@ class Row:
         if self.kind == "alpha_rec":
             return [{"learning_rate": 1e-2}, {"learning_rate": 3e-3}]
         if self.spectral is not None:
-            rates = (1e-4, 2e-4, 6e-4) if self.group == "ids" else (1e-4, 2e-4)
-            return [_setting(rate, 0.0) for rate in rates]
+            rates = [_setting(rate, 0.0) for rate in (1e-4, 2e-4)]
+            if self.group == "ids":
+                more = [_setting(1e-4, 0.0, regularization=x) for x in (100.0, 400.0)]
+                return [*rates, _setting(6e-4, 0.0), *more]
+            return [*rates, *(_setting(1e-4, 0.0, text_weight=x) for x in (30.0, 60.0))]
         if not self.options.get("use_ids", True):
             return [{"learning_rate": rate} for rate in (3e-3, 1e-3)]
         return [*task.settings, *(task.more_settings if self.group == "ids" else ())]

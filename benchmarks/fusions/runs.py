@@ -52,6 +52,7 @@ def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
         return TextMean("text").fit(train)
     setting = dict(setting)
     rate = setting.pop("learning_rate", None)
+    start = spectral(task, chosen, train, setting)
     if chosen.kind == "alpha_rec":
         batches = train.batches(task.pair_batch, examples="pairs", history=1, seed=seed)
         model = AlphaRec(train, **chosen.options, **setting)
@@ -63,7 +64,7 @@ def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
             options["dim"], epochs = task.spectral_dim, task.spectral_epochs
         if chosen.large:
             options["dim"], epochs = LARGE_DIM, task.large_epochs
-        model = TwoTower(train, initial=spectral(task, chosen.spectral, train), **options)
+        model = TwoTower(train, initial=start, **options)
     if rate is not None:
         epochs = 1 if tiny else epochs
         model.compile(adam(rate, steps=epochs * len(batches), warmup_steps=20))
@@ -71,14 +72,18 @@ def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
     return model
 
 
-def spectral(task: Task, text_weight: float | None, train):
+def spectral(task: Task, row: Row, train, setting: dict):
+    """The row's spectral start, whose own settings are taken out of `setting`; None for none."""
     from tfrec_fusion.embeddings import SpectralFusion
 
-    if text_weight is None:
+    if row.spectral is None:
         return None
+    options = {"text_weight": row.spectral, "popularity_power": task.popularity_power}
+    for name in ("text_weight", "regularization"):
+        if name in setting:
+            options[name] = setting.pop(name)
     text = train.catalogue.vectors["text"]
-    power = task.popularity_power
-    fusion = SpectralFusion(task.spectral_dim, text_weight=text_weight, popularity_power=power)
+    fusion = SpectralFusion(task.spectral_dim, **options)
     return fusion.fit(train.matrix(), text.values, text.mask)
 
 
