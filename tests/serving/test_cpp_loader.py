@@ -93,6 +93,7 @@ def _check_warmup(loader, version):
                 np.testing.assert_allclose(outputs[name], value, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_golden_requests_and_warmup(loader, golden, reference, exported, tmp_path):
     _check_golden(loader, golden, reference, exported, tmp_path)
     _check_warmup(loader, exported)
@@ -119,6 +120,7 @@ def test_golden_requests_of_rankers(loader, golden, ranker, tmp_path):
         _check_warmup(loader, version)
 
 
+@pytest.mark.slow
 def test_a_request_that_does_not_fit_is_seen(loader, exported, tmp_path):
     """So that a wrong warm-up record could not pass unseen."""
     _write(tmp_path / "requests", [("item_vector", {"item": np.array(["a"], object)})])
