@@ -99,7 +99,7 @@ class ServedModel(tf.Module):
     @_signature(_text("user_id", None), _text("item_id", None, None))
     def score(self, user_id, item_id):
         users, _ = self._users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))
-        return {"score": tf.einsum("bd,bnd->bn", users, self._items(item_id))}
+        return {"score": tf.linalg.matvec(self._items(item_id), users)}
 
     @_signature(_text("user_id", None), _text("history", None, None))
     def user_vector(self, user_id, history):
