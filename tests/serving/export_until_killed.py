@@ -1,8 +1,9 @@
 """Exports again and again and prints each version when it is reported as written.
 
-Usage: export_until_killed.py BASE [EVENT]. With EVENT, the process kills itself after the first
-export at the file event of that number (a file opened, a folder made, something renamed or removed
-below BASE's parent), or before the rename of that number, as in "rename 1".
+Usage: export_until_killed.py export|refresh BASE [EVENT]. Of refreshes the first is an export. With
+EVENT, the process kills itself after the first export at the file event of that number (a file
+opened, a folder made, something renamed or removed below BASE's parent), or before the rename of
+that number, as in "rename 1".
 """
 
 import os
@@ -12,12 +13,13 @@ import sys
 import numpy as np
 from conftest import random_model, shop_events
 
-from tfrec_fusion.serving import export
+from tfrec_fusion.serving import export, refresh
+from tfrec_fusion.serving.versions import versions
 
 WATCHED = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 
-def main(base, event=None):
+def main(command, base, event=None):
     shop = shop_events()
     model = random_model(shop, user="both")
     left = np.inf
@@ -35,7 +37,8 @@ def main(base, event=None):
 
     sys.addaudithook(watch)
     while True:
-        print(export(model, shop, base), flush=True)
+        write = refresh if command == "refresh" and versions(base) else export
+        print(write(model, shop, base), flush=True)
         if event is not None and left == np.inf:
             left = int(event) - 1
 

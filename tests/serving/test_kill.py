@@ -1,4 +1,4 @@
-"""A kill -9 during an export leaves whole versions only, and all that were reported."""
+"""A kill -9 of an export or a refresh leaves whole versions only, and all that were reported."""
 
 import random
 import subprocess
@@ -14,11 +14,12 @@ from tfrec_fusion.serving.versions import versions
 # The first two are of the files of ids, this one gives the complete folder its number, and those
 # after it put the files of the server in place.
 BEFORE_RENAME = "rename 3"
+COMMANDS = ("export", "refresh")
 
 
-def _start(base, *arguments):
+def _start(command, base, *arguments):
     script = Path(__file__).with_name("export_until_killed.py")
-    command = [sys.executable, str(script), str(base), *map(str, arguments)]
+    command = [sys.executable, str(script), command, str(base), *map(str, arguments)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
     )
@@ -43,8 +44,8 @@ def _check(base, reported, model, events):
         assert {int(again.name)} <= set(shop["versions"]) <= set(versions(base))
 
 
-def _kill_at_a_random_moment(base, seed):
-    process = _start(base)
+def _kill_at_a_random_moment(command, base, seed):
+    process = _start(command, base)
     reported = [process.stdout.readline().strip()]
     try:
         # An export takes about a second, so this is anywhere in the next one or two.
@@ -55,8 +56,8 @@ def _kill_at_a_random_moment(base, seed):
     return reported + rest.split("\n")[:-1]
 
 
-def _kill_at_event(base, event):
-    process = _start(base, event)
+def _kill_at_event(command, base, event):
+    process = _start(command, base, event)
     rest, _ = process.communicate(timeout=300)
     assert process.returncode == -9
     return rest.split("\n")[:-1]
@@ -64,7 +65,7 @@ def _kill_at_event(base, event):
 
 def test_killed_before_the_rename(tmp_path, model, events):
     base = tmp_path / "shop"
-    reported = _kill_at_event(base, BEFORE_RENAME)
+    reported = _kill_at_event("refresh", base, BEFORE_RENAME)
     assert len(versions(base)) == len(reported) == 1
     (left,) = base.glob(".tmp-*")
     assert (left / "version" / "saved_model.pb").is_file()
@@ -73,18 +74,36 @@ def test_killed_before_the_rename(tmp_path, model, events):
 
 def test_killed_at_a_random_moment(tmp_path, model, events):
     base = tmp_path / "shop"
-    _check(base, _kill_at_a_random_moment(base, 0), model, events)
+    _check(base, _kill_at_a_random_moment("export", base, 0), model, events)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("event", [1, 4, 9, 15, 21, 27, 31, 35, 40, "rename 4", "rename 6"])
-def test_killed_at_a_file_event(tmp_path, model, events, event):
+def test_killed_at_a_file_event(tmp_path, model, events, command, event):
     base = tmp_path / "shop"
-    _check(base, _kill_at_event(base, event), model, events)
+    _check(base, _kill_at_event(command, base, event), model, events)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_killed_at_more_random_moments(tmp_path, model, events, seed):
+def test_killed_at_more_random_moments(tmp_path, model, events, command, seed):
     base = tmp_path / "shop"
-    _check(base, _kill_at_a_random_moment(base, seed), model, events)
+    _check(base, _kill_at_a_random_moment(command, base, seed), model, events)
+
+
+@pytest.mark.slow
+def test_an_export_and_a_refresh_at_once_write_versions_of_their_own(tmp_path, model, events):
+    base = tmp_path / "shop"
+    export(model, events, base)
+    processes = [_start(command, base) for command in COMMANDS]
+    reported = [
+        line for process in processes for line in (process.stdout.readline() for _ in range(3))
+    ]
+    for process in processes:
+        process.kill()
+    reported += [line for process in processes for line in process.communicate()[0].split("\n")]
+    reported = [line.strip() for line in reported if line.strip()]
+    assert len(set(reported)) == len(reported) >= 6
+    _check(base, reported, model, events)

@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = attach(
         "export": "exporter",
         "export_onnx": "onnx_export",
         "label_versions": "kit.files",
+        "refresh": "refreshing",
     },
 )

@@ -18,6 +18,8 @@ from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.scoring_state import item_state
+from tfrec_fusion.serving.business import Business
+from tfrec_fusion.serving.disk import naming_the_folder
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD, model_card
@@ -80,7 +82,8 @@ def export(
     build, now = (_ranker if ranks else _two_tower)(model, events, at)
     described = (ranker_signatures(model.spec), RANKER_SEMANTICS) if ranks else ()
     card = model_card(model, events, now, metrics, config, *described)
-    with new_version_with_kit(path, kit) as (folder, result):
+    with naming_the_folder(path), new_version_with_kit(path, kit) as (folder, result):
+      OSError: the disk is full, or the folder cannot be written; no version is left then.
         # The assets are copied from here into the version.
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)

@@ -28,9 +28,18 @@ def load_split(config: RunConfig) -> Split:
     Raises:
       InputError: naming the table and the column, the store, or the split's option.
     """
-    data = config.data
+    events = load_events(config.data)
+    return events.split(config.split.kind, test=config.split.test, seed=config.split.seed)
+
+
+def load_events(data: DataConfig) -> Interactions:
+    """Reads and checks the tables and vectors that `data` names.
+
+    Raises:
+      InputError: naming the table and the column, or the store.
+    """
     catalogue = _read(Catalogue, data.items, data.vectors)
-    events = _read(
+    return _read(
         Interactions,
         data.interactions,
         catalogue,
@@ -39,7 +48,6 @@ def load_split(config: RunConfig) -> Split:
         duplicates=data.duplicates,
         nulls=data.nulls,
     )
-    return events.split(config.split.kind, test=config.split.test, seed=config.split.seed)
 
 
 def record(data: DataConfig) -> Recorded:

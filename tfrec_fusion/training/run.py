@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.data import Split
+from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
 from tfrec_fusion.evaluation._files import replacing
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.inputs import check_inputs, load_split, record
+from tfrec_fusion.training.inputs import check_inputs, load_events, load_split, record
 from tfrec_fusion.training.ranking_report import RankingReport, evaluate_ranker
 from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
@@ -99,6 +99,18 @@ class Run:
             check_inputs(self.config.recorded, record(self.config.data))
             self._split = load_split(self.config)
         return self._split
+
+    def events(self, interactions: str | os.PathLike) -> Interactions:
+        """The events of another file with the run's items, e.g. newer ones to export from.
+
+        They are read as the run's were: with its `min_rating`, `unknown_items`, `duplicates` and
+        `nulls`. The vectors are not read again, so that the catalogue has none.
+
+        Raises:
+          InputError: what the run's own tables are refused for.
+        """
+        update = {"interactions": str(interactions), "vectors": {}}
+        return load_events(self.config.data.model_copy(update=update))
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,82 @@
+"""The next version of an export, with newer events and the same weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from tfrec_fusion.data import Interactions, Vocabulary
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import Ranker
+from tfrec_fusion.serving.exporter import export
+from tfrec_fusion.serving.versions import versions
+
+USERS = "assets/users.txt"
+_log = logging.getLogger(__name__)
+
+
+def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> Path:
+    """Writes the next version with the trends and histories of newer events.
+
+    Nothing is trained, and of the catalogue only ids, titles and numbers are needed: the vectors
+    are in the model. As in training, the first event of each user-item pair counts. Users may be
+    new. Where the model reads user ids, new ones count in the trends only; its vocabulary is found
+    in an earlier version.
+
+    Args:
+      model: the trained model.
+      events: all events up to now, not the new ones alone; `Run.events` reads them as the run's.
+      path: folder of the model's versions, as `export` was given it.
+      **options: of `export`.
+
+    Returns:
+      The folder of the new version.
+
+    Raises:
+      InputError: a model without a trend, events without times, or what `export` refuses.
+
+    Example:
+      >>> run = Run.open("runs/shop")
+      >>> refresh(run.model(), run.events("interactions.parquet"), "saved_models/shop")
+      PosixPath('saved_models/shop/2')
+    """
+    _check_trend(model)
+    if events.timestamp is None:
+        raise InputError("refresh: the interactions have no column 'timestamp'")
+    events = events.first_events()
+    reads_user_ids = model.config.user != "history"
+    if reads_user_ids and events.users.fingerprint != model.spec.users:
+        known = events.encode_users(_trained_users(model, path))
+        new = len(set(events.user[known.user < 0].tolist()))
+        if new:
+            _log.warning(
+                "refresh: %d users are new to the model, which reads user ids; they count in the "
+                "trends only",
+                new,
+            )
+        events = known
+    return export(model, events, path, **options)
+
+
+def _check_trend(model) -> None:
+    names = set(model.spec.feature_names)
+    if isinstance(model, Ranker):
+        names = names - set(model.spec.numbers) if model.config.trend else set()
+    if not names:
+        raise InputError(
+            "refresh: the model has no trend to refresh; train it with model.trend true on "
+            "interactions with a 'timestamp', or export it as it is"
+        )
+
+
+def _trained_users(model, path: str | os.PathLike) -> Vocabulary:
+    for _, version in sorted(versions(path).items(), reverse=True):
+        if (version / USERS).is_file():
+            users = Vocabulary.load(version / USERS)
+            if users.fingerprint == model.spec.users:
+                return users
+    raise InputError(
+        "refresh: the model reads user ids, and its users are in no version below the folder; "
+        f"export the run there first. Received: {path}"
+    )
