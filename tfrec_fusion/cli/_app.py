@@ -14,6 +14,7 @@ from tfrec_fusion.cli._embed import embed
 from tfrec_fusion.cli._evaluate import evaluate
 from tfrec_fusion.cli._export import export
 from tfrec_fusion.cli._labels import labels
+from tfrec_fusion.cli._monitor import monitor
 from tfrec_fusion.cli._quickstart import quickstart
 from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._train import train
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (quickstart, embed, train, evaluate, export, labels, recommend):
+for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend):
     app.command()(_command)
 
 
@@ -52,8 +53,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """Runs a command; `args` are those of the process by default.
 
     Returns:
-      0 where it worked; 2 after a user's mistake, which is told in one line on standard error; 130
-      after Ctrl-C. A bug raises, so the process prints its traceback and ends with 1.
+      0 where it worked; 2 after a user's mistake, which is told in one line on standard error; 3
+      where `monitor` alerts; 130 after Ctrl-C. A bug raises, so the process prints its traceback
+      and ends with 1.
     """
     # What was dropped or kept of the data is told by the log.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)

@@ -23,6 +23,8 @@ from tfrec_fusion.serving.disk import naming_the_folder
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD, model_card
+from tfrec_fusion.serving.monitoring.reference import REFERENCE
+from tfrec_fusion.serving.monitoring.reference_builder import build_reference, item_events
 from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.serving.served_model import ServedModel
 from tfrec_fusion.serving.served_ranker import ServedRanker
@@ -94,8 +96,15 @@ def export(
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
         pd.DataFrame(
-            {"item_id": events.catalogue.vocabulary.ids, "title": events.catalogue.titles}
+            {
+                "item_id": events.catalogue.vocabulary.ids,
+                "title": events.catalogue.titles,
+                "events": item_events(events),
+            }
         ).to_parquet(titles, index=False)
+        build_reference(
+            served.signatures["serving_default"], events, _context(model) if ranks else None
+        ).save(folder / REFERENCE)
     return result[0]
 
 
@@ -147,6 +156,12 @@ def _ranker(model: Ranker, events: Interactions, at: float | None):
     features = np.concatenate([features, unseen[None]]).astype(np.float32)
     histories = _with_ages(events.histories(), now)
     return partial(ServedRanker, model, features, seen, histories), now
+
+
+def _context(model: Ranker) -> dict[str, str]:
+    """Column of the context -> what it holds."""
+    numbers = dict.fromkeys(model.spec.context_numbers, "number")
+    return numbers | dict.fromkeys(model.spec.context_categories, "text")
 
 
 def _check_features(model, events: Interactions, features: np.ndarray) -> None:

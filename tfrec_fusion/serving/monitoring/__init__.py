@@ -1,0 +1,17 @@
+"""Drift and health of a served version, from logged requests."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Limits": "limits",
+        "Reference": "reference",
+        "Report": "report",
+        "compare": "comparison",
+        "gini": "statistics",
+        "psi": "statistics",
+        "read_requests": "request_log",
+        "write_summaries": "tensorboard",
+    },
+)
