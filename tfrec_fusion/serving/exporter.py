@@ -72,6 +72,7 @@ def export(
         from, item vectors that are not finite, metrics that JSON cannot say, or a kit that TF
         Serving would refuse.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
+      OSError: the disk is full, or the folder cannot be written; no version is left then.
 
     Example:
       >>> export(model, events, "saved_models/shop")
@@ -85,7 +86,6 @@ def export(
     described = (ranker_signatures(model.spec), RANKER_SEMANTICS) if ranks else ()
     card = model_card(model, events, now, metrics, config, *described)
     with naming_the_folder(path), new_version_with_kit(path, kit) as (folder, result):
-      OSError: the disk is full, or the folder cannot be written; no version is left then.
         # The assets are copied from here into the version.
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)
