@@ -1,0 +1,1 @@
+"""To ONNX: what the converter has to be told, and a signature through it."""
