@@ -44,6 +44,8 @@ def _requests(reference):
                     "user_id": user_id,
                     "history": drawn,
                     "exclude": some((batch, exclude), items),
+                    "include": _strings([[]] * batch).reshape(batch, 0),
+                    "exclude_seen": np.zeros(batch, bool),
                     "k": np.append(np.zeros(max(batch - 1, 0)), [k] * min(batch, 1)).astype(
                         "int32"
                     ),
@@ -59,6 +61,7 @@ def _requests(reference):
     for k in ([0], [-4], [1], [2, 9, 1]):
         nothing = _strings([[]] * len(k)).reshape(len(k), 0)
         request = {"user_id": known[: len(k)], "history": nothing, "exclude": nothing}
+        request |= {"include": nothing, "exclude_seen": np.zeros(len(k), bool)}
         yield "recommend", {**request, "k": np.asarray(k, np.int32)}
 
 
@@ -173,6 +176,8 @@ def _recommend(served, users, histories, excludes, k):
         user_id=tf.constant(users, tf.string),
         history=matrix(histories),
         exclude=matrix(excludes),
+        include=matrix([[]] * len(users)),
+        exclude_seen=tf.fill([len(users)], False),
         k=tf.constant(k, tf.int32),
     )
     return {name: value.numpy() for name, value in answer.items()}

@@ -51,12 +51,15 @@ def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.T
     return best, tf.gather(chosen, place // size, batch_dims=1) * size + place % size
 
 
-def exact_top_k(queries, item_vectors, k, masked_pairs=None) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k items with the largest `queries . item_vectors`, best first.
+def exact_top_k(
+    queries, item_vectors, k, masked_pairs=None, bias=None, allowed=None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k items with the largest `queries . item_vectors + bias`, best first.
 
-    A masked pair is set to -inf before anything is chosen, so it never takes a place. Equal scores
-    keep the order of the rows: the lower row comes first. Places that no item is left for hold row
-    -1 and the lowest finite number of the scores' dtype (which, unlike -inf, JSON can say).
+    What is masked or not allowed is set to -inf before anything is chosen, so it takes no place.
+    Equal scores keep the order of the rows: the lower row comes first. Places that no item is left
+    for hold row -1 and the lowest finite number of the scores' dtype (which, unlike -inf, JSON can
+    say).
 
     Where k is small beside the catalogue the candidates are found by the maxima of groups of items
     (`best_in_groups`); the result is the same. All `B * N` scores are held at once.
@@ -67,6 +70,8 @@ def exact_top_k(queries, item_vectors, k, masked_pairs=None) -> tuple[tf.Tensor,
       k: int scalar, 0 or more; may exceed N.
       masked_pairs: `[P, 2]` int, (position in the batch, item row) of what must not come back;
         pairs with a negative number are ignored and repeated ones do no harm. None masks nothing.
+      bias: `[N]` of the queries' dtype, -inf for an item that nobody gets. None adds nothing.
+      allowed: `[B, N]` or `[1, N]` bool, what may come back. None allows everything.
 
     Returns:
       Scores `[B, k]` in the queries' dtype and rows `[B, k]` int32.
@@ -86,12 +91,18 @@ def exact_top_k(queries, item_vectors, k, masked_pairs=None) -> tuple[tf.Tensor,
     if n_items is None:
         n_items = tf.shape(item_vectors)[0]
     grouped = tf.convert_to_tensor(2 * k * GROUP < n_items)
+    if isinstance(n_items, int) and n_items < GROUP:
+        grouped = tf.constant(False)  # not even a graph can be built of groups then
+
+    def changed(scores, first):
+        return _restricted(scores, first, bias, allowed, pairs)
+
     best, rows = _either(
         grouped,
-        lambda: _by_groups(queries, item_vectors, n_items, k, pairs, _hide),
-        lambda: _by_sorting(queries, item_vectors, n_items, k, pairs, _hide),
+        lambda: _by_groups(queries, item_vectors, n_items, k, changed),
+        lambda: _by_sorting(queries, item_vectors, n_items, k, changed),
     )
-    return _padded(best, rows, k)
+    return padded(best, rows, k)
 
 
 def _either(condition: tf.Tensor, first, second):
@@ -102,29 +113,37 @@ def _either(condition: tf.Tensor, first, second):
     return first() if known else second()
 
 
-def _by_sorting(queries, item_vectors, n_items, k, pairs, hide):
-    scores = tf.matmul(queries, item_vectors, transpose_b=True)
-    if pairs is not None:
-        scores = hide(scores, pairs, 0)
+def _by_sorting(queries, item_vectors, n_items, k, changed):
+    """`changed(scores, first)`: the final scores of the items from `first` on."""
+    scores = changed(tf.matmul(queries, item_vectors, transpose_b=True), 0)
     best, rows = tf.math.top_k(scores, tf.minimum(k, n_items))
     return best, rows
 
 
-def _by_groups(queries, item_vectors, n_items, k, pairs, hide):
+def _by_groups(queries, item_vectors, n_items, k, changed):
+    """As `_by_sorting`."""
     # A slice of whole leading rows is not copied. The items behind the last whole group are scored
     # in a product as wide as a group: a narrower one may round differently and break ties.
     whole = n_items // GROUP * GROUP
     scores = tf.matmul(queries, item_vectors[:whole], transpose_b=True)
     rest = tf.matmul(queries, item_vectors[n_items - GROUP :], transpose_b=True)
-    if pairs is not None:
-        scores = hide(scores, pairs, 0)
-        rest = hide(rest, pairs, n_items - GROUP)
+    scores, rest = changed(scores, 0), changed(rest, n_items - GROUP)
     best, rows = best_in_groups(scores, k)
     rest_rows = tf.broadcast_to(tf.range(whole, n_items), [tf.shape(queries)[0], n_items - whole])
     best = tf.concat([best, rest[:, whole - n_items + GROUP :]], 1)
     rows = tf.concat([rows, rest_rows], 1)
     best, place = tf.math.top_k(best, k)
     return best, tf.gather(rows, place, batch_dims=1)
+
+
+def _restricted(scores, first, bias, allowed, pairs):
+    """The scores of the items from `first` on after everything but the product."""
+    end = first + tf.shape(scores)[1]
+    if bias is not None:
+        scores += bias[first:end]
+    if allowed is not None:
+        scores = tf.where(allowed[:, first:end], scores, tf.constant(-np.inf, scores.dtype))
+    return scores if pairs is None else _hide(scores, pairs, first)
 
 
 def _hide(scores, pairs, first):
@@ -153,7 +172,8 @@ def _to_power_of_two(pairs):
     return tf.pad(pairs, [[0, missing], [0, 0]], constant_values=-1)
 
 
-def _padded(best, rows, k):
+def padded(best, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
+    """`[B, k]` of `[B, at most k]`, with row -1 and the lowest finite score in place of -inf."""
     left = best > -np.inf
     best = tf.where(left, best, best.dtype.min)
     rows = tf.where(left, rows, -1)
@@ -219,8 +239,12 @@ class ExactTopK(keras.layers.Layer):
     def _static(self, queries, k, pairs):
         n_items = self.item_vectors.shape[0]
         choose = _by_groups if 2 * k * GROUP < n_items else _by_sorting
-        best, rows = choose(queries, self.item_vectors, n_items, k, pairs, _hide_static)
-        return _padded(best, rows, k)
+
+        def changed(scores, first):
+            return scores if pairs is None else _hide_static(scores, pairs, first)
+
+        best, rows = choose(queries, self.item_vectors, n_items, k, changed)
+        return padded(best, rows, k)
 
     def get_config(self):
         config = super().get_config() | {

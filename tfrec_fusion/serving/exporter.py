@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +26,10 @@ from tfrec_fusion.serving.model_card import CARD, model_card
 from tfrec_fusion.serving.monitoring.reference import REFERENCE
 from tfrec_fusion.serving.monitoring.reference_builder import build_reference, item_events
 from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
+from tfrec_fusion.serving.rules import Rules
 from tfrec_fusion.serving.served_model import ServedModel
 from tfrec_fusion.serving.served_ranker import ServedRanker
+from tfrec_fusion.serving.signatures import SEMANTICS
 from tfrec_fusion.serving.versions import check_base
 
 TITLES = "assets.extra/items.parquet"
@@ -42,6 +44,9 @@ def export(
     metrics: Mapping | None = None,
     config: Mapping | None = None,
     kit: Kit | bool | None = None,
+    filters: Sequence[str] = (),
+    rules: Rules | Mapping | str | os.PathLike | None = None,
+    items: pd.DataFrame | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
@@ -63,6 +68,12 @@ def export(
         folder above `path`, configs and manifests of a server of all models there; see `Kit`.
         True asks for it, False leaves it; None leaves it, with a log line, only where the extra
         `serving` is not installed.
+      filters: columns of the items that requests to a two-tower may filter by; see `Filters`.
+      rules: a shop's boosts, blocks, pins and caps for a two-tower; `Rules`, or what
+        `Rules.of` or `Rules.load` takes.
+      items: a frame with the catalogue's item ids in any order, whose columns and titles take the
+        place of the catalogue's in filters, rules and titles. The model still scores with the
+        columns that it was trained on.
 
     Returns:
       The folder of the new version.
@@ -81,9 +92,12 @@ def export(
     model.check(events)
     events = _before(events, at)
     check_base(path)
+    business = Business.of(events.catalogue, filters, rules, items)
     ranks = isinstance(model, Ranker)
-    build, now = (_ranker if ranks else _two_tower)(model, events, at)
-    described = (ranker_signatures(model.spec), RANKER_SEMANTICS) if ranks else ()
+    build, now = (_ranker if ranks else _two_tower)(model, events, at, business)
+    described = business.signatures, SEMANTICS, business.card
+    if ranks:
+        described = ranker_signatures(model.spec), RANKER_SEMANTICS
     card = model_card(model, events, now, metrics, config, *described)
     with naming_the_folder(path), new_version_with_kit(path, kit) as (folder, result):
         # The assets are copied from here into the version.
@@ -98,7 +112,7 @@ def export(
         pd.DataFrame(
             {
                 "item_id": events.catalogue.vocabulary.ids,
-                "title": events.catalogue.titles,
+                "title": business.catalogue.titles,
                 "events": item_events(events),
             }
         ).to_parquet(titles, index=False)
@@ -126,7 +140,7 @@ def _before(events: Interactions, at: float | None) -> Interactions:
     return events.select(earlier)
 
 
-def _two_tower(model: TwoTower, events: Interactions, at: float | None):
+def _two_tower(model: TwoTower, events: Interactions, at: float | None, business: Business):
     """A function from the files of users and items to the module to save, and its time."""
     item_vectors, unknown_item, now = _item_side(model, events, at)
     histories = _with_ages(events.histories(), now)
@@ -134,14 +148,27 @@ def _two_tower(model: TwoTower, events: Interactions, at: float | None):
     def build(users: Path, items: Path) -> ServedModel:
         dim = model.config.dim
         return ServedModel(
-            model.user_vectors, item_vectors, unknown_item, dim, histories, users, items
+            model.user_vectors,
+            item_vectors,
+            unknown_item,
+            dim,
+            histories,
+            users,
+            items,
+            business.attributes,
+            business.compiled,
         )
 
     return build, now
 
 
-def _ranker(model: Ranker, events: Interactions, at: float | None):
+def _ranker(model: Ranker, events: Interactions, at: float | None, business: Business):
     """As `_two_tower`."""
+    if business.attributes or business.rules:
+        raise InputError(
+            "export: filters and rules are for a two-tower's recommend; a ranker scores the items "
+            "it is given"
+        )
     diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
     if diverged:
         raise InputError(

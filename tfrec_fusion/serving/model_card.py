@@ -16,7 +16,6 @@ from tfrec_fusion import __version__
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.serving.signatures import SEMANTICS, SIGNATURES
 
 CARD = "model_card.json"
 _EXAMPLES = 5
@@ -26,10 +25,11 @@ def model_card(
     model,
     events: Interactions,
     now: float | None,
-    metrics: Mapping | None = None,
-    config: Mapping | None = None,
-    signatures: Mapping = SIGNATURES,
-    semantics: Sequence[str] = SEMANTICS,
+    metrics: Mapping | None,
+    config: Mapping | None,
+    signatures: Mapping,
+    semantics: Sequence[str],
+    business: Mapping | None = None,
 ) -> str:
     """JSON text with everything needed to say what an export is and where it came from.
 
@@ -40,6 +40,7 @@ def model_card(
       metrics: any nested numbers and texts, e.g. of an evaluation.
       config: of the run that trained the model.
       signatures, semantics: what the export takes, gives and promises.
+      business: its filters and rules, where it may have some.
 
     Raises:
       InputError: `metrics` or `config` holds something that JSON cannot say.
@@ -72,6 +73,7 @@ def model_card(
             "numpy": np.__version__,
         },
         "example_users": example_users(events),
+        **(business or {}),
         "signatures": signatures,
         "semantics": semantics,
     }

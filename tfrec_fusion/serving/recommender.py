@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.exporter import TITLES
 from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.signatures import NOTHING, SIGNATURES
 from tfrec_fusion.serving.versions import latest_version
 
 
@@ -59,6 +60,10 @@ class Recommender:
         history: Iterable[str] = (),
         exclude: Iterable[str] = (),
         k: int = 10,
+        *,
+        include: Iterable[str] | None = None,
+        exclude_seen: bool = False,
+        filters: Mapping[str, object] | None = None,
     ) -> list[tuple[str, float]]:
         """The best items for one user as (item id, score), best first; fewer where fewer are left.
 
@@ -67,9 +72,13 @@ class Recommender:
           history: item ids, the latest last; takes the place of the baked history if not empty.
           exclude: item ids that must not come back; items of the history never do.
           k: how many, at least 1.
+          include: item ids of which only these may come back; None allows all.
+          exclude_seen: whether the baked history is excluded too where `history` is given.
+          filters: input of the export's filters -> a text or a list of texts, a number, or a bool,
+            e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
 
         Raises:
-          InputError: ids that are not strings, or a bad k.
+          InputError: ids that are not strings, a bad k, or a filter that the export lacks.
         """
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
             raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
@@ -77,7 +86,10 @@ class Recommender:
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
             history=tf.constant([_ids(history, "history")], tf.string),
             exclude=tf.constant([_ids(exclude, "exclude")], tf.string),
+            include=tf.constant([_choices(include, "include")], tf.string),
+            exclude_seen=tf.constant([bool(exclude_seen)]),
             k=tf.constant([min(int(k), len(self.titles))]),
+            **self._filters(filters or {}),
         )
         pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
         return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
@@ -92,12 +104,43 @@ class Recommender:
         """The version's `model_card.json`."""
         return self._read(CARD, lambda path: json.loads(Path(path).read_text(encoding="utf-8")))
 
+    def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
+        """The inputs of all filters, neutral where not given."""
+        specs = self._recommend.structured_input_signature[1]
+        names = [name for name in specs if name not in SIGNATURES["recommend"]["inputs"]]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"recommend: the export has no filter {unknown[0]!r}. Its filters: {sorted(names)}"
+            )
+        return {name: _filter(name, given.get(name), specs[name].dtype) for name in names}
+
     def _read(self, name: str, read):
         try:
             return read(self.path / name)
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(f"export: {self.path / name} is not readable: {reason}") from None
+
+
+def _choices(values: Iterable[str] | None, name: str) -> list[bytes]:
+    """None as nothing; an empty list, of which nothing may come back, as an unknown value."""
+    if values is None:
+        return []
+    return _ids(values, name) or [NOTHING]
+
+
+def _filter(name: str, value, dtype: tf.DType) -> tf.Tensor:
+    if dtype == tf.string:
+        texts = [value] if isinstance(value, str) else value
+        return tf.constant([_choices(texts, name)], tf.string)
+    if dtype == tf.bool:
+        if not isinstance(value, bool | None):
+            raise InputError(f"recommend: {name} must be True or False. Received: {value!r}")
+        return tf.constant([bool(value)])
+    if not isinstance(value, numbers.Real | None):
+        raise InputError(f"recommend: {name} must be a number. Received: {value!r}")
+    return tf.constant([float("nan") if value is None else float(value)])
 
 
 def _ids(ids: Iterable[str], name: str) -> list[bytes]:

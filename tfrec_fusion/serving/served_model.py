@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
-from tfrec_fusion.retrieval import exact_top_k
+from tfrec_fusion.serving.attributes import Attribute
+from tfrec_fusion.serving.compiled_rules import CompiledRules
+from tfrec_fusion.serving.filters import Filters
+from tfrec_fusion.serving.ranking import Ranking
 from tfrec_fusion.serving.row_table import RowTable
+from tfrec_fusion.serving.served_rules import ServedRules
+from tfrec_fusion.serving.stored_items import StoredItems
 
 DEFAULT_K = 100
 
@@ -41,6 +46,8 @@ class ServedModel(tf.Module):
       fused_dim: the leading columns of `item_vectors` that histories are made of.
       histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times.
       users, items: files with one id a line, copied into the export.
+      attributes: of the items, that `recommend` filters by.
+      rules: for `recommend` and `serving_default`, over the N items.
     """
 
     def __init__(
@@ -52,9 +59,11 @@ class ServedModel(tf.Module):
         histories: History,
         users: Path,
         items: Path,
+        attributes: Sequence[Attribute] = (),
+        rules: CompiledRules | None = None,
     ):
         super().__init__(name="served_model")
-        self.item_vectors = tf.Variable(item_vectors, trainable=False, name="item_vectors")
+        self.items = StoredItems(item_vectors)
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
@@ -63,12 +72,27 @@ class ServedModel(tf.Module):
         self.history_items = tf.Variable(histories.items, trainable=False, name="history_items")
         self.history_ages = tf.Variable(histories.times, trainable=False, name="history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
+        self.filters = Filters(attributes, users.parent)
+        self.rules = None if rules is None else ServedRules(rules)
         self.fused_dim = fused_dim
         rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
         vectors = tf.TensorSpec([None, fused_dim], tf.float32)
         self.user_tower = _signature(rows, vectors, rows, rows, ages)(user_vectors)
         # What the user side reads has to hang on the module to be saved with it.
         self.user_variables = list(self.user_tower.get_concrete_function().graph.variables)
+        filters, flags = self.filters.specs, tf.TensorSpec([None], tf.bool, name="exclude_seen")
+        lists = [_text(name, None, None) for name in ("history", "exclude", "include")]
+        self._answer = _signature(
+            _text("user_id", None), *lists, flags, tf.TensorSpec([], tf.int32, name="k"), filters
+        )(self._best)
+        # Its inputs are the export's own, so it is no method.
+        self.recommend = tf.function(self._recommend, autograph=False).get_concrete_function(
+            _text("user_id", None),
+            *lists,
+            exclude_seen=flags,
+            k=tf.TensorSpec([None], tf.int32, name="k"),
+            **filters,
+        )
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
@@ -83,23 +107,20 @@ class ServedModel(tf.Module):
 
     @_signature(_text("user_id", None))
     def serving_default(self, user_id):
-        nothing = tf.fill([tf.shape(user_id)[0], 0], "")
-        return self._recommend(user_id, nothing, nothing, tf.constant(DEFAULT_K))
+        batch = tf.shape(user_id)[0]
+        nothing = [tf.fill([batch, 0], "")] * 3
+        seen, filters = tf.fill([batch], False), self.filters.neutral(batch)
+        return self._answer(user_id, *nothing, seen, tf.constant(DEFAULT_K), filters)
 
-    @_signature(
-        _text("user_id", None),
-        _text("history", None, None),
-        _text("exclude", None, None),
-        tf.TensorSpec([None], tf.int32, name="k"),
-    )
-    def recommend(self, user_id, history, exclude, k):
+    def _recommend(self, user_id, history, exclude, include, exclude_seen, k, **filters):
         # The 0 rules where all are negative and where the batch is empty.
-        return self._recommend(user_id, history, exclude, tf.reduce_max(tf.concat([k, [0]], 0)))
+        k = tf.reduce_max(tf.concat([k, [0]], 0))
+        return self._answer(user_id, history, exclude, include, exclude_seen, k, filters)
 
     @_signature(_text("user_id", None), _text("item_id", None, None))
     def score(self, user_id, item_id):
         users, _ = self._users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))
-        return {"score": tf.linalg.matvec(self._items(item_id), users)}
+        return {"score": tf.linalg.matvec(self._known_or_not(item_id), users)}
 
     @_signature(_text("user_id", None), _text("history", None, None))
     def user_vector(self, user_id, history):
@@ -107,18 +128,23 @@ class ServedModel(tf.Module):
 
     @_signature(_text("item_id", None))
     def item_vector(self, item_id):
-        return {"vector": self._items(item_id)}
+        return {"vector": self._known_or_not(item_id)}
 
-    @_signature(
-        _text("user_id", None),
-        _text("history", None, None),
-        _text("exclude", None, None),
-        tf.TensorSpec([], tf.int32, name="k"),
-    )
-    def _recommend(self, user_id, history, exclude, k):
+    def _best(self, user_id, history, exclude, include, exclude_seen, k, filters):
         users, history_pairs = self._users(user_id, history)
-        masked = tf.concat([history_pairs, self._distinct_pairs(exclude)], 0)
-        scores, rows = exact_top_k(users, self.item_vectors, k, masked)
+        also = exclude_seen & tf.reduce_any(history != "", 1)
+        seen, _ = self._baked_pairs(tf.where(also, self.user_table.lookup(user_id), -1))
+        masked = [self._codes(history_pairs), self._codes(seen), self._distinct_codes(exclude)]
+        ranking = Ranking(
+            self.items,
+            users,
+            tf.concat(masked, 0),
+            self._distinct_codes(include),
+            tf.reduce_any(include != "", 1),
+            self.filters.restrictions(filters),
+            None if self.rules is None else self.rules.bias,
+        )
+        scores, rows = ranking.best(k) if self.rules is None else self.rules.best(ranking, k)
         ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
         return {"item_id": ids, "score": scores}
 
@@ -128,12 +154,12 @@ class ServedModel(tf.Module):
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         baked, baked_ages = self._baked_pairs(tf.where(given, -1, users))
-        asked = self._distinct_pairs(history)
+        asked = self._pairs(self._distinct_codes(history))
         pairs = tf.concat([baked, asked], 0)
         ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
         pairs, ages = tf.gather(pairs, order), tf.gather(ages, order)
-        vectors = tf.gather(self.item_vectors, pairs[:, 1])[:, : self.fused_dim]
+        vectors = self.items.gather(pairs[:, 1])[:, : self.fused_dim]
         return self.user_tower(users, vectors, pairs[:, 1], pairs[:, 0], ages), pairs
 
     def _baked_pairs(self, users) -> tuple[tf.Tensor, tf.Tensor]:
@@ -149,16 +175,23 @@ class ServedModel(tf.Module):
         return tf.stack([positions, items], 1), tf.gather(self.history_ages, index)
 
     @_signature(_text("ids", None, None))
-    def _distinct_pairs(self, ids) -> tf.Tensor:
-        """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
+    def _distinct_codes(self, ids) -> tf.Tensor:
+        """Known ids of `[B, W]` as distinct int64 codes `[P]`, in order of position."""
         rows = self.item_table.lookup(ids)
         known = tf.where(rows >= 0)
-        n_items = tf.shape(self.item_vectors, tf.int64)[0]
-        codes = known[:, 0] * n_items + tf.cast(tf.gather_nd(rows, known), tf.int64)
-        codes = tf.unique(codes).y
-        return tf.cast(tf.stack([codes // n_items, codes % n_items], 1), tf.int32)
+        pairs = tf.stack([tf.cast(known[:, 0], tf.int32), tf.gather_nd(rows, known)], 1)
+        return tf.unique(self._codes(pairs)).y
 
-    def _items(self, item_id) -> tf.Tensor:
+    def _codes(self, pairs) -> tf.Tensor:
+        """Pairs (position, item) as position * N + item, int64."""
+        pairs = tf.cast(pairs, tf.int64)
+        return pairs[:, 0] * self.items.count + pairs[:, 1]
+
+    def _pairs(self, codes) -> tf.Tensor:
+        return tf.cast(tf.stack([codes // self.items.count, codes % self.items.count], 1), tf.int32)
+
+    def _known_or_not(self, item_id) -> tf.Tensor:
+        """Vectors of item ids of any shape."""
         rows = self.item_table.lookup(item_id)
-        vectors = tf.gather(self.item_vectors, tf.maximum(rows, 0))
+        vectors = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, vectors)

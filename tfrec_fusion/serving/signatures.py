@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+NOTHING = b"\xff"
+"""No UTF-8, so neither an id nor a text: a list of it alone lets nothing come back."""
+
 _USER = "string [B]: user ids; an unknown id is a user of whom nothing is known"
 _HISTORY = 'string [B, H]: item ids, the latest last, "" pads; all "" takes the baked history'
+_INCLUDE = (
+    'string [B, C]: only these item ids may come back, "" pads; all "" restricts nothing, all '
+    "unknown leaves nothing"
+)
+_EXCLUDE_SEEN = (
+    "bool [B]: True also excludes the baked history where the request brings its own history"
+)
 _RANKED = {
     "item_id": 'string [B, k]: best first, "" where no item is left',
     "score": "float32 [B, k]: the lowest finite float32 where no item is left",
@@ -21,6 +33,8 @@ SIGNATURES = {
             "user_id": _USER,
             "history": _HISTORY,
             "exclude": 'string [B, E]: item ids that must not come back, "" pads',
+            "include": _INCLUDE,
+            "exclude_seen": _EXCLUDE_SEEN,
             "k": "int32 [B]: how many; the largest of the batch rules, a negative one counts as 0",
         },
         "outputs": _RANKED,
@@ -51,8 +65,24 @@ SEMANTICS = (
     "left. A score of an item of the user's own history means nothing: training masks it.",
     "A user who is unknown and comes without a history gets the list that is popular as of the "
     "export.",
+    "Scores of recommend and serving_default hold the boosts of the rules; score, user_vector and "
+    "item_vector know of no rules.",
+    "What is blocked, excluded, seen, not in include or stopped by a filter never comes back. Pins "
+    "stand at their positions, of what is left the best come in order, and caps hold for the whole "
+    "answer, towards which all pins count first, those beyond k too.",
     "An unknown item scores as a new item of which nothing is known, and is never recommended. "
     "Unknown and repeated ids in history and exclude change nothing.",
     "Equal scores keep the order of the catalogue.",
 )
 """The rules that hold for all of them."""
+
+
+def two_tower_signatures(filters: Mapping[str, str]) -> dict[str, dict]:
+    """`SIGNATURES` with an export's own filters.
+
+    Args:
+      filters: input name -> dtype, shape and meaning.
+    """
+    recommend = SIGNATURES["recommend"]
+    inputs = {**recommend["inputs"], **filters}
+    return {**SIGNATURES, "recommend": {**recommend, "inputs": inputs}}

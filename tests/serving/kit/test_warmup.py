@@ -43,7 +43,18 @@ def test_every_record_is_answered(version):
         ({"item_vector": [{"item": ["a"]}]}, "has no input 'item'"),
         ({"score": [{"user_id": ["a"]}]}, "needs the input 'item_id'"),
         (
-            {"recommend": [{"user_id": ["a"], "history": [[]], "exclude": [[]], "k": ["ten"]}]},
+            {
+                "recommend": [
+                    {
+                        "user_id": ["a"],
+                        "history": [[]],
+                        "exclude": [[]],
+                        "include": [[]],
+                        "exclude_seen": [False],
+                        "k": ["ten"],
+                    }
+                ]
+            },
             "k must be int32",
         ),
         ({"user_vector": [{"user_id": ["a"], "history": ["b"]}]}, r"history must have the shape"),

@@ -14,6 +14,7 @@ from tfrec_fusion.serving.client.grpc_transport import GrpcTransport
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.client.rest_transport import RestTransport
 from tfrec_fusion.serving.client.retry import with_retries
+from tfrec_fusion.serving.signatures import NOTHING
 
 # By the rule of the signatures; 0 and False for other types.
 _NEUTRAL = {"string": "", "float32": float("nan")}
@@ -83,6 +84,10 @@ class Client:
         histories: Sequence[Iterable[str]] | None = None,
         exclude: Sequence[Iterable[str]] | None = None,
         k: int = 10,
+        *,
+        include: Sequence[Iterable[str] | None] | None = None,
+        exclude_seen: bool | Sequence[bool] | None = None,
+        filters: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> pd.DataFrame:
         """The k best items for each user, fewer where fewer are left.
@@ -92,6 +97,11 @@ class Client:
           histories: item ids for each user, the latest last; an empty one takes the baked history.
           exclude: item ids for each user that must not come back.
           k: how many.
+          include: item ids for each user of which only these may come back; None for all items.
+          exclude_seen: whether the baked history is excluded too where a user's history is given;
+            for all users or for each.
+          filters: input of the model's filters -> the same for all users: a text or a list of
+            texts, a number, or a bool, e.g. `{"category": ["cheese", "wine"], "price_max": 20}`.
           **inputs: of the signature `recommend` beside these, one value or list a user. Those that
             the model has and that are not given are left neutral.
 
@@ -110,9 +120,19 @@ class Client:
             "user_id": users,
             "history": histories,
             "exclude": exclude,
+            "include": None if include is None else [_choices(ids, "include") for ids in include],
+            "exclude_seen": exclude_seen,
             "k": [int(k)] * len(users),
             **inputs,
         }
+        if isinstance(exclude_seen, bool):
+            given["exclude_seen"] = [exclude_seen] * len(users)
+        for name, value in (filters or {}).items():
+            if given.get(name) is not None:
+                raise InputError(f"client: filters: {name} is given already. Received: {value!r}")
+            value = [value] if isinstance(value, str) else value
+            value = _choices(value, name) if isinstance(value, Iterable) else value
+            given[name] = [value] * len(users)
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("recommend", given, len(users), fill=True)
         ids, scores = answer["item_id"][:, :k], answer["score"][:, :k]
@@ -226,6 +246,13 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
         width = min(part.shape[1] for part in parts)
         parts = [part[:, :width] for part in parts]
     return np.concatenate(parts)
+
+
+def _choices(values: Iterable[str] | None, name: str) -> list[str | bytes]:
+    """None as nothing; an empty list, of which nothing may come back, as an unknown value."""
+    if values is None:
+        return []
+    return _ids(values, name) or [NOTHING]
 
 
 def _ids(ids: Sequence[str], name: str) -> list[str]:

@@ -57,7 +57,7 @@ class Samples:
             return np.array(list(self._examples(self._features[signature], batch)), object)
         if name == "user_id":
             return self._user_ids(batch)
-        if name in ("history", "exclude", "include", "item_id") and spec.dtype == tf.string:
+        if name in ("history", "exclude", "item_id") and spec.dtype == tf.string:
             return self._item_ids(shape)
         if name == "k":
             return np.full(shape, _K, spec.dtype.as_numpy_dtype)
