@@ -15,6 +15,7 @@ ID_ONLY, TEXT_ONLY, TEXT_MEAN = "ID-only", "text-only", "whitened text mean, unt
 SPECTRAL, SPECTRAL_IDS = "spectral start", "ID-only, spectral start"
 ALPHA_REC, LLM_START = "AlphaRec", "LLM-initialised IDs"
 LARGE = "512 columns"
+TEXT, WORDS = "text", "words"
 LARGE_DIM = 512
 
 
@@ -126,6 +127,8 @@ class Row:
       spectral: weight of the text in a spectral start; None for no such start.
       large: whether it has more columns and epochs than the task's rows.
       trained: False leaves the model as it starts.
+      stores: vectors of the items: "text" (a language model's) and "words" (`LexicalEncoder`'s).
+        A spectral start takes the first.
       data: where the row makes sense.
       cost: how long a run takes, roughly, in those of the ID-only row.
     """
@@ -136,6 +139,7 @@ class Row:
     spectral: float | None = None
     large: bool = False
     trained: bool = True
+    stores: tuple[str, ...] = (TEXT,)
     data: tuple[str, ...] = tuple(TASKS)
     cost: float = 1.5
 
@@ -153,9 +157,13 @@ class Row:
         if self.spectral is not None:
             rates = [_setting(rate, 0.0) for rate in (1e-4, 2e-4)]
             if self.group == "ids":
-                more = [_setting(1e-4, 0.0, regularization=x) for x in (100.0, 400.0)]
-                return [*rates, _setting(6e-4, 0.0), *more]
-            return [*rates, *(_setting(1e-4, 0.0, text_weight=x) for x in (30.0, 60.0))]
+                weaker = [_setting(1e-4, 0.0, regularization=x) for x in (100.0, 300.0, 400.0)]
+                return [*rates, _setting(6e-4, 0.0), *weaker]
+            mixed = [(20.0, 200.0), (20.0, 300.0), (20.0, 400.0), (30.0, 200.0)]
+            return rates + [
+                _setting(1e-4, 0.0, text_weight=weight, regularization=strength)
+                for weight, strength in mixed
+            ]
         if not self.options.get("use_ids", True):
             return [{"learning_rate": rate} for rate in (3e-3, 1e-3)]
         return [*task.settings, *(task.more_settings if self.group == "ids" else ())]
@@ -185,4 +193,12 @@ ROWS: dict[str, Row] = {
     f"{LLM_START}, {LARGE}": Row(_LLM_START, **_LARGE),
     f"{SPECTRAL}, untrained": Row(_IDS, group="start", spectral=10.0, trained=False, data=_UNTIMED),
     SPECTRAL: Row(_IDS, spectral=10.0, data=_UNTIMED),
+    f"{WORDS}-only": Row({"use_ids": False}, group="text", stores=(WORDS,)),
+    f"sum, {WORDS}": Row({"fusion": "sum"}, stores=(WORDS,)),
+    f"sum, {TEXT} and {WORDS}": Row({"fusion": "sum"}, stores=(TEXT, WORDS)),
+    f"sum, {WORDS}, {LARGE}": Row({"fusion": "sum"}, stores=(WORDS,), **_LARGE),
+    f"{SPECTRAL}, {WORDS}, untrained": Row(
+        _IDS, group="start", spectral=10.0, trained=False, stores=(WORDS,), data=_UNTIMED
+    ),
+    f"{SPECTRAL}, {WORDS}": Row(_IDS, spectral=10.0, stores=(WORDS,), data=_UNTIMED),
 }

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fusions.rows import DATA, LARGE_DIM, ROWS, TASKS, Row, Task
+from fusions.rows import DATA, LARGE_DIM, ROWS, TASKS, TEXT, WORDS, Row, Task
 from harness import Worker
 from harness import serve as answer_lines
 
@@ -24,19 +24,31 @@ SCRIPT = Path(__file__).resolve().parents[1] / "fusion.py"
 
 
 @functools.cache
-def splits(data: str) -> dict:
+def splits(data: str, stores: tuple[str, ...]) -> dict:
     """The test split, and the validation split of its training events."""
     from tfrec_fusion.data import Catalogue, Interactions
 
     task, folder = TASKS[data], DATA / data
+    found = {TEXT: folder / "minilm_384.npy", WORDS: words(data) if WORDS in stores else None}
     catalogue = Catalogue.from_parquet(
-        folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
+        folder / "items.parquet", vectors={name: found[name] for name in stores}
     )
     events = Interactions.from_parquet(
         folder / "interactions.parquet", catalogue, min_rating=task.min_rating
     )
     test = events.split(task.split)
     return {"test": test, "validation": test.train.split(task.split, seed=1)}
+
+
+@functools.cache
+def words(data: str):
+    """Vectors of the words of the items' texts, of all items as a language model's are."""
+    import pandas as pd
+
+    from tfrec_fusion.embeddings import LexicalEncoder
+
+    texts = pd.read_parquet(DATA / data / "items.parquet", columns=["text"])["text"].tolist()
+    return LexicalEncoder().fit(texts).encode(texts)
 
 
 def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
@@ -82,7 +94,7 @@ def spectral(task: Task, row: Row, train, setting: dict):
     for name in ("text_weight", "regularization"):
         if name in setting:
             options[name] = setting.pop(name)
-    text = train.catalogue.vectors["text"]
+    text = train.catalogue.vectors[row.stores[0]]
     fusion = SpectralFusion(task.spectral_dim, **options)
     return fusion.fit(train.matrix(), text.values, text.mask)
 
@@ -91,7 +103,8 @@ def answer(job: dict) -> dict:
     """Do one job of `table`: train a row and evaluate it."""
     from tfrec_fusion.evaluation import evaluate
 
-    task, split = TASKS[job["data"]], splits(job["data"])[job["phase"]]
+    task, stores = TASKS[job["data"]], ROWS[job["row"]].stores
+    split = splits(job["data"], stores)[job["phase"]]
     started = time.process_time()
     try:
         model = fit(task, job["row"], job["setting"], job["seed"], split.train, job["tiny"])
@@ -184,7 +197,7 @@ def key(job: dict) -> str:
 def made_of(task: Task, row: Row) -> str:
     """A fingerprint of all that a run depends on beside its setting, so that no cache is stale."""
     parts = [{**vars(task), "settings": (), "more_settings": (), "goals": {}}]
-    parts.append((row.options, row.kind, row.spectral, row.large, row.trained))
+    parts.append((row.options, row.kind, row.spectral, row.large, row.trained, row.stores))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

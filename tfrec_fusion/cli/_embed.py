@@ -19,8 +19,9 @@ def embed(
         typer.Option(
             "--encoder",
             metavar="NAME|PATH|URL",
-            help="A model of the Hugging Face hub, a folder with one, wordllama, openai:MODEL, or "
-            "the URL of an endpoint with OpenAI's protocol, as http://host:8000/v1#MODEL.",
+            help="A model of the Hugging Face hub, a folder with one, lexical, wordllama, "
+            "openai:MODEL, or the URL of an endpoint with OpenAI's protocol, as "
+            "http://host:8000/v1#MODEL.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store's folder.")],
@@ -43,6 +44,9 @@ def embed(
     batch_tokens: Annotated[
         int | None, typer.Option("--batch-tokens", help="Tokens of a batch.")
     ] = None,
+    dims: Annotated[
+        int | None, typer.Option("--dims", help="Length of the vectors of lexical (1024).")
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option("--dtype", help="Stored type: float16 (default), float32 or int8."),
@@ -63,6 +67,7 @@ def embed(
         max_length=max_length,
         precision=precision,
         batch_tokens=batch_tokens,
+        dims=dims,
     )
     result = encode(frame, made, out, template=template, dtype=dtype, progress=output.console)
     output.print(

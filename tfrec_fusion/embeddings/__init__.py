@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "PCA": "pca",
         "SpectralFusion": "spectral",
         "SpectralVectors": "spectral_vectors",
+        "LexicalEncoder": "encoders",
         "StaticEncoder": "encoders",
         "TextTemplate": "templates",
         "Truncation": "truncation",

@@ -111,6 +111,7 @@ def encode(
     refuse_foreign(store)
     wanted = known.filter(pa.array(there))
     kept_texts = [text for text in texts if text.strip()]
+    encoder = encoder.prepared(kept_texts, store)
     hashes = [text_hash(text) for text in kept_texts]
     with Journal(store, encoder.name, encoder.fingerprint) as journal:
         previous = _open_previous(store, encoder)

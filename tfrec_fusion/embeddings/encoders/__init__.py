@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "CallableEncoder": "function",
         "Encoder": "base",
         "HuggingFaceEncoder": "huggingface",
+        "LexicalEncoder": "lexical",
         "OpenAIEncoder": "openai_endpoint",
         "StaticEncoder": "static",
         "make_encoder": "making",

@@ -3,6 +3,7 @@
 import abc
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -38,6 +39,10 @@ class Encoder(abc.ABC):
         Yields:
             int64 ``[b]`` positions in ``texts``, and their vectors ``[b, dims]`` float32.
         """
+
+    def prepared(self, texts: Sequence[str], store: str | os.PathLike) -> "Encoder":
+        """The encoder for a store of these texts; one that is fitted to texts is fitted here."""
+        return self
 
     @property
     def fingerprint(self) -> str:

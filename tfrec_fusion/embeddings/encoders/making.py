@@ -4,6 +4,7 @@ import inspect
 
 from tfrec_fusion.embeddings.encoders.base import Encoder
 from tfrec_fusion.embeddings.encoders.function import CallableEncoder
+from tfrec_fusion.embeddings.encoders.lexical import LexicalEncoder
 from tfrec_fusion.errors import InputError
 
 
@@ -37,9 +38,10 @@ def make_encoder(name: str, **options) -> Encoder:
     """The encoder that a name stands for.
 
     Args:
-      name: ``"wordllama"``; ``"openai:MODEL"``; the URL of an OpenAI-compatible endpoint, as
-        ``"http://localhost:8000/v1#MODEL"`` (without a model it is the only one that is served);
-        else a folder with a transformers model, or its name on the Hugging Face hub.
+      name: ``"lexical"``, or the folder of a fitted one; ``"wordllama"``; ``"openai:MODEL"``; the
+        URL of an OpenAI-compatible endpoint, as ``"http://localhost:8000/v1#MODEL"`` (without a
+        model it is the only one that is served); else a folder with a transformers model, or its
+        name on the Hugging Face hub.
       options: of the encoder's constructor; those that are None are left out.
 
     Raises:
@@ -54,6 +56,8 @@ def make_encoder(name: str, **options) -> Encoder:
         from tfrec_fusion.embeddings.encoders.static import StaticEncoder as Chosen
 
         arguments = []
+    elif name == LexicalEncoder.name:
+        Chosen, arguments = LexicalEncoder, []
     elif name.startswith(("openai:", "http://", "https://")):
         from tfrec_fusion.embeddings.encoders.openai_endpoint import OpenAIEncoder as Chosen
 
@@ -62,6 +66,8 @@ def make_encoder(name: str, **options) -> Encoder:
         else:
             url, _, model = name.partition("#")
             arguments, options = [model or None], {"base_url": url, **options}
+    elif LexicalEncoder.is_saved(name):
+        Chosen, arguments = LexicalEncoder.load, [name]
     else:
         from tfrec_fusion.embeddings.encoders.huggingface import HuggingFaceEncoder as Chosen
 

@@ -1,0 +1,191 @@
+"""A lexical encoder: which words a text has."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion.embeddings.atomic import current_folder, new_folder
+from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, unit_rows
+from tfrec_fusion.errors import InputError
+
+_CONFIG, _IDF, _DIRECTIONS = "lexical.json", "idf.npy", "directions.npy"
+
+
+class LexicalEncoder(Encoder):
+    """TF-IDF of words and word pairs, in the leading directions of the texts it was fitted on.
+
+    (1 + log tf) log((1 + n) / (1 + df)) + 1 for each term, rows of length 1, then a truncated SVD
+    (latent semantic analysis, Deerwester et al. 1990) and length 1 again. It keeps apart what a
+    language model blurs: the author, the brand, the number in a series. Pick it beside a language
+    model, or in its place where texts are short and names matter; it knows no word that was not in
+    the texts of its fit, and no synonym.
+
+    `encode` fits it on the texts of a new store and keeps the fit beside the store, in a folder
+    `<store>.encoder`; later texts are encoded by that fit. To fit again, choose another store.
+
+    Example:
+      >>> words = LexicalEncoder(dims=2).fit(["red mug", "blue mug", "red lamp", "blue lamp"])
+      >>> words.encode(["red mug"]).shape
+      (1, 2)
+    """
+
+    name = "lexical"
+
+    def __init__(
+        self,
+        dims: int = 1024,
+        max_terms: int = 50_000,
+        min_texts: int = 2,
+        seed: int = 0,
+        batch_texts: int = 2048,
+    ):
+        """
+        Args:
+          dims: length of the vectors; fewer where the texts have not so many terms.
+          max_terms: the most frequent words and pairs that count.
+          min_texts: texts that a term must be in.
+          seed: of the randomised SVD.
+          batch_texts: texts that are encoded, and made durable, at once.
+
+        Raises:
+          InputError: a number that is not a positive integer (`seed` may be 0).
+        """
+        counts = {"dims": dims, "max_terms": max_terms, "min_texts": min_texts}
+        for field, value in {**counts, "batch_texts": batch_texts, "seed": seed}.items():
+            least = 0 if field == "seed" else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(
+                    f"{field}: must be an integer from {least} up. Received: {value!r}"
+                )
+        self._options = {**counts, "seed": seed}
+        self._batch = batch_texts
+        self._vectorizer = self._directions = None
+
+    def fit(self, texts: Sequence[str]) -> "LexicalEncoder":
+        """Find terms, their weights and directions, and return the encoder itself.
+
+        Raises:
+          InputError: no term is in `min_texts` of the texts.
+        """
+        from sklearn.decomposition import TruncatedSVD
+
+        vectorizer = self._new_vectorizer()
+        try:
+            matrix = vectorizer.fit_transform(texts)
+        except ValueError as error:
+            raise InputError(
+                f"texts: no word is in {self._options['min_texts']} of the {len(texts)} texts; "
+                f"lower min_texts or give more of them ({' '.join(str(error).split())})"
+            ) from None
+        kept = min(self._options["dims"], *matrix.shape)
+        svd = TruncatedSVD(kept, random_state=self._options["seed"]).fit(matrix)
+        terms = vectorizer.get_feature_names_out().tolist()
+        return self._set(terms, vectorizer.idf_, svd.components_.astype(np.float16))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fit as a folder, whole or not at all."""
+        self._check_fitted()
+        with new_folder(path) as folder:
+            config = {**self._options, "terms": self._terms}
+            text = json.dumps(config, ensure_ascii=False)
+            (folder / _CONFIG).write_text(text, encoding="utf-8")
+            np.save(folder / _IDF, self._idf)
+            np.save(folder / _DIRECTIONS, self._directions)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "LexicalEncoder":
+        """What `save` wrote.
+
+        Raises:
+          InputError: no such folder, or files that do not fit each other.
+        """
+        folder = current_folder(path)
+        try:
+            config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            terms = config.pop("terms")
+            encoder, idf = cls(**config), np.load(folder / _IDF)
+            directions = np.load(folder / _DIRECTIONS)
+            fits = idf.shape == (len(terms),) and directions.shape[1:] == idf.shape
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"encoder: {os.fspath(path)} holds no lexical encoder "
+                f"({type(error).__name__}: {error})"
+            ) from None
+        if not fits:
+            raise InputError(
+                f"encoder: the files in {os.fspath(path)} do not belong together. Received: "
+                f"{len(terms)} terms, idf {idf.shape}, directions {directions.shape}"
+            )
+        return encoder._set(terms, idf, directions)
+
+    @staticmethod
+    def is_saved(path: str | os.PathLike) -> bool:
+        """Whether `save` wrote the folder."""
+        return (current_folder(path) / _CONFIG).is_file()
+
+    def prepared(self, texts: Sequence[str], store: str | os.PathLike) -> "LexicalEncoder":
+        if self._directions is not None:
+            return self
+        path = Path(f"{os.fspath(store).rstrip(os.sep)}.encoder")
+        if not self.is_saved(path):
+            self.fit(texts).save(path)
+            return self
+        saved = self.load(path)
+        for field, value in self._options.items():
+            if saved._options[field] != value:
+                raise InputError(
+                    f"{field}: the encoder in {path} was fitted with {saved._options[field]}; "
+                    f"choose another store. Received: {value}"
+                )
+        return saved
+
+    def identity(self) -> dict:
+        self._check_fitted()
+        return {"kind": self.name, "fit": self.revision}
+
+    def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
+        self._check_fitted()
+        directions = self._directions.T.astype(np.float32)
+        for start in range(0, len(texts), self._batch):
+            rows = np.arange(start, min(start + self._batch, len(texts)))
+            yield (
+                rows,
+                unit_rows(self._vectorizer.transform(texts[start : rows[-1] + 1]) @ directions),
+            )
+
+    def _new_vectorizer(self, terms: list[str] | None = None):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        fitted = (
+            {"vocabulary": terms}
+            if terms is not None
+            else {
+                "max_features": self._options["max_terms"],
+                "min_df": self._options["min_texts"],
+            }
+        )
+        return TfidfVectorizer(
+            token_pattern=r"(?u)\b\w+\b",
+            ngram_range=(1, 2),
+            sublinear_tf=True,
+            dtype=np.float32,
+            **fitted,
+        )
+
+    def _set(self, terms: list[str], idf: np.ndarray, directions: np.ndarray) -> "LexicalEncoder":
+        self._terms, self._idf, self._directions = terms, idf.astype(np.float32), directions
+        self._vectorizer = self._new_vectorizer(terms)
+        self._vectorizer.idf_ = self._idf
+        parts = (json.dumps([self._options, terms]).encode(), self._idf, directions)
+        self.revision = hashlib.sha256(b"".join(bytes(part) for part in parts)).hexdigest()[:32]
+        return self
+
+    def _check_fitted(self) -> None:
+        if self._directions is None:
+            raise InputError(
+                "encoder lexical: is not fitted; call fit(texts), or let encode() do it"
+            )
