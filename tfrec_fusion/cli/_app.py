@@ -17,6 +17,7 @@ from tfrec_fusion.cli._labels import labels
 from tfrec_fusion.cli._monitor import monitor
 from tfrec_fusion.cli._quickstart import quickstart
 from tfrec_fusion.cli._recommend import recommend
+from tfrec_fusion.cli._serve import serve
 from tfrec_fusion.cli._train import train
 from tfrec_fusion.errors import InputError
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend):
+for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend, serve):
     app.command()(_command)
 
 

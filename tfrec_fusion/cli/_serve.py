@@ -1,0 +1,90 @@
+"""`tfrec-fusion serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.errors import InputError
+
+
+def serve(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Folder of versions, e.g. saved_models/shop."),
+    ] = None,
+    model_config_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TF Serving's models.config, for several.")
+    ] = None,
+    rest_port: Annotated[int, typer.Option(help="Port of REST; 0 takes a free one.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="Port of gRPC; 0 takes a free one.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    batching_parameters_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Merge waiting requests as it says.")
+    ] = None,
+    file_system_poll_wait_seconds: Annotated[
+        float, typer.Option(help="Time between two looks for new versions; 0 looks once.")
+    ] = 1.0,
+    max_body_mib: Annotated[float, typer.Option(help="Size of one request.")] = 16,
+    max_list_length: Annotated[int, typer.Option(help="Values in a list of a request.")] = 10_000,
+    max_k: Annotated[int, typer.Option(help="Largest k of a request.")] = 10_000,
+    max_requests: Annotated[int, typer.Option(help="Requests that are answered at once.")] = 256,
+    timeout_seconds: Annotated[
+        float, typer.Option(help="Deadline of a request that brings none.")
+    ] = 30.0,
+    grace_seconds: Annotated[
+        float, typer.Option(help="What requests get to end after SIGTERM.")
+    ] = 10.0,
+    threads: Annotated[
+        int | None, typer.Option(help="Requests in the model at once, without batching.")
+    ] = None,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Write a line for each request.")
+    ] = False,
+) -> None:
+    """Answer as TF Serving does, over REST and gRPC, from the same folders."""
+    if (model is None) == (model_config_file is None):
+        raise InputError("serve: give either a folder of versions or --model-config-file")
+    start_tensorflow()
+    from tfrec_fusion._compat import optional
+
+    for needed, extra in (("uvicorn", "server"), ("starlette", "server")):
+        optional(needed, extra)
+    optional("tensorflow_serving", "server")
+    from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
+    from tfrec_fusion.serving.server.limits import Limits
+    from tfrec_fusion.serving.server.logs import Log
+    from tfrec_fusion.serving.server.model_config import ModelConfig, read_models
+    from tfrec_fusion.serving.server.server import Server
+
+    if model_config_file is not None:
+        models = read_models(model_config_file)
+    else:
+        if not model.is_dir():
+            raise InputError(
+                f"serve: no such folder; export a model there first. Received: {model}"
+            )
+        models = [ModelConfig(model.absolute().name, model.absolute())]
+    batching = None
+    if batching_parameters_file is not None:
+        batching = BatchingParameters.read(batching_parameters_file)
+    limits = Limits(
+        round(max_body_mib * 2**20), max_list_length, max_k, max_requests, timeout_seconds
+    )
+    server = Server(
+        models,
+        model_config_file,
+        host,
+        rest_port,
+        grpc_port,
+        batching,
+        limits,
+        file_system_poll_wait_seconds,
+        grace_seconds,
+        threads,
+        Log(log_requests),
+    )
+    server.run(lambda rest, rpc: print(f"serving: REST at {rest}, gRPC at {rpc}", flush=True))

@@ -1,0 +1,1 @@
+"""Requests that wait at the same moment as one run of the model."""

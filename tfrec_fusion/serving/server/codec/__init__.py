@@ -1,0 +1,1 @@
+"""Between numpy arrays and what goes over the wire: TF Serving's JSON and its messages."""

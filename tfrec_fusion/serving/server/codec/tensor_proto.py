@@ -1,0 +1,72 @@
+"""`tensorflow.TensorProto` and arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.serving.server.codec.tensor_slot import STRING
+from tfrec_fusion.serving.server.status import invalid
+
+# numpy's type -> number in tensorflow.DataType, field with the values
+_FIELDS = {
+    np.dtype(np.float32): (1, "float_val"),
+    np.dtype(np.float64): (2, "double_val"),
+    np.dtype(np.int32): (3, "int_val"),
+    np.dtype(np.uint8): (4, "int_val"),
+    np.dtype(np.int16): (5, "int_val"),
+    np.dtype(np.int8): (6, "int_val"),
+    np.dtype(object): (STRING, "string_val"),
+    np.dtype(np.int64): (9, "int64_val"),
+    np.dtype(np.bool_): (10, "bool_val"),
+    np.dtype(np.uint16): (17, "int_val"),
+    np.dtype(np.uint32): (22, "uint32_val"),
+    np.dtype(np.uint64): (23, "uint64_val"),
+}
+
+_MAX_REPEATED = 1 << 20
+
+
+def decode(proto, name: str) -> np.ndarray:
+    """The array of a message; strings are an `object` array of bytes.
+
+    Raises:
+      StatusError: values and shape do not fit; the message names the input.
+    """
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    try:
+        if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+            raise ValueError
+        # One value may stand for all, so a small message can ask for any size.
+        if math.prod(shape) > max(_MAX_REPEATED, proto.ByteSize()):
+            raise ValueError
+        if proto.dtype == STRING and not proto.tensor_content:
+            return _strings(proto.string_val, shape)
+        return tf.make_ndarray(proto)
+    except (ValueError, TypeError):
+        raise invalid(f"tensor parsing error: {name}") from None
+
+
+def fill(proto, values: np.ndarray) -> None:
+    """Writes an array into a message, its values one by one, as TF Serving does."""
+    found = _FIELDS.get(values.dtype)
+    if found is None:
+        proto.CopyFrom(tf.make_tensor_proto(values))
+        return
+    proto.dtype, field = found
+    for size in values.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, field).extend(values.ravel().tolist())
+
+
+def _strings(values, shape: tuple[int, ...]) -> np.ndarray:
+    count = math.prod(shape)
+    if len(values) > count:
+        raise ValueError
+    found = np.empty(count, object)
+    # The last value stands for all that are left out.
+    found[: len(values)] = list(values)
+    found[len(values) :] = values[-1] if values else b""
+    return found.reshape(shape)

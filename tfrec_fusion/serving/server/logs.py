@@ -1,0 +1,54 @@
+"""One JSON object a line on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from typing import TextIO
+
+
+class Log:
+    """Events and requests; nothing of what a request holds is ever written.
+
+    Args:
+      requests: also write a line for each request.
+      stream: where to; standard error by default.
+
+    Example:
+      >>> Log(stream=sys.stdout)("available", model="shop", version=2)  # doctest: +SKIP
+      {"time": "2026-01-01T00:00:00.000+00:00", "event": "available", "model": "shop", "version": 2}
+    """
+
+    def __init__(self, requests: bool = False, stream: TextIO | None = None):
+        self.requests = requests
+        self._stream = stream or sys.stderr
+        self._lock = threading.Lock()
+
+    def __call__(self, event: str, **fields) -> None:
+        """Writes an event."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": time, "event": event, **fields}, default=str) + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
+
+    def request(self, entrypoint: str, model: str, method: str, status: str, seconds: float):
+        """Writes a request, where that is wanted."""
+        if self.requests:
+            milliseconds = round(seconds * 1000, 3)
+            self(
+                "request",
+                entrypoint=entrypoint,
+                model=model,
+                method=method,
+                status=status,
+                ms=milliseconds,
+            )
+
+    def failure(self, where: str, error: BaseException) -> None:
+        """Writes an error that should not have come, with its traceback but not its message."""
+        places = traceback.format_list(traceback.extract_tb(error.__traceback__))
+        self("bug", where=where, error=type(error).__name__, at="".join(places))

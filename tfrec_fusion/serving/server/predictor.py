@@ -1,0 +1,235 @@
+"""From a request's inputs to the model's outputs, for both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+
+from tfrec_fusion.serving.server.batching.batcher import Batcher
+from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
+from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
+from tfrec_fusion.serving.server.limits import Limits
+from tfrec_fusion.serving.server.logs import Log
+from tfrec_fusion.serving.server.metrics import Metrics
+from tfrec_fusion.serving.server.model_manager import ModelManager
+from tfrec_fusion.serving.server.servable import DEFAULT_SIGNATURE, Servable
+from tfrec_fusion.serving.server.status import StatusError, invalid
+
+
+class Predictor:
+    """Checks requests, keeps them within the limits and runs them in threads.
+
+    Args:
+      manager: of the models.
+      limits: of the requests.
+      metrics: count and time them.
+      log: gets a line for each, where that is wanted.
+      batching: merge waiting requests; each runs on its own without it.
+      threads: requests that run at once without batching.
+    """
+
+    def __init__(
+        self,
+        manager: ModelManager,
+        limits: Limits,
+        metrics: Metrics,
+        log: Log,
+        batching: BatchingParameters | None = None,
+        threads: int = 8,
+    ):
+        self.manager, self.limits, self.metrics, self._log = manager, limits, metrics, log
+        self._batcher = Batcher(batching, metrics) if batching is not None else None
+        self._threads = ThreadPoolExecutor(threads, "predict")
+        self._in_flight = 0
+        metrics.gauge("tfrec_fusion_in_flight_requests", lambda: self._in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+        return self._in_flight
+
+    @contextmanager
+    def request(self) -> Iterator[float]:
+        """Counts a request in for as long as the block takes.
+
+        Yields:
+          Its deadline where it brings none, on the clock of `time.monotonic`.
+
+        Raises:
+          StatusError: RESOURCE_EXHAUSTED; too many are being answered.
+        """
+        if self._in_flight >= self.limits.in_flight:
+            raise self.limits.full()
+        self._in_flight += 1
+        try:
+            yield time.monotonic() + self.limits.seconds
+        finally:
+            self._in_flight -= 1
+
+    async def predict(
+        self,
+        servable: Servable,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] = (),
+        deadline: float = float("inf"),
+    ) -> dict[str, np.ndarray]:
+        """Output name -> array.
+
+        Args:
+          servable: held by the caller until the answer is there.
+          signature: one that it has.
+          outputs: the wanted ones; all by default.
+          deadline: on the clock of `time.monotonic`.
+
+        Raises:
+          StatusError: inputs that do not fit, too much asked for, no answer by the deadline.
+        """
+        self._check(servable, signature, inputs, outputs)
+        started = time.monotonic()
+        # The model goes on after a deadline; its version must stay until it is done.
+        answering = self._run(servable, signature, tuple(outputs), inputs, deadline)
+        work = asyncio.ensure_future(answering)
+        work.add_done_callback(_look_at)
+        try:
+            async with asyncio.timeout_at(_on_loop(deadline)):
+                found = await asyncio.shield(work)
+        except TimeoutError:
+            raise StatusError(
+                "DEADLINE_EXCEEDED", "Timed out waiting for the model to answer"
+            ) from None
+        self.metrics.observe(
+            "runtime_latency", time.monotonic() - started, servable.name, "Predict", "TF1"
+        )
+        return found
+
+    def done(
+        self, entrypoint: str, model: str, api: str, error: StatusError | None, seconds: float
+    ) -> None:
+        """Counts and logs a request that has been answered.
+
+        Args:
+          entrypoint: "REST" or "GRPC".
+          model: as the request has it; names of models that are not served count as "".
+        """
+        if not self.manager.serves(model):
+            model = ""
+        status = "OK" if error is None else error.code
+        self.metrics.count("request_count", 1, model, status)
+        if error is None:
+            self.metrics.observe("request_latency", seconds, model, api, entrypoint)
+        self._log.request(entrypoint, model, api, status, seconds)
+
+    def close(self) -> None:
+        """Ends the threads after their last request."""
+        if self._batcher is not None:
+            self._batcher.close()
+        self._threads.shutdown()
+
+    async def _run(
+        self, servable: Servable, signature: str, outputs: tuple, inputs: Mapping, deadline: float
+    ) -> dict[str, np.ndarray]:
+        run = partial(servable.run, signature, outputs=outputs)
+        # Held a second time: the caller may give up at its deadline.
+        held = servable.acquire()
+        try:
+            if self._batcher is None:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, run, inputs)
+            return await self._batcher.run((servable, signature, outputs), run, inputs, deadline)
+        finally:
+            if held:
+                servable.release()
+
+    def _check(self, servable: Servable, signature: str, inputs: Mapping, outputs) -> None:
+        slots = servable.signatures[signature]
+        check_outputs(slots.outputs, outputs)
+        for position, (name, slot) in enumerate(slots.inputs.items()):
+            _check_input(position, name, inputs[name], slot)
+        self.limits.check(inputs)
+
+
+def signature_name(name: str) -> str:
+    """The default one for ""."""
+    return name or DEFAULT_SIGNATURE
+
+
+def check_names(slots: Mapping[str, TensorSlot], given: Sequence[str]) -> None:
+    """Refuses inputs whose names are not the signature's.
+
+    Raises:
+      StatusError: INVALID_ARGUMENT, as TF Serving says it.
+    """
+    if len(given) != len(slots):
+        sent, wanted = ",".join(sorted(given)), ",".join(sorted(slots))
+        extra = ",".join(sorted(set(given) - set(slots)))
+        missing = ",".join(sorted(set(slots) - set(given)))
+        raise invalid(
+            f"input size does not match signature: {len(given)}!={len(slots)} len({{{sent}}}) != "
+            f"len({{{wanted}}}). Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
+        )
+    for name, slot in slots.items():
+        if name not in given:
+            raise invalid(
+                f"Signature input alias: {name}(feed name: {slot.tensor}) not found in request and "
+                f"no default value provided. Inputs expected to be in the request "
+                f"{{{','.join(sorted(given))}}}, or default input alias set: "
+            )
+
+
+def check_outputs(slots: Mapping[str, TensorSlot], wanted: Sequence[str]) -> None:
+    """Refuses a filter of outputs that the signature does not have or that repeats one.
+
+    Raises:
+      StatusError: INVALID_ARGUMENT, as TF Serving says it.
+    """
+    seen = set()
+    for name in wanted:
+        if name not in slots:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs expected to be in the "
+                f"set {{{','.join(sorted(slots))}}}."
+            )
+        if name in seen:
+            raise invalid(f"duplicate output tensor alias: {name}")
+        seen.add(name)
+
+
+def _check_input(position: int, name: str, values: np.ndarray, slot: TensorSlot) -> None:
+    if slot.numpy_type is not None and values.dtype != slot.numpy_type:
+        raise invalid(
+            f"Expects arg[{position}] to be {slot.type_name} but {_shown(values.dtype)} is provided"
+        )
+    if slot.shape is None:
+        return
+    fits = len(slot.shape) == values.ndim and all(
+        size in (None, found) for size, found in zip(slot.shape, values.shape, strict=True)
+    )
+    if not fits:
+        wanted = ",".join("?" if size is None else str(size) for size in slot.shape)
+        found = ",".join(map(str, values.shape))
+        raise invalid(f"input {name} must have the shape [{wanted}] but has the shape [{found}]")
+
+
+def _shown(dtype: np.dtype) -> str:
+    names = {"float32": "float", "float64": "double", "float16": "half", "object": "string"}
+    return names.get(dtype.name, dtype.name)
+
+
+def _on_loop(deadline: float) -> float | None:
+    """A time of `time.monotonic` on the clock of the event loop."""
+    if deadline == float("inf"):
+        return None
+    return asyncio.get_running_loop().time() + deadline - time.monotonic()
+
+
+def _look_at(work: asyncio.Future) -> None:
+    """So that an error after the deadline is not reported as forgotten."""
+    if not work.cancelled():
+        work.exception()

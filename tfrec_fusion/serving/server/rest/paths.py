@@ -1,0 +1,58 @@
+"""What a path of TF Serving's REST interface asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from tfrec_fusion.serving.server.status import invalid
+
+_VERSION = r"(?:(?:/versions/(?P<version>[0-9]+))|(?:/labels/(?P<label>[^/:]+)))?"
+_PREDICT = re.compile(
+    rf"(?i:/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict))"
+)
+_STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<method>metadata))?)")
+_MAX_VERSION = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model, its version or label if any, and what to do: a method, "metadata" or "" (status)."""
+
+    name: str
+    version: int | None
+    label: str | None
+    method: str
+
+    @classmethod
+    def of(cls, verb: str, path: str) -> Target:
+        """Of a path as it came over the wire, without its query.
+
+        Raises:
+          StatusError: INVALID_ARGUMENT; there is nothing at this path, or not with this verb.
+
+        Example:
+          >>> Target.of("POST", "/v1/models/shop/labels/stable:predict")
+          Target(name='shop', version=None, label='stable', method='predict')
+        """
+        found = None
+        if verb == "POST":
+            found = _PREDICT.fullmatch(path)
+        elif verb == "GET":
+            found = _STATUS.fullmatch(path)
+        if found is None:
+            raise invalid(f"Malformed request: {verb} {path}")
+        version, label = found["version"], found["label"]
+        if version is not None and int(version) > _MAX_VERSION:
+            raise invalid(f"Failed to convert version: {version} to numeric.")
+        return cls(
+            _decoded(found["name"] or ""),
+            None if version is None else int(version),
+            None if label is None else _decoded(label),
+            found["method"] or "",
+        )
+
+
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text).decode("utf-8", "replace")

@@ -1,0 +1,192 @@
+"""One version of a model, loaded."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.serving.kit import warmup
+from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
+from tfrec_fusion.serving.server.status import StatusError, invalid
+
+DEFAULT_SIGNATURE = "serving_default"
+_TAG = "serve"
+_ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
+# What Python adds to an error of the graph.
+_TRACE = "\n\nOriginal stack trace"
+
+
+class Signature:
+    """The inputs and outputs of one signature, name -> `TensorSlot`."""
+
+    def __init__(self, definition):
+        self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
+        self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
+
+
+class Servable:
+    """A SavedModel in a session of its own, as TF Serving runs it; used from any thread.
+
+    Args:
+      name, version: what it is called in requests.
+      path: the version's folder.
+
+    Raises:
+      StatusError: it cannot be loaded, it is not whole, or a warm-up request fails.
+
+    Example:
+      >>> servable = Servable("shop", 1, Path("saved_models/shop/1"))  # doctest: +SKIP
+      >>> servable.run("item_vector", {"item_id": np.array([b"a"], object)})  # doctest: +SKIP
+      {'vector': array([[...]], dtype=float32)}
+    """
+
+    def __init__(self, name: str, version: int, path: Path):
+        self.name, self.version, self.path = name, version, path
+        self._lock, self._users, self._retired = threading.Lock(), 0, False
+        self._closed = threading.Event()
+        check_whole(path)
+        self._session, graph = _load(path)
+        self.definitions = dict(graph.signature_def)
+        self.signatures = {
+            name: Signature(definition) for name, definition in self.definitions.items()
+        }
+        self._tensors: dict[str, tf.Tensor] = {}
+        try:
+            self._warm_up()
+        except BaseException:
+            self._session.close()
+            raise
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Output name -> array.
+
+        Args:
+          inputs: all of the signature's; strings are `object` arrays of bytes.
+          outputs: the wanted ones; all by default.
+
+        Raises:
+          StatusError: the graph refuses the inputs.
+        """
+        slots = self.signatures[signature]
+        names = outputs or list(slots.outputs)
+        fetches = [self._tensor(slots.outputs[name].tensor) for name in names]
+        feeds = {self._tensor(slots.inputs[name].tensor): value for name, value in inputs.items()}
+        try:
+            values = self._session.run(fetches, feeds)
+        except tf.errors.OpError as error:
+            message = error.message.split(_TRACE)[0]
+            raise StatusError.of_number(error.error_code, message) from None
+        except (TypeError, ValueError) as error:
+            raise invalid(str(error)) from None
+        return dict(zip(names, map(_array, values), strict=True))
+
+    def acquire(self) -> bool:
+        """Counts a request in; False where the version is no longer to be used."""
+        with self._lock:
+            if not self._retired:
+                self._users += 1
+            return not self._retired
+
+    def release(self) -> None:
+        """Counts a request out."""
+        with self._lock:
+            self._users -= 1
+            last = self._retired and not self._users
+        if last:
+            self._close()
+
+    def retire(self) -> None:
+        """Takes no more requests, and frees the memory after the last one."""
+        with self._lock:
+            already, self._retired = self._retired, True
+            last = not self._users
+        if last and not already:
+            self._close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is retired and its last request has ended."""
+        return self._closed.is_set()
+
+    def _close(self) -> None:
+        self._session.close()
+        self._closed.set()
+
+    def _tensor(self, name: str) -> tf.Tensor:
+        found = self._tensors.get(name)
+        if found is None:
+            found = self._tensors[name] = self._session.graph.get_tensor_by_name(name)
+        return found
+
+    def _warm_up(self) -> None:
+        if not (self.path / warmup.FILE).exists():
+            return
+        try:
+            warmup.check_warmup(self.path)
+            for signature, inputs in warmup.iterate_warmup(self.path):
+                self.run(signature or DEFAULT_SIGNATURE, inputs)
+        except (StatusError, ValueError, tf.errors.OpError) as error:
+            raise StatusError("INVALID_ARGUMENT", f"warm-up: {error}") from None
+
+
+def check_whole(path: Path) -> None:
+    """Refuses an export of which a part is missing.
+
+    A table that is cut short loads all the same and would answer wrongly; the card says how long
+    it is. Versions without a card are taken as they are.
+
+    Raises:
+      StatusError: DATA_LOSS; the card cannot be read, or a table is not as long as it says.
+    """
+    card = path / CARD
+    if not card.is_file():
+        return
+    try:
+        counts = dict(json.loads(card.read_bytes()).get("data", {}))
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise StatusError("DATA_LOSS", f"{card} cannot be read") from None
+    for what, name in _ASSETS.items():
+        asset = path / name
+        if not asset.is_file() or what not in counts:
+            continue
+        lines = _lines(asset)
+        if lines != counts[what]:
+            raise StatusError("DATA_LOSS", f"{asset} has {lines} lines; {counts[what]} expected")
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _load(path: Path):
+    """A session with the model in it, and its `MetaGraphDef`."""
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default():
+            return session, tf.compat.v1.saved_model.load(session, [_TAG], str(path))
+    except tf.errors.OpError as error:
+        session.close()
+        raise StatusError.of_number(error.error_code, error.message.split(_TRACE)[0]) from None
+    except Exception as error:
+        # Garbage fails anywhere in the loader.
+        session.close()
+        raise StatusError("INTERNAL", f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _array(value) -> np.ndarray:
+    """Strings of a scalar come without an array."""
+    return value if isinstance(value, np.ndarray) else np.asarray(value, _scalar_type(value))
+
+
+def _scalar_type(value):
+    return object if isinstance(value, bytes) else None

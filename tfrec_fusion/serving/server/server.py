@@ -1,0 +1,172 @@
+"""Both interfaces in one process, from the first model loaded to the last request answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import grpc
+import uvicorn
+from starlette.routing import BaseRoute
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
+from tfrec_fusion.serving.server.limits import Limits
+from tfrec_fusion.serving.server.logs import Log
+from tfrec_fusion.serving.server.metrics import Metrics
+from tfrec_fusion.serving.server.model_config import ModelConfig
+from tfrec_fusion.serving.server.model_manager import ModelManager
+from tfrec_fusion.serving.server.predictor import Predictor
+from tfrec_fusion.serving.server.rest.app import create_app
+from tfrec_fusion.serving.server.rpc.services import add_services
+
+_CONNECTIONS_A_REQUEST = 4
+
+
+class Server:
+    """Serves models as TF Serving does until it is stopped.
+
+    Args:
+      models: what to serve.
+      config_file: of `models`, read again when it changes.
+      host: address to listen at.
+      rest_port, grpc_port: 0 takes a free one.
+      batching: merge waiting requests.
+      limits: of the requests.
+      poll_seconds: time between two looks for new versions.
+      grace_seconds: what requests that are being answered get at a stop.
+      threads: runs of a model at once without batching.
+      log: events go there.
+      routes: makes further routes of HTTP from the predictor, e.g. those of a page.
+
+    Raises:
+      InputError: no version of a model can be loaded, or a port is taken.
+
+    Example:
+      >>> server = Server([ModelConfig("shop", Path("saved_models/shop"))])
+      >>> server.run()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelConfig],
+        config_file: Path | None = None,
+        host: str = "127.0.0.1",
+        rest_port: int = 8501,
+        grpc_port: int = 8500,
+        batching: BatchingParameters | None = None,
+        limits: Limits | None = None,
+        poll_seconds: float = 1.0,
+        grace_seconds: float = 10.0,
+        threads: int | None = None,
+        log: Log | None = None,
+        routes: Callable[[Predictor], Sequence[BaseRoute]] = lambda predictor: (),
+    ):
+        self._host, self._ports = host, (rest_port, grpc_port)
+        self._grace = grace_seconds
+        self._log = log or Log()
+        limits = limits or Limits()
+        self.manager = ModelManager(models, config_file, poll_seconds, self._log)
+        self.predictor = Predictor(
+            self.manager,
+            limits,
+            Metrics(),
+            self._log,
+            batching,
+            threads or max(4, 2 * (os.cpu_count() or 1)),
+        )
+        self._app = create_app(self.predictor, self._log, routes(self.predictor))
+
+    def run(self, ready: Callable[[str, str], None] = lambda rest, rpc: None) -> None:
+        """Loads the models, serves, and returns after SIGTERM or SIGINT.
+
+        Args:
+          ready: is told the addresses of REST and of gRPC once requests are answered.
+        """
+        self.manager.start()
+        try:
+            asyncio.run(self._serve(ready))
+        finally:
+            self.manager.stop()
+
+    async def _serve(self, ready: Callable[[str, str], None]) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        listening = _listen(self._host, self._ports[0])
+        rest = _Rest(self._app, self.predictor.limits, self._grace)
+        rpc, rpc_port = self._rpc()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await rpc.start()
+        serving = asyncio.create_task(rest.serve([listening]))
+        await asyncio.wait(
+            [asyncio.create_task(rest.up.wait()), serving], return_when="FIRST_COMPLETED"
+        )
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        ready(f"http://{host}:{listening.getsockname()[1]}", f"{host}:{rpc_port}")
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, serving], return_when="FIRST_COMPLETED")
+        self._log("stopping", in_flight=self.predictor.in_flight)
+        rest.should_exit = True
+        await asyncio.gather(serving, rpc.stop(self._grace))
+        self._log("stopped", in_flight=self.predictor.in_flight)
+        await asyncio.to_thread(self.predictor.close)
+
+    def _rpc(self) -> tuple[grpc.aio.Server, int]:
+        largest = self.predictor.limits.body_bytes
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", largest),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        add_services(server, self.predictor, self._log)
+        address = f"{self._host}:{self._ports[1]}"
+        try:
+            return server, server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InputError(f"serve: gRPC cannot listen at {address}: {error}") from None
+
+
+class _Rest(uvicorn.Server):
+    """Leaves signals to `Server` and says when it is up."""
+
+    def __init__(self, app, limits: Limits, grace: float):
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=_CONNECTIONS_A_REQUEST * limits.in_flight,
+                timeout_graceful_shutdown=max(1, round(grace)),
+                ws="none",
+            )
+        )
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InputError(f"serve: REST cannot listen at {host}:{port}: {error}") from None
+    return listening
