@@ -91,7 +91,8 @@ def test_defaults_are_those_of_what_they_configure():
     ):
         arguments = inspect.signature(function).parameters
         for name, field in section.model_fields.items():
-            if name != "kind":
+            # The store that a spectral start reads is this section's own.
+            if name not in ("kind", "vectors"):
                 assert field.default == arguments[name].default, name
 
 
@@ -104,15 +105,39 @@ def test_what_is_left_open_follows_the_data(small_shop):
     assert (resolved.epochs, resolved.batch_size, resolved.learning_rate) == (2, 512, 3e-3)
     assert resolved.model.trend
     # A random split has no "before".
-    by_chance = RunConfig.of({"data": DATA, "split": {"kind": "random"}}).resolved(train)
+    split = {"split": {"kind": "random"}}
+    by_chance = RunConfig.of({"data": DATA, **split, "spectral": False}).resolved(train)
     assert by_chance.examples == AutoencoderSection()
     assert (by_chance.epochs, by_chance.evaluate_every) == (15, 3)
     assert not by_chance.model.trend
     assert (resolved.model.user_layer, by_chance.model.user_layer) == (True, False)
     assert (resolved.model.id_l2, by_chance.model.id_l2) == (5e-4, 1e-4)
+    assert (resolved.spectral, by_chance.spectral) == (False, False)
     chosen = RunConfig.of({"data": DATA, "epochs": 7}).resolved(train)
     assert chosen.epochs == 7
     assert chosen.resolved(train) == chosen
+
+
+def test_without_times_a_run_starts_from_the_spectrum_unless_it_names_a_fusion(small_shop):
+    shop = Catalogue.from_parquet(small_shop / "items.parquet")
+    train = (
+        Interactions.from_parquet(small_shop / "interactions.parquet", shop).split("random").train
+    )
+    data = {"data": DATA, "split": {"kind": "random"}}
+    run = RunConfig.of(data).resolved(train)
+    assert run.spectral == SpectralSection()
+    # As many columns as there can be: no more than items.
+    assert (run.model.dim, run.model.vectors, run.model.id_l2) == (min(1024, len(shop)), [], 0.0)
+    assert (run.epochs, run.learning_rate) == (3, 1e-4)
+    assert run.resolved(train) == run
+    assert RunConfig.of(run.model_dump(mode="json")).resolved(train) == run
+    asked = {"dim": 16, "id_dropout": 0.3, "id_l2": 1e-5}
+    model = RunConfig.of({**data, "model": asked, "epochs": 0}).resolved(train).model
+    assert {name: getattr(model, name) for name in asked} == asked
+    for named in ({"fusion": "gate"}, {"use_ids": False}, {"vectors": ["text"]}):
+        assert RunConfig.of({**data, "model": named}).resolved(train).spectral is False
+    # With times there is none unless it is asked for.
+    assert RunConfig.of({"data": DATA, "spectral": {}}).resolved(train).model.dim == len(shop)
 
 
 def test_a_difference_is_named_and_records_are_none():

@@ -34,6 +34,8 @@ _DEFAULTS = {
     "held_out": (30, 256, 3e-3),
     "ranking": (1, 1024, 1e-3),
 }
+# Of training from a spectral start: what is close to the best takes small steps.
+_SPECTRAL_EPOCHS, _SPECTRAL_RATE, _SPECTRAL_DIM = 3, 1e-4, 1024
 
 
 class _Section(BaseModel):
@@ -113,10 +115,11 @@ class RankingSection(_Section):
 class SpectralSection(_Section):
     """Start the item vectors from `SpectralFusion`, with these options of it.
 
-    Its text is the catalogue's first vectors; the model then uses none unless `model.vectors` names
-    some, as the start holds them.
+    Its text is the catalogue's vectors of the name `vectors`, the first ones by default; the model
+    then uses none unless `model.vectors` names some, as the start holds them.
     """
 
+    vectors: str | None = None
     regularization: PositiveFloat = 200.0
     text_weight: float = Field(10.0, ge=0)
     user_power: float = 0.25
@@ -143,12 +146,15 @@ class RunConfig(_Section):
       examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
         are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
         with sampled candidates beyond 100,000 items.
-      spectral: a closed-form start of a two-tower's item vectors; None for none.
-      epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder`, 30 and 256
-        for `held_out`, 1 and 1024 for `ranking`. With 0 epochs the model stays as it starts (see
-        `spectral`).
+      spectral: a closed-form start of a two-tower's item vectors, of which the model then has 1,024
+        columns, no further vectors, no ID dropout and no L2 norm, unless it says otherwise; False
+        for none. None takes one where the examples are `autoencoder` and the model names neither
+        fusion nor vectors nor `use_ids`.
+      epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder` (3 from a
+        spectral start), 30 and 256 for `held_out`, 1 and 1024 for `ranking`. With 0 epochs the
+        model stays as it starts (see `spectral`).
       learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
-        and 1e-3 for `ranking`.
+        1e-3 for `ranking`, and 1e-4 for `autoencoder` from a spectral start.
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
       evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of them.
       seed: of initial weights, examples and dropout.
@@ -167,7 +173,7 @@ class RunConfig(_Section):
         ]
         | None
     ) = None
-    spectral: SpectralSection | None = None
+    spectral: SpectralSection | Literal[False] | None = None
     epochs: NonNegativeInt | None = None
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
@@ -186,7 +192,7 @@ class RunConfig(_Section):
         ranker = self.model.kind == "ranker"
         if self.examples is not None and ranker != (self.examples.kind == "ranking"):
             raise ValueError(f"examples.kind {self.examples.kind!r} is not for {self.model.kind!r}")
-        if ranker and self.spectral is not None:
+        if ranker and self.spectral:
             raise ValueError("spectral is for model.kind 'two_tower'")
         return self
 
@@ -245,22 +251,33 @@ class RunConfig(_Section):
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
+        epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
+        spectral = self._start(examples)
+        if spectral:
+            model = _started(model, len(train.catalogue))
+            if examples.kind == "autoencoder":
+                epochs, learning_rate = _SPECTRAL_EPOCHS, _SPECTRAL_RATE
         if model.kind == "two_tower":
             model = model.completed(examples.kind != "autoencoder")
-        if self.spectral is not None and model.vectors is None:
-            model = model.model_copy(update={"vectors": []})
-        epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
         epochs = epochs if self.epochs is None else self.epochs
         return self.model_copy(
             update={
                 "examples": examples,
                 "model": model,
+                "spectral": spectral,
                 "epochs": epochs,
                 "batch_size": self.batch_size or batch_size,
                 "learning_rate": self.learning_rate or learning_rate,
                 "evaluate_every": self.evaluate_every or max(epochs // 5, 1),
             }
         )
+
+    def _start(self, examples) -> SpectralSection | Literal[False]:
+        if self.spectral is not None:
+            return self.spectral
+        fuses = {"fusion", "vectors", "use_ids"} & self.model.model_fields_set
+        chosen = examples.kind == "autoencoder" and not fuses
+        return SpectralSection() if chosen else False
 
     def to_yaml(self) -> str:
         """The config as YAML that `load` reads."""
@@ -278,6 +295,14 @@ class RunConfig(_Section):
             if mine.get(key) != theirs.get(key):
                 return f"{key} is {mine.get(key)!r} there and {theirs.get(key)!r} here"
         return None
+
+
+def _started(model: TwoTowerSection, n_items: int) -> TwoTowerSection:
+    """The model with what suits a spectral start, where it does not say otherwise."""
+    suits = {"dim": min(_SPECTRAL_DIM, n_items), "id_dropout": 0.0, "id_l2": 0.0}
+    given = {name: value for name, value in model if name in model.model_fields_set}
+    values = {"vectors": [], **suits, **{k: v for k, v in given.items() if v is not None}}
+    return model.model_copy(update=values)
 
 
 def read_mapping(path: str | os.PathLike) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions, rank_batches
 from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.training.config import RunConfig
 
@@ -36,10 +37,19 @@ def training_batches(
 
 
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
-    if config.spectral is None:
+    if not config.spectral:
         return None
+    options = config.spectral.model_dump()
+    name = options.pop("vectors")
     text = next(iter(train.catalogue.vectors.values()), None)
-    return SpectralFusion(config.model.dim, **config.spectral.model_dump()).fit(
+    if name is not None:
+        text = train.catalogue.vectors.get(name)
+        if text is None:
+            raise InputError(
+                f"spectral.vectors: must be one of {list(train.catalogue.vectors)}. "
+                f"Received: {name!r}"
+            )
+    return SpectralFusion(config.model.dim, **options).fit(
         train.matrix(),
         None if text is None else text.values,
         None if text is None else text.mask,
