@@ -44,14 +44,14 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
     version = latest_version(version)
     runtime = optional("onnxruntime", EXTRA)
     runtime.set_default_logger_severity(4)  # its errors come as exceptions as well
-    loaded = tf.saved_model.load(str(version))
+    loaded, to_convert = (tf.saved_model.load(str(version)) for _ in range(2))
     signatures, left_out = signature_specs(version), {}
     with new_folder(path) as folder:
         for name, (inputs, _) in signatures.items():
             function = loaded.signatures[name]
             reason, model = _too_large(function), b""
             if not reason:
-                reason, model = convert(version, name)
+                reason, model = convert(to_convert, name)
             if not reason:
                 requests = _requests(Samples(version), name, inputs)
                 reason = _difference(runtime, model, function, requests)

@@ -13,10 +13,11 @@ _FLOAT, _INT32, _INT64, _STRING, _BOOL = 1, 6, 7, 8, 9
 def rules() -> dict[str, tuple]:
     """Operation -> what tf2onnx calls for it, for those that it has no rule for or a wrong one."""
     found = {
-        "BatchMatMulV2": _matmul,
+        "BatchMatMulV2": _batch_matmul,
         "FloorDiv": _floor_div,
         "FloorMod": _floor_mod,
         "Log1p": _log1p,
+        "LowerBound": _lower_bound,
         "MatMul": _matmul,
         "NotEqual": _not_equal,
         "Reshape": _reshape,
@@ -53,13 +54,30 @@ def _log1p(graph, node, name: str, _) -> None:
     _replace(graph, node, "Log", [total])
 
 
+def _lower_bound(graph, node, name: str, _) -> None:
+    """How many of the sorted `[B, P]` are less than each of `[B, Q]`, by comparing all pairs."""
+    inputs, sides = list(node.input), []
+    for place, axis in enumerate((1, 2)):
+        axes = graph.make_const(f"{name}/onnx/axis_{place}", np.array([axis], np.int64)).output[0]
+        sides.append(_make(graph, "Unsqueeze", [inputs[place], axes]))
+    less = _make(graph, "Cast", [_make(graph, "Less", sides)], {"to": _INT32})
+    _replace(graph, node, "ReduceSum", [less, axes], {"keepdims": 0})
+
+
 def _matmul(graph, node, name: str, _) -> None:
+    """x y of two matrices; onnxruntime reads a transposed one where it is, as it does in TF."""
+    options = {side: int(node.get_attr_value(f"transpose_{side}", 0)) for side in "ab"}
+    options = {f"trans{side.upper()}": value for side, value in options.items()}
+    _replace(graph, node, "Gemm", list(node.input), options)
+
+
+def _batch_matmul(graph, node, name: str, _) -> None:
     """x y of matrices. The converter drops a transposition where it knows no shape."""
     inputs = list(node.input)
-    for place, side in enumerate([("transpose_a", "adj_x"), ("transpose_b", "adj_y")]):
-        if not any(node.get_attr_value(option, 0) for option in side):
+    for place, option in enumerate(["adj_x", "adj_y"]):
+        if not node.get_attr_value(option, 0):
             continue
-        rank = 2 if node.type == "MatMul" else graph.get_rank(inputs[place])
+        rank = graph.get_rank(inputs[place])
         if rank is None:
             raise InputError(f"export: onnx: {name} multiplies tensors of no known rank")
         order = [*range(rank - 2), rank - 1, rank - 2]
