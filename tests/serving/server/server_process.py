@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 _READY = re.compile(r"serving: REST at (\S+), gRPC at (\S+)")
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class ServerProcess:
@@ -36,9 +36,12 @@ class ServerProcess:
         self._lines = queue.Queue()
         threading.Thread(target=self._read_log, daemon=True).start()
         threading.Thread(target=self._read_out, daemon=True).start()
-        found = _READY.search(self._lines.get(timeout=START_SECONDS) or "")
+        try:
+            found = _READY.search(self._lines.get(timeout=START_SECONDS) or "")
+        except queue.Empty:
+            found = None
         if found is None:
-            self.process.wait(10)
+            self.close()
             raise RuntimeError(f"the server did not start: {''.join(self.log)[-2000:]}")
         self.rest, self.grpc = found.groups()
 

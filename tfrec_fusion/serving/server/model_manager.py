@@ -175,13 +175,17 @@ class ModelManager:
                         "not currently available for inference",
                     )
 
+    def look(self) -> None:
+        """Reads the config if it has changed, and does what the folders ask for now."""
+        with self._changing:
+            self._read_again()
+            for model in self._models.values():
+                model.update()
+
     def _watch(self) -> None:
         while not self._stopped.wait(self._poll_seconds):
             try:
-                with self._changing:
-                    self._read_again()
-                    for model in self._models.values():
-                        model.update()
+                self.look()
             except Exception as error:  # what goes wrong once must not end the watch
                 self._log("watch_failed", error=f"{type(error).__name__}: {error}")
 

@@ -1,0 +1,287 @@
+import base64
+import json
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason='needs ".[browser]"')
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+
+
+class Page:
+    """The page in a browser, by what a person sees of it."""
+
+    def __init__(self, driver, address, screenshots):
+        self.driver, self.address, self._screenshots = driver, address, screenshots
+        self._wait = WebDriverWait(driver, 20)
+
+    def open(self, model="shop"):
+        self.driver.get_log("browser")
+        self.driver.get_log("performance")
+        self.driver.get(self.address)
+        self.until(lambda: self.all("#form .main"))
+        if model != "shop":
+            self.choose("model", model)
+            self.until(lambda: self.all("#form .main")[0].text == "Score")
+        return self
+
+    def all(self, css):
+        return [one for one in self.driver.find_elements(By.CSS_SELECTOR, css)]
+
+    def texts(self, css):
+        return [one.text for one in self.all(css)]
+
+    def until(self, condition):
+        return self._wait.until(lambda _: condition())
+
+    def field(self, label):
+        path = f"//label[normalize-space()='{label}']"
+        found = self.driver.find_element(By.XPATH, path).get_attribute("for")
+        return self.driver.find_element(By.ID, found)
+
+    def choose(self, select, text):
+        Select(self.driver.find_element(By.ID, select)).select_by_visible_text(text)
+
+    def type(self, label, text):
+        field = self.field(label)
+        field.clear()
+        field.send_keys(text)
+        return field
+
+    def press(self, name="Recommend"):
+        self.driver.execute_script("document.querySelector('#answers').replaceChildren()")
+        self.driver.find_element(By.XPATH, f"//button[normalize-space()='{name}']").click()
+        self.until(lambda: self.all("#answers article"))
+
+    def suggestions(self, label, text):
+        field = self.type(label, text)
+        self.until(lambda: any(one.is_displayed() for one in self.all(".suggestions li")))
+        return field
+
+    def screenshot(self, name):
+        size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        taken = self.driver.execute_cdp_cmd(
+            "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+        )
+        (self._screenshots / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
+
+    def console(self):
+        return [entry for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def hosts(self):
+        """Whom the page asked since it was opened."""
+        found = set()
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                address = urlsplit(message["params"]["request"]["url"])
+                if address.scheme != "data":
+                    found.add(address.netloc)
+        return found
+
+
+@pytest.fixture(scope="module")
+def driver():
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("chromium and chromedriver are not there (Debian: chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    options.add_argument("--headless=new")
+    options.add_argument("--disable-dev-shm-usage")
+    options.add_argument("--window-size=1280,1000")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(driver, page_address, tmp_path_factory):
+    """Screenshots go to TFREC_FUSION_SCREENSHOTS, if that is set."""
+    folder = os.environ.get("TFREC_FUSION_SCREENSHOTS")
+    folder = Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(exist_ok=True)
+    return Page(driver, page_address, folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_wrong(page):
+    """No error in the console, and nobody else was asked."""
+    yield
+    assert page.console() == []
+    assert page.hosts() <= {urlsplit(page.address).netloc}
+
+
+def test_start(page):
+    page.open()
+    assert page.driver.title == "tfrec-fusion"
+    assert Select(page.all("#version")[0]).first_selected_option.text == "2 (canary)"
+    assert page.texts(".empty h2") == ["See what this version recommends"]
+    assert page.hosts() == {urlsplit(page.address).netloc}
+    for control in page.all("input, select, button"):
+        if control.is_displayed():
+            assert control.accessible_name, control.get_attribute("outerHTML")
+    page.screenshot("start")
+
+
+def test_a_known_user(page, events):
+    page.open()
+    user = page.texts(".examples button")[0]
+    page.all(".examples button")[0].click()
+    page.until(lambda: page.all(".items li"))
+    assert page.field("User").get_attribute("value") == user
+    assert len(page.all(".items li")) == 10
+    assert page.texts(".badge") == ["known user"]
+    assert all(text.startswith("Thing №") or "<img" in text for text in page.texts(".title"))
+    seen = events.catalogue.titles[events.item[events.users.ids[events.user] == user]]
+    assert not set(page.texts(".title")) & set(seen)
+    page.all("#shares summary")[0].click()
+    assert "A version cannot say" in page.texts("#shares p")[0]
+    page.screenshot("known-user")
+
+
+def test_a_cold_user_with_a_history_by_keyboard(page):
+    page.open()
+    page.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert page.driver.switch_to.active_element.text == "Skip to the content"
+    field = page.suggestions("History", "thing № 7")
+    assert field.get_attribute("aria-expanded") == "true"
+    page.screenshot("suggestions")
+    field.send_keys(Keys.ARROW_DOWN)
+    option = page.driver.find_element(By.ID, field.get_attribute("aria-activedescendant"))
+    assert option.text.startswith("Thing № 7")
+    field.send_keys(Keys.ENTER)
+    assert page.texts(".chips li span") == ["Thing № 7"]
+    field.send_keys("no such item", Keys.ENTER, Keys.ESCAPE)
+    assert field.get_attribute("aria-expanded") == "false"
+    page.type("User", "someone new").send_keys(Keys.ENTER)
+    page.until(lambda: page.all(".items li"))
+    assert page.texts(".badge") == ["unknown user"]
+    assert "from the history given here" in page.texts(".facts")[0]
+    assert "1 id of history not in the catalogue: no such item" in page.texts(".note")[0]
+    assert "Thing № 7" not in page.texts(".title")
+    page.screenshot("cold-user")
+    field = page.field("History")
+    field.send_keys(Keys.BACKSPACE)
+    assert page.texts(".chips li span") == ["Thing № 7"]
+
+
+def test_a_filter(page, shop_items):
+    page.open()
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    field = page.suggestions("Category", "käse")
+    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    page.field("In stock").click()
+    page.type("How many", "30")
+    page.press()
+    passes = (shop_items["category"] == "käse & co") & shop_items["in_stock"]
+    assert set(page.texts(".items .title")) == set(shop_items["title"][passes])
+    assert page.texts(".note") == [
+        f"Only {passes.sum()} of 30: filters and exclusions leave no more."
+    ]
+    page.screenshot("filter")
+    page.type("Price max", "0.5")
+    page.press()
+    assert page.texts(".nothing")[0].startswith("Nothing came back")
+
+
+def test_titles_are_never_markup(page, shop_items):
+    page.open()
+    field = page.suggestions("History", "onerror")
+    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    assert page.texts(".chips li span") == [shop_items["title"][5]]
+    assert not page.all("#form img")
+
+
+def test_an_error(page):
+    page.open()
+    page.type("How many", "5000")
+    page.press()
+    assert page.texts("article .trouble") == ["k must be at most 1000. Received: 5000"]
+    page.screenshot("error")
+    # Chromium itself writes a line for each answer that is not a 200.
+    (line,) = page.console()
+    assert line["source"] == "network" and "400" in line["message"]
+
+
+def test_two_versions_side_by_side(page):
+    page.open()
+    page.choose("other", "1 (stable)")
+    # The first version has no filters; what it does not know is not asked of it.
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    page.field("In stock").click()
+    page.press()
+    assert page.texts("article h2") == ["Version 2 (canary)", "Version 1 (stable)"]
+    lists = [
+        [one.text for one in column.find_elements(By.CSS_SELECTOR, ".id")]
+        for column in page.all("article")
+    ]
+    both = len(set(lists[0]) & set(lists[1]))
+    assert page.texts("#status") == [f"{both} of 10 items in both."]
+    assert len(page.all(".move.only")) == 2 * (10 - both)
+    page.screenshot("compare")
+
+
+def test_the_model_card(page):
+    page.open()
+    page.choose("other", "1 (stable)")
+    tab = page.all("#tab-recommend")[0]
+    tab.send_keys(Keys.ARROW_RIGHT)
+    assert page.all("#tab-model")[0].get_attribute("aria-selected") == "true"
+    assert not page.all("#panel-recommend")[0].is_displayed()
+    assert page.texts(".card h2") == ["Metrics", "Version 2 (canary)", "Version 1 (stable)"]
+    # One bar for each slice of the version that was evaluated; one slice has an interval.
+    assert len(page.all(".chart rect")) == 2
+    assert len(page.all(".chart .whisker")) == 1
+    assert page.texts(".chart .number") == ["0.2", "0.05"]
+    page.screenshot("card")
+    Select(page.all(".heading select")[0]).select_by_visible_text("recall@20")
+    page.until(lambda: page.texts(".chart .number") == ["0.5"])
+
+
+def test_a_ranker(page):
+    page.open("rank")
+    page.driver.find_element(By.XPATH, "//button[.='Add the 20 most popular']").click()
+    page.until(lambda: len(page.all(".chips li")) == 20)
+    page.type("Hour", "8")
+    page.type("Channel", "web")
+    page.press("Score")
+    assert len(page.all(".items li")) == 20
+    assert page.all(".score")[0].get_attribute("title") == "probability"
+    found = [float(text) for text in page.texts(".score")]
+    assert found == sorted(found, reverse=True)
+    page.screenshot("ranker")
+
+
+def test_a_phone_in_the_dark(page):
+    media = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    try:
+        page.open()
+        page.choose("other", "1 (stable)")
+        page.press()
+        wide = "return document.documentElement.scrollWidth"
+        assert page.driver.execute_script(wide) == PHONE["width"]
+        page.screenshot("phone")
+        page.all("#tab-model")[0].click()
+        assert page.driver.execute_script(wide) == PHONE["width"]
+        page.screenshot("phone-card")
+        colour = "return getComputedStyle(document.body).backgroundColor"
+        assert page.driver.execute_script(colour) == "rgb(16, 19, 24)"
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
