@@ -79,7 +79,7 @@ class Reference:
     def __init__(self, model, events):
         self.model, self.events = model, events
         features, seen, self.now = item_state(events, model.spec)
-        self.items = model.item_vectors(tf.range(N_ITEMS), features, seen).numpy()
+        self.items = model.item_vectors(tf.range(len(seen)), features, seen).numpy()
         neutral = np.zeros((1, 0), np.float32)
         if model.spec.feature_names:
             neutral = ItemTrend(events).unseen(self.now)[None]
@@ -113,10 +113,13 @@ class Reference:
         row = self.events.catalogue.vocabulary.rows([item_id])[0]
         return self.items[row] if row >= 0 else self.unknown[0]
 
-    def best(self, vector, seen, exclude=(), k=10):
+    def best(self, vector, seen, exclude=(), k=10, include=()):
         """Item ids `[k]` and scores `[k]`, padded."""
         scores = self.items @ vector
-        out = seen | set(self.events.catalogue.vocabulary.rows([*exclude, ""]).tolist())
+        rows = self.events.catalogue.vocabulary.rows
+        out = seen | set(rows([*exclude, ""]).tolist())
+        if any(item != "" for item in include):
+            out |= {*range(len(scores))} - {*rows([*include]).tolist()}
         left = [i for i in np.argsort(-scores, kind="stable") if i not in out][:k]
         pad = k - len(left)
         ids = [self.item_ids[i] for i in left] + [""] * pad
@@ -170,14 +173,36 @@ def references():
     return found
 
 
-@pytest.fixture(scope="session")
-def golden():
-    """The module of golden requests."""
-    path = Path(__file__).with_name("golden.py")
-    spec = importlib.util.spec_from_file_location("serving_golden", path)
+def _module(name):
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"serving_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The module of golden requests."""
+    return _module("golden")
+
+
+@pytest.fixture(scope="session")
+def business():
+    """The module of business inputs and what they must do."""
+    return _module("business")
+
+
+@pytest.fixture(scope="session")
+def ruled(business, make_model, tmp_path_factory):
+    """An export with filters and rules, and what it must answer."""
+    events = business.shop_events()
+    model = make_model(events)
+    base = tmp_path_factory.mktemp("ruled") / "shop"
+    version = export(model, events, base, filters=business.FILTERS, rules=business.RULES)
+    reference = Reference(model, events)
+    frame = events.catalogue.frame
+    return version, business.BusinessReference(reference, frame, business.FILTERS, business.RULES)
 
 
 @pytest.fixture(scope="session")

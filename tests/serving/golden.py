@@ -47,6 +47,8 @@ def two_tower_requests(reference):
                 "user_id": user_id,
                 "history": _some(rng, (batch, history), items),
                 "exclude": _some(rng, (batch, exclude), items),
+                "include": _some(rng, (batch, 30 if history else 0), items),
+                "exclude_seen": rng.random(batch) < 0.5,
                 "k": np.full(batch, k, np.int32),
             }
             found.append(("recommend", inputs))
@@ -79,10 +81,17 @@ def check_two_tower(reference, signature, inputs, outputs):
             np.testing.assert_allclose(outputs["score"][row], expected, **TOLERANCE)
     else:
         k = max([0, *inputs["k"]]) if "k" in inputs else 100
-        excludes = given.get("exclude", [[]] * len(users))
+        nothing = [[]] * len(users)
+        excludes, includes = given.get("exclude", nothing), given.get("include", nothing)
+        if "history" in given:
+            baked = reference.users(users, nothing)[1]
+            seen = [
+                own | (more if asked else set())
+                for own, more, asked in zip(seen, baked, inputs["exclude_seen"], strict=True)
+            ]
         assert outputs["score"].shape == outputs["item_id"].shape == (len(users), k)
         for row, vector in enumerate(vectors):
-            ids, scores = reference.best(vector, seen[row], excludes[row], k)
+            ids, scores = reference.best(vector, seen[row], excludes[row], k, includes[row])
             np.testing.assert_allclose(outputs["score"][row], scores, **TOLERANCE)
             answered = [item.decode() for item in outputs["item_id"][row]]
             assert [bool(item) for item in answered] == [bool(item) for item in ids]

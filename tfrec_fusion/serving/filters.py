@@ -140,7 +140,7 @@ class _Numbers(tf.Module):
         return Restriction(
             used,
             lambda: within(self.values[None]),
-            lambda rows: within(tf.gather(self.values, rows)),
+            lambda rows: within(tf.gather(self.values.read_value(), rows)),
         )
 
 
@@ -158,7 +158,7 @@ class _Flags(tf.Module):
         return Restriction(
             tf.reduce_any(wanted),
             lambda: self.flags[None] | ~wanted[:, None],
-            lambda rows: tf.gather(self.flags, rows) | ~wanted[:, None],
+            lambda rows: tf.gather(self.flags.read_value(), rows) | ~wanted[:, None],
         )
 
 

@@ -21,9 +21,8 @@ class Ranking:
     Args:
       items: N item vectors.
       users: `[B, D]`.
-      masked: `[P]` int64 codes of what must not come back, in any order. The code of an item for a
-        request is position * N + row.
-      included: `[Q]` int64 distinct codes of the lists to choose from.
+      masked: `[B, H]` int32 rows that must not come back, -1 for none.
+      included: `[B, W]` int32 rows of the lists to choose from, -1 for none.
       given: `[B]` bool, whether the request brings such a list.
       restrictions: what else restricts the requests.
       bias: `[N]` float32 to add to all scores, -inf for what nobody gets; or None.
@@ -41,16 +40,15 @@ class Ranking:
     ):
         self.items, self.users, self.bias = items, users, bias
         self.batch = tf.shape(users)[0]
-        self._masked, self._included = masked, tf.sort(included)
+        self._masked, self._included, self._given = masked, included, given
         self._only_listed = tf.reduce_all(given) & (self.batch > 0)
-        self._given = given
         self._listed = Restriction(tf.reduce_any(given), self._is_listed, self._are_listed)
         self._restrictions = [*restrictions]
 
     def allows(self, rows) -> tf.Tensor:
-        """Whether rows `[B, M]`, each from 0 to N - 1, may come back; bool. Ignores the bias."""
+        """Whether some rows `[B, M]`, each from 0 to N - 1, may come back; ignores the bias."""
         allowed = Restriction.all_of([self._listed, *self._restrictions], self.batch).of(rows)
-        return allowed & ~_contains(tf.sort(self._masked), self._codes(rows))
+        return allowed & ~_contains(self._masked, rows)
 
     def best(self, k, taken=None, more: Sequence[Restriction] = ()) -> tuple[tf.Tensor, tf.Tensor]:
         """The k best of what may come back, best first; equal scores keep the catalogue's order.
@@ -64,10 +62,7 @@ class Ranking:
           Scores `[B, k]` and rows `[B, k]` int32; the lowest finite float32 and -1 where nothing
           is left.
         """
-        masked = self._masked
-        if taken is not None:
-            codes = tf.boolean_mask(self._codes(taken), taken >= 0)
-            masked = tf.concat([masked, codes], 0)
+        masked = self._masked if taken is None else tf.concat([self._masked, taken], 1)
         restrictions = [*self._restrictions, *more]
         return tf.cond(
             self._only_listed,
@@ -76,7 +71,7 @@ class Ranking:
         )
 
     def _best_of_all(self, k, masked, restrictions):
-        pairs = self._pairs(masked)
+        pairs = _pairs(masked)
         allowed = Restriction.all_of([self._listed, *restrictions], self.batch)
 
         def best(dense):
@@ -90,42 +85,42 @@ class Ranking:
         )
 
     def _best_of_listed(self, k, masked, restrictions):
-        pairs = self._pairs(self._included)
-        rows = tf.RaggedTensor.from_value_rowids(
-            pairs[:, 1], pairs[:, 0], self.batch, validate=False
-        )
-        rows = rows.to_tensor(-1)
+        rows = _without(self._included, masked)
         known = tf.maximum(rows, 0)
-        scores = tf.einsum("bd,bmd->bm", self.users, self.items.gather(known))
+        scores = tf.linalg.matvec(self.items.gather(known), self.users)
         if self.bias is not None:
-            scores += tf.gather(self.bias, known)
-        allowed = Restriction.all_of(restrictions, self.batch).of(known)
-        allowed &= (rows >= 0) & ~_contains(tf.sort(masked), self._codes(known))
+            scores += tf.gather(self.bias.read_value(), known)
+        allowed = (rows >= 0) & Restriction.all_of(restrictions, self.batch).of(known)
         scores = tf.where(allowed, scores, -np.inf)
         best, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(rows)[1]))
         return padded(best, tf.gather(rows, places, batch_dims=1), k)
 
     def _is_listed(self):
         listed = tf.tile(~self._given[:, None], [1, self.items.count])
-        pairs = self._pairs(self._included)
+        pairs = _pairs(self._included)
         return tf.tensor_scatter_nd_update(listed, pairs, tf.ones(tf.shape(pairs)[:1], tf.bool))
 
     def _are_listed(self, rows):
-        return _contains(self._included, self._codes(rows)) | ~self._given[:, None]
-
-    def _codes(self, rows):
-        first = tf.range(tf.cast(self.batch, tf.int64))[:, None] * self.items.count
-        return first + tf.cast(rows, tf.int64)
-
-    def _pairs(self, codes):
-        return tf.cast(tf.stack([codes // self.items.count, codes % self.items.count], 1), tf.int32)
+        return _contains(self._included, rows) | ~self._given[:, None]
 
 
-def _contains(codes, asked) -> tf.Tensor:
-    """Whether each of `asked`, of any shape, is one of the sorted `codes`."""
-    codes = tf.concat([codes, [tf.int64.max]], 0)
-    flat = tf.reshape(asked, [-1])
-    # Unlike `tf.searchsorted` it takes no values at all.
-    places = tf.raw_ops.LowerBound(sorted_inputs=codes[None], values=flat[None])[0]
-    found = tf.gather(codes, places) == flat
-    return tf.reshape(found, tf.shape(asked))
+def _pairs(rows) -> tf.Tensor:
+    """Pairs `[P, 2]` int32 (position, row) of rows `[B, W]`, -1 left out."""
+    there = tf.where(rows >= 0)
+    return tf.stack([tf.cast(there[:, 0], tf.int32), tf.gather_nd(rows, there)], 1)
+
+
+def _contains(lists, rows) -> tf.Tensor:
+    """`[B, M]` bool: whether a request's list of `[B, W]` has each of its rows `[B, M]`."""
+    return tf.reduce_any(rows[:, :, None] == lists[:, None, :], 2)
+
+
+def _without(rows, masked) -> tf.Tensor:
+    """The distinct rows of `[B, W]` that are not in `[B, H]`: ascending `[B, W + H]`, -1 for none.
+
+    Sorted together, an odd key that is the next after an even one is a masked row.
+    """
+    keys = tf.sort(tf.concat([2 * rows + 1, 2 * masked], 1), 1)
+    left = tf.pad(keys[:, :-1], [[0, 0], [1, 0]], constant_values=-2)
+    kept = (keys > 0) & (keys % 2 == 1) & (keys != left) & (keys - 1 != left)
+    return tf.where(kept, keys // 2, -1)

@@ -134,12 +134,13 @@ class ServedModel(tf.Module):
         users, history_pairs = self._users(user_id, history)
         also = exclude_seen & tf.reduce_any(history != "", 1)
         seen, _ = self._baked_pairs(tf.where(also, self.user_table.lookup(user_id), -1))
-        masked = [self._codes(history_pairs), self._codes(seen), self._distinct_codes(exclude)]
+        batch = tf.shape(user_id)[0]
+        masked = [_as_lists(history_pairs, batch), _as_lists(seen, batch)]
         ranking = Ranking(
             self.items,
             users,
-            tf.concat(masked, 0),
-            self._distinct_codes(include),
+            tf.concat([*masked, self.item_table.lookup(exclude)], 1),
+            self.item_table.lookup(include),
             tf.reduce_any(include != "", 1),
             self.filters.restrictions(filters),
             None if self.rules is None else self.rules.bias,
@@ -154,7 +155,7 @@ class ServedModel(tf.Module):
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         baked, baked_ages = self._baked_pairs(tf.where(given, -1, users))
-        asked = self._pairs(self._distinct_codes(history))
+        asked = self._distinct_pairs(history)
         pairs = tf.concat([baked, asked], 0)
         ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
@@ -175,19 +176,12 @@ class ServedModel(tf.Module):
         return tf.stack([positions, items], 1), tf.gather(self.history_ages, index)
 
     @_signature(_text("ids", None, None))
-    def _distinct_codes(self, ids) -> tf.Tensor:
-        """Known ids of `[B, W]` as distinct int64 codes `[P]`, in order of position."""
+    def _distinct_pairs(self, ids) -> tf.Tensor:
+        """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
         rows = self.item_table.lookup(ids)
         known = tf.where(rows >= 0)
-        pairs = tf.stack([tf.cast(known[:, 0], tf.int32), tf.gather_nd(rows, known)], 1)
-        return tf.unique(self._codes(pairs)).y
-
-    def _codes(self, pairs) -> tf.Tensor:
-        """Pairs (position, item) as position * N + item, int64."""
-        pairs = tf.cast(pairs, tf.int64)
-        return pairs[:, 0] * self.items.count + pairs[:, 1]
-
-    def _pairs(self, codes) -> tf.Tensor:
+        codes = known[:, 0] * self.items.count + tf.cast(tf.gather_nd(rows, known), tf.int64)
+        codes = tf.unique(codes).y
         return tf.cast(tf.stack([codes // self.items.count, codes % self.items.count], 1), tf.int32)
 
     def _known_or_not(self, item_id) -> tf.Tensor:
@@ -195,3 +189,14 @@ class ServedModel(tf.Module):
         rows = self.item_table.lookup(item_id)
         vectors = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
+
+
+def _as_lists(pairs, batch) -> tf.Tensor:
+    """Pairs `[P, 2]` (position, row), by position, as rows `[B, W]` with -1 at the ends."""
+    positions = pairs[:, 0]
+    own = positions[None] == tf.range(batch)[:, None]
+    counts = tf.reduce_sum(tf.cast(own, tf.int32), 1)
+    columns = tf.range(tf.size(positions)) - tf.gather(tf.cumsum(counts, exclusive=True), positions)
+    width = tf.reduce_max(tf.concat([counts, [0]], 0))
+    lists = tf.fill([batch, width], -1)
+    return tf.tensor_scatter_nd_update(lists, tf.stack([positions, columns], 1), pairs[:, 1])

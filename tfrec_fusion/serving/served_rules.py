@@ -130,7 +130,7 @@ class _Cap(tf.Module):
     def counts(self, rows) -> tf.Tensor:
         """How often each code is among rows `[B, M]`, -1 not counted; `[B, count + 1]` int32."""
         there = tf.where(rows >= 0)
-        codes = tf.gather(self.codes, tf.gather_nd(rows, there))
+        codes = tf.gather(self.codes.read_value(), tf.gather_nd(rows, there))
         pairs = tf.stack([tf.cast(there[:, 0], tf.int32), codes], 1)
         shape = [tf.shape(rows)[0], self.count + 1]
         return tf.scatter_nd(pairs, tf.ones_like(codes), shape)
@@ -142,12 +142,14 @@ class _Cap(tf.Module):
         return Restriction(
             tf.reduce_any(full),
             lambda: ~tf.gather(full, self.codes, axis=1),
-            lambda rows: ~tf.gather(full, tf.gather(self.codes, rows), batch_dims=1),
+            lambda rows: ~tf.gather(full, tf.gather(self.codes.read_value(), rows), batch_dims=1),
         )
 
     def places(self, rows):
         """Codes of rows `[B, M]`, and what `has_room` needs to count earlier ones of a code."""
-        codes = tf.where(rows < 0, self.count, tf.gather(self.codes, tf.maximum(rows, 0)))
+        codes = tf.where(
+            rows < 0, self.count, tf.gather(self.codes.read_value(), tf.maximum(rows, 0))
+        )
         order = tf.argsort(codes, stable=True)
         ordered = tf.gather(codes, order, batch_dims=1)
         first = tf.searchsorted(ordered, ordered)

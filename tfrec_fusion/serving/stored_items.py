@@ -26,7 +26,8 @@ class StoredItems(tf.Module):
 
     def gather(self, rows) -> tf.Tensor:
         """The vectors `[..., D]` float32 of rows of any shape, each from 0 to N - 1."""
-        return tf.gather(self.vectors, rows)
+        # Gathering from the variable itself would make each read of the whole a copy from then on.
+        return tf.gather(self.vectors.read_value(), rows)
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None):
         """`exact_top_k` over all items."""
