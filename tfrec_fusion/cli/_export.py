@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,6 +42,17 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Parquet file or folder, or CSV; for --refresh-trend."),
     ] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16", "int8"],
+        typer.Option(help="Of item vectors, tables and histories; compared with float32."),
+    ] = "float32",
+    min_overlap: Annotated[
+        float | None,
+        typer.Option(help="Least share of float32's first 10 that come back.  [default: 0.95]"),
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option(help="Most of N@10 that may be lost.  [default: 0.02]")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Write the next version of a SavedModel that TF Serving can load."""
@@ -58,12 +69,22 @@ def export(
         "config": trained.config.model_dump(mode="json"),
         "kit": kit,
     }
+    if precision != "float32":
+        given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
+        limits = {name: value for name, value in given.items() if value is not None}
+        options |= {"precision": precision, "limits": serving.ParityLimits(**limits)}
     if refresh_trend:
         version = serving.refresh(trained.model(), trained.events(interactions), to, **options)
     else:
+        if precision != "float32" and len(trained.split.test):
+            options["held_out"] = trained.split
         version = serving.export(trained.model(), trained.split.train, to, **options)
     output.print(f"exported: {version}")
-    result = {"run": str(run), "export": str(version)}
+    result: dict[str, Any] = {"run": str(run), "export": str(version)}
+    if (version / serving.REPORT).is_file():
+        report = serving.ParityReport.load(version / serving.REPORT)
+        output.print(_table(report))
+        result["parity"] = report.to_dict()
     if onnx is not None:
         left_out = serving.export_onnx(version, onnx)
         output.print(f"ONNX: {onnx}")
@@ -71,3 +92,12 @@ def export(
             output.print(f"  without {signature}: {reason}")
         result |= {"onnx": str(onnx), "onnx_left_out": left_out}
     output.write(result)
+
+
+def _table(report):
+    from rich.table import Table
+
+    table = Table("", "float32", report.precision, title=f"{report.users} users")
+    for row in report.rows():
+        table.add_row(*row)
+    return table

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 
-_STORAGES = ("float32", "float16", "int8")
+_STORAGES = ("float32", "bfloat16", "float16", "int8")
 _CHUNK_NUMBERS = 1 << 24  # assigned at once
 
 
@@ -25,7 +25,7 @@ class FrozenVectors(keras.layers.Layer):
       n_rows: rows of the matrix.
       input_dim: its columns.
       dim: output size; None leaves the vectors as they are.
-      storage: dtype of the matrix, "float32", "float16" or "int8".
+      storage: dtype of the matrix, "float32", "bfloat16", "float16" or "int8".
 
     Input: rows, integer `[...]`; -1 is unknown.
     Output: a pair of vectors `[..., dim]` and mask `[...]` bool, False (and a zero vector) where
@@ -96,7 +96,7 @@ class FrozenVectors(keras.layers.Layer):
                     f"number beyond {largest:g} in rows {chunk.start} to "
                     f"{min(chunk.stop, self.n_rows) - 1}"
                 )
-        matrix = np.empty(values.shape, self.storage)
+        matrix = np.empty(values.shape, tf.as_dtype(self.storage).as_numpy_dtype)
         scale = np.ones(self.n_rows, np.float32)
         for chunk in chunks:
             part = values[chunk]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from tfrec_fusion.errors import InputError
 
-_STORAGES = ("float32", "float16", "int8")
+_STORAGES = ("float32", "bfloat16", "float16", "int8")
 
 
 class FusionConfig(BaseModel):
@@ -21,8 +21,8 @@ class FusionConfig(BaseModel):
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
         hidden in a training step, never all that it has.
-      storage: dtype of the frozen vectors in memory and on disk: "float32", "float16" or "int8",
-        one for all or name -> dtype.
+      storage: dtype of the frozen vectors in memory and on disk: "float32", "bfloat16", "float16"
+        or "int8", one for all or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores are float32. Without
         it they follow Keras's global policy.
     """

@@ -19,7 +19,8 @@ class TwoTowerConfig(FusionConfig):
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
         hidden in a training step, never all that it has.
-      storage: dtype of the frozen vectors, "float32", "float16" or "int8": one, or name -> dtype.
+      storage: dtype of the frozen vectors, "float32", "bfloat16", "float16" or "int8": one, or
+        name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores are float32.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.

@@ -66,7 +66,8 @@ def exact_top_k(
 
     Args:
       queries: `[B, D]` float.
-      item_vectors: `[N, D]` of the same dtype.
+      item_vectors: `[N, D]` of the same dtype; or what has `shape` and `product(queries, first,
+        end)`, their products with the rows from first to end `[B, end - first]`.
       k: int scalar, 0 or more; may exceed N.
       masked_pairs: `[P, 2]` int, (position in the batch, item row) of what must not come back;
         pairs with a negative number are ignored and repeated ones do no harm. None masks nothing.
@@ -81,7 +82,7 @@ def exact_top_k(
       [[1]]
     """
     queries = tf.convert_to_tensor(queries)
-    if not isinstance(item_vectors, tf.Variable):
+    if not (isinstance(item_vectors, tf.Variable) or hasattr(item_vectors, "product")):
         item_vectors = tf.convert_to_tensor(item_vectors)
     pairs = None
     if masked_pairs is not None:
@@ -115,7 +116,7 @@ def _either(condition: tf.Tensor, first, second):
 
 def _by_sorting(queries, item_vectors, n_items, k, changed):
     """`changed(scores, first)`: the final scores of the items from `first` on."""
-    scores = changed(tf.matmul(queries, item_vectors, transpose_b=True), 0)
+    scores = changed(_product(queries, item_vectors, 0, n_items), 0)
     best, rows = tf.math.top_k(scores, tf.minimum(k, n_items))
     return best, rows
 
@@ -125,8 +126,8 @@ def _by_groups(queries, item_vectors, n_items, k, changed):
     # A slice of whole leading rows is not copied. The items behind the last whole group are scored
     # in a product as wide as a group: a narrower one may round differently and break ties.
     whole = n_items // GROUP * GROUP
-    scores = tf.matmul(queries, item_vectors[:whole], transpose_b=True)
-    rest = tf.matmul(queries, item_vectors[n_items - GROUP :], transpose_b=True)
+    scores = _product(queries, item_vectors, 0, whole)
+    rest = _product(queries, item_vectors, n_items - GROUP, n_items)
     scores, rest = changed(scores, 0), changed(rest, n_items - GROUP)
     best, rows = best_in_groups(scores, k)
     rest_rows = tf.broadcast_to(tf.range(whole, n_items), [tf.shape(queries)[0], n_items - whole])
@@ -134,6 +135,12 @@ def _by_groups(queries, item_vectors, n_items, k, changed):
     rows = tf.concat([rows, rest_rows], 1)
     best, place = tf.math.top_k(best, k)
     return best, tf.gather(rows, place, batch_dims=1)
+
+
+def _product(queries, item_vectors, first, end):
+    if hasattr(item_vectors, "product"):
+        return item_vectors.product(queries, first, end)
+    return tf.matmul(queries, item_vectors[first:end], transpose_b=True)
 
 
 def _restricted(scores, first, bias, allowed, pairs):

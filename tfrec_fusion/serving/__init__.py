@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Client": "client.client",
         "Kit": "kit.options",
+        "ParityLimits": "parity_limits",
+        "ParityReport": "parity_report",
+        "REPORT": "parity_report",
         "Recommender": "recommender",
         "ServedModel": "served_model",
         "export": "exporter",

@@ -6,14 +6,13 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import History, Interactions, ranking_examples
+from tfrec_fusion.data import History, Interactions, Split, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker, TwoTower
@@ -22,14 +21,20 @@ from tfrec_fusion.serving.business import Business
 from tfrec_fusion.serving.disk import naming_the_folder
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
-from tfrec_fusion.serving.model_card import CARD, model_card
+from tfrec_fusion.serving.model_card import CARD, model_card, with_entries
 from tfrec_fusion.serving.monitoring.reference import REFERENCE
 from tfrec_fusion.serving.monitoring.reference_builder import build_reference, item_events
+from tfrec_fusion.serving.parity import Parity
+from tfrec_fusion.serving.parity_limits import ParityLimits
+from tfrec_fusion.serving.parity_report import REPORT
 from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.serving.rules import Rules
+from tfrec_fusion.serving.saving import save_graph
 from tfrec_fusion.serving.served_model import ServedModel
 from tfrec_fusion.serving.served_ranker import ServedRanker
 from tfrec_fusion.serving.signatures import SEMANTICS
+from tfrec_fusion.serving.stored_items import check_precision
+from tfrec_fusion.serving.stored_tables import stored_ranker, stored_user_side
 from tfrec_fusion.serving.versions import check_base
 
 TITLES = "assets.extra/items.parquet"
@@ -47,6 +52,9 @@ def export(
     filters: Sequence[str] = (),
     rules: Rules | Mapping | str | os.PathLike | None = None,
     items: pd.DataFrame | None = None,
+    precision: str = "float32",
+    limits: ParityLimits | None = None,
+    held_out: Split | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
@@ -74,14 +82,18 @@ def export(
       items: a frame with the catalogue's item ids in any order, whose columns and titles take the
         place of the catalogue's in filters, rules and titles. The model still scores with the
         columns that it was trained on.
+      precision: of what takes the room: "float32", "bfloat16", "float16" or "int8". Anything but
+        float32 is compared with it, and the `ParityReport` goes into `parity.json` and the card.
+      limits: what stops such an export; `ParityLimits()` by default.
+      held_out: the split whose training events are exported, for N@10 in the report.
 
     Returns:
       The folder of the new version.
 
     Raises:
       InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
-        from, item vectors that are not finite, metrics that JSON cannot say, or a kit that TF
-        Serving would refuse.
+        from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
+        would refuse, or a precision that is further from float32 than the limits.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -89,6 +101,7 @@ def export(
       >>> export(model, events, "saved_models/shop")
       PosixPath('saved_models/shop/1')
     """
+    check_precision(precision)
     model.check(events)
     events = _before(events, at)
     check_base(path)
@@ -104,9 +117,8 @@ def export(
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)
         events.catalogue.vocabulary.save(items)
-        served = build(users, items)
-        tf.saved_model.save(served, str(folder), signatures=served.signatures)
-        (folder / CARD).write_text(card, encoding="utf-8")
+        served = build(users, items, precision)
+        save_graph(served, folder)
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
         pd.DataFrame(
@@ -115,10 +127,18 @@ def export(
                 "title": business.catalogue.titles,
                 "events": item_events(events),
             }
-        ).to_parquet(titles, index=False)
+        ).to_parquet(titles, index=False, compression="zstd")
         build_reference(
             served.signatures["serving_default"], events, _context(model) if ranks else None
         ).save(folder / REFERENCE)
+        entries = {"precision": precision}
+        if precision != "float32":
+            full = build(users, items, "float32")
+            report = Parity(full, served, events, held_out, ranks).report(precision, folder)
+            report.check(limits or ParityLimits())
+            report.save(folder / REPORT)
+            entries["parity"] = report.to_dict()
+        (folder / CARD).write_text(with_entries(card, entries), encoding="utf-8")
     return result[0]
 
 
@@ -141,14 +161,14 @@ def _before(events: Interactions, at: float | None) -> Interactions:
 
 
 def _two_tower(model: TwoTower, events: Interactions, at: float | None, business: Business):
-    """A function from the files of users and items to the module to save, and its time."""
+    """A function from the files of users and items and a precision to the module, and its time."""
     item_vectors, unknown_item, now = _item_side(model, events, at)
     histories = _with_ages(events.histories(), now)
 
-    def build(users: Path, items: Path) -> ServedModel:
+    def build(users: Path, items: Path, precision: str) -> ServedModel:
         dim = model.config.dim
         return ServedModel(
-            model.user_vectors,
+            stored_user_side(model, precision).user_vectors,
             item_vectors,
             unknown_item,
             dim,
@@ -157,6 +177,7 @@ def _two_tower(model: TwoTower, events: Interactions, at: float | None, business
             items,
             business.attributes,
             business.compiled,
+            precision,
         )
 
     return build, now
@@ -182,7 +203,12 @@ def _ranker(model: Ranker, events: Interactions, at: float | None, business: Bus
         unseen = ItemTrend(events).unseen(now)
     features = np.concatenate([features, unseen[None]]).astype(np.float32)
     histories = _with_ages(events.histories(), now)
-    return partial(ServedRanker, model, features, seen, histories), now
+
+    def build(users: Path, items: Path, precision: str) -> ServedRanker:
+        stored = stored_ranker(model, precision)
+        return ServedRanker(stored, features, seen, histories, users, items, precision)
+
+    return build, now
 
 
 def _context(model: Ranker) -> dict[str, str]:

@@ -77,6 +77,15 @@ def model_card(
         "signatures": signatures,
         "semantics": semantics,
     }
+    return _text(card)
+
+
+def with_entries(card: str, entries: Mapping) -> str:
+    """The text of a card with more entries."""
+    return _text(json.loads(card) | dict(entries))
+
+
+def _text(card: Mapping) -> str:
     return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

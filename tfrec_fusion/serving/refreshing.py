@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from tfrec_fusion.data import Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.serving.exporter import export
+from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.versions import versions
 
 USERS = "assets/users.txt"
@@ -28,7 +30,8 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       model: the trained model.
       events: all events up to now, not the new ones alone; `Run.events` reads them as the run's.
       path: folder of the model's versions, as `export` was given it.
-      **options: of `export`.
+      **options: of `export`. Precision, filters and rules are those of the latest version unless
+        given.
 
     Returns:
       The folder of the new version.
@@ -56,7 +59,17 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
                 new,
             )
         events = known
-    return export(model, events, path, **options)
+    return export(model, events, path, **_carried(model, path) | options)
+
+
+def _carried(model, path: str | os.PathLike) -> dict:
+    """The options of the latest version that are to stay."""
+    found = versions(path)
+    if not found or not (found[max(found)] / CARD).is_file():
+        return {}
+    card = json.loads((found[max(found)] / CARD).read_text(encoding="utf-8"))
+    names = ("precision",) if isinstance(model, Ranker) else ("precision", "filters", "rules")
+    return {name: card[name] for name in names if card.get(name)}
 
 
 def _check_trend(model) -> None:

@@ -15,6 +15,7 @@ from tfrec_fusion.serving.filters import Filters
 from tfrec_fusion.serving.ranking import Ranking
 from tfrec_fusion.serving.row_table import RowTable
 from tfrec_fusion.serving.served_rules import ServedRules
+from tfrec_fusion.serving.stored_histories import StoredHistories
 from tfrec_fusion.serving.stored_items import StoredItems
 
 DEFAULT_K = 100
@@ -48,6 +49,7 @@ class ServedModel(tf.Module):
       users, items: files with one id a line, copied into the export.
       attributes: of the items, that `recommend` filters by.
       rules: for `recommend` and `serving_default`, over the N items.
+      precision: of the item vectors and the histories, see `StoredItems` and `StoredHistories`.
     """
 
     def __init__(
@@ -61,16 +63,15 @@ class ServedModel(tf.Module):
         items: Path,
         attributes: Sequence[Attribute] = (),
         rules: CompiledRules | None = None,
+        precision: str = "float32",
     ):
         super().__init__(name="served_model")
-        self.items = StoredItems(item_vectors)
+        self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
         )
-        self.history_splits = tf.Variable(histories.splits, trainable=False, name="history_splits")
-        self.history_items = tf.Variable(histories.items, trainable=False, name="history_items")
-        self.history_ages = tf.Variable(histories.times, trainable=False, name="history_ages")
+        self.histories = StoredHistories(histories, precision)
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.filters = Filters(attributes, users.parent)
         self.rules = None if rules is None else ServedRules(rules)
@@ -133,7 +134,7 @@ class ServedModel(tf.Module):
     def _best(self, user_id, history, exclude, include, exclude_seen, k, filters):
         users, history_pairs = self._users(user_id, history)
         also = exclude_seen & tf.reduce_any(history != "", 1)
-        seen, _ = self._baked_pairs(tf.where(also, self.user_table.lookup(user_id), -1))
+        seen, _ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
         batch = tf.shape(user_id)[0]
         masked = [_as_lists(history_pairs, batch), _as_lists(seen, batch)]
         ranking = Ranking(
@@ -154,7 +155,7 @@ class ServedModel(tf.Module):
         """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
-        baked, baked_ages = self._baked_pairs(tf.where(given, -1, users))
+        baked, baked_ages = self.histories.of(tf.where(given, -1, users))
         asked = self._distinct_pairs(history)
         pairs = tf.concat([baked, asked], 0)
         ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
@@ -162,18 +163,6 @@ class ServedModel(tf.Module):
         pairs, ages = tf.gather(pairs, order), tf.gather(ages, order)
         vectors = self.items.gather(pairs[:, 1])[:, : self.fused_dim]
         return self.user_tower(users, vectors, pairs[:, 1], pairs[:, 0], ages), pairs
-
-    def _baked_pairs(self, users) -> tuple[tf.Tensor, tf.Tensor]:
-        """The baked histories of user rows `[B]` (-1: none): pairs `[P, 2]` and ages `[P]`."""
-        known = tf.maximum(users, 0)
-        begin = tf.gather(self.history_splits, known)
-        lengths = tf.gather(self.history_splits, known + 1) - begin
-        lengths = tf.where(users < 0, tf.zeros_like(lengths), lengths)
-        positions = tf.repeat(tf.range(tf.shape(users)[0]), lengths)
-        before = tf.gather(tf.cumsum(lengths, exclusive=True), positions)
-        index = tf.gather(begin, positions) - before + tf.range(tf.reduce_sum(lengths))
-        items = tf.gather(self.history_items, index)
-        return tf.stack([positions, items], 1), tf.gather(self.history_ages, index)
 
     @_signature(_text("ids", None, None))
     def _distinct_pairs(self, ids) -> tf.Tensor:

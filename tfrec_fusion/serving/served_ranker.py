@@ -27,6 +27,7 @@ class ServedRanker(tf.Module):
       histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times. The
         last 64 of each are read, as in training.
       users, items: files with one id a line, copied into the export.
+      precision: of the features and the ages: all but "float32" hold them as float16.
     """
 
     def __init__(
@@ -37,11 +38,14 @@ class ServedRanker(tf.Module):
         histories: History,
         users: Path,
         items: Path,
+        precision: str = "float32",
     ):
         super().__init__(name="served_ranker")
         spec = model.spec
         self._numbers, self._texts = list(spec.context_numbers), list(spec.context_categories)
-        self.features = tf.Variable(features, trainable=False, name="item_features")
+        self.features = _variable(features, precision, "item_features")
+        # Only what is read of the histories is kept.
+        histories = histories.take(np.arange(len(histories.lengths)), HISTORY)
         self.seen = tf.Variable(np.append(seen, False), trainable=False, name="item_seen")
         self._reads_history = model.reads_history
         if self._reads_history:
@@ -52,9 +56,8 @@ class ServedRanker(tf.Module):
             self.history_items = tf.Variable(
                 np.append(histories.items, np.int32(-1)), trainable=False, name="history_items"
             )
-            self.history_ages = tf.Variable(
-                np.append(histories.times, np.float32(0)), trainable=False, name="history_ages"
-            )
+            ages = np.append(histories.times, np.float32(0))
+            self.history_ages = _variable(ages, precision, "history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.context_tables = [layer.lookup_table for layer in model.lookups.values()]
         self._logits = tf.function(lambda batch: model(batch, training=False), autograph=False)
@@ -97,7 +100,7 @@ class ServedRanker(tf.Module):
                 "item": items,
                 "history": past,
                 "history_age": ages,
-                "item_features": tf.gather(self.features, rows),
+                "item_features": tf.cast(tf.gather(self.features, rows), tf.float32),
                 "item_seen": tf.gather(self.seen, rows),
                 **context,
             }
@@ -118,7 +121,7 @@ class ServedRanker(tf.Module):
         real = (place >= begin) & (baked_users >= 0)[:, None]
         place = tf.maximum(place, 0)
         baked = tf.where(real, tf.gather(self.history_items, place), -1)
-        ages = tf.where(real, tf.gather(self.history_ages, place), 0.0)
+        ages = tf.where(real, tf.cast(tf.gather(self.history_ages, place), tf.float32), 0.0)
         nothing = tf.zeros_like(asked, tf.float32)
         return tf.concat([baked, asked], 1), tf.concat([ages, nothing], 1)
 
@@ -142,6 +145,14 @@ class ServedRanker(tf.Module):
 
     def _regress(self, inputs):
         return {"outputs": self._probability(inputs)}
+
+
+def _variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:
+    """A few columns or ages, which are of very different sizes: float16 where not float32."""
+    if precision != "float32":
+        largest = np.finfo(np.float16).max
+        values = np.clip(values, -largest, largest).astype(np.float16)
+    return tf.Variable(values, trainable=False, name=name)
 
 
 def _distinct(rows: tf.Tensor) -> tf.Tensor:

@@ -2,33 +2,124 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.embeddings.arrays import quantize
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.retrieval import exact_top_k
+from tfrec_fusion.retrieval.top_k import GROUP
+
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+# A block is cast at once, and no sooner than the product of the last but one is done: it stays in
+# the cache, and the whole is never held in float32.
+_BLOCK_NUMBERS = 1 << 20
+_MOST_BLOCKS = 64
+
+
+def check_precision(precision: str) -> None:
+    """Raises InputError where `precision` is none of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"export: precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}"
+        )
 
 
 class StoredItems(tf.Module):
-    """Item vectors as a variable, and the two ways in which they are read.
+    """Vectors as variables, and the two ways in which they are read; what is read is float32.
+
+    "int8" keeps a row as whole numbers in [-127, 127] and one float32 scale, its largest magnitude
+    over 127. The last columns may be of other kinds (trends, a bias) and so of other sizes: unless
+    all is float32 they are float16, whatever the rest.
 
     Args:
       vectors: `[N, D]` float32.
+      precision: one of `PRECISIONS`.
+      apart: how many of the last columns have sizes of their own.
+
+    Raises:
+      InputError: numbers beyond float16 where they would be stored in it.
     """
 
-    def __init__(self, vectors: np.ndarray):
+    def __init__(self, vectors: np.ndarray, precision: str = "float32", apart: int = 0):
         super().__init__(name="items")
-        self.vectors = tf.Variable(vectors, trainable=False, name="item_vectors")
+        self.shape, self.precision = vectors.shape, precision
+        self._cut = vectors.shape[1] - (0 if precision == "float32" else apart)
+        values, last = vectors[:, : self._cut], vectors[:, self._cut :]
+        self.scale = self.last = None
+        # One function in the graph for all places that ask for the same product.
+        self._product_of = functools.cache(self._product_function)
+        if precision == "int8":
+            values, scale = quantize(values)
+            self.scale = tf.Variable(scale, trainable=False, name="item_scale")
+        elif precision == "bfloat16":
+            values = tf.cast(values, tf.bfloat16)
+        elif precision == "float16":
+            values = _half(values)
+        self.vectors = tf.Variable(values, trainable=False, name="item_vectors")
+        if last.shape[1]:
+            self.last = tf.Variable(_half(last), trainable=False, name="item_last_columns")
 
     @property
     def count(self) -> int:
         """N."""
-        return self.vectors.shape[0]
+        return self.shape[0]
 
     def gather(self, rows) -> tf.Tensor:
         """The vectors `[..., D]` float32 of rows of any shape, each from 0 to N - 1."""
-        # Gathering from the variable itself would make each read of the whole a copy from then on.
-        return tf.gather(self.vectors.read_value(), rows)
+        found = tf.cast(_rows(self.vectors, rows), tf.float32)
+        if self.scale is not None:
+            found *= _rows(self.scale, rows)[..., None]
+        if self.last is None:
+            return found
+        return tf.concat([found, tf.cast(_rows(self.last, rows), tf.float32)], -1)
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None):
         """`exact_top_k` over all items."""
-        return exact_top_k(queries, self.vectors, k, masked_pairs, bias, allowed)
+        items = self.vectors if self.precision == "float32" else self
+        return exact_top_k(queries, items, k, masked_pairs, bias, allowed)
+
+    def product(self, queries: tf.Tensor, first: int, end: int) -> tf.Tensor:
+        """`[B, D]` float32 queries times the vectors from `first` to `end`: `[B, end - first]`."""
+        return self._product_of(first, end)(queries)
+
+    def _product_function(self, first: int, end: int):
+        queries = tf.TensorSpec([None, self.shape[1]], tf.float32)
+        function = functools.partial(self._product, first=first, end=end)
+        return tf.function(function, [queries], autograph=False)
+
+    def _product(self, queries, first: int, end: int) -> tf.Tensor:
+        step = max(_BLOCK_NUMBERS // self.shape[1], (end - first) // _MOST_BLOCKS)
+        step = -(-step // GROUP) * GROUP
+        parts: list[tf.Tensor] = []
+        for begin in range(first, end, step):
+            with tf.control_dependencies(parts[-2:-1]):
+                parts.append(self._block(queries, begin, min(begin + step, end)))
+        return parts[0] if len(parts) == 1 else tf.concat(parts, 1)
+
+    def _block(self, queries, begin: int, end: int) -> tf.Tensor:
+        values = tf.cast(self.vectors[begin:end], tf.float32)
+        product = tf.matmul(queries[:, : self._cut], values, transpose_b=True)
+        if self.scale is not None:
+            product *= self.scale[begin:end]
+        if self.last is None:
+            return product
+        last = tf.cast(self.last[begin:end], tf.float32)
+        return product + tf.matmul(queries[:, self._cut :], last, transpose_b=True)
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+    largest = np.finfo(np.float16).max
+    if not (np.abs(values) <= largest).all():
+        raise InputError(
+            f"export: precision: the vectors have numbers beyond float16's {largest:g}; export in "
+            f"float32. Received: {np.abs(values).max():g}"
+        )
+    return values.astype(np.float16)
+
+
+def _rows(variable: tf.Variable, rows) -> tf.Tensor:
+    """`tf.gather`, which of a variable would make each read of the whole a copy from then on."""
+    return tf.gather(variable.read_value(), rows)
