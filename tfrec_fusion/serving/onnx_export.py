@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion._compat import optional, tf
+from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.embeddings.atomic import new_folder
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.agreement import difference
@@ -53,7 +55,7 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
             if not reason:
                 reason, model = convert(to_convert, name)
             if not reason:
-                requests = _requests(Samples(version), name, inputs)
+                requests = _requests(version, name, inputs)
                 reason = _difference(runtime, model, function, requests)
             if reason:
                 left_out[name] = reason
@@ -71,18 +73,36 @@ def _too_large(function) -> str:
     return f"it reads {size / 2**30:.1f} GiB of variables, and an ONNX file ends at 2 GiB"
 
 
-def _requests(samples: Samples, signature: str, inputs: dict) -> list[dict[str, np.ndarray]]:
-    usual = samples.inputs(signature, inputs, _BATCH)
+def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.ndarray]]:
+    """Example requests of all kinds: input name -> array."""
+    usual = Samples(version).inputs(signature, inputs, _BATCH)
     lists = [name for name, value in usual.items() if value.ndim > 1]
     bare = {n: value[:, :0] if n in lists else value for n, value in usual.items()}
-    found = [usual, bare, *({n: v[:0] for n, v in given.items()} for given in (usual, bare))]
+    given = usual | {n: _value(version, n, v) for n, v in usual.items() if _is_neutral(v)}
+    free = {n: v[:, :0] if n == "include" else v for n, v in given.items()}
+    found = [usual, bare, given, free]
+    found += [{name: value[:0] for name, value in request.items()} for request in (usual, bare)]
     if "user_id" in usual:
         strangers = bare | {"user_id": np.full(_BATCH, "nobody", object)}
         found += [strangers, {name: value[:1] for name, value in strangers.items()}]
     if "k" in usual:
-        one = {name: value[:1] for name, value in usual.items()}
-        found += [one | {"k": np.array([k], np.int32)} for k in (0, 1, _MANY)]
+        found += [free | {"k": np.full(_BATCH, k, np.int32)} for k in (0, 1, _MANY)]
     return found
+
+
+def _is_neutral(value: np.ndarray) -> bool:
+    if value.dtype == object:
+        return (value == "").all()
+    return np.isnan(value).all() if value.dtype.kind == "f" else not value.any()
+
+
+def _value(version: Path, name: str, like: np.ndarray) -> np.ndarray:
+    """What an input that changes nothing by default may be as well."""
+    if like.dtype != object:
+        return np.ones_like(like)
+    known = version / "assets" / f"filter_{name}.txt"
+    texts = [*Vocabulary.load(known).ids] if known.exists() else ["a text"]
+    return np.resize(np.array([*texts, "", "unknown"], object), like.shape)
 
 
 def _difference(runtime, model: bytes, function, requests: list[dict[str, np.ndarray]]) -> str:
