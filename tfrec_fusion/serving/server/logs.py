@@ -49,6 +49,7 @@ class Log:
             )
 
     def failure(self, where: str, error: BaseException) -> None:
-        """Writes an error that should not have come, with its traceback but not its message."""
-        places = traceback.format_list(traceback.extract_tb(error.__traceback__))
-        self("bug", where=where, error=type(error).__name__, at="".join(places))
+        """Writes an error that should not have come, with where it came from but not its message."""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self("bug", where=where, error=type(error).__name__, at=places)
