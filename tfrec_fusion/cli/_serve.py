@@ -58,6 +58,7 @@ def serve(
     from tfrec_fusion.serving.server.limits import Limits
     from tfrec_fusion.serving.server.logs import Log
     from tfrec_fusion.serving.server.model_config import ModelConfig, read_models
+    from tfrec_fusion.serving.server.page.routes import page_routes
     from tfrec_fusion.serving.server.server import Server
 
     if model_config_file is not None:
@@ -86,5 +87,6 @@ def serve(
         grace_seconds,
         threads,
         Log(log_requests),
+        page_routes,
     )
     server.run(lambda rest, rpc: print(f"serving: REST at {rest}, gRPC at {rpc}", flush=True))

@@ -1,4 +1,4 @@
-import os
+import io
 import shutil
 import socket
 import threading
@@ -70,7 +70,7 @@ def page_address(page_models):
         ModelConfig(name, base, latest=2, labels=labels.get(name, {}))
         for name, base in page_models.items()
     ]
-    log = Log(stream=open(os.devnull, "w"))
+    log = Log(stream=io.StringIO())
     manager = ModelManager(models, poll_seconds=0, log=log)
     manager.start()
     predictor = Predictor(manager, Limits(k=1000), Metrics(), log)

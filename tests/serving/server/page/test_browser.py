@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver", reason='needs ".[browser]"')
-
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+ui = pytest.importorskip("selenium.webdriver.support.ui")
+Select, WebDriverWait = ui.Select, ui.WebDriverWait
 
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
 
@@ -27,10 +27,9 @@ class Page:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(self.address)
-        self.until(lambda: self.all("#form .main"))
+        self.until(lambda: self.all("#form .main") and self.all("#main:not([aria-busy])"))
         if model != "shop":
             self.choose("model", model)
-            self.until(lambda: self.all("#form .main")[0].text == "Score")
         return self
 
     def all(self, css):
@@ -49,6 +48,7 @@ class Page:
 
     def choose(self, select, text):
         Select(self.driver.find_element(By.ID, select)).select_by_visible_text(text)
+        self.until(lambda: self.all("#main:not([aria-busy])"))
 
     def type(self, label, text):
         field = self.field(label)
@@ -153,6 +153,7 @@ def test_a_known_user(page, events):
     page.screenshot("known-user")
 
 
+@pytest.mark.slow
 def test_a_cold_user_with_a_history_by_keyboard(page):
     page.open()
     page.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
@@ -179,6 +180,7 @@ def test_a_cold_user_with_a_history_by_keyboard(page):
     assert page.texts(".chips li span") == ["Thing № 7"]
 
 
+@pytest.mark.slow
 def test_a_filter(page, shop_items):
     page.open()
     page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
@@ -198,6 +200,7 @@ def test_a_filter(page, shop_items):
     assert page.texts(".nothing")[0].startswith("Nothing came back")
 
 
+@pytest.mark.slow
 def test_titles_are_never_markup(page, shop_items):
     page.open()
     field = page.suggestions("History", "onerror")
@@ -206,6 +209,7 @@ def test_titles_are_never_markup(page, shop_items):
     assert not page.all("#form img")
 
 
+@pytest.mark.slow
 def test_an_error(page):
     page.open()
     page.type("How many", "5000")
@@ -217,6 +221,7 @@ def test_an_error(page):
     assert line["source"] == "network" and "400" in line["message"]
 
 
+@pytest.mark.slow
 def test_two_versions_side_by_side(page):
     page.open()
     page.choose("other", "1 (stable)")
@@ -233,8 +238,13 @@ def test_two_versions_side_by_side(page):
     assert page.texts("#status") == [f"{both} of 10 items in both."]
     assert len(page.all(".move.only")) == 2 * (10 - both)
     page.screenshot("compare")
+    page.choose("other", "nothing")
+    # What was asked before is asked again.
+    page.until(lambda: page.texts("article h2") == ["Version 2 (canary)"])
+    assert page.texts("#status") == [""]
 
 
+@pytest.mark.slow
 def test_the_model_card(page):
     page.open()
     page.choose("other", "1 (stable)")
@@ -252,6 +262,7 @@ def test_the_model_card(page):
     page.until(lambda: page.texts(".chart .number") == ["0.5"])
 
 
+@pytest.mark.slow
 def test_a_ranker(page):
     page.open("rank")
     page.driver.find_element(By.XPATH, "//button[.='Add the 20 most popular']").click()
@@ -266,6 +277,7 @@ def test_a_ranker(page):
     page.screenshot("ranker")
 
 
+@pytest.mark.slow
 def test_a_phone_in_the_dark(page):
     media = [{"name": "prefers-color-scheme", "value": "dark"}]
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)

@@ -3,10 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason='needs ".[server]"')
-
-from tfrec_fusion.serving.server.page.form import Form
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
+from tfrec_fusion.serving.server.page.form import Form
 from tfrec_fusion.serving.server.status import StatusError
 
 FLOAT, INT32, STRING, BOOL = 1, 3, 7, 10

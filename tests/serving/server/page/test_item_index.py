@@ -2,8 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytest.importorskip("starlette", reason='needs ".[server]"')
-
 from tfrec_fusion.serving.server.page.item_index import ItemIndex
 
 

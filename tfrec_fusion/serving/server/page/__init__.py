@@ -1,0 +1,1 @@
+"""The page at `/`: look at what a version recommends and how it was measured."""

@@ -1,0 +1,111 @@
+import { h, plural, short } from "./dom.js";
+
+const DECIMALS = { score: 3, probability: 4 };
+
+const SHORTEST = 4; // per cent of a bar, so that the last one is seen
+
+/** A column with one version's answer; `other` is that of the version it is compared with. */
+export function answerColumn(answer, title, asked, side, other) {
+  return h(
+    "article",
+    { class: `column ${side}`, "aria-label": title },
+    h("header", {}, h("h2", {}, title), facts(answer, asked)),
+    warnings(answer, asked),
+    answer.items.length ? list(answer, other) : h("p", { class: "nothing" }, "Nothing came back: nothing is left after filters and exclusions."),
+  );
+}
+
+/** A column with what went wrong. */
+export function errorColumn(error, title, side) {
+  return h(
+    "article",
+    { class: `column ${side}`, "aria-label": title },
+    h("header", {}, h("h2", {}, title)),
+    h("p", { class: "trouble", role: "alert" }, error.message),
+  );
+}
+
+function facts(answer, asked) {
+  const given = (asked.history ?? []).length > 0;
+  const from = given
+    ? "from the history given here"
+    : answer.known_user
+      ? "from the user's own history"
+      : "from nothing: what is popular";
+  const who = answer.known_user === null ? "" : answer.known_user ? "known user" : "unknown user";
+  return h(
+    "p",
+    { class: "facts" },
+    who ? h("span", { class: `badge ${answer.known_user ? "good" : "new"}` }, who) : "",
+    h("span", {}, "history" in asked ? from : ""),
+    h("span", { class: "time" }, `${short(answer.milliseconds, 3)} ms`),
+  );
+}
+
+function warnings(answer, asked) {
+  const found = Object.entries(answer.unknown_items).map(
+    ([field, ids]) => `${plural(ids.length, "id")} of ${field.replaceAll("_", " ")} not in the catalogue: ${ids.join(", ")}`,
+  );
+  const wanted = asked.k;
+  if (answer.items.length && wanted > answer.items.length && !("item_id" in asked)) {
+    found.push(`Only ${answer.items.length} of ${wanted}: filters and exclusions leave no more.`);
+  }
+  return found.map((text) => h("p", { class: "note" }, text));
+}
+
+function list(answer, other) {
+  const name = answer.items[0].probability === undefined ? "score" : "probability";
+  const scores = answer.items.map((item) => item[name] ?? 0);
+  const low = Math.min(...scores, name === "probability" ? 0 : Infinity);
+  const high = Math.max(...scores);
+  const ranks = other && new Map(other.items.map((item, place) => [item.item_id, place]));
+  return h(
+    "ol",
+    { class: "items" },
+    ...answer.items.map((item, place) => {
+      const share = high > low ? (scores[place] - low) / (high - low) : 1;
+      const bar = h("span", { class: "bar", "aria-hidden": "true", title: "from the lowest to the highest here" }, h("span"));
+      bar.firstChild.style.width = `${SHORTEST + (100 - SHORTEST) * share}%`;
+      return h(
+        "li",
+        {},
+        h("span", { class: "rank", "aria-hidden": "true" }, place + 1),
+        h(
+          "span",
+          { class: "what" },
+          h("span", { class: "title" }, item.title || item.item_id),
+          h(
+            "span",
+            { class: "meta" },
+            h("span", { class: "id" }, item.title ? item.item_id : "no title"),
+            ranks ? move(place, ranks.get(item.item_id)) : "",
+          ),
+        ),
+        h("span", { class: "score", title: name }, item[name]?.toFixed(DECIMALS[name]) ?? "–"),
+        bar,
+      );
+    }),
+  );
+}
+
+/** Where the item stands in the other version's answer. */
+function move(place, there) {
+  if (there === undefined) return h("span", { class: "move only" }, "only here");
+  const by = there - place;
+  if (!by) return h("span", { class: "move", title: "the same place" }, "=");
+  const text = `${Math.abs(by)} ${by > 0 ? "higher" : "lower"} than in the other`;
+  return h(
+    "span",
+    { class: `move ${by > 0 ? "up" : "down"}`, title: text },
+    h("span", { "aria-hidden": "true" }, `${by > 0 ? "▲" : "▼"} ${Math.abs(by)}`),
+    h("span", { class: "hidden" }, text),
+  );
+}
+
+/** How much two answers have in common, in words. */
+export function overlap(first, second) {
+  const there = new Set(second.items.map((item) => item.item_id));
+  const both = first.items.filter((item) => there.has(item.item_id)).length;
+  const most = Math.max(first.items.length, second.items.length);
+  return `${both} of ${plural(most, "item")} in both.`;
+}

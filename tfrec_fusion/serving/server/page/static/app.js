@@ -1,0 +1,192 @@
+import * as api from "./api.js";
+import { answerColumn, errorColumn, overlap } from "./answers.js";
+import { modelCard } from "./card.js";
+import { byId, h, plural } from "./dom.js";
+import { Form } from "./form.js";
+
+const NONE = "";
+const loaded = new Map(); // "model/version" -> what the server says of it
+let all = [];
+let asked = 0;
+
+const chosen = () => ({ model: byId("model").value, version: byId("version").value, other: byId("other").value });
+
+function numbered(model, number) {
+  const found = all.find(({ name }) => name === model)?.versions.find(({ version }) => String(version) === number);
+  const labels = found?.labels.length ? ` (${found.labels.join(", ")})` : "";
+  return `${number}${labels}`;
+}
+
+const title = (model, number) => `Version ${numbered(model, number)}`;
+
+async function about(model, number) {
+  const key = `${model}/${number}`;
+  if (!loaded.has(key)) loaded.set(key, await api.version(model, number));
+  return loaded.get(key);
+}
+
+function options(select, values, texts) {
+  select.replaceChildren(...values.map((value, place) => h("option", { value }, texts[place])));
+}
+
+function chooseModel() {
+  byId("answers").replaceChildren();
+  const model = all.find(({ name }) => name === byId("model").value);
+  const numbers = (model?.versions ?? []).map(({ version }) => String(version));
+  options(byId("version"), numbers, numbers.map((number) => numbered(model.name, number)));
+  chooseVersion();
+}
+
+function chooseVersion() {
+  const { model, version } = chosen();
+  const others = [...byId("version").options].map(({ value }) => value).filter((value) => value !== version);
+  const select = byId("other");
+  const before = select.value;
+  options(select, [NONE, ...others], [others.length ? "nothing" : "only one version is loaded", ...others.map((number) => numbered(model, number))]);
+  select.disabled = !others.length;
+  select.value = others.includes(before) ? before : NONE;
+  show();
+}
+
+/** Draws the form and the card of the chosen versions, and asks again what was asked before. */
+async function show() {
+  const { model, version, other } = chosen();
+  const mine = ++asked;
+  const again = byId("answers").querySelector("article") !== null;
+  byId("answers").replaceChildren();
+  byId("shares").replaceChildren();
+  trouble(version ? null : new Error("No version of this model is loaded."));
+  if (!version) return;
+  byId("main").setAttribute("aria-busy", "true");
+  try {
+    const numbers = other ? [version, other] : [version];
+    const found = await Promise.all(numbers.map((number) => about(model, number)));
+    if (mine !== asked) return;
+    form.show(found[0].form, found[0].card.example_users ?? []);
+    status("");
+    byId("answers").replaceChildren(welcome(found[0]));
+    byId("panel-model").replaceChildren(...modelCard(found.map((one, place) => ({ name: title(model, numbers[place]), ...one }))));
+  } catch (error) {
+    if (mine === asked) trouble(error);
+    return;
+  } finally {
+    if (mine === asked) byId("main").removeAttribute("aria-busy");
+  }
+  if (again) recommend();
+}
+
+async function recommend() {
+  const { model, version, other } = chosen();
+  const mine = ++asked;
+  const numbers = other ? [version, other] : [version];
+  let inputs;
+  trouble(null);
+  try {
+    inputs = form.values();
+  } catch (error) {
+    trouble(error);
+    return;
+  }
+  status("Asking…");
+  byId("answers").setAttribute("aria-busy", "true");
+  const found = await Promise.allSettled(numbers.map((number) => ask(model, number, inputs)));
+  if (mine !== asked) return;
+  byId("answers").removeAttribute("aria-busy");
+  const good = found.filter((one) => one.status === "fulfilled").map((one) => one.value);
+  byId("answers").replaceChildren(
+    ...found.map((one, place) => {
+      const name = title(model, numbers[place]);
+      const side = place ? "b" : "a";
+      if (one.status === "rejected") return errorColumn(one.reason, name, side);
+      return answerColumn(one.value, name, inputs, side, good.length > 1 ? found[1 - place].value : null);
+    }),
+  );
+  status(good.length > 1 ? overlap(...good) : "");
+  // On a phone the answers are below the form.
+  if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
+  byId("shares").replaceChildren(...(good.length ? [shares()] : []));
+}
+
+/** The answer of a version; fields that it does not have are left out. */
+async function ask(model, number, inputs) {
+  const { form } = await about(model, number);
+  const known = new Set(form?.fields.map(({ name }) => name));
+  return api.answers(model, number, Object.fromEntries(Object.entries(inputs).filter(([name]) => known.has(name))));
+}
+
+function welcome({ form: fields, items }) {
+  const ranks = fields?.signature === "recommend";
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, ranks ? "See what this version recommends" : "See how this version scores items"),
+    h(
+      "ul",
+      {},
+      h("li", {}, "A known user: type an id, or try one of the examples."),
+      h("li", {}, `Somebody new: leave the user out, and search the ${plural(items, "item")} for a history.`),
+      byId("other").disabled ? "" : h("li", {}, "Two versions side by side: choose the other one above."),
+    ),
+  );
+}
+
+function shares() {
+  return h(
+    "details",
+    { class: "shares" },
+    h("summary", {}, "How much of a score is from ids and how much from text?"),
+    h(
+      "p",
+      {},
+      "A version cannot say: it holds finished vectors, in which both are one. The run that it was exported from can: ",
+      h("code", {}, "tfrec-fusion recommend RUN --user ID --explain"),
+      ".",
+    ),
+  );
+}
+
+function status(text) {
+  byId("status").textContent = text;
+}
+
+function trouble(error) {
+  const element = byId("trouble");
+  element.textContent = error ? error.message : "";
+  element.hidden = !error;
+  if (error) status("");
+}
+
+function openTab(name, focus) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    const open = tab.id === `tab-${name}`;
+    tab.setAttribute("aria-selected", String(open));
+    tab.tabIndex = open ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")).hidden = !open;
+    if (open && focus) tab.focus();
+  }
+}
+
+const form = new Form(
+  byId("form"),
+  (text, limit, signal) => api.items(chosen().model, chosen().version, text, limit, signal),
+  recommend,
+);
+byId("model").addEventListener("change", chooseModel);
+byId("version").addEventListener("change", chooseVersion);
+byId("other").addEventListener("change", show);
+const tabs = ["recommend", "model"];
+tabs.forEach((name, place) => {
+  const tab = byId(`tab-${name}`);
+  tab.addEventListener("click", () => openTab(name));
+  tab.addEventListener("keydown", ({ key }) => {
+    if (key === "ArrowRight" || key === "ArrowLeft") openTab(tabs[(place + 1) % tabs.length], true);
+  });
+});
+
+try {
+  all = await api.models();
+  options(byId("model"), all.map(({ name }) => name), all.map(({ name }) => name));
+  chooseModel();
+} catch (error) {
+  trouble(error);
+}

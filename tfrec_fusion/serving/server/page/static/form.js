@@ -1,0 +1,209 @@
+import { freshId, h } from "./dom.js";
+import { Picker } from "./picker.js";
+
+const LABELS = {
+  user_id: "User",
+  history: "History",
+  item_id: "Items to score",
+  exclude: "Leave out",
+  include: "Only these",
+  exclude_seen: "Leave out what the user has seen",
+  k: "How many",
+};
+const HELP = {
+  user_id: "An id; an unknown one is a new user.",
+  history: "Search by title; the latest last. It takes the place of what is known of the user.",
+  item_id: "Search by title.",
+  exclude: "Items that must not come back.",
+  include: "Only these items may come back.",
+  exclude_seen: "Also where a history is given here.",
+  k: "",
+};
+const FIRST = ["user_id", "history", "item_id", "k"];
+const POPULAR = 20;
+
+/** What a signature says of an input, without what stands for an empty field here. */
+function sentence(does) {
+  const text = does.replace(/, (""|NaN)[^,;]*$/, "");
+  return text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "";
+}
+
+const words = (name) => {
+  const text = name.replaceAll("_", " ");
+  return text[0].toUpperCase() + text.slice(1);
+};
+
+/**
+ * The fields that a version's signature asks for.
+ *
+ * @param {HTMLFormElement} element
+ * @param {(text, limit, signal) => Promise} search of items
+ */
+export class Form {
+  constructor(element, search, submit) {
+    this.element = element;
+    this.search = search;
+    this.fields = new Map();
+    element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      submit();
+    });
+    element.addEventListener("reset", () => {
+      for (const field of this.fields.values()) field.clear?.();
+    });
+  }
+
+  /** Draws the fields of `form`, as the API gives it; what was typed before stays where it fits. */
+  show(form, examples) {
+    const before = new Map([...this.fields].map(([name, field]) => [name, field.keep?.()]));
+    this.fields = new Map();
+    if (!form) {
+      this.element.replaceChildren(h("p", { class: "help" }, "This model has no signature that the page can ask."));
+      return;
+    }
+    const elements = new Map(
+      form.fields.map((field) => [field.name, this.#field(field, examples)]),
+    );
+    for (const [name, kept] of before) {
+      if (kept !== undefined) this.fields.get(name)?.restore?.(kept);
+    }
+    const first = FIRST.filter((name) => elements.has(name));
+    const rest = [...elements.keys()].filter((name) => !first.includes(name));
+    const ranks = form.signature === "recommend";
+    const details = this.signature === form.signature && this.element.querySelector("details");
+    const open = details ? details.open : !ranks;
+    this.signature = form.signature;
+    this.element.replaceChildren(
+      ranks ? "" : h("p", { class: "help" }, form.does ? `Gives ${form.does}.` : ""),
+      ...first.map((name) => elements.get(name)),
+      rest.length
+        ? h(
+            "details",
+            { open },
+            h("summary", {}, ranks ? "Filters and exclusions" : "Context"),
+            h("div", { class: "more" }, ...rest.map((name) => elements.get(name))),
+          )
+        : "",
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "submit", class: "main" }, ranks ? "Recommend" : "Score"),
+        h("button", { type: "reset" }, "Clear"),
+      ),
+    );
+  }
+
+  /** Field -> value, as the API wants them. Throws an Error that says what cannot be read. */
+  values() {
+    return Object.fromEntries([...this.fields].map(([name, field]) => [name, field.value()]));
+  }
+
+  #field({ name, kind, does, choices }, examples) {
+    const id = freshId(name);
+    const label = LABELS[name] ?? words(name);
+    const help = HELP[name] ?? sentence(does);
+    if (kind === "items" || kind === "texts") return this.#list(name, kind, id, label, help, choices);
+    if (kind === "flag") return this.#flag(name, id, label, help);
+    return this.#line(name, kind, id, label, help, choices, examples);
+  }
+
+  #list(name, kind, id, label, help, choices) {
+    const items = kind === "items";
+    const picker = new Picker({
+      id,
+      label,
+      help,
+      placeholder: items ? "Search for an item" : "Choose or type",
+      suggest: items
+        ? async (text, signal) =>
+            (await this.search(text, 10, signal)).map((item) => ({ value: item.item_id, text: item.title, hint: item.item_id }))
+        : async (text) =>
+            choices
+              .filter((choice) => choice.toLowerCase().includes(text.toLowerCase()))
+              .slice(0, 10)
+              .map((choice) => ({ value: choice, text: choice })),
+    });
+    this.fields.set(name, {
+      value: () => {
+        picker.add(picker.input.value.trim());
+        return picker.value;
+      },
+      clear: () => picker.clear(),
+      keep: () => [...picker.chosen],
+      restore: (kept) => kept.forEach(([value, text]) => picker.add(value, text)),
+    });
+    if (name === "item_id") {
+      const popular = async () => {
+        for (const item of await this.search("", POPULAR)) picker.add(item.item_id, item.title);
+      };
+      picker.element.append(
+        h("button", { type: "button", class: "small", onclick: popular }, `Add the ${POPULAR} most popular`),
+      );
+    }
+    return picker.element;
+  }
+
+  #flag(name, id, label, help) {
+    const input = h("input", { id, type: "checkbox", "aria-describedby": `${id}-help` });
+    this.fields.set(name, {
+      value: () => input.checked,
+      keep: () => input.checked,
+      restore: (kept) => (input.checked = kept),
+    });
+    return h(
+      "div",
+      { class: "field flag" },
+      h("label", { for: id }, input, label),
+      h("p", { class: "help", id: `${id}-help` }, help),
+    );
+  }
+
+  #line(name, kind, id, label, help, choices, examples) {
+    const number = kind === "integer" || kind === "number";
+    const listed = choices.length > 0;
+    const input = h("input", {
+      id,
+      type: number ? "number" : "text",
+      step: kind === "number" ? "any" : null,
+      min: name === "k" ? 1 : null,
+      value: name === "k" ? 10 : null,
+      list: listed ? `${id}-choices` : null,
+      autocomplete: "off",
+      autocapitalize: "none",
+      spellcheck: "false",
+      "aria-describedby": help ? `${id}-help` : null,
+    });
+    this.fields.set(name, {
+      value: () => {
+        if (input.validity.badInput) throw new Error(`${label} must be a number.`);
+        if (!number) return input.value.trim();
+        return input.value === "" ? null : Number(input.value);
+      },
+      keep: () => input.value,
+      restore: (kept) => (input.value = kept),
+    });
+    const tries = name === "user_id" && examples.length ? this.#examples(input, examples) : "";
+    return h(
+      "div",
+      { class: `field ${number ? "number" : ""}` },
+      h("label", { for: id }, label),
+      input,
+      tries,
+      listed ? h("datalist", { id: `${id}-choices` }, ...choices.map((choice) => h("option", { value: choice }))) : "",
+      help ? h("p", { class: "help", id: `${id}-help` }, help) : "",
+    );
+  }
+
+  #examples(input, examples) {
+    const use = (user) => {
+      input.value = user;
+      this.element.requestSubmit();
+    };
+    return h(
+      "div",
+      { class: "examples" },
+      h("span", {}, "Try"),
+      ...examples.map((user) => h("button", { type: "button", class: "small", onclick: () => use(user) }, user)),
+    );
+  }
+}
