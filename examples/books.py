@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pandas as pd
 from rich.console import Console
 
 import tfrec_fusion as tff
@@ -15,17 +16,20 @@ from tfrec_fusion.evaluation.baselines import EASE
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="books-"))
 
-library = tff.data.Catalogue.from_parquet(
-    folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
-)
+# Which words a text has: authors and series count for more than what a sentence is about.
+items = pd.read_parquet(folder / "items.parquet")
+words = tff.embeddings.encode(items, "lexical", out / "words").store
+library = tff.data.Catalogue(items, vectors={"words": words})
 ratings = tff.data.Interactions.from_parquet(folder / "interactions.parquet", library, min_rating=4)
 split = ratings.split("random", test=0.2)
 batches = split.train.batches(256)  # "autoencoder": each user's books from themselves
 
-options = {"whitening_dim": 384, "id_l2": 1e-4, "id_dropout": 0.0}
-model = tff.models.TwoTower(split.train, dim=256, name="fused", **options)
-model.compile(tff.optimizers.adam(5e-3, steps=15 * len(batches)))
-model.fit(batches, epochs=15, verbose=0)
+text = library.vectors["words"]
+start = tff.embeddings.SpectralFusion(1024).fit(split.train.matrix(), text.values, text.mask)
+options = {"dim": 1024, "vectors": [], "id_dropout": 0.0, "id_l2": 0.0}
+model = tff.models.TwoTower(split.train, initial=start, name="fused", **options)
+model.compile(tff.optimizers.adam(1e-4, steps=3 * len(batches)))
+model.fit(batches, epochs=3, verbose=0)
 
 reports = [tff.evaluation.evaluate(m, split) for m in (model, EASE(l2=50).fit(split.train))]
 Console(width=120).print(tff.evaluation.compare(reports))
