@@ -101,6 +101,27 @@ def test_groups_equal_brute_force(n, batch, k, levels, masked, seed):
     np.testing.assert_array_equal(scores, np.where(rows.numpy() < 0, LOWEST, expected))
 
 
+@pytest.mark.parametrize("n", [5, 40 * GROUP, 40 * GROUP + 7])
+@pytest.mark.parametrize("shared", [False, True])
+def test_bias_and_what_is_allowed(n, shared):
+    rng = np.random.default_rng(n)
+    items = rng.integers(-2, 3, (n, 3)).astype(np.float32)
+    queries = rng.integers(-2, 3, (4, 3)).astype(np.float32)
+    bias = rng.choice([0.0, 0.5, -np.inf], n).astype(np.float32)
+    allowed = rng.random((1 if shared else 4, n)) < 0.3
+    pairs = np.argwhere(rng.random((4, n)) < 0.2).astype(np.int32)
+    scores, rows = exact_top_k(queries, items, 9, pairs, bias, allowed)
+    expected = np.where(allowed, queries @ items.T + bias, -np.inf)
+    expected[pairs[:, 0], pairs[:, 1]] = -np.inf
+    best = np.argsort(-expected, axis=1, kind="stable")[:, :9]
+    best_scores = np.take_along_axis(expected, best, 1)
+    width = best.shape[1]
+    left = best_scores > -np.inf
+    np.testing.assert_array_equal(rows[:, :width], np.where(left, best, -1))
+    np.testing.assert_array_equal(scores[:, :width], np.where(left, best_scores, LOWEST))
+    assert (rows[:, width:].numpy() == -1).all()
+
+
 @pytest.mark.parametrize("batch", [1, 3, 64])
 @pytest.mark.parametrize("n", [64 * GROUP, 64 * GROUP + 1, 64 * GROUP + 31])
 def test_equal_vectors_tie_wherever_they_stand(n, batch):

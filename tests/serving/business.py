@@ -8,6 +8,7 @@ import pandas as pd
 from tfrec_fusion.data import Catalogue, Interactions
 
 LOWEST = np.finfo(np.float32).min
+NOT_TEXT = b"\xff\xfe"
 N_ITEMS = 300
 FILTERS = ["category", "price", "in_stock", "tags"]
 RULES = {
@@ -227,3 +228,52 @@ def merged(parts, size):
         whole = np.concatenate(values)
         found[name] = np.concatenate([whole, np.repeat(whole[:1], size - len(whole), 0)])
     return found
+
+
+def golden_requests(reference, specs):
+    """[(arrays, requests, k)] of random requests, known and unknown ids and values."""
+    rng, found = np.random.default_rng(4), []
+    items = [*reference.ids[:80], "no such item", NOT_TEXT]
+    users = [*reference.reference.events.users.ids, "nobody", NOT_TEXT]
+
+    def some(choice, most):
+        return [choice[i] for i in rng.integers(0, len(choice), rng.integers(0, most))]
+
+    for batch, k in [(1, 1), (1, 20), (6, 2), (6, 9), (3, N_ITEMS + 3)]:
+        requests = []
+        for _ in range(batch):
+            request = {
+                "user_id": users[rng.integers(len(users))],
+                "history": some(items, 4),
+                "exclude": some(items, 9),
+                "include": some(items, 90),
+                "exclude_seen": bool(rng.integers(2)),
+                "category": some(["käse", "wein", "🧀", "no such text", NOT_TEXT], 4),
+                "tags": some(["a", "b", "d"], 3),
+                "price_min": float(rng.choice([math.nan, 5.0, 20.0])),
+                "price_max": float(rng.choice([math.nan, 30.0, 45.0])),
+                "in_stock": bool(rng.integers(2)),
+            }
+            chosen = rng.random(len(request)) < 0.5
+            chosen[0] = True
+            requests.append({n: v for (n, v), c in zip(request.items(), chosen, strict=True) if c})
+        found.append((arrays(requests, k, specs), requests, k))
+    return found
+
+
+def check(reference, request, ids, scores):
+    """One row of an answer equals the reference, and breaks no promise on its own."""
+    expected, expected_scores = reference.answer(request, len(ids))
+    found = [item.decode() for item in ids if item]
+    assert found == expected
+    np.testing.assert_allclose(scores[: len(found)], expected_scores, rtol=1e-5, atol=1e-5)
+    assert (scores[len(found) :] == LOWEST).all()
+    assert [bool(item) for item in ids] == [True] * len(found) + [False] * (len(ids) - len(found))
+    assert len(set(found)) == len(found)
+    pinned = {pin["item"] for pin in reference.rules["pin"]}
+    free = [score for item, score in zip(found, scores, strict=False) if item not in pinned]
+    assert (np.diff(free) <= 0).all()
+    for cap in reference.rules["cap"]:
+        values = reference.frame.set_index("item_id")[cap["by"]].loc[found]
+        values = values[values.notna() & (values != "")]
+        assert values.value_counts().max() <= cap["at_most"] or not len(values)

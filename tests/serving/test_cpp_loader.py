@@ -9,7 +9,7 @@ import pytest
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving import export
-from tfrec_fusion.serving.kit.warmup import FILE, iterate_warmup
+from tfrec_fusion.serving.kit.warmup import FILE, iterate_warmup, signature_specs
 
 log_pb2 = pytest.importorskip(
     "tensorflow_serving.apis.prediction_log_pb2", reason='needs ".[serving]"'
@@ -100,10 +100,30 @@ def test_golden_requests_and_warmup(loader, golden, reference, exported, tmp_pat
 
 
 @pytest.mark.slow
+def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
+    version, reference = ruled
+    asked = business.golden_requests(reference, signature_specs(version)["recommend"][0])
+    _write(tmp_path / "requests", [("recommend", inputs) for inputs, *_ in asked])
+    answers = loader(version, tmp_path / "requests")
+    for (_, requests, k), outputs in zip(asked, answers, strict=True):
+        assert outputs["item_id"].shape == outputs["score"].shape == (len(requests), k)
+        for row, request in enumerate(requests):
+            business.check(reference, request, outputs["item_id"][row], outputs["score"][row])
+    _check_warmup(loader, version)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_golden_requests_of_every_fusion(loader, golden, references, fusion, tmp_path):
     reference = references[fusion]
     version = export(reference.model, reference.events, tmp_path / "shop")
+    _check_golden(loader, golden, reference, version, tmp_path)
+    _check_warmup(loader, version)
+
+
+@pytest.mark.slow
+def test_golden_requests_in_fewer_bytes(loader, golden, smaller, tmp_path):
+    version, reference = smaller
     _check_golden(loader, golden, reference, version, tmp_path)
     _check_warmup(loader, version)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving import export
+from tfrec_fusion.serving.kit.warmup import signature_specs
 from tfrec_fusion.serving.signatures import SIGNATURES
 
 LOWEST = np.finfo(np.float32).min
@@ -66,7 +67,7 @@ def _requests(reference):
 
 
 @pytest.fixture(scope="module")
-def answers(references, tmp_path_factory):
+def answers(references, ruled, business, tmp_path_factory):
     """Variant -> its requests with the answers of a process that lacks this package."""
     folder = tmp_path_factory.mktemp("variants")
     todo, owners = [], []
@@ -75,16 +76,24 @@ def answers(references, tmp_path_factory):
         for signature, inputs in _requests(reference):
             todo.append((str(version), signature, inputs))
             owners.append(name)
+    for inputs, *_ in _ruled_requests(ruled, business):
+        todo.append((str(ruled[0]), "recommend", inputs))
+        owners.append("ruled")
     (folder / "requests").write_bytes(pickle.dumps(todo))
     script = Path(__file__).with_name("clean_process.py")
     command = [sys.executable, script, folder / "requests", folder / "answers"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = {name: [] for name in references}
+    found = {name: [] for name in [*references, "ruled"]}
     answered = pickle.loads((folder / "answers").read_bytes())
     for owner, (_, signature, inputs), outputs in zip(owners, todo, answered, strict=True):
         found[owner].append((signature, inputs, outputs))
     return found
+
+
+def _ruled_requests(ruled, business):
+    specs = signature_specs(ruled[0])["recommend"][0]
+    return business.golden_requests(ruled[1], specs)
 
 
 def _text(value):
@@ -145,6 +154,14 @@ def test_every_signature_equals_the_model(answers, references, variant):
             expected = [reference.item(item) for item in named["item_id"]]
             _close(outputs["vector"], np.reshape(expected, (batch, dim)))
     assert checked == set(SIGNATURES)
+
+
+def test_business_inputs_and_rules(answers, ruled, business):
+    asked = _ruled_requests(ruled, business)
+    for (_, requests, k), (_, _, outputs) in zip(asked, answers["ruled"], strict=True):
+        assert outputs["item_id"].shape == outputs["score"].shape == (len(requests), k)
+        for row, request in enumerate(requests):
+            business.check(ruled[1], request, outputs["item_id"][row], outputs["score"][row])
 
 
 def test_scores_equal_the_scorer(answers, references, variant):
