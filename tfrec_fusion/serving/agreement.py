@@ -32,7 +32,8 @@ def difference(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
             if wrong.any():
                 return f"{name} differs in {wrong.sum()} places"
         elif not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
-            apart = np.abs(found.astype(np.float64) - wanted)
+            with np.errstate(invalid="ignore"):
+                apart = np.nan_to_num(np.abs(found.astype(np.float64) - wanted), nan=0.0)
             return f"{name} differs by {apart.max():.3g}"
     return ""
 
