@@ -49,7 +49,7 @@ class Log:
             )
 
     def failure(self, where: str, error: BaseException) -> None:
-        """Writes an error that should not have come, with where it came from but not its message."""
+        """Writes an error that should not have come, and where from, without its message."""
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         self("bug", where=where, error=type(error).__name__, at=places)

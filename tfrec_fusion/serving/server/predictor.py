@@ -18,7 +18,7 @@ from tfrec_fusion.serving.server.limits import Limits
 from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.metrics import Metrics
 from tfrec_fusion.serving.server.model_manager import ModelManager
-from tfrec_fusion.serving.server.servable import DEFAULT_SIGNATURE, Servable
+from tfrec_fusion.serving.server.servable import DEFAULT_SIGNATURE, Servable, Signature
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 
@@ -160,14 +160,15 @@ def signature_name(name: str) -> str:
     return name or DEFAULT_SIGNATURE
 
 
-def check_names(slots: Mapping[str, TensorSlot], given: Sequence[str]) -> None:
+def check_names(signature: Signature, given: Sequence[str]) -> None:
     """Refuses inputs whose names are not the signature's.
 
     Raises:
       StatusError: INVALID_ARGUMENT, as TF Serving says it.
     """
-    if len(given) != len(slots):
-        sent, wanted = ",".join(sorted(given)), ",".join(sorted(slots))
+    slots, defaults = signature.inputs, signature.defaults
+    sent, wanted = ",".join(sorted(given)), ",".join(sorted(slots))
+    if len(given) > len(slots) or (len(given) < len(slots) and not defaults):
         extra = ",".join(sorted(set(given) - set(slots)))
         missing = ",".join(sorted(set(slots) - set(given)))
         raise invalid(
@@ -175,12 +176,17 @@ def check_names(slots: Mapping[str, TensorSlot], given: Sequence[str]) -> None:
             f"len({{{wanted}}}). Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
         )
     for name, slot in slots.items():
-        if name not in given:
+        if name not in given and name not in defaults:
             raise invalid(
                 f"Signature input alias: {name}(feed name: {slot.tensor}) not found in request and "
-                f"no default value provided. Inputs expected to be in the request "
-                f"{{{','.join(sorted(given))}}}, or default input alias set: "
+                f"no default value provided. Inputs expected to be in the request {{{sent}}}, or "
+                f"default input alias set: {','.join(sorted(defaults))}"
             )
+    if not set(given) <= set(slots):
+        used = ",".join(sorted(set(given) & set(slots)))
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {used}, request input: {sent}"
+        )
 
 
 def check_outputs(slots: Mapping[str, TensorSlot], wanted: Sequence[str]) -> None:

@@ -23,9 +23,14 @@ _TRACE = "\n\nOriginal stack trace"
 
 
 class Signature:
-    """The inputs and outputs of one signature, name -> `TensorSlot`."""
+    """The inputs and outputs of one signature, name -> `TensorSlot`.
+
+    Attributes:
+      defaults: name -> array, of inputs that a gRPC request may leave out.
+    """
 
     def __init__(self, definition):
+        self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
         self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
         self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
 

@@ -86,10 +86,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise StatusError(
                     "FAILED_PRECONDITION", f'Serving signature key "{name}" not found.'
                 )
-            check_names(signature.inputs, list(request.inputs))
-            inputs = {
-                key: tensor_proto.decode(request.inputs[key], key) for key in signature.inputs
-            }
+            check_names(signature, list(request.inputs))
+            given = {key: tensor_proto.decode(value, key) for key, value in request.inputs.items()}
+            inputs = {**signature.defaults, **given}
             wanted = list(request.output_filter)
             check_outputs(signature.outputs, wanted)
             found = await self._predictor.predict(servable, name, inputs, wanted, deadline)

@@ -31,7 +31,9 @@ function facts(answer, asked) {
     ? "from the history given here"
     : answer.known_user
       ? "from the user's own history"
-      : "from nothing: what is popular";
+      : "item_id" in asked
+        ? "without a history"
+        : "from nothing: what is popular";
   const who = answer.known_user === null ? "" : answer.known_user ? "known user" : "unknown user";
   return h(
     "p",
@@ -77,7 +79,7 @@ function list(answer, other) {
           h(
             "span",
             { class: "meta" },
-            h("span", { class: "id" }, item.title ? item.item_id : "no title"),
+            h("span", { class: "id" }, { "": "no title", [item.item_id]: "" }[item.title] ?? item.item_id),
             ranks ? move(place, ranks.get(item.item_id)) : "",
           ),
         ),

@@ -104,7 +104,7 @@ async function recommend() {
   status(good.length > 1 ? overlap(...good) : "");
   // On a phone the answers are below the form.
   if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
-  byId("shares").replaceChildren(...(good.length ? [shares()] : []));
+  byId("shares").replaceChildren(...(good.length ? [shares((await about(model, version)).card)] : []));
 }
 
 /** The answer of a version; fields that it does not have are left out. */
@@ -130,7 +130,8 @@ function welcome({ form: fields, items }) {
   );
 }
 
-function shares() {
+/** What is missing beside the scores, and who has it. */
+function shares(card) {
   return h(
     "details",
     { class: "shares" },
@@ -138,9 +139,10 @@ function shares() {
     h(
       "p",
       {},
-      "A version cannot say: it holds finished vectors, in which both are one. The run that it was exported from can: ",
-      h("code", {}, "tfrec-fusion recommend RUN --user ID --explain"),
-      ".",
+      "A version cannot say: it holds what the model made of both. ",
+      ...(card.model === "TwoTower"
+        ? ["The run that it was exported from can: ", h("code", {}, "tfrec-fusion recommend RUN --user ID --explain"), "."]
+        : []),
     ),
   );
 }

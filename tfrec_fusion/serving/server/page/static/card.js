@@ -11,7 +11,7 @@ export function modelCard(versions) {
 
 function metrics(versions) {
   const measured = versions
-    .map(({ name, card }) => ({ name, slices: card.metrics?.slices ?? {} }))
+    .map(({ name, card }, place) => ({ name, side: place ? "b" : "a", slices: card.metrics?.slices ?? {} }))
     .filter(({ slices }) => Object.keys(slices).length);
   if (!measured.length) {
     return h("section", { class: "panel" }, h("h2", {}, "Metrics"), h("p", {}, "The card has no metrics: the model was exported without an evaluation."));
@@ -29,6 +29,7 @@ function metrics(versions) {
     "section",
     { class: "panel" },
     h("div", { class: "heading" }, h("h2", {}, "Metrics"), h("label", { for: id }, "Metric ", select)),
+    measured.length < versions.length ? h("p", { class: "help" }, `Only ${measured[0].name} was evaluated.`) : "",
     tiles(measured),
     holder,
   );
@@ -45,7 +46,7 @@ function tiles(measured) {
         "div",
         {},
         h("dt", {}, name),
-        ...measured.map((version, place) => h("dd", { class: measured.length > 1 ? `is-${place ? "b" : "a"}` : null, title: version.name }, short(total(version).metrics?.[name] ?? null, 3))),
+        ...measured.map((version) => h("dd", { class: measured.length > 1 ? `is-${version.side}` : null, title: version.name }, short(total(version).metrics?.[name] ?? null, 3))),
       ),
     ),
   );

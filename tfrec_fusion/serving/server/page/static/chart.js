@@ -9,7 +9,7 @@ const VALUE = 56;
  * Bars of one metric by slice, with their intervals; one bar a version in each slice.
  *
  * @param {string} metric e.g. "ndcg@10"
- * @param {{name: string, slices: object}[]} versions at most two
+ * @param {{name: string, side: string, slices: object}[]} versions at most two, "a" and "b"
  */
 export function chart(metric, versions) {
   const labels = [...new Set(versions.flatMap(({ slices }) => Object.keys(slices)))].filter((label) =>
@@ -42,11 +42,10 @@ function picture(metric, versions, labels, width) {
   labels.forEach((label, row) => {
     const top = row * block;
     picture.append(s("text", { x: 0, y: top + (block - GAP) / 2, class: "label", dy: "0.35em" }, label));
-    versions.forEach(({ slices }, place) => {
+    versions.forEach(({ slices, side }, place) => {
       const found = value(slices, label, metric);
       if (found === null) return;
       const y = top + place * ROW;
-      const side = place ? "b" : "a";
       picture.append(s("rect", { x: start, y: y + 3, width: Math.max(found * scale, 1), height: ROW - 6, rx: 3, class: `of-${side}` }));
       const interval = slices[label].intervals?.[metric];
       let end = found;
@@ -68,7 +67,7 @@ function legend(versions) {
   return h(
     "p",
     { class: "legend" },
-    ...versions.map(({ name }, place) => h("span", {}, h("span", { class: `key of-${place ? "b" : "a"}`, "aria-hidden": "true" }), name)),
+    ...versions.map(({ name, side }) => h("span", {}, h("span", { class: `key of-${side}`, "aria-hidden": "true" }), name)),
   );
 }
 

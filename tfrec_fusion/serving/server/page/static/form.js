@@ -23,8 +23,12 @@ const FIRST = ["user_id", "history", "item_id", "k"];
 const POPULAR = 20;
 
 /** What a signature says of an input, without what stands for an empty field here. */
-function sentence(does) {
-  const text = does.replace(/, (""|NaN)[^,;]*$/, "");
+function sentence(name, does) {
+  const text = does
+    .replace(/, (""|NaN)[^,;]*$/, "")
+    .replace(/^(NaN|"" or any other unknown value) where/, "empty where")
+    .replace(/^True for only/, "only")
+    .replaceAll(name, name.replaceAll("_", " "));
   return text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "";
 }
 
@@ -101,7 +105,7 @@ export class Form {
   #field({ name, kind, does, choices }, examples) {
     const id = freshId(name);
     const label = LABELS[name] ?? words(name);
-    const help = HELP[name] ?? sentence(does);
+    const help = HELP[name] ?? sentence(name, does);
     if (kind === "items" || kind === "texts") return this.#list(name, kind, id, label, help, choices);
     if (kind === "flag") return this.#flag(name, id, label, help);
     return this.#line(name, kind, id, label, help, choices, examples);
