@@ -6,6 +6,7 @@ import pytest
 
 import tfrec_fusion
 from tfrec_fusion.cli import main
+from tfrec_fusion.serving import Recommender
 
 
 def test_help_names_the_commands_and_imports_no_tensorflow():
@@ -119,7 +120,20 @@ def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
         assert error.count("\n") == 1
 
 
-def test_export_writes_the_next_version(trained, tmp_path, capsys):
-    for version in ("1", "2"):
-        assert main(["export", str(trained), "--to", str(tmp_path / "shop"), "--json", "-"]) == 0
+def test_export_writes_the_next_version_with_filters_rules_and_newer_items(
+    trained, tmp_path, capsys
+):
+    items, rules = tmp_path / "items.csv", tmp_path / "rules.yaml"
+    rows = [f"i{row},new,{'dear' if row < 5 else 'cheap'}\n" for row in reversed(range(30))]
+    items.write_text("item_id,title,kind\n" + "".join(rows))
+    rules.write_text("block: [{item: i3}]\npin: [{item: i17, position: 2}]\n")
+    options = ["--filter", "kind", "--rules", str(rules), "--items", str(items)]
+    for version, more in (("1", []), ("2", options)):
+        command = ["export", str(trained), "--to", str(tmp_path / "shop"), "--json", "-", *more]
+        assert main(command) == 0
         assert json.loads(capsys.readouterr().out)["export"] == str(tmp_path / "shop" / version)
+    shop = Recommender(tmp_path / "shop")
+    found = [item for item, _ in shop.recommend("nobody", k=9, filters={"kind": "dear"})]
+    assert sorted(found) == ["i0", "i1", "i2", "i4"]
+    assert shop.recommend("nobody", k=9)[1][0] == "i17"
+    assert set(shop.titles) == {"new"}

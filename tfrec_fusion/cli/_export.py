@@ -53,6 +53,26 @@ def export(
     max_loss: Annotated[
         float | None, typer.Option(help="Most of N@10 that may be lost.  [default: 0.02]")
     ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="COLUMN",
+            help="Of the items, for requests to filter by; repeatable.",
+        ),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML or JSON: boosts, blocks, pins and caps."),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet or CSV with the run's item ids, whose columns filters, rules and titles "
+            "take in the place of the run's.",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Write the next version of a SavedModel that TF Serving can load."""
@@ -68,6 +88,7 @@ def export(
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
         "config": trained.config.model_dump(mode="json"),
         "kit": kit,
+        **_business(filters, rules, items),
     }
     if precision != "float32":
         given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
@@ -92,6 +113,18 @@ def export(
             output.print(f"  without {signature}: {reason}")
         result |= {"onnx": str(onnx), "onnx_left_out": left_out}
     output.write(result)
+
+
+def _business(filters: list[str] | None, rules: Path | None, items: Path | None) -> dict[str, Any]:
+    """The options that are given; a refresh keeps the others."""
+    from tfrec_fusion.data import Catalogue
+
+    given: dict[str, Any] = {"filters": filters, "rules": rules}
+    if items is not None:
+        csv = items.name.lower().endswith((".csv", ".csv.gz"))
+        read = Catalogue.from_csv if csv else Catalogue.from_parquet
+        given["items"] = read(items).frame
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _table(report):

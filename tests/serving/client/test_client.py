@@ -83,6 +83,43 @@ def test_fewer_items_than_k_give_fewer_rows(client, reference):
     assert sorted(frame["item_id"]) == left
 
 
+def test_lists_to_choose_from_and_what_was_seen(client, reference):
+    users, histories = ["ü 3", "ü 3", "ü 3"], [["item4"], ["item4"], []]
+    baked = reference.users(["ü 3"], [[]])[1][0]
+    baked = {reference.item_ids[row] for row in baked}
+    some = [*baked, "item4", "item9", "item19"]
+    frame = client.recommend(
+        users, histories, k=40, include=[some, some, []], exclude_seen=[False, True, False]
+    )
+    found = [frame[frame["user"] == user]["item_id"].tolist() for user in range(3)]
+    assert sorted(found[0]) == sorted({*some} - {"item4"})
+    assert sorted(found[1]) == sorted({*some} - {"item4"} - baked)
+    assert found[2] == []
+    left = client.recommend(["ü 3"], [["item4"]], k=40, exclude_seen=True, include=[None])
+    assert set(left["item_id"]) == {*reference.item_ids} - {"item4"} - baked
+
+
+def test_filters_and_rules(stubs, ruled, business):
+    version, reference = ruled
+    backend = stubs.Backend(version)
+    filters = {"category": ["käse", "wein"], "tags": "a", "price_max": 30, "in_stock": True}
+    asked = {**filters, "tags": ["a"], "price_max": 30.0}
+    for server in (stubs.grpc_server, stubs.rest_server):
+        with server(backend) as address, Client(address, model="shop") as client:
+            frame = client.recommend(["u3", "nobody"], k=7, filters=filters)
+            for user, name in enumerate(["u3", "nobody"]):
+                expected = reference.answer({"user_id": name, **asked}, 7)
+                rows = frame[frame["user"] == user]
+                assert rows["item_id"].tolist() == expected[0]
+                np.testing.assert_allclose(rows["score"], expected[1], atol=1e-5)
+            assert len(client.recommend(["u3"], filters={"category": []})) == 0
+            own = client.recommend(["u3", "u3"], k=4, price_min=[float("nan"), 40.0])
+            expected = reference.answer({"user_id": "u3", "price_min": 40.0}, 4)[0]
+            assert own[own["user"] == 1]["item_id"].tolist() == expected
+            with pytest.raises(InputError, match="filters: exclude is given already"):
+                client.recommend(["u3"], exclude=[["item 1"]], filters={"exclude": "item 2"})
+
+
 def test_large_requests_go_in_batches(client, backend, events):
     users = [f"ü {i}" for i in range(150)]
     frame = client.recommend(users, k=3)
@@ -229,6 +266,9 @@ def test_outputs_that_were_widened_by_merged_requests_are_cut(client, backend, m
         (lambda c: c.recommend(["a"], [["b"], []]), "history must have a value for each of 1 rows"),
         (lambda c: c.recommend(["a"], exclude=["b"]), "exclude must be a list of ids.*'b'"),
         (lambda c: c.recommend(["a"], colour=["b"]), "recommend takes .*Received: .*colour"),
+        (lambda c: c.recommend(["a"], filters={"size": "b"}), "takes .*Received: .*size"),
+        (lambda c: c.recommend(["a"], include=["b"]), "include must be a list of ids.*'b'"),
+        (lambda c: c.recommend(["a"], exclude_seen=[True] * 2), "exclude_seen must have a value"),
         (lambda c: c.predict({"user_id": ["a"]}, "score"), "score takes .*item_id"),
         (lambda c: c.predict({"user_id": ["a"]}, "scores"), "no signature 'scores'"),
     ],
