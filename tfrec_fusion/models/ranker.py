@@ -267,7 +267,7 @@ class Ranker(DataModel):
             value = tf.where(tf.math.is_finite(value), value, 0.0)
             numbers.append(for_each_item(value[:, None]))
         for column in self.spec.context_categories:
-            rows = tf.cast(self.lookups[column](batch[column]), tf.int32) - 1
+            rows = self.context_rows(column, batch[column])
             embedded.append(for_each_item(self.category_tables[column](rows)))
         numbers = self.normalise(tf.concat(numbers, -1), training=training)
         embedded.append(numbers)
@@ -291,6 +291,12 @@ class Ranker(DataModel):
             tf.gather(fused, tf.reshape(places[0], tf.shape(items))),
             tf.gather(fused, tf.reshape(places[1], tf.shape(history))),
         )
+
+    def context_rows(self, column: str, values) -> tf.Tensor:
+        """Rows int32 of a text context's values, -1 for an unknown one; rows stay as they are."""
+        if tf.as_dtype(values.dtype).is_integer:
+            return tf.cast(values, tf.int32)
+        return tf.cast(self.lookups[column](values), tf.int32) - 1
 
     def _item_numbers(self, features, shape):
         if len(self.columns) < len(self.spec.feature_names):

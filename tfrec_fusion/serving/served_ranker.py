@@ -60,7 +60,10 @@ class ServedRanker(tf.Module):
             self.history_ages = _variable(ages, precision, "history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.context_tables = [layer.lookup_table for layer in model.lookups.values()]
+        self._context_rows = model.context_rows
         self._logits = tf.function(lambda batch: model(batch, training=False), autograph=False)
+        # Without texts: what an export to a runtime that has none starts from.
+        self.by_row = self._by_row_function()
         self.functions = self._concrete_functions()
         # What the model reads has to hang on the module to be saved with it.
         self.model_variables = list(self.functions["score"].graph.variables)
@@ -93,16 +96,30 @@ class ServedRanker(tf.Module):
             history = tf.fill([tf.shape(user_id)[0], 0], "")
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
         past, ages = self._history(users, history)
-        rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
+        context |= {name: self._context_rows(name, context[name]) for name in self._texts}
+        return self.by_row(user=users, item=items, history=past, history_age=ages, **context)
+
+    def _by_row_function(self) -> tf.types.experimental.ConcreteFunction:
+        """As `_score`, from rows and the ages of the history in days; -1 is an unknown row."""
+
+        def spec(name, rank, dtype=tf.int32):
+            return tf.TensorSpec([None] * rank, dtype, name)
+
+        inputs = [spec("user", 1), spec("item", 2), spec("history", 2)]
+        inputs += [spec("history_age", 2, tf.float32)]
+        inputs += [spec(name, 1, tf.float32) for name in self._numbers]
+        inputs += [spec(name, 1) for name in self._texts]
+        function = tf.function(self._score_rows, autograph=False)
+        return function.get_concrete_function(**{each.name: each for each in inputs})
+
+    def _score_rows(self, item, **others):
+        rows = tf.where(item < 0, tf.shape(self.features)[0] - 1, item)
         logits = self._logits(
             {
-                "user": users,
-                "item": items,
-                "history": past,
-                "history_age": ages,
+                "item": item,
                 "item_features": tf.cast(tf.gather(self.features, rows), tf.float32),
                 "item_seen": tf.gather(self.seen, rows),
-                **context,
+                **others,
             }
         )
         return {"score": logits, "probability": tf.sigmoid(logits)}
