@@ -47,7 +47,7 @@ def _batches(events, **options):
 
 
 OPTIONS = {
-    "sum": {},
+    "sum": {"fusion": "sum"},
     "concat": {"fusion": "concat"},
     "additive": {"fusion": "additive"},
     "gate": {"fusion": "gate"},
@@ -202,7 +202,7 @@ def test_an_unseen_item_has_neither_id_nor_bias(events):
     rows = tf.range(N_ITEMS)
     features, _ = ItemTrend(events).at(ItemTrend(events).end)
     before = model.item_vectors(rows, features, tf.zeros(N_ITEMS, tf.bool)).numpy()
-    model.tower.ids.table.assign_add(tf.ones([N_ITEMS, 8]))
+    model.tower.ids.table.assign_add(tf.ones_like(model.tower.ids.table))
     model.bias.assign_add(tf.ones(N_ITEMS))
     after = model.item_vectors(rows, features, tf.zeros(N_ITEMS, tf.bool)).numpy()
     np.testing.assert_array_equal(before, after)

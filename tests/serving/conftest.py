@@ -58,7 +58,7 @@ def random_model(events: Interactions, initial: bool = False, **options) -> TwoT
 
 # name -> (whether events have times, options of the model)
 VARIANTS = {
-    "sum": (True, {}),
+    "sum": (True, {"fusion": "sum"}),
     "concat": (True, {"fusion": "concat"}),
     "additive": (True, {"fusion": "additive"}),
     "gate": (True, {"fusion": "gate"}),
@@ -126,6 +126,36 @@ class Reference:
         return ids, np.append(scores[left], [np.finfo(np.float32).min] * pad).astype(np.float32)
 
 
+class RoundedReference(Reference):
+    """As `Reference`, with all that a precision stores in fewer bytes rounded by hand."""
+
+    def __init__(self, model, events, precision):
+        super().__init__(model, events)
+        self.precision, dim = precision, model.config.dim
+        self.items[:, :dim] = _rounded(self.items[:, :dim], precision)
+        self.items[:, dim:] = self.items[:, dim:].astype(np.float16)
+        self.model = type(model).from_config(model.get_config())
+        self.model.set_weights(model.get_weights())
+        kernel, table = self.model.to_user.kernel, self.model.user_ids.table
+        kernel.assign(kernel.numpy().astype(np.float16))
+        table.assign(_rounded(table.numpy(), precision))
+        oldest = np.float32((self.now - self.histories.times.min()) / DAY)
+        self._step = np.log1p(oldest) / 255
+
+    def _history(self, user_id, history):
+        items, ages = super()._history(user_id, history)
+        if self.precision == "int8":
+            return items, np.expm1(np.rint(np.log1p(ages) / self._step) * self._step)
+        return items, ages.astype(np.float16).astype(np.float32)
+
+
+def _rounded(values, precision):
+    if precision == "bfloat16":
+        return tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
+    scale = np.abs(values).max(1, keepdims=True) / 127
+    return np.rint(values / scale) * scale
+
+
 def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         metafunc.parametrize("variant", VARIANTS)
@@ -161,6 +191,14 @@ def exported(model, events, tmp_path_factory):
 @pytest.fixture(scope="session")
 def reference(model, events):
     return Reference(model, events)
+
+
+@pytest.fixture(scope="session", params=["int8", "bfloat16"])
+def smaller(request, model, events, tmp_path_factory):
+    """A version in fewer bytes, and what it must answer."""
+    base = tmp_path_factory.mktemp("smaller") / request.param
+    version = export(model, events, base, precision=request.param)
+    return version, RoundedReference(model, events, request.param)
 
 
 @pytest.fixture(scope="session")

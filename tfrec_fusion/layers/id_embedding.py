@@ -77,7 +77,7 @@ class IdEmbedding(keras.layers.Layer):
             known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
         # tf.gather reads a partitioned table whole, and was seen to read values of a step before.
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(rows, 0))
-        unknown = self.unknown if self.has_unknown else tf.zeros([self.dim])
+        unknown = self.unknown if self.has_unknown else tf.zeros([self.dim], vectors.dtype)
         vectors = tf.where(known[..., None], vectors, unknown)
         vectors = tf.cast(vectors, self.compute_dtype)
         return (vectors, known) if with_mask else vectors

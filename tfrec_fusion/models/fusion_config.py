@@ -49,6 +49,8 @@ class FusionConfig(BaseModel):
     @classmethod
     def _taken(cls, options, info):
         fusion = info.data.get("fusion")
+        if options and "fusion" in info.data and fusion is None:
+            raise ValueError("are those of a fusion; name it too")
         if options and fusion is not None:
             from tfrec_fusion.layers.fusions import check_options
 

@@ -68,7 +68,7 @@ class TwoTower(DataModel):
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
         super().__init__(name=name, dtype="float32")
-        self.config = completed(checked("TwoTower", TwoTowerConfig, options), data)
+        self.config = completed(checked("TwoTower", TwoTowerConfig, options), data, initial)
         with precision_of(self.config):
             self._make(data, initial)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -15,7 +15,8 @@ class TwoTowerConfig(FusionConfig):
     Attributes:
       dim: size of the item vector.
       fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
-        registered name of your own `Fusion`, or a serialized one.
+        registered name of your own `Fusion`, or a serialized one. None takes "null_space" where
+        there are times, ids and whitened vectors, else "sum".
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
         hidden in a training step, never all that it has.
@@ -46,6 +47,7 @@ class TwoTowerConfig(FusionConfig):
     """
 
     dim: PositiveInt = 128
+    fusion: str | dict[str, Any] | None = None
     use_ids: bool = True
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"
@@ -61,9 +63,20 @@ class TwoTowerConfig(FusionConfig):
     alignment: float = Field(0.0, ge=0)
     distillation: float = Field(0.0, ge=0)
 
-    def completed(self, ordered: bool) -> TwoTowerConfig:
-        """The config with what is open filled in, for data with an order in time or without."""
-        values = {"user_layer": ordered, "id_l2": 5e-4 if ordered else 1e-4}
+    def completed(self, ordered: bool, vectors: bool) -> TwoTowerConfig:
+        """The config with what is open filled in.
+
+        Args:
+          ordered: whether the data has an order in time.
+          vectors: whether the catalogue has vectors.
+        """
+        content = vectors if self.vectors is None else self.vectors
+        whole = ordered and self.use_ids and content and self.whitening_dim
+        values = {
+            "fusion": "null_space" if whole else "sum",
+            "user_layer": ordered,
+            "id_l2": 5e-4 if ordered else 1e-4,
+        }
         return self.model_copy(
             update={name: value for name, value in values.items() if getattr(self, name) is None}
         )

@@ -13,9 +13,12 @@ from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
 
-def completed(config: TwoTowerConfig, data) -> TwoTowerConfig:
+def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
     """The config with what depends on the data filled in; a saved model's has nothing open."""
-    return config.completed(not isinstance(data, Interactions) or data.timestamp is not None)
+    if not isinstance(data, Interactions):
+        return config.completed(ordered=True, vectors=True)
+    vectors = bool(data.catalogue.vectors) and initial is None
+    return config.completed(data.timestamp is not None, vectors)
 
 
 def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:

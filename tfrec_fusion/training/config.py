@@ -258,7 +258,8 @@ class RunConfig(_Section):
             if examples.kind == "autoencoder":
                 epochs, learning_rate = _SPECTRAL_EPOCHS, _SPECTRAL_RATE
         if model.kind == "two_tower":
-            model = model.completed(examples.kind != "autoencoder")
+            vectors = bool(train.catalogue.vectors) and not spectral
+            model = model.completed(examples.kind != "autoencoder", vectors)
         epochs = epochs if self.epochs is None else self.epochs
         return self.model_copy(
             update={
