@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,15 @@ class Predictor:
         self.manager, self.limits, self.metrics, self._log = manager, limits, metrics, log
         self._batcher = Batcher(batching, metrics) if batching is not None else None
         self._threads = ThreadPoolExecutor(threads, "predict")
-        self._in_flight = 0
+        self._in_flight, self._counting = 0, threading.Lock()
+        # Where batches are made.
+        self.loop: asyncio.AbstractEventLoop | None = None
         metrics.gauge("tfrec_fusion_in_flight_requests", lambda: self._in_flight)
+
+    @property
+    def batches(self) -> bool:
+        """Whether waiting requests are merged."""
+        return self._batcher is not None
 
     @property
     def in_flight(self) -> int:
@@ -64,13 +72,15 @@ class Predictor:
         Raises:
           StatusError: RESOURCE_EXHAUSTED; too many are being answered.
         """
-        if self._in_flight >= self.limits.in_flight:
-            raise self.limits.full()
-        self._in_flight += 1
+        with self._counting:
+            if self._in_flight >= self.limits.in_flight:
+                raise self.limits.full()
+            self._in_flight += 1
         try:
             yield time.monotonic() + self.limits.seconds
         finally:
-            self._in_flight -= 1
+            with self._counting:
+                self._in_flight -= 1
 
     async def predict(
         self,
@@ -101,12 +111,36 @@ class Predictor:
             async with asyncio.timeout_at(_on_loop(deadline)):
                 found = await asyncio.shield(work)
         except TimeoutError:
-            raise StatusError(
-                "DEADLINE_EXCEEDED", "Timed out waiting for the model to answer"
-            ) from None
-        self.metrics.observe(
-            "runtime_latency", time.monotonic() - started, servable.name, "Predict", "TF1"
-        )
+            raise _too_late() from None
+        self._observe(servable, started)
+        return found
+
+    def predict_here(
+        self,
+        servable: Servable,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] = (),
+        deadline: float = float("inf"),
+    ) -> dict[str, np.ndarray]:
+        """As `predict`, in the caller's own thread, which is not that of the event loop.
+
+        A run that has begun is not cut off at the deadline; the wait for a batch is.
+        """
+        self._check(servable, signature, inputs, outputs)
+        started = time.monotonic()
+        if deadline <= started:
+            raise _too_late()
+        if self._batcher is None:
+            found = servable.run(signature, inputs, tuple(outputs))
+        else:
+            answering = self._run(servable, signature, tuple(outputs), inputs, deadline)
+            work = asyncio.run_coroutine_threadsafe(answering, self.loop)
+            try:
+                found = work.result(None if deadline == float("inf") else deadline - started)
+            except TimeoutError:
+                raise _too_late() from None
+        self._observe(servable, started)
         return found
 
     def done(
@@ -146,6 +180,10 @@ class Predictor:
         finally:
             if held:
                 servable.release()
+
+    def _observe(self, servable: Servable, started: float) -> None:
+        seconds = time.monotonic() - started
+        self.metrics.observe("runtime_latency", seconds, servable.name, "Predict", "TF1")
 
     def _check(self, servable: Servable, signature: str, inputs: Mapping, outputs) -> None:
         slots = servable.signatures[signature]
@@ -226,6 +264,10 @@ def _check_input(position: int, name: str, values: np.ndarray, slot: TensorSlot)
 def _shown(dtype: np.dtype) -> str:
     names = {"float32": "float", "float64": "double", "float16": "half", "object": "string"}
     return names.get(dtype.name, dtype.name)
+
+
+def _too_late() -> StatusError:
+    return StatusError("DEADLINE_EXCEEDED", "Timed out waiting for the model to answer")
 
 
 def _on_loop(deadline: float) -> float | None:

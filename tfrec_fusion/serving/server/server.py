@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -69,6 +70,7 @@ class Server:
     ):
         self._host, self._ports = host, (rest_port, grpc_port)
         self._grace = grace_seconds
+        self._threads = threads or max(4, 2 * (os.cpu_count() or 1))
         self._log = log or Log()
         limits = limits or Limits()
         self.manager = ModelManager(models, config_file, poll_seconds, self._log)
@@ -78,7 +80,7 @@ class Server:
             Metrics(),
             self._log,
             batching,
-            threads or max(4, 2 * (os.cpu_count() or 1)),
+            self._threads,
         )
         self._app = create_app(self.predictor, self._log, routes(self.predictor))
 
@@ -101,7 +103,8 @@ class Server:
         rpc, rpc_port = self._rpc()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await rpc.start()
+        self.predictor.loop = loop
+        rpc.start()
         serving = asyncio.create_task(rest.serve([listening]))
         await asyncio.wait(
             [asyncio.create_task(rest.up.wait()), serving], return_when="FIRST_COMPLETED"
@@ -112,18 +115,22 @@ class Server:
         await asyncio.wait([stopping, serving], return_when="FIRST_COMPLETED")
         self._log("stopping", in_flight=self.predictor.in_flight)
         rest.should_exit = True
-        await asyncio.gather(serving, rpc.stop(self._grace))
+        await asyncio.gather(serving, asyncio.to_thread(rpc.stop(self._grace).wait))
         self._log("stopped", in_flight=self.predictor.in_flight)
         await asyncio.to_thread(self.predictor.close)
 
-    def _rpc(self) -> tuple[grpc.aio.Server, int]:
-        largest = self.predictor.limits.body_bytes
-        server = grpc.aio.server(
+    def _rpc(self) -> tuple[grpc.Server, int]:
+        limits = self.predictor.limits
+        # A request waits for its batch in its thread.
+        threads = limits.in_flight if self.predictor.batches else self._threads
+        server = grpc.server(
+            ThreadPoolExecutor(threads, "grpc"),
+            maximum_concurrent_rpcs=limits.in_flight,
             options=[
-                ("grpc.max_receive_message_length", largest),
+                ("grpc.max_receive_message_length", limits.body_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         add_services(server, self.predictor, self._log)
         address = f"{self._host}:{self._ports[1]}"
