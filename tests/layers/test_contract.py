@@ -79,6 +79,10 @@ CASES = {
         ),
     ),
     "id": (lambda **k: IdEmbedding(7, 4, 0.5, **k), lambda b: (_rows(b),)),
+    "id, zero where unknown": (
+        lambda **k: IdEmbedding(7, 4, unknown=False, **k),
+        lambda b: (_rows(b),),
+    ),
     "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
     "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),

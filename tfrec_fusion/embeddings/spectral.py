@@ -40,7 +40,7 @@ class SpectralFusion:
         self,
         dim: int = 1024,
         regularization: float = 200.0,
-        text_weight: float = 10.0,
+        text_weight: float = 20.0,
         user_power: float = 0.25,
         popularity_power: float = 0.0,
         seed: int = 0,

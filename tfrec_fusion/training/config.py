@@ -121,7 +121,7 @@ class SpectralSection(_Section):
 
     vectors: str | None = None
     regularization: PositiveFloat = 200.0
-    text_weight: float = Field(10.0, ge=0)
+    text_weight: float = Field(20.0, ge=0)
     user_power: float = 0.25
     popularity_power: float = 0.0
 
