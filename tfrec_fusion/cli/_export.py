@@ -43,15 +43,23 @@ def export(
         typer.Option(metavar="FILE", help="Parquet file or folder, or CSV; for --refresh-trend."),
     ] = None,
     precision: Annotated[
-        Literal["float32", "bfloat16", "float16", "int8"],
-        typer.Option(help="Of item vectors, tables and histories; compared with float32."),
-    ] = "float32",
+        Literal["float32", "bfloat16", "float16", "int8"] | None,
+        typer.Option(
+            help="Of item vectors, tables and histories; compared with float32.  [default: "
+            "float32, or with --refresh-trend that of the latest version]"
+        ),
+    ] = None,
     min_overlap: Annotated[
         float | None,
-        typer.Option(help="Least share of float32's first 10 that come back.  [default: 0.95]"),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least share of float32's first 10 that come back.  [default: 0.95]",
+        ),
     ] = None,
     max_loss: Annotated[
-        float | None, typer.Option(help="Most of N@10 that may be lost.  [default: 0.02]")
+        float | None,
+        typer.Option(min=0, max=1, help="Most of N@10 that may be lost.  [default: 0.02]"),
     ] = None,
     filters: Annotated[
         list[str] | None,
@@ -90,15 +98,15 @@ def export(
         "kit": kit,
         **_business(filters, rules, items),
     }
-    if precision != "float32":
-        given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
-        limits = {name: value for name, value in given.items() if value is not None}
-        options |= {"precision": precision, "limits": serving.ParityLimits(**limits)}
+    given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
+    limits = {name: value for name, value in given.items() if value is not None}
+    options["limits"] = serving.ParityLimits(**limits)
+    if precision is not None:
+        options["precision"] = precision
     if refresh_trend:
         version = serving.refresh(trained.model(), trained.events(interactions), to, **options)
     else:
-        if precision != "float32" and len(trained.split.test):
-            options["held_out"] = trained.split
+        options["held_out"] = trained.split
         version = serving.export(trained.model(), trained.split.train, to, **options)
     output.print(f"exported: {version}")
     result: dict[str, Any] = {"run": str(run), "export": str(version)}

@@ -118,7 +118,7 @@ def export(
         events.users.save(users)
         events.catalogue.vocabulary.save(items)
         served = build(users, items, precision)
-        save_graph(served, folder)
+        saved = save_graph(served, folder)
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
         pd.DataFrame(
@@ -134,7 +134,8 @@ def export(
         entries = {"precision": precision}
         if precision != "float32":
             full = build(users, items, "float32")
-            report = Parity(full, served, events, held_out, ranks).report(precision, folder)
+            more = save_graph(full, folder.parent / "float32") - saved
+            report = Parity(full, served, events, held_out, ranks).report(precision, folder, more)
             report.check(limits or ParityLimits())
             report.save(folder / REPORT)
             entries["parity"] = report.to_dict()

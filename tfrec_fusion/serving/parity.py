@@ -13,6 +13,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.parity_report import ParityReport
+from tfrec_fusion.serving.saving import size_of
 
 _USERS, _FEWEST, _BATCH, _CANDIDATES, _FIRST = 4096, 256, 64, 200, 100
 _SCORES = 1 << 29  # computed at most, for millions of items
@@ -43,7 +44,6 @@ class Parity:
         held_out: Split | None = None,
         ranks: bool = False,
     ):
-        self._more = _bytes_of(full) - _bytes_of(smaller)
         self._served = [_Asked(full.signatures, ranks), _Asked(smaller.signatures, ranks)]
         self._vocabulary, self._ranks = events.catalogue.vocabulary, ranks
         rows, targets = np.flatnonzero(events.histories().lengths), None
@@ -59,14 +59,15 @@ class Parity:
         self._targets = None if targets is None else [targets.of(place) for place in chosen]
         self._rng = np.random.default_rng(0)
 
-    def report(self, precision: str, folder: Path) -> ParityReport:
+    def report(self, precision: str, folder: Path, more: int) -> ParityReport:
         """Asks both and compares.
 
         Args:
           precision: of the smaller one.
           folder: where it is saved.
+          more: bytes that the other takes more.
         """
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        size = size_of(folder)
         errors, scores, overlaps, ndcgs = [], [], {10: [], 100: []}, []
         for start in range(0, len(self._users), _BATCH):
             users = self._users[start : start + _BATCH]
@@ -93,7 +94,7 @@ class Parity:
             },
             overlap={str(k): float(np.mean(found)) for k, found in overlaps.items()},
             ndcg_10=ndcg,
-            bytes={"float32": size + self._more, "smaller": size},
+            bytes={"float32": size + more, "smaller": size},
             p50_ms={str(batch): self._p50(batch, times) for batch, times in _REPEATS.items()},
         )
 
@@ -168,13 +169,6 @@ class _Asked:
             for name, spec in specs.items()
             if name not in ("user_id", "item_id")
         }
-
-
-def _bytes_of(served: tf.Module) -> int:
-    """Of the variables, those of texts left out."""
-    distinct = {id(variable): variable for variable in served.variables}.values()
-    sizes = (variable.shape.num_elements() * variable.dtype.size for variable in distinct)
-    return sum(sizes)
 
 
 def _overlap(ours: np.ndarray, theirs: np.ndarray) -> float:

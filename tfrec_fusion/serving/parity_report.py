@@ -25,8 +25,7 @@ class ParityReport:
         so many of the smaller one.
       ndcg_10: "float32" and "smaller": mean N@10 of held-out items, and "users" that have some;
         None without held-out events.
-      bytes: "float32" and "smaller": of the version without warm-up requests. The former is
-        reckoned from what the variables take.
+      bytes: "float32" and "smaller": of the version without card and warm-up requests.
       p50_ms: batch size -> "float32" and "smaller": milliseconds of `serving_default`.
     """
 

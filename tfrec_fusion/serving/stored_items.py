@@ -92,7 +92,7 @@ class StoredItems(tf.Module):
 
     def _product(self, queries, first: int, end: int) -> tf.Tensor:
         step = max(_BLOCK_NUMBERS // self.shape[1], (end - first) // _MOST_BLOCKS)
-        step = -(-step // GROUP) * GROUP
+        step = (step // GROUP + 1) * GROUP
         parts: list[tf.Tensor] = []
         for begin in range(first, end, step):
             with tf.control_dependencies(parts[-2:-1]):

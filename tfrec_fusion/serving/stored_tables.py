@@ -11,8 +11,8 @@ from tfrec_fusion.serving.stored_items import StoredItems
 def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     """A model with the user side of another, whose tables are stored in a precision.
 
-    These are the users' ids and the kernel that maps the pools of a history. It has no item side
-    to speak of.
+    These are the users' ids; the kernel that maps the pools of a history is float16. It has no item
+    side to speak of.
 
     Args:
       model: the trained one, which comes back itself for "float32".
@@ -25,7 +25,8 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     side = type(model).from_config(config)
     side.scale.assign(model.scale)
     if hasattr(model, "to_user"):
-        side.to_user = _StoredDense(model.to_user, precision)
+        # It is small and counts in all scores: a byte a weight would cost more than it saves.
+        side.to_user = _StoredDense(model.to_user, "float16")
     if hasattr(model, "user_ids"):
         side.user_ids = _StoredIds(model.user_ids, precision)
     if model.spec.feature_names:
