@@ -117,21 +117,46 @@ def test_random_rules_answer_as_a_greedy_walk(business, data):
         assert (scores[one, left:] == LOWEST).all() and (rows[one, left:] == -1).all()
 
 
-def test_a_cap_is_filled_by_looking_further():
-    """The best 100 have one value of which 2 may come; then come 2 of the next, and so on."""
-    n = 1000
-    frame = pd.DataFrame(
-        {"item_id": [f"i{i}" for i in range(n)], "brand": [str(i // 100) for i in range(n)]}
+def _ranking(scores, bias=None):
+    """Of one request that is free to get anything."""
+    nothing = tf.zeros([1, 0], tf.int32)
+    vectors = np.array(scores, np.float32)[:, None]
+    return Ranking(
+        StoredItems(vectors), tf.ones([1, 1]), nothing, nothing, tf.constant([False]), (), bias
     )
+
+
+def test_a_cap_is_filled_by_looking_further():
+    """The best 100 have one brand of which 2 may come, then come 100 of the next, and so on.
+
+    Each tenth item has no brand and is not capped.
+    """
+    n = 1000
+    brands = [None if i % 10 == 0 else str(i // 100) for i in range(n)]
+    frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "brand": brands})
     rules = Rules.of({"cap": [{"by": "brand", "at_most": 2}]})
     served = ServedRules(CompiledRules.of(rules, Catalogue(frame)))
-    nothing = tf.zeros([1, 0], tf.int32)
-    vectors = np.arange(n, 0, -1, dtype=np.float32)[:, None]
-    ranking = Ranking(StoredItems(vectors), tf.ones([1, 1]), nothing, nothing, tf.constant([False]))
-    rows = served.best(ranking, tf.constant(7))[1].numpy()[0].tolist()
-    assert rows == [0, 1, 100, 101, 200, 201, 300]
-    rows = served.best(ranking, tf.constant(30))[1].numpy()[0].tolist()
-    assert rows[18:22] == [900, 901, -1, -1]
+    expected = [i for i in range(n) if i % 10 == 0 or i % 100 in (1, 2)]
+    for k in (7, 30, 130):
+        rows = served.best(_ranking(range(n, 0, -1)), tf.constant(k))[1].numpy()[0].tolist()
+        assert rows == (expected + [-1] * k)[:k]
+
+
+def test_pins_count_towards_caps_wherever_they_stand_and_have_their_boosts():
+    # Scores 5, 4, 3, 2, 1 and i3's own log(e) = 1 more. Of brand x only i3 may come, even to k 2.
+    frame = pd.DataFrame(
+        {"item_id": ["i0", "i1", "i2", "i3", "i4"], "brand": ["x", "y", "x", "x", "z"]}
+    )
+    rules = {
+        "pin": [{"item": "i3", "position": 3}],
+        "cap": [{"by": "brand", "at_most": 1}],
+        "boost": [{"item": "i3", "factor": float(np.e)}],
+    }
+    served = ServedRules(CompiledRules.of(Rules.of(rules), Catalogue(frame)))
+    for k in (2, 4):
+        scores, rows = served.best(_ranking([5, 4, 3, 2, 1], served.bias), tf.constant(k))
+        assert rows.numpy().tolist() == [[1, 4, 3, -1][:k]]
+        np.testing.assert_allclose(scores[0], [4.0, 1.0, 3.0, LOWEST][:k], rtol=1e-6)
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
@@ -140,15 +165,6 @@ def test_pins_move_up_where_the_rest_ends(k):
     frame = pd.DataFrame({"item_id": ["i0", "i1", "i2", "i3"]})
     pins = [{"item": f"i{row}", "position": place} for row, place in enumerate((2, 9, 5))]
     served = ServedRules(CompiledRules.of(Rules.of({"pin": pins}), Catalogue(frame)))
-    nothing = tf.zeros([1, 0], tf.int32)
-    ranking = Ranking(
-        StoredItems(np.array([[4.0], [3.0], [2.0], [1.0]], np.float32)),
-        tf.ones([1, 1]),
-        nothing,
-        nothing,
-        tf.constant([False]),
-        bias=served.bias,
-    )
-    scores, rows = served.best(ranking, tf.constant(k))
+    scores, rows = served.best(_ranking([4, 3, 2, 1], served.bias), tf.constant(k))
     assert rows.numpy().tolist() == [[3, 0, 2, 1, -1, -1][:k]]
     assert scores.numpy().tolist() == [[1.0, 4.0, 2.0, 3.0, LOWEST, LOWEST][:k]]
