@@ -1,0 +1,1 @@
+"""What became of recommendations: impressions and clicks, kept as Parquet files."""
