@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.serving.monitoring import Limits, Reference, compare, psi, read_requests
+from tfrec_fusion.serving.monitoring import (
+    Limits,
+    Reference,
+    as_requests,
+    compare,
+    psi,
+    read_requests,
+)
 from tfrec_fusion.serving.monitoring.reference import REFERENCE
 
 
@@ -81,7 +88,7 @@ def test_a_few_requests_do_not_alert(exported, logs):
 
 
 def test_no_requests_at_all(exported):
-    report = compare(exported, pd.DataFrame({"user_id": []}))
+    report = compare(exported, _plain([]))
     assert (report.state, report.rows, report.begin) == ("few", 0, None)
     assert "0 requests" in report.text()
 
@@ -96,7 +103,7 @@ def test_own_limits_decide(exported, logs):
 
 
 def _plain(users, **columns):
-    return pd.DataFrame({"user_id": users, **columns})
+    return as_requests(pd.DataFrame({"user_id": users, **columns}))
 
 
 def test_requests_of_other_versions_are_left_out(exported, events):
@@ -197,11 +204,16 @@ def test_a_version_without_a_reference(exported, tmp_path):
         compare(tmp_path, _plain(["u"]))
 
 
+def test_a_frame_of_its_own_has_to_be_checked_first(exported):
+    with pytest.raises(InputError, match="must be what read_requests or as_requests returns"):
+        compare(exported, pd.DataFrame({"user_id": ["u"]}))
+
+
 def test_tensorflow_is_not_imported(exported):
     code = (
         "import sys, pandas as pd\n"
-        "from tfrec_fusion.serving.monitoring import compare\n"
-        "report = compare(sys.argv[1], pd.DataFrame({'user_id': ['u']}))\n"
+        "from tfrec_fusion.serving.monitoring import as_requests, compare\n"
+        "report = compare(sys.argv[1], as_requests(pd.DataFrame({'user_id': ['u']})))\n"
         "assert report.rows == 1 and 'tensorflow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(exported)], check=True)

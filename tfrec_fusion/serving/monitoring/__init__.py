@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "Limits": "limits",
         "Reference": "reference",
         "Report": "report",
+        "as_requests": "request_log",
         "compare": "comparison",
         "gini": "statistics",
         "psi": "statistics",

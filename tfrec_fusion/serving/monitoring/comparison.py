@@ -18,7 +18,7 @@ from tfrec_fusion.serving.monitoring.limits import Limits
 from tfrec_fusion.serving.monitoring.popularity import GROUPS, popularity_groups
 from tfrec_fusion.serving.monitoring.reference import Reference
 from tfrec_fusion.serving.monitoring.report import Report
-from tfrec_fusion.serving.monitoring.request_log import COLUMNS, normalise
+from tfrec_fusion.serving.monitoring.request_log import COLUMNS
 from tfrec_fusion.serving.monitoring.statistics import gini, psi
 
 MIN_ROWS = 500
@@ -39,7 +39,7 @@ def compare(
 
     Args:
       version: the folder of the version that answered.
-      requests: what `read_requests` returns, or a frame with some of its columns.
+      requests: what `read_requests` or `as_requests` returns.
       limits: when to warn and to alert; the defaults of `Limits` unless given.
       min_rows: figures of fewer requests are neither warned of nor alerted.
 
@@ -77,7 +77,12 @@ class _Comparison:
                     f"monitor: limits: the reference has no feature {column!r}. "
                     f"It has: {list(self.reference.features)}"
                 )
-        self.requests = self._of_this_version(normalise(requests, lambda row: f"row {row}"))
+        if not set(COLUMNS) <= set(requests.columns):
+            raise InputError(
+                "monitor: requests must be what read_requests or as_requests returns. "
+                f"Received: the columns {list(requests.columns)}"
+            )
+        self.requests = self._of_this_version(requests)
 
     def _of_this_version(self, requests: pd.DataFrame) -> pd.DataFrame:
         if not self.version.name.isdecimal():

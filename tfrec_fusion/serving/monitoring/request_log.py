@@ -84,7 +84,7 @@ def _read(path: Path) -> pd.DataFrame:
             frame = pd.read_parquet(path)
         except (OSError, ValueError) as error:
             raise InputError(f"monitor: {path} is not readable as Parquet: {error}") from None
-        return normalise(frame, lambda row: f"monitor: {path}: row {row}")
+        return as_requests(frame, lambda row: f"monitor: {path}: row {row}")
     if path.name.endswith(_LINES):
         rows, name = _json_lines(path), "line"
     else:
@@ -95,7 +95,7 @@ def _read(path: Path) -> pd.DataFrame:
     places = [place for place, _ in rows]
     # A column is of what its rows hold; pandas would turn times and texts into one another.
     frame = pd.DataFrame([row for _, row in rows], dtype=object)
-    return normalise(frame, lambda row: f"monitor: {path}: {name} {places[row]}")
+    return as_requests(frame, lambda row: f"monitor: {path}: {name} {places[row]}")
 
 
 def _json_lines(path: Path) -> list[tuple[int, dict]]:
@@ -120,7 +120,9 @@ def _json_lines(path: Path) -> list[tuple[int, dict]]:
     return rows
 
 
-def normalise(frame: pd.DataFrame, place: Callable[[int], str]) -> pd.DataFrame:
+def as_requests(
+    frame: pd.DataFrame, place: Callable[[int], str] = "requests: row {}".format
+) -> pd.DataFrame:
     """A frame of logged requests with the columns and types that `read_requests` promises.
 
     Args:
@@ -129,6 +131,10 @@ def normalise(frame: pd.DataFrame, place: Callable[[int], str]) -> pd.DataFrame:
 
     Raises:
       InputError: names the place and the column.
+
+    Example:
+      >>> as_requests(pd.DataFrame({"user_id": ["u1"], "hour": [8]}))["hour"].tolist()
+      [8.0]
     """
     n = len(frame)
     if n and not {"user_id", "history"} & set(frame.columns):
@@ -222,9 +228,7 @@ def _time(value) -> float:
 def _ids(value) -> list[str] | None:
     if _missing(value):
         return None
-    if not isinstance(value, list | tuple | np.ndarray) or not all(
-        isinstance(one, str) for one in value
-    ):
+    if not isinstance(value, list | tuple | np.ndarray) or not set(map(type, value)) <= {str}:
         raise _ValueError("a list of texts")
     return list(value)
 
@@ -234,6 +238,8 @@ def _scores(value) -> list[float] | None:
         return None
     if not isinstance(value, list | tuple | np.ndarray):
         raise _ValueError("a list of numbers")
+    if set(map(type, value)) == {float}:
+        return list(value)
     # JSON has no NaN: a score that is null is one that is not finite.
     return [_number(one) for one in value]
 
