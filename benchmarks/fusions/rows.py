@@ -194,12 +194,8 @@ ROWS: dict[str, Row] = {
     f"{SPECTRAL}, untrained": Row(_IDS, group="start", spectral=10.0, trained=False, data=_UNTIMED),
     SPECTRAL: Row(_IDS, spectral=10.0, data=_UNTIMED),
     f"{WORDS}-only": Row({"use_ids": False}, group="text", stores=(WORDS,)),
-    f"sum, {WORDS}": Row({"fusion": "sum"}, stores=(WORDS,)),
+    f"sum, {WORDS}": Row({"fusion": "sum"}, stores=(WORDS,), data=_UNTIMED),
     f"sum, {TEXT} and {WORDS}": Row({"fusion": "sum"}, stores=(TEXT, WORDS)),
-    f"null_space, {WORDS}": Row({"fusion": "null_space"}, stores=(WORDS,), data=("retail",)),
-    f"null_space, {TEXT} and {WORDS}": Row(
-        {"fusion": "null_space"}, stores=(TEXT, WORDS), data=("retail",)
-    ),
     f"sum, {WORDS}, {LARGE}": Row({"fusion": "sum"}, stores=(WORDS,), **_LARGE),
     f"{SPECTRAL}, {WORDS}, untrained": Row(
         _IDS, group="start", spectral=10.0, trained=False, stores=(WORDS,), data=_UNTIMED
