@@ -48,9 +48,7 @@ def _batches(events, **options):
 
 OPTIONS = {
     "sum": {"fusion": "sum"},
-    "concat": {"fusion": "concat"},
-    "additive": {"fusion": "additive"},
-    "gate": {"fusion": "gate"},
+    "null_space": {},
     "id_only": {"vectors": []},
     "text_only": {"use_ids": False},
     "user_id": {"user": "id"},

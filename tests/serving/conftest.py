@@ -59,8 +59,6 @@ def random_model(events: Interactions, initial: bool = False, **options) -> TwoT
 # name -> (whether events have times, options of the model)
 VARIANTS = {
     "sum": (True, {"fusion": "sum"}),
-    "concat": (True, {"fusion": "concat"}),
-    "additive": (True, {"fusion": "additive"}),
     "gate": (True, {"fusion": "gate"}),
     "user id": (True, {"user": "id"}),
     "user both": (True, {"user": "both"}),
