@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,24 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(help="Requests in the model at once, without batching.")
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="A page at / to look at recommendations.")
+    ] = True,
+    feedback_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what POST /feedback brings there.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Its text must come with each request; or TFREC_FUSION_API_KEY."
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")
+    ] = None,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Write a line for each request.")
     ] = False,
@@ -48,12 +67,15 @@ def serve(
     """Answer as TF Serving does, over REST and gRPC, from the same folders."""
     if (model is None) == (model_config_file is None):
         raise InputError("serve: give either a folder of versions or --model-config-file")
+    if (tls_certificate is None) != (tls_key is None):
+        raise InputError("serve: --tls-certificate and --tls-key go together")
     start_tensorflow()
     from tfrec_fusion._compat import optional
 
     for needed, extra in (("uvicorn", "server"), ("starlette", "server")):
         optional(needed, extra)
     optional("tensorflow_serving", "server")
+    from tfrec_fusion.serving.server.api_key import VARIABLE, ApiKey
     from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
     from tfrec_fusion.serving.server.limits import Limits
     from tfrec_fusion.serving.server.logs import Log
@@ -72,6 +94,9 @@ def serve(
     batching = None
     if batching_parameters_file is not None:
         batching = BatchingParameters.read(batching_parameters_file)
+    key = os.environ.get(VARIABLE)
+    if api_key_file is not None:
+        key = api_key_file.read_text(encoding="utf-8").strip()
     limits = Limits(
         round(max_body_mib * 2**20), max_list_length, max_k, max_requests, timeout_seconds
     )
@@ -87,6 +112,9 @@ def serve(
         grace_seconds,
         threads,
         Log(log_requests),
-        page_routes,
+        page_routes if page else lambda predictor: (),
+        None if key is None else ApiKey(key),
+        None if tls_certificate is None else (tls_certificate, tls_key),
+        feedback_dir,
     )
     server.run(lambda rest, rpc: print(f"serving: REST at {rest}, gRPC at {rpc}", flush=True))

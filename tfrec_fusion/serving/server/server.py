@@ -16,7 +16,10 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving.server.api_key import ApiKey, KeyedApp, KeyedCalls
 from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
+from tfrec_fusion.serving.server.feedback.feedback_log import FeedbackLog
+from tfrec_fusion.serving.server.feedback.route import feedback_route
 from tfrec_fusion.serving.server.limits import Limits
 from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.metrics import Metrics
@@ -44,6 +47,9 @@ class Server:
       threads: runs of a model at once without batching.
       log: events go there.
       routes: makes further routes of HTTP from the predictor, e.g. those of a page.
+      key: every request must bring it.
+      tls: files of the certificate chain and of its private key, in PEM.
+      feedback: folder for what `POST /feedback` brings; there is no such path without one.
 
     Raises:
       InputError: no version of a model can be loaded, or a port is taken.
@@ -67,6 +73,9 @@ class Server:
         threads: int | None = None,
         log: Log | None = None,
         routes: Callable[[Predictor], Sequence[BaseRoute]] = lambda predictor: (),
+        key: ApiKey | None = None,
+        tls: tuple[Path, Path] | None = None,
+        feedback: Path | None = None,
     ):
         self._host, self._ports = host, (rest_port, grpc_port)
         self._grace = grace_seconds
@@ -82,7 +91,13 @@ class Server:
             batching,
             self._threads,
         )
-        self._app = create_app(self.predictor, self._log, routes(self.predictor))
+        self._key, self._tls, self._feedback = key, tls, None
+        further = list(routes(self.predictor))
+        if feedback is not None:
+            self._feedback = FeedbackLog(feedback, log=self._log)
+            further.insert(0, feedback_route(self._feedback, limits))
+        app = create_app(self.predictor, self._log, further)
+        self._app = app if key is None else KeyedApp(app, key)
 
     def run(self, ready: Callable[[str, str], None] = lambda rest, rpc: None) -> None:
         """Loads the models, serves, and returns after SIGTERM or SIGINT.
@@ -90,16 +105,18 @@ class Server:
         Args:
           ready: is told the addresses of REST and of gRPC once requests are answered.
         """
-        self.manager.start()
         try:
+            self.manager.start()
             asyncio.run(self._serve(ready))
         finally:
             self.manager.stop()
+            if self._feedback is not None:
+                self._feedback.close()
 
     async def _serve(self, ready: Callable[[str, str], None]) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         listening = _listen(self._host, self._ports[0])
-        rest = _Rest(self._app, self.predictor.limits, self._grace)
+        rest = _Rest(self._app, self.predictor.limits, self._grace, self._tls)
         rpc, rpc_port = self._rpc()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -110,7 +127,8 @@ class Server:
             [asyncio.create_task(rest.up.wait()), serving], return_when="FIRST_COMPLETED"
         )
         host = f"[{self._host}]" if ":" in self._host else self._host
-        ready(f"http://{host}:{listening.getsockname()[1]}", f"{host}:{rpc_port}")
+        scheme = "http" if self._tls is None else "https"
+        ready(f"{scheme}://{host}:{listening.getsockname()[1]}", f"{host}:{rpc_port}")
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, serving], return_when="FIRST_COMPLETED")
         self._log("stopping", in_flight=self.predictor.in_flight)
@@ -125,6 +143,7 @@ class Server:
         threads = limits.in_flight if self.predictor.batches else self._threads
         server = grpc.server(
             ThreadPoolExecutor(threads, "grpc"),
+            interceptors=() if self._key is None else (KeyedCalls(self._key),),
             maximum_concurrent_rpcs=limits.in_flight,
             options=[
                 ("grpc.max_receive_message_length", limits.body_bytes),
@@ -135,7 +154,11 @@ class Server:
         add_services(server, self.predictor, self._log)
         address = f"{self._host}:{self._ports[1]}"
         try:
-            return server, server.add_insecure_port(address)
+            if self._tls is None:
+                return server, server.add_insecure_port(address)
+            chain, private = (path.read_bytes() for path in self._tls)
+            credentials = grpc.ssl_server_credentials([(private, chain)])
+            return server, server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise InputError(f"serve: gRPC cannot listen at {address}: {error}") from None
 
@@ -143,7 +166,8 @@ class Server:
 class _Rest(uvicorn.Server):
     """Leaves signals to `Server` and says when it is up."""
 
-    def __init__(self, app, limits: Limits, grace: float):
+    def __init__(self, app, limits: Limits, grace: float, tls: tuple[Path, Path] | None):
+        chain, private = tls or (None, None)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -154,6 +178,8 @@ class _Rest(uvicorn.Server):
                 limit_concurrency=_CONNECTIONS_A_REQUEST * limits.in_flight,
                 timeout_graceful_shutdown=max(1, round(grace)),
                 ws="none",
+                ssl_certfile=chain,
+                ssl_keyfile=private,
             )
         )
         self.up = asyncio.Event()

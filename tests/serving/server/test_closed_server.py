@@ -1,0 +1,114 @@
+"""A server with a key, TLS, batching and feedback, from its start to its end."""
+
+import json
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+import urllib3
+
+grpc = pytest.importorskip("grpc")
+pytestmark = pytest.mark.slow
+
+KEY = "a key"
+ASK = {"signature_name": "item_vector", "instances": ["item4"]}
+CLICK = {
+    "kind": "click",
+    "model": "shop",
+    "version": 1,
+    "user_id": "ü 3",
+    "item_id": "item4",
+    "position": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def closed(server_process, exported, tmp_path_factory):
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("closed")
+    chain, private = folder / "chain.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run(
+        [*command.split(), *names, "-keyout", private, "-out", chain],
+        check=True,
+        capture_output=True,
+    )
+    (folder / "api_key").write_text(f"{KEY}\n")
+    parameters = folder / "batching_parameters.txt"
+    parameters.write_text("max_batch_size { value: 4 } allowed_batch_sizes: 4")
+    server = server_process(
+        exported.parent,
+        *("--api-key-file", folder / "api_key"),
+        *("--tls-certificate", chain, "--tls-key", private),
+        *("--feedback-dir", folder / "feedback"),
+        *("--batching-parameters-file", parameters),
+        *("--grace-seconds", 1),
+        "--log-requests",
+    )
+    with server, urllib3.PoolManager(ca_certs=str(chain)) as pool:
+        yield SimpleNamespace(server=server, pool=pool, chain=chain, folder=folder)
+
+
+def post(closed, path, document, key=KEY):
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    body = json.dumps(document)
+    return closed.pool.request("POST", closed.server.rest + path, body=body, headers=headers)
+
+
+def test_with_the_key(closed):
+    answer = post(closed, "/v1/models/shop:predict", ASK)
+    assert answer.status == 200
+    assert len(answer.json()["predictions"][0]) > 4
+
+
+@pytest.mark.parametrize("key", [None, "another"])
+@pytest.mark.parametrize("path", ["/v1/models/shop:predict", "/feedback", "/", "/nowhere"])
+def test_without_the_key(closed, key, path):
+    answer = post(closed, path, ASK, key)
+    assert answer.status == 401
+    assert answer.json() == {"error": "the API key is missing or wrong"}
+
+
+def test_without_tls(closed):
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        urllib3.request("GET", closed.server.rest.replace("https", "http"), retries=False)
+    with pytest.raises(urllib3.exceptions.SSLError), urllib3.PoolManager() as strangers:
+        strangers.request("GET", closed.server.rest, retries=False)
+    assert closed.server.rest.startswith("https://127.0.0.1:")
+
+
+def test_over_grpc(closed):
+    from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+
+    credentials = grpc.ssl_channel_credentials(closed.chain.read_bytes())
+    with grpc.secure_channel(closed.server.grpc, credentials) as channel:
+        status = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "shop"
+        found = status(request, metadata=[("x-api-key", KEY)], timeout=20)
+        assert found.model_version_status[0].version == 1
+        for metadata in ([], [("authorization", "Bearer another")]):
+            with pytest.raises(grpc.RpcError) as caught:
+                status(request, metadata=metadata, timeout=20)
+            assert caught.value.code().name == "UNAUTHENTICATED"
+
+
+def test_feedback_is_kept_when_the_server_stops(closed):
+    """Runs last in this file: it ends the server."""
+    answer = post(closed, "/feedback", {"events": [CLICK, {**CLICK, "kind": "impression"}]})
+    assert (answer.status, answer.json()) == (202, {"accepted": 2})
+    answer = post(closed, "/feedback", {"events": [{**CLICK, "kind": "look"}]})
+    assert answer.status == 400
+    assert "kind must be one of" in answer.json()["error"]
+    assert closed.server.stop() == 0
+    (path,) = (closed.folder / "feedback").iterdir()
+    rows = pq.read_table(path).to_pylist()
+    assert [row["kind"] for row in rows] == ["click", "impression"]
+    assert {key: rows[0][key] for key in CLICK} == CLICK
+    log = "".join(closed.server.log)
+    assert '"event": "request"' in log
+    assert "ü 3" not in log and "item4" not in log and KEY not in log
