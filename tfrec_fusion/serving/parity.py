@@ -54,8 +54,8 @@ class Parity:
                 )
             rows, targets = held_out.targets()
         most = min(_USERS, max(_SCORES // len(self._vocabulary), _FEWEST), len(rows))
-        chosen = np.unique(np.linspace(0, len(rows) - 1, most).astype(int))
-        self._users = events.users.ids[rows[chosen]]
+        chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), most).astype(int))
+        self._users = events.users.ids[rows[chosen]] if len(rows) else np.array([""], object)
         self._targets = None if targets is None else [targets.of(place) for place in chosen]
         self._rng = np.random.default_rng(0)
 
