@@ -31,6 +31,10 @@ def export(
             metavar="DIR", help="Also write each signature as an ONNX model there; takes an extra."
         ),
     ] = None,
+    litert: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write a ranker's scores for LiteRT there."),
+    ] = None,
     refresh_trend: Annotated[
         bool,
         typer.Option(
@@ -120,6 +124,9 @@ def export(
         for signature, reason in left_out.items():
             output.print(f"  without {signature}: {reason}")
         result |= {"onnx": str(onnx), "onnx_left_out": left_out}
+    if litert is not None:
+        result["litert"] = str(serving.export_litert(version, litert))
+        output.print(f"LiteRT: {result['litert']}")
     output.write(result)
 
 
