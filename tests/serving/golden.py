@@ -205,8 +205,8 @@ def ranker_requests(model, events):
     return found
 
 
-def ranker_logits(model, events, asked):
-    """The model's own logits `[B, N]`."""
+def ranker_batch(events, asked):
+    """What the model reads of what it is asked."""
     given = {n: _decoded(v) if v.dtype == object else v for n, v in asked.items()}
     vocabulary = events.catalogue.vocabulary
     users = events.users.rows(given.pop("user_id"))
@@ -226,7 +226,7 @@ def ranker_logits(model, events, asked):
             row, age = (v[0] for v in padded_histories(histories, [user], 64, now))
         rows.append(row)
         ages.append(age)
-    batch = {
+    return {
         "user": tf.constant(users, tf.int32),
         "item": tf.constant(items, tf.int32),
         "history": tf.constant(np.reshape(rows, (len(users), 64)), tf.int32),
@@ -235,7 +235,11 @@ def ranker_logits(model, events, asked):
         "item_seen": tf.constant(np.append(seen, False)[items]),
         **{name: tf.constant(value) for name, value in given.items()},
     }
-    return model(batch).numpy()
+
+
+def ranker_logits(model, events, asked):
+    """The model's own logits `[B, N]`."""
+    return model(ranker_batch(events, asked)).numpy()
 
 
 def check_ranker(logits, signature, outputs):

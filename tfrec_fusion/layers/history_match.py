@@ -51,11 +51,13 @@ class HistoryMatch(keras.layers.Layer):
         ages = tf.cast(ages, tf.float32)
         # Dividing the products costs less than normalising every vector of every history.
         cosine = tf.matmul(items, history, transpose_b=True)
-        cosine *= _inverse_norm(items)[:, :, None] * _inverse_norm(history)[:, None, :]
-        mask = mask[:, None, :]
+        # Not [:, None, :], which LiteRT has not.
+        cosine *= tf.expand_dims(_inverse_norm(items), 2)
+        cosine *= tf.expand_dims(_inverse_norm(history), 1)
+        mask = tf.expand_dims(mask, 1)
         present = tf.cast(mask, tf.float32)
         count = tf.reduce_sum(present, -1)
-        weight = present * tf.exp(-tf.maximum(ages, 0.0) / self.decay_days)[:, None, :]
+        weight = present * tf.expand_dims(tf.exp(-tf.maximum(ages, 0.0) / self.decay_days), 1)
         attention = tf.nn.softmax(tf.where(mask, self.tau * cosine, -1e9), -1) * present
         cosine = tf.where(mask, cosine, 0.0)
         best = tf.reduce_max(tf.where(mask, cosine, -1.0), -1)

@@ -78,7 +78,7 @@ class IdEmbedding(keras.layers.Layer):
         # tf.gather reads a partitioned table whole, and was seen to read values of a step before.
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(rows, 0))
         unknown = self.unknown if self.has_unknown else tf.zeros([self.dim], vectors.dtype)
-        vectors = tf.where(known[..., None], vectors, unknown)
+        vectors = tf.where(tf.expand_dims(known, -1), vectors, unknown)
         vectors = tf.cast(vectors, self.compute_dtype)
         return (vectors, known) if with_mask else vectors
 

@@ -234,7 +234,8 @@ class Ranker(DataModel):
         numbers = [self._item_numbers(batch["item_features"], shape)]
 
         def for_each_item(values):
-            return tf.broadcast_to(values[:, None, :], tf.concat([shape, tf.shape(values)[-1:]], 0))
+            whole = tf.concat([shape, tf.shape(values)[-1:]], 0)
+            return tf.broadcast_to(tf.expand_dims(values, 1), whole)
 
         user = 0.0
         if self.reads_history:
@@ -307,7 +308,7 @@ class Ranker(DataModel):
 def _rows(matrix, rows) -> tf.Tensor:
     """Rows `[...]` of a matrix, zeros for -1."""
     values = tf.cast(tf.gather(matrix, tf.maximum(rows, 0)), tf.float32)
-    return tf.where((rows >= 0)[..., None], values, 0.0)
+    return tf.where(tf.expand_dims(rows >= 0, -1), values, 0.0)
 
 
 def _described(data, config: RankerConfig):

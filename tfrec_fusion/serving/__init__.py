@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "Recommender": "recommender",
         "ServedModel": "served_model",
         "export": "exporter",
+        "export_litert": "litert_export",
         "export_onnx": "onnx_export",
         "label_versions": "kit.files",
         "refresh": "refreshing",

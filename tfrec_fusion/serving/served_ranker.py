@@ -61,6 +61,7 @@ class ServedRanker(tf.Module):
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.context_tables = [layer.lookup_table for layer in model.lookups.values()]
         self._context_rows = model.context_rows
+        self._reads_users = model.config.user != "history"
         self._logits = tf.function(lambda batch: model(batch, training=False), autograph=False)
         # Without texts: what an export to a runtime that has none starts from.
         self.by_row = self._by_row_function()
@@ -97,30 +98,37 @@ class ServedRanker(tf.Module):
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
         past, ages = self._history(users, history)
         context |= {name: self._context_rows(name, context[name]) for name in self._texts}
-        return self.by_row(user=users, item=items, history=past, history_age=ages, **context)
+        rows = {"user": users, "item": items, "history": past, "history_age": ages, **context}
+        return self.by_row(**{name: rows[name] for name in self._row_inputs})
 
     def _by_row_function(self) -> tf.types.experimental.ConcreteFunction:
-        """As `_score`, from rows and the ages of the history in days; -1 is an unknown row."""
+        """As `_score`, from rows and the ages of the history in days; -1 is an unknown row.
+
+        It takes only what the model reads.
+        """
 
         def spec(name, rank, dtype=tf.int32):
             return tf.TensorSpec([None] * rank, dtype, name)
 
-        inputs = [spec("user", 1), spec("item", 2), spec("history", 2)]
-        inputs += [spec("history_age", 2, tf.float32)]
+        inputs = [spec("item", 2)]
+        if self._reads_users:
+            inputs.append(spec("user", 1))
+        if self._reads_history:
+            inputs += [spec("history", 2), spec("history_age", 2, tf.float32)]
         inputs += [spec(name, 1, tf.float32) for name in self._numbers]
         inputs += [spec(name, 1) for name in self._texts]
+        self._row_inputs = [each.name for each in inputs]
         function = tf.function(self._score_rows, autograph=False)
         return function.get_concrete_function(**{each.name: each for each in inputs})
 
-    def _score_rows(self, item, **others):
-        rows = tf.where(item < 0, tf.shape(self.features)[0] - 1, item)
+    def _score_rows(self, **inputs):
+        items = inputs["item"]
+        rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
+        features = tf.cast(tf.gather(self.features, rows), tf.float32)
+        seen = tf.gather(self.seen, rows)
+        unknown = tf.fill(tf.shape(items)[:1], -1)
         logits = self._logits(
-            {
-                "item": item,
-                "item_features": tf.cast(tf.gather(self.features, rows), tf.float32),
-                "item_seen": tf.gather(self.seen, rows),
-                **others,
-            }
+            {"user": unknown, "item_features": features, "item_seen": seen, **inputs}
         )
         return {"score": logits, "probability": tf.sigmoid(logits)}
 
