@@ -120,6 +120,8 @@ def test_bias_and_what_is_allowed(n, shared):
     np.testing.assert_array_equal(rows[:, :width], np.where(left, best, -1))
     np.testing.assert_array_equal(scores[:, :width], np.where(left, best_scores, LOWEST))
     assert (rows[:, width:].numpy() == -1).all()
+    unused = exact_top_k(queries, items, 9, pairs, bias, tf.ones([1, 1], tf.bool), restricted=False)
+    np.testing.assert_array_equal(unused[0], exact_top_k(queries, items, 9, pairs, bias)[0])
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])

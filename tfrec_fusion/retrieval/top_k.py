@@ -52,7 +52,7 @@ def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.T
 
 
 def exact_top_k(
-    queries, item_vectors, k, masked_pairs=None, bias=None, allowed=None
+    queries, item_vectors, k, masked_pairs=None, bias=None, allowed=None, restricted=True
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The k items with the largest `queries . item_vectors + bias`, best first.
 
@@ -73,6 +73,7 @@ def exact_top_k(
         pairs with a negative number are ignored and repeated ones do no harm. None masks nothing.
       bias: `[N]` of the queries' dtype, -inf for an item that nobody gets. None adds nothing.
       allowed: `[B, N]` or `[1, N]` bool, what may come back. None allows everything.
+      restricted: bool scalar; where it is False `allowed` is not looked at and may have any shape.
 
     Returns:
       Scores `[B, k]` in the queries' dtype and rows `[B, k]` int32.
@@ -87,7 +88,7 @@ def exact_top_k(
     pairs = None
     if masked_pairs is not None:
         pairs = tf.convert_to_tensor(masked_pairs)
-        pairs = tf.boolean_mask(pairs, tf.reduce_all(pairs >= 0, 1))
+        pairs = _where(pairs, tf.reduce_all(pairs >= 0, 1))
     n_items = item_vectors.shape[0]
     if n_items is None:
         n_items = tf.shape(item_vectors)[0]
@@ -96,7 +97,7 @@ def exact_top_k(
         grouped = tf.constant(False)  # not even a graph can be built of groups then
 
     def changed(scores, first):
-        return _restricted(scores, first, bias, allowed, pairs)
+        return _final(scores, first, bias, allowed, restricted, pairs)
 
     best, rows = _either(
         grouped,
@@ -143,13 +144,18 @@ def _product(queries, item_vectors, first, end):
     return tf.matmul(queries, item_vectors[first:end], transpose_b=True)
 
 
-def _restricted(scores, first, bias, allowed, pairs):
+def _final(scores, first, bias, allowed, restricted, pairs):
     """The scores of the items from `first` on after everything but the product."""
     end = first + tf.shape(scores)[1]
     if bias is not None:
         scores += bias[first:end]
     if allowed is not None:
-        scores = tf.where(allowed[:, first:end], scores, tf.constant(-np.inf, scores.dtype))
+        lowest = tf.constant(-np.inf, scores.dtype)
+        scores = _either(
+            tf.convert_to_tensor(restricted),
+            lambda: tf.where(allowed[:, first:end], scores, lowest),
+            lambda: scores,
+        )
     return scores if pairs is None else _hide(scores, pairs, first)
 
 
@@ -157,9 +163,14 @@ def _hide(scores, pairs, first):
     """Set the pairs' scores to -inf; column 0 is item `first`, and items outside are skipped."""
     pairs -= tf.cast(tf.stack([0, first]), pairs.dtype)
     columns = tf.cast(tf.shape(scores)[1], pairs.dtype)
-    pairs = tf.boolean_mask(pairs, (pairs[:, 1] >= 0) & (pairs[:, 1] < columns))
+    pairs = _where(pairs, (pairs[:, 1] >= 0) & (pairs[:, 1] < columns))
     hidden = tf.fill(tf.shape(pairs)[:1], tf.constant(-np.inf, scores.dtype))
     return tf.tensor_scatter_nd_update(scores, pairs, hidden)
+
+
+def _where(pairs, condition):
+    """The pairs for which a condition `[P]` holds; a smaller graph than `tf.boolean_mask`."""
+    return tf.gather(pairs, tf.where(condition)[:, 0])
 
 
 def _hide_static(scores, pairs, first):

@@ -71,18 +71,15 @@ class Ranking:
         )
 
     def _best_of_all(self, k, masked, restrictions):
-        pairs = _pairs(masked)
         allowed = Restriction.all_of([self._listed, *restrictions], self.batch)
-
-        def best(dense):
-            return self.items.best(self.users, k, pairs, self.bias, dense)
-
         shape = [self.batch, self.items.count]
-        return tf.cond(
+        dense = tf.cond(
             allowed.used,
-            lambda: best(tf.broadcast_to(allowed.dense(), shape)),
-            lambda: best(None),
+            lambda: tf.broadcast_to(allowed.dense(), shape),
+            lambda: tf.ones([1, 1], tf.bool),
         )
+        pairs = _pairs(masked)
+        return self.items.best(self.users, k, pairs, self.bias, dense, allowed.used)
 
     def _best_of_listed(self, k, masked, restrictions):
         rows = _without(self._included, masked)

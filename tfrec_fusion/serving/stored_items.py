@@ -76,10 +76,10 @@ class StoredItems(tf.Module):
             return found
         return tf.concat([found, tf.cast(_rows(self.last, rows), tf.float32)], -1)
 
-    def best(self, queries, k, masked_pairs, bias=None, allowed=None):
+    def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         """`exact_top_k` over all items."""
         items = self.vectors if self.precision == "float32" else self
-        return exact_top_k(queries, items, k, masked_pairs, bias, allowed)
+        return exact_top_k(queries, items, k, masked_pairs, bias, allowed, restricted)
 
     def product(self, queries: tf.Tensor, first: int, end: int) -> tf.Tensor:
         """`[B, D]` float32 queries times the vectors from `first` to `end`: `[B, end - first]`."""
