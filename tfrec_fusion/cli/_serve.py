@@ -67,6 +67,8 @@ def serve(
     """Answer as TF Serving does, over REST and gRPC, from the same folders."""
     if (model is None) == (model_config_file is None):
         raise InputError("serve: give either a folder of versions or --model-config-file")
+    if model is not None and not model.is_dir():
+        raise InputError(f"serve: no such folder; export a model there first. Received: {model}")
     if (tls_certificate is None) != (tls_key is None):
         raise InputError("serve: --tls-certificate and --tls-key go together")
     start_tensorflow()
@@ -86,10 +88,6 @@ def serve(
     if model_config_file is not None:
         models = read_models(model_config_file)
     else:
-        if not model.is_dir():
-            raise InputError(
-                f"serve: no such folder; export a model there first. Received: {model}"
-            )
         models = [ModelConfig(model.absolute().name, model.absolute())]
     batching = None
     if batching_parameters_file is not None:
