@@ -137,3 +137,34 @@ def test_export_writes_the_next_version_with_filters_rules_and_newer_items(
     assert sorted(found) == ["i0", "i1", "i2", "i4"]
     assert shop.recommend("nobody", k=9)[1][0] == "i17"
     assert set(shop.titles) == {"new"}
+
+
+def test_a_small_version_and_its_refresh_with_newer_interactions(
+    trained, small_shop, tmp_path, capsys
+):
+    shop, events = tmp_path / "shop", small_shop / "interactions.parquet"
+    command = ["export", str(trained), "--to", str(shop), "--no-kit", "--json", "-"]
+    loose = ["--min-overlap", "0.1", "--max-loss", "1"]
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("block: [{item: i3}]\n")
+    for more in (
+        ["--precision", "int8", "--rules", str(rules)],
+        ["--refresh-trend", "--interactions", str(events)],
+    ):
+        assert main([*command, *loose, *more]) == 0
+        printed = capsys.readouterr()
+        report = json.loads(printed.out)["parity"]
+        assert report["precision"] == "int8"
+        assert "overlap of the first 10" in printed.err
+    first, second = (Recommender(shop / version) for version in "12")
+    # The test events of the run are in the newer interactions, and count.
+    assert second.card["data"]["events"] > first.card["data"]["events"]
+    assert first.card["rules"]
+    assert second.card["rules"] == first.card["rules"]
+    assert "i3" not in {item for item, _ in second.recommend("nobody", k=30)}
+
+
+@pytest.mark.parametrize("more", [["--refresh-trend"], ["--interactions", "events.csv"]])
+def test_a_refresh_needs_interactions(trained, tmp_path, capsys, more):
+    assert main(["export", str(trained), "--to", str(tmp_path / "shop"), *more]) == 2
+    assert "--refresh-trend and --interactions FILE go together" in capsys.readouterr().err
