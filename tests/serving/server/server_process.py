@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 _READY = re.compile(r"serving: REST at (\S+), gRPC at (\S+)")
-START_SECONDS = 300
+START_SECONDS = 120
 
 
 class ServerProcess:
@@ -36,10 +36,7 @@ class ServerProcess:
         self._lines = queue.Queue()
         threading.Thread(target=self._read_log, daemon=True).start()
         threading.Thread(target=self._read_out, daemon=True).start()
-        try:
-            found = _READY.search(self._lines.get(timeout=START_SECONDS) or "")
-        except queue.Empty:
-            found = None
+        found = _READY.search(self._first_line() or "")
         if found is None:
             self.close()
             raise RuntimeError(f"the server did not start: {''.join(self.log)[-2000:]}")
@@ -47,10 +44,12 @@ class ServerProcess:
 
     def wait_for(self, text, seconds=60):
         """Waits until a line of the log has `text`; returns all lines so far."""
+        # In small steps, so that a machine that stands still does not count.
         with self._logged:
-            if not self._logged.wait_for(lambda: any(text in line for line in self.log), seconds):
-                raise AssertionError(f"no {text!r} in {''.join(self.log)[-2000:]}")
-            return list(self.log)
+            for _ in range(seconds * 10):
+                if self._logged.wait_for(lambda: any(text in line for line in self.log), 0.1):
+                    return list(self.log)
+            raise AssertionError(f"no {text!r} in {''.join(self.log)[-2000:]}")
 
     def stop(self, number=signal.SIGTERM, seconds=30):
         """Sends a signal and returns the exit status."""
@@ -67,6 +66,14 @@ class ServerProcess:
 
     def __exit__(self, *_):
         self.close()
+
+    def _first_line(self):
+        for _ in range(START_SECONDS * 10):
+            try:
+                return self._lines.get(timeout=0.1)
+            except queue.Empty:
+                continue
+        return None
 
     def _read_log(self):
         for line in self.process.stderr:
