@@ -71,10 +71,11 @@ class StoredItems(tf.Module):
         """The vectors `[..., D]` float32 of rows of any shape, each from 0 to N - 1."""
         found = tf.cast(_rows(self.vectors, rows), tf.float32)
         if self.scale is not None:
-            found *= _rows(self.scale, rows)[..., None]
+            found *= tf.expand_dims(_rows(self.scale, rows), -1)
         if self.last is None:
             return found
-        return tf.concat([found, tf.cast(_rows(self.last, rows), tf.float32)], -1)
+        last = tf.cast(_rows(self.last, rows), tf.float32)
+        return tf.concat([found, last], found.shape.rank - 1)  # -1 is not for every converter
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         """`exact_top_k` over all items."""

@@ -14,6 +14,7 @@ def rules() -> dict[str, tuple]:
     """Operation -> what tf2onnx calls for it, for those that it has no rule for or a wrong one."""
     found = {
         "BatchMatMulV2": _batch_matmul,
+        "Expm1": _expm1,
         "FloorDiv": _floor_div,
         "FloorMod": _floor_mod,
         "Log1p": _log1p,
@@ -45,6 +46,13 @@ def _whole(graph, node) -> list[str]:
     if graph.get_dtype(node.input[0]) not in (_INT32, _INT64):
         raise InputError(f"export: onnx: {node.name} divides other than whole numbers")
     return list(node.input)
+
+
+def _expm1(graph, node, name: str, _) -> None:
+    """exp(x) - 1 of float32; it is of logarithms of sizes here."""
+    one = graph.make_const(f"{name}/onnx/one", np.ones([], np.float32)).output[0]
+    power = _make(graph, "Exp", [node.input[0]], like=node.output[0])
+    _replace(graph, node, "Sub", [power, one])
 
 
 def _log1p(graph, node, name: str, _) -> None:
