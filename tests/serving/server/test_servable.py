@@ -1,0 +1,80 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfrec_fusion.serving.server.servable import Servable, check_whole
+from tfrec_fusion.serving.server.status import StatusError
+
+
+@pytest.fixture(scope="module")
+def servable(exported):
+    servable = Servable("shop", 1, exported)
+    yield servable
+    servable.retire()
+
+
+@pytest.fixture
+def version(tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "items.txt").write_text("a\nb\n")
+    (tmp_path / "model_card.json").write_text(json.dumps({"data": {"items": 2, "users": 7}}))
+    return tmp_path
+
+
+def test_it_answers_as_the_model_does(servable, reference):
+    ids = ["item4", "no such item"]
+    inputs = {"item_id": np.array([item.encode() for item in ids], object)}
+    found = servable.run("item_vector", inputs)
+    for vector, item in zip(found["vector"], ids, strict=True):
+        np.testing.assert_allclose(vector, reference.item(item), atol=1e-5)
+
+
+def test_wanted_outputs_only(servable):
+    inputs = {"user_id": np.array([b"nobody"], object)}
+    assert set(servable.run("serving_default", inputs)) == {"item_id", "score"}
+    found = servable.run("serving_default", inputs, ("item_id",))
+    assert set(found) == {"item_id"}
+    assert found["item_id"].dtype == object
+
+
+def test_a_whole_version(version):
+    check_whole(version)
+    (version / "assets" / "items.txt").unlink()
+    check_whole(version)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("assets/items.txt", "a\n", "items.txt has 1 lines; 2 expected"),
+        ("assets/items.txt", "a\nb", "items.txt has 1 lines; 2 expected"),
+        ("model_card.json", '{"data": {"items"', "model_card.json cannot be read"),
+        ("model_card.json", "[]", "model_card.json cannot be read"),
+    ],
+)
+def test_what_is_cut_short(version, name, text, says):
+    (version / name).write_text(text)
+    with pytest.raises(StatusError, match=says) as caught:
+        check_whole(version)
+    assert caught.value.code == "DATA_LOSS"
+
+
+@pytest.mark.parametrize("graph", [None, b"", b"garbage"])
+def test_what_is_no_model(tmp_path, graph):
+    if graph is not None:
+        (tmp_path / "saved_model.pb").write_bytes(graph)
+    with pytest.raises(StatusError):
+        Servable("shop", 1, tmp_path)
+
+
+def test_it_is_free_after_its_last_request(servable):
+    """Last, since it ends the one that all tests share."""
+    assert servable.acquire() and servable.acquire()
+    servable.retire()
+    servable.retire()
+    assert not servable.acquire()
+    servable.release()
+    assert not servable.closed
+    servable.release()
+    assert servable.closed
