@@ -82,6 +82,7 @@ def _converted(converter, loaded, function):
             custom_op_handlers=rules(),
         )
     _count_axes_from_the_left(converted)
+    _with_ranks_of_counters(converted)
     converted.delete_unused_nodes(converted.outputs)
     converted.topological_sort(converted.get_nodes())
     return converted
@@ -130,6 +131,15 @@ def _with_shapes(frozen) -> None:
         node.op, node.input[:] = "EnsureShape", [found.name]
         node.attr["T"].type = dtype
         node.attr["shape"].shape.CopyFrom(shapes[node.name].as_proto())
+
+
+def _with_ranks_of_counters(graph) -> None:
+    """Says that the counters of loops are numbers, without which onnxruntime loads none."""
+    for node in graph.get_nodes():
+        for body in (node.get_body_graphs() or {}).values():
+            if node.type == "Loop":
+                body.set_shape(body.input_names[0], [])
+            _with_ranks_of_counters(body)
 
 
 def _count_axes_from_the_left(graph) -> None:
