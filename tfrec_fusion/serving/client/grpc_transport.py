@@ -9,6 +9,7 @@ import numpy as np
 from tfrec_fusion._compat import optional, tf
 from tfrec_fusion.serving.client.errors import ServingError, serving_error
 from tfrec_fusion.serving.client.model_spec import ModelSpec
+from tfrec_fusion.serving.server.codec import tensor_proto
 
 _EXTRA = "serving"
 _MAX_BYTES = 1 << 30
@@ -55,9 +56,9 @@ class GrpcTransport:
         request = self._predict.PredictRequest()
         self._address(request.model_spec, signature)
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            tensor_proto.fill(request.inputs[name], _bytes(value))
         answer = self._call(self._service.Predict, request, timeout)
-        return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+        return {name: tensor_proto.decode(tensor, name) for name, tensor in answer.outputs.items()}
 
     def signatures(self, timeout: float) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
         """Signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
@@ -109,6 +110,16 @@ class GrpcTransport:
             return method(request, timeout=timeout)
         except self._grpc.RpcError as error:
             raise _translated(error) from error
+
+
+def _bytes(value: np.ndarray) -> np.ndarray:
+    """Strings as bytes; numbers as they are."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "OSU":
+        return value
+    found = np.empty(value.size, object)
+    found[:] = [item.encode() if isinstance(item, str) else item for item in value.ravel().tolist()]
+    return found.reshape(value.shape)
 
 
 def _translated(error) -> ServingError:

@@ -25,6 +25,9 @@ _FIELDS = {
     np.dtype(np.uint32): (22, "uint32_val"),
     np.dtype(np.uint64): (23, "uint64_val"),
 }
+_NUMBERS = {
+    number: (dtype, field) for dtype, (number, field) in _FIELDS.items() if number != STRING
+}
 
 _MAX_REPEATED = 1 << 20
 
@@ -44,8 +47,8 @@ def decode(proto, name: str) -> np.ndarray:
             raise ValueError
         if proto.dtype == STRING and not proto.tensor_content:
             return _strings(proto.string_val, shape)
-        return tf.make_ndarray(proto)
-    except (ValueError, TypeError):
+        return _numbers(proto, shape)
+    except (ValueError, TypeError, OverflowError):
         raise invalid(f"tensor parsing error: {name}") from None
 
 
@@ -59,6 +62,18 @@ def fill(proto, values: np.ndarray) -> None:
     for size in values.shape:
         proto.tensor_shape.dim.add(size=size)
     getattr(proto, field).extend(values.ravel().tolist())
+
+
+def _numbers(proto, shape: tuple[int, ...]) -> np.ndarray:
+    dtype, field = _NUMBERS.get(proto.dtype, (None, ""))
+    if dtype is None:
+        return tf.make_ndarray(proto)
+    if proto.tensor_content:
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    values = getattr(proto, field)
+    if len(values) < math.prod(shape):
+        return tf.make_ndarray(proto)
+    return np.array(values, dtype).reshape(shape)
 
 
 def _strings(values, shape: tuple[int, ...]) -> np.ndarray:

@@ -21,12 +21,7 @@ from tfrec_fusion.serving.server import answers
 from tfrec_fusion.serving.server.codec import tensor_proto
 from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.model_manager import ModelManager
-from tfrec_fusion.serving.server.predictor import (
-    Predictor,
-    check_names,
-    check_outputs,
-    signature_name,
-)
+from tfrec_fusion.serving.server.predictor import Predictor, check_names, signature_name
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 _MAX_MESSAGE = 1024
@@ -93,7 +88,6 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             given = {key: tensor_proto.decode(value, key) for key, value in request.inputs.items()}
             inputs = {**signature.defaults, **given}
             wanted = list(request.output_filter)
-            check_outputs(signature.outputs, wanted)
             found = self._predictor.predict_here(servable, name, inputs, wanted, deadline)
             answer = predict_pb2.PredictResponse()
             spec = answer.model_spec
