@@ -1,10 +1,14 @@
 """onnxruntime answers as the model does."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.serving import export, export_onnx, onnx_export
+from tfrec_fusion.serving import ParityLimits, export, export_onnx, onnx_export
+from tfrec_fusion.serving.agreement import difference
 from tfrec_fusion.serving.signatures import SIGNATURES
 
 pytest.importorskip("tf2onnx", reason='needs ".[onnx]"')
@@ -84,6 +88,66 @@ def test_every_two_tower_does(golden, references, variant, tmp_path):
     version = export(reference.model, reference.events, tmp_path / "shop", kit=False)
     assert export_onnx(version, tmp_path / "onnx") == {}
     _check_two_tower(golden, reference, tmp_path / "onnx")
+
+
+RULES = {
+    "boost": [{"match": {"brand": "ä"}, "factor": 2.0}],
+    "block": [{"item": "item 3"}],
+    "pin": [{"item": "item 5", "position": 2}],
+    "cap": [{"by": "brand", "at_most": 2}],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "rules"), [("float32", RULES), ("int8", None)])
+def test_filters_and_rules_answer_as_the_saved_model(make_model, tmp_path, precision, rules):
+    """Of a catalogue that is large enough to choose by groups of items."""
+    rng, n = np.random.default_rng(0), 2000
+    frame = pd.DataFrame({"item_id": [f"item {i}" for i in range(n)]})
+    frame["brand"] = rng.choice(["a", "ä", "b", ""], n)
+    frame["price"] = rng.choice([1.0, 2.0, 3.0, np.nan], n)
+    frame["in_stock"] = rng.random(n) < 0.7
+    rows = {"user_id": rng.integers(0, 30, 600).astype(str)}
+    rows["item_id"] = frame.item_id.to_numpy()[rng.integers(0, n, 600)]
+    rows["timestamp"] = 1.6e9 + 1e7 * rng.random(600)
+    # No two items score alike: among those that do, a cap may keep another one.
+    catalogue = Catalogue(frame, {"text": rng.normal(size=(n, 12)).astype(np.float32)})
+    events = Interactions.from_frame(pd.DataFrame(rows), catalogue, duplicates="first")
+    version = export(
+        make_model(events),
+        events,
+        tmp_path / "shop",
+        kit=False,
+        filters=["brand", "price", "in_stock"],
+        rules=rules,
+        precision=precision,
+        limits=ParityLimits(overlap_10=0.0, ndcg_loss=1.0),
+    )
+    assert export_onnx(version, tmp_path / "onnx") == {}
+    sessions, loaded = Sessions(tmp_path / "onnx"), tf.saved_model.load(str(version))
+
+    def texts(choice, width):
+        drawn = np.array(rng.choice([*choice, "", "?"], (batch, width)), object)
+        return np.where(rng.random((batch, 1)) < 0.5, "", drawn)
+
+    specs = loaded.signatures["recommend"].structured_input_signature[1]
+    for batch, k in [(0, 3), (1, 3), (4, 3), (4, 15), (3, 0), (2, 3000), (8, 20), (8, 1), (5, 40)]:
+        inputs = {
+            "user_id": np.array(rng.integers(0, 40, batch).astype(str), object),
+            "history": texts(frame.item_id, rng.integers(0, 5)),
+            "exclude": texts(frame.item_id, rng.integers(0, 5)),
+            "include": texts(frame.item_id, rng.choice([0, 60])),
+            "exclude_seen": rng.random(batch) < 0.5,
+            "brand": texts(["a", "ä"], 2),
+            "price_min": rng.choice([1.5, np.nan], batch).astype(np.float32),
+            "price_max": rng.choice([2.5, np.nan], batch).astype(np.float32),
+            "in_stock": rng.random(batch) < 0.5,
+            "k": np.full(batch, k, np.int32),
+        }
+        given = {name: tf.constant(v, specs[name].dtype) for name, v in inputs.items()}
+        expected = loaded.signatures["recommend"](**given)
+        expected = {name: value.numpy() for name, value in expected.items()}
+        assert difference(sessions.answer("recommend", inputs), expected) == ""
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ def rules() -> dict[str, tuple]:
         "MatMul": _matmul,
         "NotEqual": _not_equal,
         "Reshape": _reshape,
+        "ScatterNd": _scatter_nd,
         "SelectV2": _select,
         "UnsortedSegmentMin": _segment_min,
         "UnsortedSegmentSum": _segment_sum,
@@ -124,6 +125,17 @@ def _reshape(graph, node, name: str, _) -> None:
     """A 0 in a shape is a width, which the converter lets mean "as it is"."""
     shape = _make(graph, "Cast", [node.input[1]], {"to": _INT64})
     _replace(graph, node, "Reshape", [node.input[0], shape], {"allowzero": 1})
+
+
+def _scatter_nd(graph, node, name: str, _) -> None:
+    """The converter lets the last of what comes to the same place stand, not the sum."""
+    places, values, shape = node.input
+    dtype = np.int32 if graph.get_dtype(values) == _INT32 else np.float32
+    zero = graph.make_const(f"{name}/onnx/zero", np.zeros([], dtype)).output[0]
+    shape = _make(graph, "Cast", [shape], {"to": _INT64})
+    zeros = _make(graph, "Expand", [zero, shape], like=node.output[0])
+    places = _make(graph, "Cast", [places], {"to": _INT64})
+    _replace(graph, node, "ScatterND", [zeros, places, values], {"reduction": "add"})
 
 
 def _select(graph, node, name: str, _) -> None:
