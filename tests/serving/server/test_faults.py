@@ -246,3 +246,38 @@ def test_clients_that_stall_cut_and_send_too_much(shop):
         for connection in open_ones:
             connection.close()
     assert load.wrong == []
+
+
+def test_more_requests_than_allowed(shop):
+    """Over both protocols each request is answered rightly or told to come again."""
+    from tfrec_fusion.serving import Client
+    from tfrec_fusion.serving.client.errors import ServerUnavailable
+
+    with shop.start("--max-requests", 2, "--threads", 2) as server:
+        found = {"rest": [], "grpc": []}
+
+        def run(protocol):
+            at = getattr(server, protocol)
+            with Client(at, model="shop", retries=0, timeout=30) as client:
+                for _ in range(30):
+                    try:
+                        scores = client.predict(SCORE["inputs"], "score")["score"][0]
+                        found[protocol].append([round(float(score), 4) for score in scores])
+                    except ServerUnavailable as error:
+                        found[protocol].append(error.code)
+
+        threads = [
+            threading.Thread(target=run, args=(protocol,)) for protocol in found for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (expected,) = (
+            [round(score, 4) for score in scores] for scores in ask(server)[1]["outputs"]
+        )
+    for answers in found.values():
+        assert len(answers) == 8 * 30
+        assert all(answer in (expected, "RESOURCE_EXHAUSTED") for answer in answers)
+        assert "RESOURCE_EXHAUSTED" in answers
+        assert expected in answers

@@ -29,7 +29,8 @@ from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.app import create_app
 from tfrec_fusion.serving.server.rpc.services import add_services
 
-_CONNECTIONS_A_REQUEST = 4
+# Of HTTP; those beyond it are answered 503.
+_CONNECTIONS, _CONNECTIONS_A_REQUEST = 1000, 4
 
 
 class Server:
@@ -175,7 +176,7 @@ class _Rest(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=_CONNECTIONS_A_REQUEST * limits.in_flight,
+                limit_concurrency=max(_CONNECTIONS, _CONNECTIONS_A_REQUEST * limits.in_flight),
                 timeout_graceful_shutdown=max(1, round(grace)),
                 ws="none",
                 ssl_certfile=chain,
