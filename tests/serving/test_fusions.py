@@ -93,7 +93,7 @@ def test_storage_of_a_store_that_is_not_used(shop):
         ),
         ({"fusion": "delta", "fusion_options": {"bound": 0}}, "fusion_options: bound must be"),
         ({"modality_dropout": 1.0}, "TwoTower: modality_dropout"),
-        ({"storage": "int4"}, "TwoTower: storage: must be one of float32, float16, int8"),
+        ({"storage": "int4"}, "TwoTower: storage: must be one of float32, bfloat16, float16, int8"),
         ({"storage": {"text": "int4"}}, "TwoTower: storage: must be one of float32"),
     ],
 )

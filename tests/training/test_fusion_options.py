@@ -30,7 +30,10 @@ def test_a_file_has_every_option_of_a_fusion(tmp_path):
             {"fusion": "stir"},
             "config: model.fusion: must be one of sum, [^R]*Received: 'stir'$",
         ),
-        ({"fusion_options": {"k": 1}}, "config: model.fusion_options: fusion 'sum' takes no opt"),
+        (
+            {"fusion": "sum", "fusion_options": {"k": 1}},
+            "config: model.fusion_options: fusion 'sum' takes no opt",
+        ),
         ({"storage": {"text": "int4"}}, "config: model.storage: must be one of float32, "),
     ],
 )

@@ -226,7 +226,7 @@ def test_no_server(stubs, shop_backend):
 
 
 def test_the_deadline(address, backend):
-    with Client(address, model="shop", timeout=0.2) as client:
+    with Client(address, model="shop", timeout=1.0) as client:
         client.signatures()
         backend.delay = threading.Event()
         try:
