@@ -149,6 +149,10 @@ def write_page(rows: list[dict]) -> None:
             f"batches of {task.batch} users, examples {task.examples!r}.\n"
         )
         parts += [table(rows, data), "", settings(rows, data)]
+        shown = {row["row"] for row in rows if row["data"] == data}
+        absent = [name for name, row in ROWS.items() if data in row.data and name not in shown]
+        if absent:
+            parts.append(f"\nNot run: {', '.join(absent)}.")
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     parts.append(
         f"\n{when}; two processes of one thread each on {here['cpu']}, {here['cores']} cores; "
@@ -179,14 +183,17 @@ Written by `python benchmarks/fusion.py --page`.
 Every row of a table is the same two-tower model with the same loss, number of columns and epochs;
 only what an item's vector is made of differs. (AlphaRec is a model of its own. The rows of 512
 columns and those with a spectral start are larger, so each comes with its own ID-only row; what
-starts from a solution takes fewer epochs.) The whole catalogue
-is ranked, items without a training event included. N@10 is NDCG@10 and R@20 Recall@20; warm and
-cold items are ranked among themselves; the tail is what is not among the most popular 20 % of the
-warm items, ranked against the whole catalogue (see `tfrec_fusion.evaluation.evaluate`).
+starts from a solution takes fewer epochs.) Text is a sentence encoder's vectors, all-MiniLM-L6-v2;
+rows with "words" have those of `LexicalEncoder` in their place or beside them, of the same texts.
+
+The whole catalogue is ranked, items without a training event included. N@10 is NDCG@10 and R@20
+Recall@20; warm and cold items are ranked among themselves; the tail is what is not among the most
+popular 20 % of the warm items, ranked against the whole catalogue (see
+`tfrec_fusion.evaluation.evaluate`).
 
 Everything is chosen on a validation split of the training events, made as the test split is: each
-row's learning rate and the weight of the ids' L2 norm (more than twice as many settings for ID-only
-as for a fusion), which fusion is recommended (bold) and which ID-only row it is held against: those
+row's learning rate, the weight of the ids' L2 norm, and the weight of text and the regularisation of a
+spectral start (at least as many settings for ID-only as for a fusion), which fusion is recommended (bold) and which ID-only row it is held against: those
 of the highest total N@10 there. The chosen setting is trained on all training events, once a seed,
 and tested; figures are means ± standard deviations over seeds. "Against ID-only" is the relative
 difference of the total with the 95 % interval of a paired bootstrap over users, of the means over
