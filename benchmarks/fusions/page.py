@@ -192,11 +192,13 @@ popular 20 % of the warm items, ranked against the whole catalogue (see
 `tfrec_fusion.evaluation.evaluate`).
 
 Everything is chosen on a validation split of the training events, made as the test split is: each
-row's learning rate, the weight of the ids' L2 norm, and the weight of text and the regularisation of a
-spectral start (at least as many settings for ID-only as for a fusion), which fusion is recommended (bold) and which ID-only row it is held against: those
-of the highest total N@10 there. The chosen setting is trained on all training events, once a seed,
-and tested; figures are means ± standard deviations over seeds. "Against ID-only" is the relative
-difference of the total with the 95 % interval of a paired bootstrap over users, of the means over
-seeds. "Seconds" are the processor's for one training. Settings that are alike for all (ID dropout,
-whitening, batch size) are the model's defaults or were set once by hand on validation.
+row's learning rate, the weight of the ids' L2 norm, and for a spectral start the weight of text and
+the regularisation (at least as many settings for ID-only as for a fusion); which fusion is
+recommended (bold) and which ID-only row it is held against: those of the highest total N@10 there.
+The chosen setting is trained on all training events, once a seed, and tested; figures are means ±
+standard deviations over seeds. "Against ID-only" is the relative difference of the total with the
+95 % interval of a paired bootstrap over users, of the means over seeds. "Seconds" are the
+processor's for one training, on a machine that did other work as well. Settings that are alike for
+all (ID dropout, whitening, batch size) are the model's defaults or were set once by hand on
+validation.
 """
