@@ -43,7 +43,8 @@ def embedded(server_process, zoo, exported):
     text = zoo.read_text().rstrip().removesuffix("}")
     shop = f'  config {{ name: "shop" base_path: "{exported.parent}" model_platform: "tensorflow" '
     config.write_text(text + shop + 'version_labels { key: "stable" value: 1 } }\n}\n')
-    with server_process("--model-config-file", config) as server:
+    feedback = zoo.with_name("feedback")
+    with server_process("--model-config-file", config, "--feedback-dir", feedback) as server:
         yield server
 
 

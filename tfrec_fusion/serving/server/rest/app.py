@@ -1,4 +1,4 @@
-"""The HTTP application: TF Serving's interface, its metrics, and what else is given."""
+"""The HTTP application: TF Serving's interface, its metrics, its OpenAPI, and what is given."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from tfrec_fusion.serving.server.codec.json_response import error_body
 from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.metrics import PATH
+from tfrec_fusion.serving.server.openapi import openapi_route
 from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.rest_api import RestApi
 
@@ -37,6 +38,7 @@ def create_app(predictor: Predictor, log: Log, routes: Sequence[BaseRoute] = ())
         # TF Serving's paths are not case-sensitive.
         Route("/V1/{path:path}", api),
         Route(PATH, metrics, methods=["GET"]),
+        openapi_route(predictor, routes),
     ]
     return Starlette(
         routes=[*own, *routes],
