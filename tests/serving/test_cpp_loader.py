@@ -15,7 +15,7 @@ log_pb2 = pytest.importorskip(
     "tensorflow_serving.apis.prediction_log_pb2", reason='needs ".[serving]"'
 )
 
-FUSIONS = ("sum", "concat", "gate")
+FUSIONS = ("sum", "gate", "user id")
 
 
 @pytest.fixture(scope="session")
