@@ -48,7 +48,7 @@ def quickstart(
     from tfrec_fusion.training import ProgressBar, Run, RunConfig
 
     section = _data(data, min_rating, output)
-    # The sample's titles were made up from what drives its purchases, so its text is worth training.
+    # The titles were made up from what drives the purchases: their vectors are worth training.
     models = _MODELS if data is not None else {**_MODELS, "fused": {"fusion": "sum"}}
     if not section["vectors"]:
         output.print("no vectors are there, so only ids are trained")
