@@ -82,6 +82,21 @@ def test_a_model_of_user_ids_takes_new_users_for_the_trend_only(
     np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
 
 
+def test_the_new_events_alone_are_refused_and_fewer_are_told(
+    tmp_path, make_model, events, newer, caplog
+):
+    model = make_model(events)
+    export(model, events, tmp_path / "shop", kit=False)
+    added = newer.timestamp > events.timestamp.max()
+    with pytest.raises(InputError, match=r"must be all events.* Received: 40 events from"):
+        refresh(model, newer.select(added), tmp_path / "shop", kit=False)
+    assert [folder.name for folder in (tmp_path / "shop").iterdir()] == ["1"]
+    half = events.timestamp > np.median(events.timestamp)
+    with caplog.at_level(logging.WARNING):
+        refresh(model, events.select(half), tmp_path / "shop", kit=False)
+    assert "are fewer than the 300 of the latest version" in caplog.text
+
+
 def test_a_model_of_user_ids_needs_its_users(tmp_path, model, newer):
     with pytest.raises(InputError, match="its users are in no version below the folder"):
         refresh(model, newer, tmp_path / "shop", kit=False)

@@ -12,6 +12,7 @@ from tfrec_fusion.data import (
 )
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.models import TwoTowerConfig
 from tfrec_fusion.training import RunConfig
 from tfrec_fusion.training.config import (
     AsOfSection,
@@ -138,6 +139,21 @@ def test_without_times_a_run_starts_from_the_spectrum_unless_it_names_a_fusion(s
         assert RunConfig.of({**data, "model": named}).resolved(train).spectral is False
     # With times there is none unless it is asked for.
     assert RunConfig.of({"data": DATA, "spectral": {}}).resolved(train).model.dim == len(shop)
+
+
+def test_the_null_space_is_for_whitened_vectors_alone():
+    """A start of another kind beside named vectors is no content in falling order."""
+    for ordered, vectors, options, fusion in (
+        (True, True, {}, "null_space"),
+        (True, True, {"vectors": ["text"]}, "null_space"),
+        (True, False, {"vectors": ["text"]}, "sum"),
+        (True, True, {"vectors": []}, "sum"),
+        (True, True, {"use_ids": False}, "sum"),
+        (True, True, {"whitening_dim": None}, "sum"),
+        (False, True, {}, "sum"),
+        (False, False, {"fusion": "gate"}, "gate"),
+    ):
+        assert TwoTowerConfig(**options).completed(ordered, vectors).fusion == fusion
 
 
 def test_a_difference_is_named_and_records_are_none():

@@ -68,10 +68,9 @@ class TwoTowerConfig(FusionConfig):
 
         Args:
           ordered: whether the data has an order in time.
-          vectors: whether the catalogue has vectors.
+          vectors: whether whitened vectors are all the content that items have.
         """
-        content = vectors if self.vectors is None else self.vectors
-        whole = ordered and self.use_ids and content and self.whitening_dim
+        whole = ordered and vectors and self.use_ids and self.vectors != [] and self.whitening_dim
         values = {
             "fusion": "null_space" if whole else "sum",
             "user_layer": ordered,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tfrec_fusion.data import Interactions, Vocabulary
@@ -37,7 +38,8 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       The folder of the new version.
 
     Raises:
-      InputError: a model without a trend, events without times, or what `export` refuses.
+      InputError: a model without a trend, events without times or none from before the latest
+        version, or what `export` refuses.
 
     Example:
       >>> run = Run.open("runs/shop")
@@ -48,6 +50,8 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     if events.timestamp is None:
         raise InputError("refresh: the interactions have no column 'timestamp'")
     events = events.first_events()
+    card = _latest_card(path)
+    _check_whole(events, card)
     reads_user_ids = model.config.user != "history"
     if reads_user_ids and events.users.fingerprint != model.spec.users:
         known = events.encode_users(_trained_users(model, path))
@@ -59,17 +63,42 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
                 new,
             )
         events = known
-    return export(model, events, path, **_carried(model, path) | options)
+    return export(model, events, path, **_carried(model, card) | options)
 
 
-def _carried(model, path: str | os.PathLike) -> dict:
-    """The options of the latest version that are to stay."""
+def _latest_card(path: str | os.PathLike) -> dict:
+    """The card of the latest version, empty where there is none."""
     found = versions(path)
     if not found or not (found[max(found)] / CARD).is_file():
         return {}
-    card = json.loads((found[max(found)] / CARD).read_text(encoding="utf-8"))
+    return json.loads((found[max(found)] / CARD).read_text(encoding="utf-8"))
+
+
+def _carried(model, card: dict) -> dict:
+    """The options of the latest version that are to stay."""
     names = ("precision",) if isinstance(model, Ranker) else ("precision", "filters", "rules")
     return {name: card[name] for name in names if card.get(name)}
+
+
+def _check_whole(events: Interactions, card: dict) -> None:
+    """Histories are made of the events alone, so those of the latest version must be among them."""
+    before = card.get("data")
+    if not before:
+        return
+    begin = datetime.fromtimestamp(events.timestamp.min(), UTC)
+    if before["as_of"] and begin >= datetime.fromisoformat(before["as_of"]):
+        raise InputError(
+            "refresh: interactions must be all events up to now, as users' histories are made of "
+            f"them; these begin where the latest version ends, {before['as_of']}. "
+            f"Received: {len(events)} events from {begin.isoformat(timespec='seconds')} on"
+        )
+    if len(events) < before["events"]:
+        _log.warning(
+            "refresh: %d events are fewer than the %d of the latest version; histories are made of "
+            "these alone",
+            len(events),
+            before["events"],
+        )
 
 
 def _check_trend(model) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from tfrec_fusion.config import read_mapping
 from tfrec_fusion.errors import InputError
 
 # A list position that nobody scrolls to is a mistake.
@@ -119,21 +118,7 @@ class Rules(_Section):
         Raises:
           InputError: no such file, no mapping in it, or as `of`.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(
-                f"rules: cannot read the file ({error.strerror}). Received: {path}"
-            ) from None
-        except (yaml.YAMLError, UnicodeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: not readable as YAML or JSON ({reason})") from None
-        if not isinstance(values, dict):
-            raise InputError(
-                f"{path}: must hold a mapping with the keys {', '.join(cls.model_fields)}. "
-                f"Received: {type(values).__name__}"
-            )
-        return cls.of(values, str(path))
+        return cls.of(read_mapping(path, "rules"), str(path))
 
 
 def _is_number(value) -> bool:

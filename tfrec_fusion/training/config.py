@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from tfrec_fusion import config
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import RankerConfig, TwoTowerConfig
@@ -313,19 +314,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
       InputError: no such file, or its content is no mapping.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"config: cannot read the file ({error.strerror}). Received: {path}"
-        ) from None
-    except (yaml.YAMLError, UnicodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable as YAML or JSON ({reason})") from None
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: must hold a mapping of keys to values. Received: {type(values).__name__}"
-        )
+    values = config.read_mapping(path, "config")
     data = values.get("data")
     if isinstance(data, dict):
         values["data"] = with_absolute_paths(data, path.resolve().parent)

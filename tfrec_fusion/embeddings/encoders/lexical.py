@@ -18,7 +18,7 @@ _CONFIG, _IDF, _DIRECTIONS = "lexical.json", "idf.npy", "directions.npy"
 class LexicalEncoder(Encoder):
     """TF-IDF of words and word pairs, in the leading directions of the texts it was fitted on.
 
-    (1 + log tf) log((1 + n) / (1 + df)) + 1 for each term, rows of length 1, then a truncated SVD
+    (1 + log tf) (1 + log((1 + n) / (1 + df))) for each term, rows of length 1, then a truncated SVD
     (latent semantic analysis, Deerwester et al. 1990) and length 1 again. It keeps apart what a
     language model blurs: the author, the brand, the number in a series. Pick it beside a language
     model, or in its place where texts are short and names matter; it knows no word that was not in
