@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
-from math import factorial
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ import pandas as pd
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
 from tfrec_fusion.models import PairScorer, TwoTower
 
 _PAIRS = 1024  # explained at once
@@ -98,25 +97,13 @@ def explain(
 
 
 def _shapley(
-    score: PairScorer | Callable, users: np.ndarray, items: np.ndarray
+    score: PairScorer, users: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Scores, shares by name and bias, `[P]` float64 each."""
     names = score.inputs
-    n = len(names)
-    values = {}
-    for size in range(n + 1):
-        for shown in map(frozenset, combinations(names, size)):
-            hidden = [name for name in names if name not in shown]
-            values[shown] = score(users, items, hidden).astype(np.float64)
-    shares = {}
-    for name in names:
-        total = np.zeros(len(users))
-        for shown, value in values.items():
-            if name not in shown:
-                weight = factorial(len(shown)) * factorial(n - len(shown) - 1) / factorial(n)
-                total += weight * (values[shown | {name}] - value)
-        shares[name] = total
-    return values[frozenset(names)], shares, values[frozenset()]
+    hidden = [set(names) - shown for shown in subsets(names)]
+    values = np.stack([score(users, items, one).astype(np.float64) for one in hidden])
+    return values[-1], dict(zip(names, shapley_weights(names) @ values, strict=True)), values[0]
 
 
 def _pairs(users, items) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "ContentTower": "content_tower",
         "DataSpec": "data_spec",
         "GraphSpec": "graph_spec",
+        "HiddenInputs": "hidden_inputs",
         "ItemTower": "item_tower",
         "PairScorer": "pair_scorer",
         "Ranker": "ranker",

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.models.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.scoring_state import flat_histories, item_state
 from tfrec_fusion.models.two_tower import TwoTower
 
@@ -15,12 +16,7 @@ from tfrec_fusion.models.two_tower import TwoTower
 class PairScorer:
     """Scores user-item pairs as `TwoTower.scorer` does, as if some inputs were missing.
 
-    What is hidden is hidden from the item and from the user's history alike:
-
-    - "id": item ids, item biases and the user's id (an unknown user);
-    - a frozen vector, by its name: missing for every item;
-    - "context": the items' recency, trend and numbers are 0, which is an average item, and so are
-      the size and the recency of the history. The recent pool keeps its weights.
+    `HiddenInputs` says what can be hidden and what is left then.
 
     Args:
       model: whose scores.
@@ -40,36 +36,24 @@ class PairScorer:
 
     def __init__(self, model: TwoTower, events: Interactions, at: float | None = None):
         model.check(events)
-        self._model = model
+        self._sides = HiddenInputs(model)
         self._features, self._seen, self._now = item_state(events, model.spec, at)
         self._histories = events.histories()
-        has_ids = model.config.use_ids or model.config.user != "history"
-        self.inputs = (*(["id"] if has_ids else []), *model.tower.frozen, "context")
+        self.inputs = self._sides.inputs
 
     def __call__(self, users, items, hidden: Collection[str] = ()) -> np.ndarray:
         """Scores `[P]` float32 of the pairs of user rows (-1 unknown) and item rows, `[P]` each."""
-        model, items = self._model, np.asarray(items, np.int32)
+        items = np.asarray(items, np.int32)
         distinct, place = np.unique(np.asarray(users, np.int32), return_inverse=True)
         history, owners, ages = flat_histories(self._histories, distinct, self._now)
         rows, position = np.unique(np.concatenate([items, history]), return_inverse=True)
         own, past = position[: len(items)], position[len(items) :]
 
-        parts = set(model.tower.frozen) | ({"id"} if model.config.use_ids else set())
-        fused = model.tower(rows, self._seen[rows], hidden=[h for h in hidden if h in parts])
-        features, seen = self._features[rows], self._seen[rows]
-        if "context" in hidden:
-            features = np.zeros_like(features)
-        if "id" in hidden:
-            # Only the bias asks from here on whether an item was seen.
-            distinct, seen = np.full_like(distinct, -1), np.zeros_like(seen)
-        item_vectors = model.item_side(fused, tf.constant(rows), features, tf.constant(seen))
-        user_vectors = model.user_vectors(
-            distinct,
-            tf.gather(fused, past),
-            history,
-            owners,
-            ages,
-            hide_size="context" in hidden,
+        features, seen = self._features[rows], tf.constant(self._seen[rows])
+        fused = self._sides.fuse(rows, seen, hidden)
+        item_vectors = self._sides.item_vectors(fused, tf.constant(rows), features, seen, hidden)
+        user_vectors = self._sides.user_vectors(
+            distinct, tf.gather(fused, past), history, owners, ages, hidden
         )
         return tf.reduce_sum(
             tf.gather(user_vectors, place) * tf.gather(item_vectors, own), 1
