@@ -93,6 +93,15 @@ def test_more_than_the_server_allows(client):
         client.recommend(["ü 3"], histories=[["item4"] * 10_001])
 
 
+def test_a_key_without_tls_stays_on_this_machine(address, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Client(address, model="shop", retries=0, timeout=20, api_key="a key") as client:
+        assert client.status()["state"].tolist() == ["AVAILABLE"]
+
+
 def test_no_server(server_process):
     with (
         Client("http://127.0.0.1:9", model="shop", retries=0, timeout=5) as client,

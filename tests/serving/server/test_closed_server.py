@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import urllib3
 
+from tfrec_fusion.serving import Client
+from tfrec_fusion.serving.client.errors import ServerUnavailable, Unauthenticated
+
 grpc = pytest.importorskip("grpc")
 pytestmark = pytest.mark.slow
 
@@ -95,6 +98,31 @@ def test_over_grpc(closed):
             with pytest.raises(grpc.RpcError) as caught:
                 status(request, metadata=metadata, timeout=20)
             assert caught.value.code().name == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_the_client(closed, protocol, caplog):
+    caplog.set_level("DEBUG")
+    address = getattr(closed.server, protocol)
+    tls = {"tls": protocol == "grpc", "ca_certs": closed.chain}
+    with Client(address, model="shop", timeout=20, api_key=KEY, **tls) as client:
+        assert len(client.recommend(["ü 3"], k=4)) == 4
+        assert client.status()["state"].tolist() == ["AVAILABLE"]
+    for key in (None, "another"):
+        with (
+            Client(address, model="shop", timeout=20, api_key=key, **tls) as client,
+            pytest.raises(Unauthenticated, match="the API key is missing or wrong") as caught,
+        ):
+            client.recommend(["ü 3"])
+        assert (caught.value.code, caught.value.attempts) == ("UNAUTHENTICATED", 1)
+        assert key is None or key not in str(caught.value)
+    strangers = {**tls, "ca_certs": None}
+    with (
+        Client(address, model="shop", retries=0, timeout=20, api_key=KEY, **strangers) as client,
+        pytest.raises(ServerUnavailable, match=r"(?i)certificate.verify.failed"),
+    ):
+        client.status()
+    assert KEY not in caplog.text
 
 
 def test_feedback_is_kept_when_the_server_stops(closed):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.serving.client.credentials import Credentials
 from tfrec_fusion.serving.client.grpc_transport import GrpcTransport
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.client.rest_transport import RestTransport
@@ -39,6 +41,12 @@ class Client:
       retries: tries of a part after the first.
       backoff: seconds before the second try; doubles from try to try.
       batch_size: at most so many rows a request: the server's `max_batch_size`.
+      api_key: goes with each request as `Authorization: Bearer KEY`, over gRPC as metadata; no
+        error, log or `repr` shows it. As in gRPC itself, it is refused without TLS, except to
+        this machine (`localhost`, 127.0.0.1).
+      tls: encrypt gRPC; an https:// address says so by itself.
+      ca_certs: PEM file of the certificates to trust, where the server's own is not signed by one
+        that everybody trusts.
 
     Raises:
       InputError: a bad argument.
@@ -60,6 +68,9 @@ class Client:
         retries: int = 4,
         backoff: float = 0.1,
         batch_size: int = 64,
+        api_key: str | None = None,
+        tls: bool = False,
+        ca_certs: str | Path | None = None,
     ):
         if version is not None and label is not None:
             raise InputError(f"client: give version or label. Received: {version} and {label!r}")
@@ -73,7 +84,9 @@ class Client:
                 raise InputError(f"client: {name} must be at least {least}. Received: {value!r}")
         spec = ModelSpec(model, version, label)
         rest = server.startswith(("http://", "https://"))
-        self._transport = (RestTransport if rest else GrpcTransport)(server, spec)
+        credentials = Credentials(server, api_key, tls, ca_certs)
+        transport = RestTransport if rest else GrpcTransport
+        self._transport = transport(server, spec, credentials=credentials)
         self._timing = {"timeout": timeout, "retries": retries, "backoff": backoff}
         self._batch_size = batch_size
         self._signatures: dict | None = None

@@ -29,6 +29,10 @@ class ModelNotFound(ServingError):  # noqa: N818
     """No such model, version or label there: NOT_FOUND."""
 
 
+class Unauthenticated(ServingError):  # noqa: N818
+    """The API key is missing or wrong: UNAUTHENTICATED (HTTP 401)."""
+
+
 class RequestRefused(ServingError):  # noqa: N818
     """The request does not suit the model: INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE."""
 
@@ -38,6 +42,7 @@ _CLASSES = {
     "RESOURCE_EXHAUSTED": ServerUnavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "NOT_FOUND": ModelNotFound,
+    "UNAUTHENTICATED": Unauthenticated,
     "INVALID_ARGUMENT": RequestRefused,
     "FAILED_PRECONDITION": RequestRefused,
     "OUT_OF_RANGE": RequestRefused,

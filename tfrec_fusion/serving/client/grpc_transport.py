@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion._compat import optional, tf
+from tfrec_fusion.serving.client.credentials import Credentials
 from tfrec_fusion.serving.client.errors import ServingError, serving_error
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.server.codec import tensor_proto
@@ -21,29 +23,22 @@ class GrpcTransport:
     Args:
       target: "host:port".
       model: whom to ask.
+      credentials: those for this target; none unless given.
 
     Raises:
       ImportError: the extra `serving` is not installed.
     """
 
-    def __init__(self, target: str, model: ModelSpec):
+    def __init__(self, target: str, model: ModelSpec, credentials: Credentials | None = None):
         self._grpc = optional("grpc", _EXTRA)
         apis = "tensorflow_serving.apis"
         self._predict = optional(f"{apis}.predict_pb2", _EXTRA)
         self._metadata = optional(f"{apis}.get_model_metadata_pb2", _EXTRA)
         self._status = optional(f"{apis}.get_model_status_pb2", _EXTRA)
         self._spec = model
-        self._channel = self._grpc.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", _MAX_BYTES),
-                ("grpc.max_send_message_length", _MAX_BYTES),
-                # Retries are the client's, which knows the deadline of them all.
-                ("grpc.enable_retries", 0),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-            ],
-        )
+        credentials = credentials or Credentials(target)
+        self._headers = tuple(credentials.headers.items())
+        self._channel = self._open(target, credentials)
         services = optional(f"{apis}.prediction_service_pb2_grpc", _EXTRA)
         self._service = services.PredictionServiceStub(self._channel)
         models = optional(f"{apis}.model_service_pb2_grpc", _EXTRA)
@@ -98,6 +93,24 @@ class GrpcTransport:
         """Closes the channel."""
         self._channel.close()
 
+    def _open(self, target: str, credentials: Credentials):
+        options = [
+            ("grpc.max_receive_message_length", _MAX_BYTES),
+            ("grpc.max_send_message_length", _MAX_BYTES),
+            # Retries are the client's, which knows the deadline of them all.
+            ("grpc.enable_retries", 0),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+        ]
+        if credentials.tls:
+            trusted = credentials.ca_certs and Path(credentials.ca_certs).read_bytes()
+            tls = self._grpc.ssl_channel_credentials(trusted)
+            return self._grpc.secure_channel(target, tls, options)
+        if credentials.headers:
+            # What is said to this machine alone does not go to a proxy.
+            options.append(("grpc.enable_http_proxy", 0))
+        return self._grpc.insecure_channel(target, options)
+
     def _address(self, spec, signature: str = "") -> None:
         spec.name, spec.signature_name = self._spec.name, signature
         if self._spec.version is not None:
@@ -107,7 +120,7 @@ class GrpcTransport:
 
     def _call(self, method, request, timeout: float):
         try:
-            return method(request, timeout=timeout)
+            return method(request, timeout=timeout, metadata=self._headers)
         except self._grpc.RpcError as error:
             raise _translated(error) from error
 

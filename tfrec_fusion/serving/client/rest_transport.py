@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from tfrec_fusion._compat import optional
+from tfrec_fusion.serving.client.credentials import Credentials
 from tfrec_fusion.serving.client.errors import serving_error
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 
@@ -47,14 +48,28 @@ class RestTransport:
       url: "http://host:port" or "https://...", with a path if a proxy wants one.
       model: whom to ask.
       connections: how many stay open.
+      credentials: those for this URL; none unless given.
 
     Raises:
       ImportError: the extra `serving` is not installed.
     """
 
-    def __init__(self, url: str, model: ModelSpec, connections: int = 8):
+    def __init__(
+        self,
+        url: str,
+        model: ModelSpec,
+        connections: int = 8,
+        credentials: Credentials | None = None,
+    ):
         self._urllib3 = optional("urllib3", _EXTRA)
-        self._pool = self._urllib3.PoolManager(maxsize=connections, retries=False)
+        credentials = credentials or Credentials(url)
+        self._pool = self._urllib3.PoolManager(
+            maxsize=connections,
+            # Nor are redirects followed, which would take the key elsewhere.
+            retries=False,
+            headers=credentials.headers,
+            ca_certs=credentials.ca_certs,
+        )
         at = f"{url.rstrip('/')}/v1/models/{quote(model.name, safe='')}"
         if model.version is not None:
             at += f"/versions/{model.version}"

@@ -1,0 +1,86 @@
+"""How a client shows that it may ask, and how it knows the server."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tfrec_fusion.errors import InputError
+
+
+class Credentials:
+    """A client's key and the encryption of its connections.
+
+    Args:
+      server: "host:port", "http://host:port" or "https://host:port".
+      api_key: goes with each request, and nowhere else.
+      tls: encrypt; an https:// address says so by itself.
+      ca_certs: PEM file with the only certificates that the server's may be signed by.
+
+    Attributes:
+      headers: of each request, over both protocols.
+      tls: whether connections are encrypted.
+      ca_certs: as given.
+
+    Raises:
+      InputError: a key that no header can hold or that would leave this machine unencrypted,
+        certificates that cannot be read, arguments that contradict each other.
+
+    Example:
+      >>> Credentials("https://shop.example", "secret").headers
+      {'authorization': 'Bearer secret'}
+    """
+
+    def __init__(
+        self,
+        server: str,
+        api_key: str | None = None,
+        tls: bool = False,
+        ca_certs: str | Path | None = None,
+    ):
+        if tls and server.startswith("http://"):
+            raise InputError(f"client: tls needs an https:// address. Received: {server!r}")
+        self.tls = tls or server.startswith("https://")
+        if ca_certs is not None:
+            self._check_certificates(ca_certs)
+        self.ca_certs = ca_certs
+        self.headers = {}
+        if api_key is not None:
+            self._check_key(api_key, server)
+            self.headers = {"authorization": f"Bearer {api_key}"}
+
+    def _check_certificates(self, path: str | Path) -> None:
+        if not self.tls:
+            raise InputError(
+                "client: ca_certs needs TLS: an https:// address or, over gRPC, tls=True. "
+                f"Received: {str(path)!r}"
+            )
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise InputError(
+                "client: ca_certs must be a PEM file of certificates "
+                f"({error.strerror or error}). Received: {str(path)!r}"
+            ) from None
+
+    def _check_key(self, key: str, server: str) -> None:
+        # The libraries' own errors about a header would show the key.
+        if not (isinstance(key, str) and key and key.isascii() and key.isprintable()):
+            raise InputError("client: api_key must be printable ASCII text; it is not shown here")
+        if key != key.strip():
+            raise InputError("client: api_key has space around it; it is not shown here")
+        if not self.tls and not _is_loopback(server):
+            raise InputError(
+                "client: api_key goes to another machine over TLS only: give an https:// address "
+                f"or, over gRPC, tls=True. Received: {server!r}"
+            )
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        host = urlsplit(server if "://" in server else f"//{server}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
