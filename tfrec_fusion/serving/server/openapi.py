@@ -34,8 +34,11 @@ _MEANINGS = {
 }
 _OF_A_BODY = (400, 401, 408, 413, 503)
 _NUMBERS = (
-    "A number that is not finite is NaN, Infinity or -Infinity, without quotes, as in TF Serving."
+    "A number that is not finite is NaN, Infinity or -Infinity, without quotes, as in TF Serving. "
+    "Whole numbers have no point. Lists of one depth are of one length. Text that is not UTF-8 "
+    "comes as its bytes."
 )
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # Of types that JSON has a form for; integers are added by their range.
 _LEAVES = {
     "float": {"type": "number"},
@@ -47,7 +50,9 @@ _LEAVES = {
             {
                 "type": "object",
                 "required": ["b64"],
-                "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+                "properties": {
+                    "b64": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64}
+                },
                 "additionalProperties": False,
             },
         ]
@@ -178,24 +183,23 @@ def _rows(slots: dict[str, TensorSlot], limits: Limits | None = None) -> dict:
         name: _values(name, slot, slot.shape and slot.shape[1:], limits)
         for name, slot in slots.items()
     }
-    rows = {"type": "array", "items": _together(named, limits is not None)}
-    if limits is not None:
-        rows |= {"minItems": 1, "maxItems": limits.list_length}
-    return rows
+    bounds = {} if limits is None else {"minItems": 1, "maxItems": limits.list_length}
+    kinds = [{"type": "array", "items": row} | bounds for row in _kinds(named, limits is not None)]
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
 def _columns(slots: dict[str, TensorSlot], limits: Limits | None = None) -> dict:
     named = {name: _values(name, slot, slot.shape, limits) for name, slot in slots.items()}
-    return _together(named, limits is not None)
+    kinds = _kinds(named, limits is not None)
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def _together(named: dict[str, dict], request: bool) -> dict:
+def _kinds(named: dict[str, dict], request: bool) -> list[dict]:
     """An object; of one tensor the value alone, for which a request may send an object as well."""
     together = _object(*named) | {"properties": named, "additionalProperties": False}
     if len(named) > 1:
-        return together
-    (value,) = named.values()
-    return {"anyOf": [value, together]} if request else value
+        return [together]
+    return [*named.values(), together] if request else [*named.values()]
 
 
 def _values(name: str, slot: TensorSlot, shape: tuple | None, limits: Limits | None) -> dict:
@@ -206,7 +210,9 @@ def _values(name: str, slot: TensorSlot, shape: tuple | None, limits: Limits | N
     if limits is not None and name == "k" and found.get("type") == "integer":
         found = found | {"maximum": min(limits.k, found["maximum"])}
     for size in reversed(shape):
-        found = {"type": "array", "items": found}
+        # An empty list does not say how deep it is.
+        least = {"minItems": 1} if limits is not None and found.get("type") == "array" else {}
+        found = {"type": "array", "items": found} | least
         if size is not None:
             found |= {"minItems": size, "maxItems": size}
         elif limits is not None:
