@@ -250,6 +250,7 @@ def _feedback() -> dict:
     accepted = _object("accepted") | {"properties": {"accepted": {"type": "integer"}}}
     return {
         "summary": "Keep impressions and clicks",
+        "description": "Whole numbers have no point.",
         "requestBody": {"required": True, "content": _json(events)},
         "responses": _responses(202, _json(accepted), _OF_A_BODY),
     }
