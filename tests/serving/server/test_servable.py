@@ -74,6 +74,9 @@ def test_it_is_free_after_its_last_request(servable):
     servable.retire()
     servable.retire()
     assert not servable.acquire()
+    # Who has it may still count in more, for what goes on without them.
+    servable.hold()
+    servable.release()
     servable.release()
     assert not servable.closed
     servable.release()

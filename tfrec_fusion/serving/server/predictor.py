@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -48,8 +48,6 @@ class Predictor:
         self._batcher = Batcher(batching, metrics) if batching is not None else None
         self._threads = ThreadPoolExecutor(threads, "predict")
         self._in_flight, self._counting = 0, threading.Lock()
-        # Where batches are made.
-        self.loop: asyncio.AbstractEventLoop | None = None
         metrics.gauge("tfrec_fusion_in_flight_requests", lambda: self._in_flight)
 
     @property
@@ -103,13 +101,10 @@ class Predictor:
         """
         self._check(servable, signature, inputs, outputs)
         started = time.monotonic()
-        # The model goes on after a deadline; its version must stay until it is done.
-        answering = self._run(servable, signature, tuple(outputs), inputs, deadline)
-        work = asyncio.ensure_future(answering)
-        work.add_done_callback(_look_at)
+        work = self._start(servable, signature, inputs, outputs, deadline)
         try:
             async with asyncio.timeout_at(_on_loop(deadline)):
-                found = await asyncio.shield(work)
+                found = await asyncio.wrap_future(work)
         except TimeoutError:
             raise _too_late() from None
         self._observe(servable, started)
@@ -134,8 +129,7 @@ class Predictor:
         if self._batcher is None:
             found = servable.run(signature, inputs, tuple(outputs))
         else:
-            answering = self._run(servable, signature, tuple(outputs), inputs, deadline)
-            work = asyncio.run_coroutine_threadsafe(answering, self.loop)
+            work = self._start(servable, signature, inputs, outputs, deadline)
             try:
                 found = work.result(None if deadline == float("inf") else deadline - started)
             except TimeoutError:
@@ -166,20 +160,29 @@ class Predictor:
             self._batcher.close()
         self._threads.shutdown()
 
-    async def _run(
-        self, servable: Servable, signature: str, outputs: tuple, inputs: Mapping, deadline: float
-    ) -> dict[str, np.ndarray]:
+    def _start(
+        self,
+        servable: Servable,
+        signature: str,
+        inputs: Mapping,
+        outputs: Sequence[str],
+        deadline: float,
+    ) -> Future:
+        outputs = tuple(outputs)
         run = partial(servable.run, signature, outputs=outputs)
-        # Held a second time: the caller may give up at its deadline.
-        held = servable.acquire()
+        # The model goes on after a deadline; its version must stay until it is done.
+        servable.hold()
         try:
             if self._batcher is None:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, run, inputs)
-            return await self._batcher.run((servable, signature, outputs), run, inputs, deadline)
-        finally:
-            if held:
-                servable.release()
+                work = self._threads.submit(run, inputs)
+            else:
+                kind = (servable, signature, outputs)
+                work = self._batcher.submit(kind, run, inputs, deadline)
+        except BaseException:
+            servable.release()
+            raise
+        work.add_done_callback(lambda _: servable.release())
+        return work
 
     def _observe(self, servable: Servable, started: float) -> None:
         seconds = time.monotonic() - started
@@ -205,6 +208,8 @@ def check_names(signature: Signature, given: Sequence[str]) -> None:
       StatusError: INVALID_ARGUMENT, as TF Serving says it.
     """
     slots, defaults = signature.inputs, signature.defaults
+    if slots.keys() == set(given):
+        return
     sent, wanted = ",".join(sorted(given)), ",".join(sorted(slots))
     if len(given) > len(slots) or (len(given) < len(slots) and not defaults):
         extra = ",".join(sorted(set(given) - set(slots)))
@@ -275,9 +280,3 @@ def _on_loop(deadline: float) -> float | None:
     if deadline == float("inf"):
         return None
     return asyncio.get_running_loop().time() + deadline - time.monotonic()
-
-
-def _look_at(work: asyncio.Future) -> None:
-    """So that an error after the deadline is not reported as forgotten."""
-    if not work.cancelled():
-        work.exception()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from tfrec_fusion.serving.server.status import StatusError, invalid
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
 _ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
+# Requests may ask for any subset of the outputs, in any order.
+_MOST_CALLS = 64
 # What Python adds to an error of the graph.
 _TRACE = "\n\nOriginal stack trace"
 
@@ -61,7 +64,8 @@ class Servable:
         self.signatures = {
             name: Signature(definition) for name, definition in self.definitions.items()
         }
-        self._tensors: dict[str, tf.Tensor] = {}
+        # Made once: `Session.run` looks through feeds and fetches at each call.
+        self._call_of = functools.lru_cache(_MOST_CALLS)(self._make_call)
         try:
             self._warm_up()
         except BaseException:
@@ -81,17 +85,19 @@ class Servable:
           StatusError: the graph refuses the inputs.
         """
         slots = self.signatures[signature]
-        names = outputs or list(slots.outputs)
-        fetches = [self._tensor(slots.outputs[name].tensor) for name in names]
-        feeds = {self._tensor(slots.inputs[name].tensor): value for name, value in inputs.items()}
+        names = tuple(outputs) or tuple(slots.outputs)
+        feeds = {slot.tensor: inputs[name] for name, slot in slots.inputs.items()}
+        call, fetched = self._call_of(
+            tuple(feeds), tuple(slots.outputs[name].tensor for name in names)
+        )
         try:
-            values = self._session.run(fetches, feeds)
+            values = feeds | dict(zip(fetched, call(*feeds.values()), strict=True))
         except tf.errors.OpError as error:
             message = error.message.split(_TRACE)[0]
             raise StatusError.of_number(error.error_code, message) from None
         except (TypeError, ValueError) as error:
             raise invalid(str(error)) from None
-        return dict(zip(names, map(_array, values), strict=True))
+        return {name: _array(values[slots.outputs[name].tensor]) for name in names}
 
     def acquire(self) -> bool:
         """Counts a request in; False where the version is no longer to be used."""
@@ -99,6 +105,11 @@ class Servable:
             if not self._retired:
                 self._users += 1
             return not self._retired
+
+    def hold(self) -> None:
+        """Counts in once more what is counted in already."""
+        with self._lock:
+            self._users += 1
 
     def release(self) -> None:
         """Counts a request out."""
@@ -125,11 +136,11 @@ class Servable:
         self._session.close()
         self._closed.set()
 
-    def _tensor(self, name: str) -> tf.Tensor:
-        found = self._tensors.get(name)
-        if found is None:
-            found = self._tensors[name] = self._session.graph.get_tensor_by_name(name)
-        return found
+    def _make_call(self, fed: tuple[str, ...], wanted: tuple[str, ...]):
+        """A function from the values of tensors to those of others, and which others."""
+        fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
+        tensors = self._session.graph.get_tensor_by_name
+        return self._session.make_callable([*map(tensors, fetched)], [*map(tensors, fed)]), fetched
 
     def _warm_up(self) -> None:
         if not (self.path / warmup.FILE).exists():

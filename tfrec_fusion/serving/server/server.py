@@ -121,7 +121,6 @@ class Server:
         rpc, rpc_port = self._rpc()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        self.predictor.loop = loop
         rpc.start()
         serving = asyncio.create_task(rest.serve([listening]))
         await asyncio.wait(

@@ -1,5 +1,6 @@
-import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,114 +16,93 @@ class Double:
     """A model that doubles, and says how many rows it got each time."""
 
     def __init__(self):
-        self.sizes, self.go = [], threading.Event()
+        self.sizes, self.go, self.began = [], threading.Event(), threading.Event()
         self.go.set()
 
     def __call__(self, inputs):
+        self.began.set()
         assert self.go.wait(10)
         self.sizes.append(len(inputs["x"]))
         return {"y": inputs["x"] * 2}
 
 
 def ask(batcher, model, *values, kind="a", **more):
-    return batcher.run(kind, model, {"x": np.array(values)}, **more)
+    return batcher.submit(kind, model, {"x": np.array(values)}, **more)
 
 
-def run(parameters, work):
-    """Runs `work(batcher)` on an event loop."""
+@contextmanager
+def batching(**parameters):
+    batcher = Batcher(BatchingParameters(**parameters), Metrics())
+    try:
+        yield batcher
+    finally:
+        batcher.close()
 
-    async def main():
-        batcher = Batcher(BatchingParameters(**parameters), Metrics())
-        try:
-            return await work(batcher)
-        finally:
-            batcher.close()
 
-    return asyncio.run(main())
+def answers(*waiting):
+    return [future.result(10)["y"].tolist() for future in waiting]
 
 
 def test_requests_of_one_moment_are_one_run():
     model = Double()
-
-    async def work(batcher):
-        return await asyncio.gather(*(ask(batcher, model, i, i + 1) for i in range(3)))
-
-    found = run({"max_batch_size": 8, "timeout": 0.05, "allowed_sizes": (4, 8)}, work)
-    assert [answer["y"].tolist() for answer in found] == [[0, 2], [2, 4], [4, 6]]
+    with batching(max_batch_size=8, timeout=0.5, allowed_sizes=(4, 8)) as batcher:
+        waiting = [ask(batcher, model, i, i + 1) for i in range(3)]
+        assert answers(*waiting) == [[0, 2], [2, 4], [4, 6]]
     # 6 rows, filled up to 8.
     assert model.sizes == [8]
 
 
 def test_a_full_batch_does_not_wait():
     model = Double()
-
-    async def work(batcher):
-        async with asyncio.timeout(5):
-            return await asyncio.gather(*(ask(batcher, model, i) for i in range(4)))
-
-    run({"max_batch_size": 2, "timeout": 60, "threads": 1}, work)
+    with batching(max_batch_size=2, timeout=60, threads=1) as batcher:
+        answers(*[ask(batcher, model, i) for i in range(4)])
     assert model.sizes == [2, 2]
 
 
 def test_what_does_not_fit_any_more_closes_the_batch():
     model = Double()
-
-    async def work(batcher):
-        first = asyncio.ensure_future(ask(batcher, model, 1, 2))
-        await asyncio.sleep(0)
-        second = asyncio.ensure_future(ask(batcher, model, 3, 4, 5))
-        return (await first)["y"].tolist(), (await second)["y"].tolist()
-
-    found = run({"max_batch_size": 4, "timeout": 0.01, "threads": 1}, work)
-    assert found == ([2, 4], [6, 8, 10])
+    with batching(max_batch_size=4, timeout=0.5, threads=1) as batcher:
+        first, second = ask(batcher, model, 1, 2), ask(batcher, model, 3, 4, 5)
+        assert answers(first, second) == [[2, 4], [6, 8, 10]]
     assert model.sizes == [2, 3]
 
 
 def test_kinds_are_not_mixed():
     model = Double()
-
-    async def work(batcher):
-        await asyncio.gather(*(ask(batcher, model, i, kind=i % 2) for i in range(4)))
-
-    run({"max_batch_size": 8, "timeout": 0.01}, work)
+    with batching(max_batch_size=8, timeout=0.5) as batcher:
+        answers(*[ask(batcher, model, i, kind=i % 2) for i in range(4)])
     assert model.sizes == [2, 2]
 
 
 def test_too_many_batches_are_refused():
     model = Double()
     model.go.clear()
-
-    async def work(batcher):
-        waiting = [asyncio.ensure_future(ask(batcher, model, i)) for i in range(3)]
-        await asyncio.sleep(0)
+    with batching(max_batch_size=1, max_enqueued_batches=2, threads=1) as batcher:
+        first = ask(batcher, model, 0)
+        assert model.began.wait(10)
+        waiting = [ask(batcher, model, i) for i in (1, 2)]
         with pytest.raises(StatusError, match="currently 2 batches enqueued") as caught:
-            await ask(batcher, model, 9)
+            ask(batcher, model, 9)
+        assert caught.value.code == "UNAVAILABLE"
         model.go.set()
-        await asyncio.gather(*waiting)
-        return caught.value.code
-
-    parameters = {"max_batch_size": 1, "max_enqueued_batches": 2, "threads": 1}
-    assert run(parameters, work) == "UNAVAILABLE"
+        assert answers(first, *waiting) == [[0], [2], [4]]
     assert model.sizes == [1, 1, 1]
 
 
 def test_a_request_larger_than_a_batch_is_refused():
-    async def work(batcher):
-        await ask(batcher, Double(), 1, 2, 3)
-
-    with pytest.raises(StatusError, match="Task size 3 is larger than maximum input batch size 2"):
-        run({"max_batch_size": 2}, work)
+    with (
+        batching(max_batch_size=2) as batcher,
+        pytest.raises(StatusError, match="Task size 3 is larger than maximum input batch size 2"),
+    ):
+        ask(batcher, Double(), 1, 2, 3)
 
 
 def test_a_batch_of_requests_that_are_all_too_late_is_not_run():
     model = Double()
-
-    async def work(batcher):
-        await ask(batcher, model, 1, deadline=0.0)
-
-    with pytest.raises(StatusError, match="while waiting in batching queue") as caught:
-        run({"max_batch_size": 2}, work)
-    assert caught.value.code == "RESOURCE_EXHAUSTED"
+    with batching(max_batch_size=2) as batcher:
+        error = ask(batcher, model, 1, deadline=0.0).exception(10)
+    assert error.code == "RESOURCE_EXHAUSTED"
+    assert "while waiting in batching queue" in error.message
     assert model.sizes == []
 
 
@@ -130,23 +110,44 @@ def test_an_error_of_the_model_is_that_of_all_its_requests():
     def model(inputs):
         raise StatusError("INTERNAL", "broken")
 
-    async def work(batcher):
-        return await asyncio.gather(
-            *(ask(batcher, model, i) for i in range(2)), return_exceptions=True
-        )
-
-    found = run({"max_batch_size": 2}, work)
-    assert [error.message for error in found] == ["broken"] * 2
+    with batching(max_batch_size=2, timeout=60) as batcher:
+        waiting = [ask(batcher, model, i) for i in range(2)]
+        assert [future.exception(10).message for future in waiting] == ["broken"] * 2
+        # The thread lives on.
+        assert ask(batcher, model).exception(10).message == "broken"
 
 
 def test_a_request_without_rows_runs_alone():
     model = Double()
+    with batching(allowed_sizes=(8,), max_batch_size=8, timeout=0.5) as batcher:
+        before, empty, after = (ask(batcher, model, *values) for values in ((1,), (), (2,)))
+        assert answers(before, empty, after) == [[2], [], [4]]
+    assert sorted(model.sizes) == [0, 8, 8]
 
-    async def work(batcher):
-        return await ask(batcher, model)
 
-    assert run({"allowed_sizes": (8,), "max_batch_size": 8}, work)["y"].tolist() == []
-    assert model.sizes == [0]
+def test_what_waits_at_the_end_is_still_run():
+    model = Double()
+    with batching(timeout=60) as batcher:
+        waiting = ask(batcher, model, 3)
+    assert answers(waiting) == [[6]]
+
+
+def test_many_threads_get_their_own_answers():
+    """No request is lost or swapped, whatever kinds, batches and threads meet."""
+    model = Double()
+    with (
+        batching(max_batch_size=7, timeout=0.0005, threads=3, max_enqueued_batches=99) as batcher,
+        ThreadPoolExecutor(16) as pool,
+    ):
+
+        def client(number):
+            for i in range(100):
+                value = 1000 * number + i
+                found = ask(batcher, model, value, value + 1, kind=i % 3).result(10)
+                assert found["y"].tolist() == [2 * value, 2 * value + 2]
+
+        list(pool.map(client, range(16)))
+    assert sum(model.sizes) == 16 * 100 * 2
 
 
 def test_the_file(tmp_path):

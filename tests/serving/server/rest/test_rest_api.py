@@ -39,9 +39,8 @@ class Model:
             raise RuntimeError("the secret of user 666")
         return {"y": inputs["k"] + 1}
 
-    def acquire(self):
+    def hold(self):
         self.held += 1
-        return True
 
     def release(self):
         self.held -= 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
@@ -20,15 +20,20 @@ class _Task:
     inputs: Tensors
     rows: int
     deadline: float
-    done: asyncio.Future
+    done: Future = field(default_factory=Future)
     enqueued: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self):
+        # Nobody can cancel it any more: its batch sets it.
+        self.done.set_running_or_notify_cancel()
 
 
 @dataclass
 class _Batch:
+    # On the clock of `time.monotonic`; 0 for at once.
+    ready_at: float
     tasks: list[_Task] = field(default_factory=list)
     rows: int = 0
-    ready: bool = False
 
 
 @dataclass
@@ -40,8 +45,8 @@ class _Queue:
 class Batcher:
     """Merges requests of the same kind, as TF Serving's batching session does.
 
-    Used from one event loop. A batch is run when it is full, or when it has waited for the timeout
-    and a thread is free.
+    Used from any thread. A batch is run when it is full, or when it has waited for the timeout and
+    a thread is free.
 
     Args:
       parameters: of the batches.
@@ -50,20 +55,24 @@ class Batcher:
 
     def __init__(self, parameters: BatchingParameters, metrics: Metrics):
         self._parameters, self._metrics = parameters, metrics
-        self._threads = ThreadPoolExecutor(parameters.threads, "batch")
-        self._free = parameters.threads
-        self._running: set[asyncio.Future] = set()
         # Kinds that wait, in the order in which they get their turn.
         self._queues: dict[Hashable, _Queue] = {}
+        self._changed, self._closed = threading.Condition(), False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch_{number}", daemon=True)
+            for number in range(parameters.threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    async def run(
+    def submit(
         self,
         kind: Hashable,
         run: Callable[[Tensors], Tensors],
         inputs: Tensors,
         deadline: float = float("inf"),
-    ) -> Tensors:
-        """The outputs of a request.
+    ) -> Future:
+        """The outputs of a request, once its batch was run.
 
         Args:
           kind: requests of the same kind may be merged; `run` is the same for all of them.
@@ -71,30 +80,36 @@ class Batcher:
           deadline: on the clock of `time.monotonic`; a batch that begins after that of all its
             requests is not run.
 
+        Returns:
+          A future; its errors are what `run` raises, and StatusError for a batch that came too late
+          or requests that cannot be merged.
+
         Raises:
-          StatusError: too many rows, UNAVAILABLE where too many batches wait, what `run` raises, or
-            requests that cannot be merged.
+          StatusError: too many rows, or UNAVAILABLE where too many batches wait.
         """
         rows, largest = rows_of(inputs), self._parameters.max_batch_size
-        if rows == 0:
-            # Nothing to fill a batch up with.
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, run, inputs)
         if rows > largest:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {largest}")
-        task = _Task(inputs, rows, deadline, asyncio.get_running_loop().create_future())
-        self._add(kind, run, task)
-        return await task.done
+        task = _Task(inputs, rows, deadline)
+        with self._changed:
+            self._add(kind, run, task)
+        return task.done
 
     def close(self) -> None:
-        """Ends the threads; no request may be waiting."""
-        self._threads.shutdown()
+        """Runs what waits and ends the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _add(self, kind: Hashable, run: Callable, task: _Task) -> None:
-        queue = self._queues.setdefault(kind, _Queue(run))
-        batch = queue.batches[-1] if queue.batches else None
-        if batch is None or batch.rows + task.rows > self._parameters.max_batch_size:
-            waiting = len(queue.batches)
+        queue, largest = self._queues.get(kind), self._parameters.max_batch_size
+        batch = queue.batches[-1] if queue else None
+        # Nothing to fill a batch up with.
+        alone = task.rows == 0
+        if batch is None or alone or not batch.rows or batch.rows + task.rows > largest:
+            waiting = len(queue.batches) if queue else 0
             if waiting >= self._parameters.max_enqueued_batches:
                 raise StatusError(
                     "UNAVAILABLE",
@@ -103,51 +118,53 @@ class Batcher:
                     f"{self._parameters.max_enqueued_batches}",
                 )
             if batch is not None:
-                batch.ready = True
-            batch = _Batch()
-            queue.batches.append(batch)
-            asyncio.get_running_loop().call_later(self._parameters.timeout, self._make_ready, batch)
+                batch.ready_at = 0.0
+            batch = _Batch(0.0 if alone else task.enqueued + self._parameters.timeout)
+            self._queues.setdefault(kind, _Queue(run)).batches.append(batch)
+            self._changed.notify()
         batch.tasks.append(task)
         batch.rows += task.rows
-        if batch.rows == self._parameters.max_batch_size:
-            batch.ready = True
-        self._start()
+        if batch.rows == largest:
+            batch.ready_at = 0.0
+            self._changed.notify()
 
-    def _make_ready(self, batch: _Batch) -> None:
-        batch.ready = True
-        self._start()
-
-    def _start(self) -> None:
-        """Hands ready batches to free threads, each kind in its turn."""
-        for kind in list(self._queues):
-            if not self._free:
-                return
-            queue = self._queues[kind]
-            if not queue.batches[0].ready:
-                continue
-            batch = queue.batches.popleft()
-            del self._queues[kind]
-            if queue.batches:
-                self._queues[kind] = queue
-            self._free -= 1
-            work = asyncio.ensure_future(self._process(queue.run, batch))
-            self._running.add(work)
-            work.add_done_callback(self._running.discard)
-
-    async def _process(self, run: Callable, batch: _Batch) -> None:
-        try:
-            answers = await self._answers(run, batch)
-        except BaseException as error:
-            self._fail(batch, error)
-        else:
-            for task, answer in zip(batch.tasks, answers, strict=True):
-                if not task.done.done():
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            run, batch = taken
+            try:
+                answers = self._answers(run, batch)
+            except BaseException as error:
+                for task in batch.tasks:
+                    task.done.set_exception(error)
+            else:
+                for task, answer in zip(batch.tasks, answers, strict=True):
                     task.done.set_result(answer)
-        finally:
-            self._free += 1
-            self._start()
 
-    async def _answers(self, run: Callable, batch: _Batch) -> list[Tensors]:
+    def _take(self) -> tuple[Callable, _Batch] | None:
+        """Waits for the next batch, each kind in its turn; None at the end."""
+        with self._changed:
+            while True:
+                soonest, now = float("inf"), time.monotonic()
+                for kind, queue in self._queues.items():
+                    ready_at = queue.batches[0].ready_at
+                    if ready_at <= now or self._closed:
+                        return queue.run, self._taken(kind)
+                    soonest = min(soonest, ready_at)
+                if self._closed:
+                    return None
+                self._changed.wait(None if soonest == float("inf") else soonest - now)
+
+    def _taken(self, kind: Hashable) -> _Batch:
+        queue = self._queues.pop(kind)
+        batch = queue.batches.popleft()
+        if queue.batches:
+            self._queues[kind] = queue
+        if self._queues:
+            # The thread that was told of the next one may be this.
+            self._changed.notify()
+        return batch
+
+    def _answers(self, run: Callable, batch: _Batch) -> list[Tensors]:
         now = time.monotonic()
         for task in batch.tasks:
             self._metrics.observe("queuing_latency", now - task.enqueued, "")
@@ -155,18 +172,10 @@ class Batcher:
             raise StatusError(
                 "RESOURCE_EXHAUSTED", "Run() timeout exceeded while waiting in batching queue"
             )
+        if not batch.rows:
+            return [run(batch.tasks[0].inputs)]
         total = self._parameters.size_of(batch.rows)
         self._metrics.count("wrapped_run_count")
         self._metrics.observe("processed_batch_size", total, "")
-
-        def work() -> list[Tensors]:
-            merged = merge([task.inputs for task in batch.tasks], total, self._parameters.pad)
-            return split(run(merged), [task.rows for task in batch.tasks], total)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    @staticmethod
-    def _fail(batch: _Batch, error: BaseException) -> None:
-        for task in batch.tasks:
-            if not task.done.done():
-                task.done.set_exception(error)
+        merged = merge([task.inputs for task in batch.tasks], total, self._parameters.pad)
+        return split(run(merged), [task.rows for task in batch.tasks], total)

@@ -43,7 +43,8 @@ def decode(proto, name: str) -> np.ndarray:
         if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
             raise ValueError
         # One value may stand for all, so a small message can ask for any size.
-        if math.prod(shape) > max(_MAX_REPEATED, proto.ByteSize()):
+        count = math.prod(shape)
+        if count > _MAX_REPEATED and count > proto.ByteSize():
             raise ValueError
         if proto.dtype == STRING and not proto.tensor_content:
             return _strings(proto.string_val, shape)
