@@ -120,6 +120,14 @@ def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
         assert error.count("\n") == 1
 
 
+def test_an_export_that_explains(trained, tmp_path, capsys, caplog):
+    command = ["export", str(trained), "--to", str(tmp_path / "shop"), "--no-kit", "--explain"]
+    assert main(command) == 0
+    size = Recommender(tmp_path / "shop").card["explain"]
+    assert f"explain adds {size:,} bytes" in caplog.text
+    capsys.readouterr()
+
+
 def test_export_writes_the_next_version_with_filters_rules_and_newer_items(
     trained, tmp_path, capsys
 ):

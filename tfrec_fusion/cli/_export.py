@@ -77,6 +77,16 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="YAML or JSON: boosts, blocks, pins and caps."),
     ] = None,
+    explain: Annotated[
+        bool | None,
+        typer.Option(
+            "--explain/--no-explain",
+            help="Also store what says which share of a two-tower's score is from ids, text and "
+            "context: with one vector the items take three times the room.  [default: no, or with "
+            "--refresh-trend as the latest version]",
+            show_default=False,
+        ),
+    ] = None,
     items: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +117,8 @@ def export(
     options["limits"] = serving.ParityLimits(**limits)
     if precision is not None:
         options["precision"] = precision
+    if explain is not None:
+        options["explain"] = explain
     if refresh_trend:
         version = serving.refresh(trained.model(), trained.events(interactions), to, **options)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 import os
@@ -15,10 +16,11 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Interactions, Split, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.models import HiddenInputs, Ranker, TwoTower
 from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving.business import Business
 from tfrec_fusion.serving.disk import naming_the_folder
+from tfrec_fusion.serving.explained_items import ExplainedItems
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD, model_card, with_entries
@@ -30,14 +32,16 @@ from tfrec_fusion.serving.parity_report import REPORT
 from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.serving.rules import Rules
 from tfrec_fusion.serving.saving import save_graph
+from tfrec_fusion.serving.served_explanation import ServedExplanation
 from tfrec_fusion.serving.served_model import ServedModel
 from tfrec_fusion.serving.served_ranker import ServedRanker
-from tfrec_fusion.serving.signatures import SEMANTICS
+from tfrec_fusion.serving.signatures import SEMANTICS, explain_signature
 from tfrec_fusion.serving.stored_items import check_precision
 from tfrec_fusion.serving.stored_tables import stored_ranker, stored_user_side
 from tfrec_fusion.serving.versions import check_base
 
 TITLES = "assets.extra/items.parquet"
+_log = logging.getLogger(__name__)
 
 
 def export(
@@ -55,6 +59,7 @@ def export(
     precision: str = "float32",
     limits: ParityLimits | None = None,
     held_out: Split | None = None,
+    explain: bool = False,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
@@ -86,6 +91,10 @@ def export(
         float32 is compared with it, and the `ParityReport` goes into `parity.json` and the card.
       limits: what stops such an export; `ParityLimits()` by default.
       held_out: the split whose training events are exported, for N@10 in the report.
+      explain: whether a two-tower's version has the signature `explain`, the shares of the model's
+        inputs in its scores, see `evaluation.explain`. Of n inputs among the ids and vectors it
+        stores 2^n - 2 more tables of item vectors: of ids and texts the items take three times the
+        room, with images seven times. A log line and the card's "explain" say how many bytes.
 
     Returns:
       The folder of the new version.
@@ -93,7 +102,8 @@ def export(
     Raises:
       InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
         from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
-        would refuse, or a precision that is further from float32 than the limits.
+        would refuse, a precision that is further from float32 than the limits, or `explain` of a
+        `Ranker` or of more than 4 vectors.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -107,8 +117,11 @@ def export(
     check_base(path)
     business = Business.of(events.catalogue, filters, rules, items)
     ranks = isinstance(model, Ranker)
-    build, now = (_ranker if ranks else _two_tower)(model, events, at, business)
-    described = business.signatures, SEMANTICS, business.card
+    build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain)
+    signatures = business.signatures
+    if explain:
+        signatures |= explain_signature(HiddenInputs(model).inputs)
+    described = signatures, SEMANTICS, business.card
     if ranks:
         described = ranker_signatures(model.spec), RANKER_SEMANTICS
     card = model_card(model, events, now, metrics, config, *described)
@@ -132,6 +145,9 @@ def export(
             served.signatures["serving_default"], events, _context(model) if ranks else None
         ).save(folder / REFERENCE)
         entries = {"precision": precision}
+        if explain:
+            entries["explain"] = served.explanation.size
+            _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if precision != "float32":
             full = build(users, items, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
@@ -161,31 +177,51 @@ def _before(events: Interactions, at: float | None) -> Interactions:
     return events.select(earlier)
 
 
-def _two_tower(model: TwoTower, events: Interactions, at: float | None, business: Business):
+def _two_tower(
+    model: TwoTower, events: Interactions, at: float | None, business: Business, explain: bool
+):
     """A function from the files of users and items and a precision to the module, and its time."""
-    item_vectors, unknown_item, now = _item_side(model, events, at)
+    features, seen, now = _item_state(model, events, at)
+    rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
+    item_vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
+    if not np.isfinite(item_vectors).all():
+        raise InputError(
+            f"export: {int((~np.isfinite(item_vectors).all(1)).sum())} item vectors of the model "
+            "are not finite; its training has diverged"
+        )
+    explained = ExplainedItems.of(model, features, seen) if explain else None
     histories = _with_ages(events.histories(), now)
 
     def build(users: Path, items: Path, precision: str) -> ServedModel:
-        dim = model.config.dim
+        side, explanation = stored_user_side(model, precision), None
+        if explained is not None:
+            user_vectors = HiddenInputs(side).user_vectors
+            explanation = ServedExplanation(explained, user_vectors, precision)
         return ServedModel(
-            stored_user_side(model, precision).user_vectors,
-            item_vectors,
-            unknown_item,
-            dim,
+            side.user_vectors,
+            item_vectors[:-1],
+            item_vectors[-1],
+            model.config.dim,
             histories,
             users,
             items,
             business.attributes,
             business.compiled,
             precision,
+            explanation,
         )
 
     return build, now
 
 
-def _ranker(model: Ranker, events: Interactions, at: float | None, business: Business):
+def _ranker(
+    model: Ranker, events: Interactions, at: float | None, business: Business, explain: bool
+):
     """As `_two_tower`."""
+    if explain:
+        raise InputError(
+            "export: explain is for a two-tower; a ranker's scores have no known shares"
+        )
     if business.attributes or business.rules:
         raise InputError(
             "export: filters and rules are for a two-tower's recommend; a ranker scores the items "
@@ -228,21 +264,14 @@ def _check_features(model, events: Interactions, features: np.ndarray) -> None:
         )
 
 
-def _item_side(model, events: Interactions, at: float | None):
-    """Item vectors `[N, D]`, that of an unknown item `[D]`, and the unix time they are as of."""
+def _item_state(model, events: Interactions, at: float | None):
+    """`item_state` with an unknown item as the last one: `[N + 1, F]`, `[N + 1]` and the time."""
     features, seen, now = item_state(events, model.spec, at)
     _check_features(model, events, features)
-    vectors = model.item_vectors(tf.range(len(seen)), features, seen).numpy()
-    if not np.isfinite(vectors).all():
-        raise InputError(
-            f"export: {int((~np.isfinite(vectors).all(1)).sum())} item vectors of the model are "
-            "not finite; its training has diverged"
-        )
     nothing = np.zeros(0, np.float32)
     if model.spec.feature_names:
         nothing = ItemTrend(events).unseen(now)
-    unknown = model.item_vectors(tf.constant([-1]), nothing[None], tf.constant([False]))
-    return vectors, unknown.numpy()[0], now
+    return np.concatenate([features, nothing[None]]), np.append(seen, False), now
 
 
 def _with_ages(histories: History, now: float | None) -> History:

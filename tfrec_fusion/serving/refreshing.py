@@ -31,8 +31,8 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       model: the trained model.
       events: all events up to now, not the new ones alone; `Run.events` reads them as the run's.
       path: folder of the model's versions, as `export` was given it.
-      **options: of `export`. Precision, filters and rules are those of the latest version unless
-        given.
+      **options: of `export`. Precision, filters, rules and whether scores are explained are those
+        of the latest version unless given.
 
     Returns:
       The folder of the new version.
@@ -77,7 +77,8 @@ def _latest_card(path: str | os.PathLike) -> dict:
 def _carried(model, card: dict) -> dict:
     """The options of the latest version that are to stay."""
     names = ("precision",) if isinstance(model, Ranker) else ("precision", "filters", "rules")
-    return {name: card[name] for name in names if card.get(name)}
+    kept = {name: card[name] for name in names if card.get(name)}
+    return kept | ({"explain": True} if "explain" in card else {})
 
 
 def _check_whole(events: Interactions, card: dict) -> None:

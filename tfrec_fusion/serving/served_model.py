@@ -14,6 +14,7 @@ from tfrec_fusion.serving.compiled_rules import CompiledRules
 from tfrec_fusion.serving.filters import Filters
 from tfrec_fusion.serving.ranking import Ranking
 from tfrec_fusion.serving.row_table import RowTable
+from tfrec_fusion.serving.served_explanation import ServedExplanation
 from tfrec_fusion.serving.served_rules import ServedRules
 from tfrec_fusion.serving.stored_histories import StoredHistories
 from tfrec_fusion.serving.stored_items import StoredItems
@@ -50,6 +51,8 @@ class ServedModel(tf.Module):
       attributes: of the items, that `recommend` filters by.
       rules: for `recommend` and `serving_default`, over the N items.
       precision: of the item vectors and the histories, see `StoredItems` and `StoredHistories`.
+      explanation: for the signature `explain`, which there is none of without; it reads the same
+        variables of the user side.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ServedModel(tf.Module):
         attributes: Sequence[Attribute] = (),
         rules: CompiledRules | None = None,
         precision: str = "float32",
+        explanation: ServedExplanation | None = None,
     ):
         super().__init__(name="served_model")
         self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
@@ -75,6 +79,7 @@ class ServedModel(tf.Module):
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.filters = Filters(attributes, users.parent)
         self.rules = None if rules is None else ServedRules(rules)
+        self.explanation = explanation
         self.fused_dim = fused_dim
         rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
         vectors = tf.TensorSpec([None, fused_dim], tf.float32)
@@ -98,12 +103,14 @@ class ServedModel(tf.Module):
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
+        explain = {} if self.explanation is None else {"explain": self.explain}
         return {
             "serving_default": self.serving_default,
             "recommend": self.recommend,
             "score": self.score,
             "user_vector": self.user_vector,
             "item_vector": self.item_vector,
+            **explain,
         }
 
     @_signature(_text("user_id", None))
@@ -131,6 +138,13 @@ class ServedModel(tf.Module):
     def item_vector(self, item_id):
         return {"vector": self._known_or_not(item_id)}
 
+    @_signature(_text("user_id", None), _text("history", None, None), _text("item_id", None, None))
+    def explain(self, user_id, history, item_id):
+        users, pairs, ages = self._histories(user_id, history)
+        past = self._past(pairs)
+        rows = self.item_table.lookup(item_id)
+        return self.explanation.shares(users, pairs, ages, past, rows, self._known_or_not(item_id))
+
     def _best(self, user_id, history, exclude, include, exclude_seen, k, filters):
         users, history_pairs = self._users(user_id, history)
         also = exclude_seen & tf.reduce_any(history != "", 1)
@@ -153,6 +167,11 @@ class ServedModel(tf.Module):
     @_signature(_text("user_id", None), _text("history", None, None))
     def _users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
         """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
+        users, pairs, ages = self._histories(user_id, history)
+        return self.user_tower(users, self._past(pairs), pairs[:, 1], pairs[:, 0], ages), pairs
+
+    def _histories(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """User rows `[B]`, and of the histories in use the pairs `[P, 2]` and the ages `[P]`."""
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         baked, baked_ages = self.histories.of(tf.where(given, -1, users))
@@ -160,9 +179,11 @@ class ServedModel(tf.Module):
         pairs = tf.concat([baked, asked], 0)
         ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
-        pairs, ages = tf.gather(pairs, order), tf.gather(ages, order)
-        vectors = self.items.gather(pairs[:, 1])[:, : self.fused_dim]
-        return self.user_tower(users, vectors, pairs[:, 1], pairs[:, 0], ages), pairs
+        return users, tf.gather(pairs, order), tf.gather(ages, order)
+
+    def _past(self, pairs) -> tf.Tensor:
+        """The fused vectors `[P, dim]` of the items of histories."""
+        return self.items.gather(pairs[:, 1])[:, : self.fused_dim]
 
     @_signature(_text("ids", None, None))
     def _distinct_pairs(self, ids) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 NOTHING = b"\xff"
 """No UTF-8, so neither an id nor a text: a list of it alone lets nothing come back."""
@@ -65,8 +65,8 @@ SEMANTICS = (
     "left. A score of an item of the user's own history means nothing: training masks it.",
     "A user who is unknown and comes without a history gets the list that is popular as of the "
     "export.",
-    "Scores of recommend and serving_default hold the boosts of the rules; score, user_vector and "
-    "item_vector know of no rules.",
+    "Scores of recommend and serving_default hold the boosts of the rules; score, user_vector, "
+    "item_vector and explain know of no rules.",
     "What is blocked, excluded, seen, not in include or stopped by a filter never comes back. Pins "
     "stand at their positions, of what is left the best come in order, and caps hold for the whole "
     "answer, towards which all pins count first, those beyond k too.",
@@ -75,6 +75,42 @@ SEMANTICS = (
     "Equal scores keep the order of the catalogue.",
 )
 """The rules that hold for all of them."""
+
+
+def share_output(name: str) -> str:
+    """The output with the share of an input of the model."""
+    return f"share_{name}"
+
+
+def explain_signature(inputs: Sequence[str]) -> dict[str, dict]:
+    """The signature of an export with `explain=True`, as those of `SIGNATURES`.
+
+    Args:
+      inputs: of the model, which have a share in its scores: `HiddenInputs.inputs`.
+    """
+    meanings = {
+        "id": "item ids, item biases and, where the model reads them, user ids",
+        "context": "recency, trend and numbers of the item, size and recency of the history",
+    }
+    shares = {
+        share_output(name): f"float32 [B, N]: {meanings.get(name, f'the vectors {name!r}')}"
+        for name in inputs
+    }
+    return {
+        "explain": {
+            "does": "the shares of the model's inputs in scores, which they add up to",
+            "inputs": {
+                "user_id": _USER,
+                "history": _HISTORY,
+                "item_id": "string [B, N]: item ids",
+            },
+            "outputs": {
+                "score": "float32 [B, N]: as the signature score gives it, from the history in use",
+                **shares,
+                "bias": "float32 [B, N]: the score where the model is shown nothing",
+            },
+        }
+    }
 
 
 def two_tower_signatures(filters: Mapping[str, str]) -> dict[str, dict]:

@@ -1,0 +1,81 @@
+"""The shares of a score, inside the graph of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
+from tfrec_fusion.serving.explained_items import ExplainedItems
+from tfrec_fusion.serving.signatures import share_output
+from tfrec_fusion.serving.stored_items import StoredItems
+
+
+class ServedExplanation(tf.Module):
+    """Splits scores of pairs into the shares of the model's inputs, as `evaluation.explain` does.
+
+    Every combination of inputs is scored for the pairs and histories of a request alone.
+
+    Args:
+      items: the catalogue's N items with some inputs hidden.
+      user_vectors: `HiddenInputs.user_vectors` of the export's user side.
+      precision: of the tables, see `StoredItems`.
+    """
+
+    def __init__(self, items: ExplainedItems, user_vectors: Callable, precision: str = "float32"):
+        super().__init__(name="explanation")
+        self._inputs, self._fused = items.inputs, items.fused
+        self._user_vectors = user_vectors
+        # In the order of the subsets of what is hidden, without the empty one.
+        self.tables = [
+            StoredItems(items.tables[hidden], precision) for hidden in subsets(items.fused)[1:]
+        ]
+        self.bias = tf.Variable(items.bias, trainable=False, name="item_bias")
+        self.neutral = tf.Variable(items.neutral, trainable=False, name="neutral_columns")
+
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a version."""
+        return sum(v.dtype.size * v.shape.num_elements() for v in self.variables)
+
+    def shares(self, users, pairs, ages, past, rows, items) -> dict[str, tf.Tensor]:
+        """The scores of each user with each of some items, and their shares.
+
+        Args:
+          users: `[B]` int32 rows, -1 unknown.
+          pairs: `[P, 2]` int32 (position, item) of the histories in use, by position.
+          ages: `[P]` float32 days.
+          past: `[P, dim]` fused vectors of the items of `pairs`, with nothing hidden.
+          rows: `[B, N]` int32 of the items to score, -1 unknown.
+          items: `[B, N, D]` item vectors, with nothing hidden.
+
+        Returns:
+          Output name -> `[B, N]` float32: "score", the share of each input, and "bias".
+        """
+        dim = past.shape[1]
+        rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
+        last = items[..., dim:]
+        own = tf.pad(
+            tf.gather(self.bias, rows)[..., None], [[0, 0], [0, 0], [last.shape[2] - 1, 0]]
+        )
+        fused = {frozenset(): (items[..., :dim], past)}
+        for hidden, table in zip(subsets(self._fused)[1:], self.tables, strict=True):
+            highest = table.count - 1
+            fused[hidden] = tuple(
+                table.gather(tf.minimum(found, highest)) for found in (rows, pairs[:, 1])
+            )
+        values = []
+        for shown in subsets(self._inputs):
+            hidden = frozenset(self._inputs) - shown
+            vectors, history = fused[hidden & frozenset(self._fused)]
+            left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
+            right = items
+            if hidden:
+                rest = self.neutral + tf.zeros_like(last) if "context" in hidden else last - own
+                rest = rest if "id" in hidden else rest + own
+                right = tf.concat([vectors, rest], 2)
+            values.append(tf.linalg.matvec(right, left))
+        weights = tf.constant(shapley_weights(self._inputs).T, tf.float32)
+        shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self._inputs), 2)
+        named = {share_output(n): s for n, s in zip(self._inputs, shares, strict=True)}
+        return {"score": values[-1], **named, "bias": values[0]}
