@@ -76,6 +76,11 @@ def test_without_the_key(closed, key, path):
     assert answer.json() == {"error": "the API key is missing or wrong"}
 
 
+def test_the_page_is_open_and_what_it_asks_is_not(closed):
+    for path, status in (("/", 200), ("/page/app.js", 200), ("/api/models", 401)):
+        assert closed.pool.request("GET", closed.server.rest + path).status == status
+
+
 def test_without_tls(closed):
     with pytest.raises(urllib3.exceptions.HTTPError):
         urllib3.request("GET", closed.server.rest.replace("https", "http"), retries=False)

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Callable, Iterable
 
 import grpc
+from starlette.applications import Starlette
+from starlette.routing import Match
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.server.codec.json_response import error_body
@@ -14,7 +16,9 @@ from tfrec_fusion.serving.server.codec.json_response import error_body
 VARIABLE = "TFREC_FUSION_API_KEY"
 _HEADER, _AUTHORIZATION = "x-api-key", "authorization"
 _REFUSAL = "the API key is missing or wrong"
-_CHALLENGE = (b"www-authenticate", b'Basic realm="tfrec-fusion", charset="UTF-8"')
+# A browser answers the first with a window of its own, the second not.
+_BASIC = b'Basic realm="tfrec-fusion", charset="UTF-8"'
+_BEARER = b'Bearer realm="tfrec-fusion"'
 
 
 class ApiKey:
@@ -45,26 +49,39 @@ class ApiKey:
         return hmac.compare_digest(value, self._key)
 
 
-class KeyedApp:
-    """An ASGI application that answers 401 without the key."""
+def open_to_all(endpoint: Callable) -> Callable:
+    """Marks the function of a route that `KeyedApp` leaves open, as its answers hold no data."""
+    endpoint.open_to_all = True
+    return endpoint
 
-    def __init__(self, app: Callable, key: ApiKey):
+
+class KeyedApp:
+    """An application that answers 401 without the key, but for routes that are `open_to_all`."""
+
+    def __init__(self, app: Starlette, key: ApiKey):
         self._app, self._key = app, key
 
     async def __call__(self, scope, receive, send) -> None:
-        headers = ((name.decode("latin-1"), value) for name, value in scope.get("headers", ()))
-        if scope["type"] != "http" or self._key.matches(headers):
+        headers = [(name.decode("latin-1"), value) for name, value in scope.get("headers", ())]
+        if scope["type"] != "http" or self._key.matches(headers) or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         body = error_body(_REFUSAL)
+        by_script = any(name == "x-requested-with" for name, _ in headers)
         found = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
-            _CHALLENGE,
+            (b"www-authenticate", _BEARER if by_script else _BASIC),
         ]
         await send({"type": "http.response.start", "status": 401, "headers": found})
         await send({"type": "http.response.body", "body": body})
+
+    def _is_open(self, scope) -> bool:
+        for route in self._app.routes:
+            if route.matches(scope)[0] is Match.FULL:
+                return getattr(getattr(route, "endpoint", None), "open_to_all", False)
+        return False
 
 
 class KeyedCalls(grpc.ServerInterceptor):

@@ -3,6 +3,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -51,10 +52,26 @@ def page_models(exported, events, make_model, shop_items, ranker, tmp_path_facto
     return {"shop": folder / "shop", "rank": folder / "rank"}
 
 
+@contextmanager
+def served(app):
+    """The address of an application, which a thread of this process serves."""
+    import uvicorn
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+
+
 @pytest.fixture(scope="session")
-def page_address(page_models):
-    """Of a server in a thread of this process, with the page."""
-    uvicorn = pytest.importorskip("uvicorn", reason='needs ".[server]"')
+def page_app(page_models):
+    """The server's application with the page."""
+    pytest.importorskip("uvicorn", reason='needs ".[server]"')
     pytest.importorskip("tensorflow_serving")
     from tfrec_fusion.serving.server.limits import Limits
     from tfrec_fusion.serving.server.logs import Log
@@ -74,15 +91,26 @@ def page_address(page_models):
     manager = ModelManager(models, poll_seconds=0, log=log)
     manager.start()
     predictor = Predictor(manager, Limits(k=1000), Metrics(), log)
-    app = create_app(predictor, log, page_routes(predictor))
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    yield create_app(predictor, log, page_routes(predictor))
     manager.stop()
     predictor.close()
+
+
+@pytest.fixture(scope="session")
+def page_address(page_app):
+    with served(page_app) as address:
+        yield address
+
+
+@pytest.fixture
+def closed_address(page_app):
+    """Of the same with an API key, and the keys so far, of which the last one counts."""
+    from tfrec_fusion.serving.server.api_key import ApiKey, KeyedApp
+
+    keys = ["a key"]
+
+    async def app(scope, receive, send):
+        await KeyedApp(page_app, ApiKey(keys[-1]))(scope, receive, send)
+
+    with served(app) as address:
+        yield address, keys

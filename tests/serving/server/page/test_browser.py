@@ -109,12 +109,17 @@ def driver():
 
 
 @pytest.fixture(scope="module")
-def page(driver, page_address, tmp_path_factory):
-    """Screenshots go to TFREC_FUSION_SCREENSHOTS, if that is set."""
+def screenshots(tmp_path_factory):
+    """They go to TFREC_FUSION_SCREENSHOTS, if that is set."""
     folder = os.environ.get("TFREC_FUSION_SCREENSHOTS")
     folder = Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(exist_ok=True)
-    return Page(driver, page_address, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(driver, page_address, screenshots):
+    return Page(driver, page_address, screenshots)
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +224,63 @@ def test_an_error(page):
     # Chromium itself writes a line for each answer that is not a 200.
     (line,) = page.console()
     assert line["source"] == "network" and "400" in line["message"]
+
+
+@pytest.fixture
+def closed(driver, closed_address, screenshots):
+    """The page of a server with a key, and its keys, of which the last one counts."""
+    address, keys = closed_address
+    page = Page(driver, address, screenshots)
+    page.driver.get(address)
+    page.until(lambda: page.field("API key").is_displayed())
+    yield page, keys
+    # Chromium itself writes a line for each 401.
+    for line in page.console():
+        assert line["source"] == "network" and "401" in line["message"]
+    assert page.hosts() == {urlsplit(address).netloc}
+
+
+@pytest.mark.slow
+def test_the_key_of_a_server(closed):
+    page, (key,) = closed
+    field = page.driver.switch_to.active_element
+    assert (field.accessible_name, field.get_attribute("type")) == ("API key", "password")
+    assert not page.all("#model option")
+    page.screenshot("key")
+    for wrong in ("another", "käse"):
+        page.type("API key", wrong).send_keys(Keys.ENTER)
+        page.until(lambda: page.texts("#key-trouble") == ["The API key is wrong."])
+        assert field.get_attribute("aria-invalid") == "true"
+        assert page.driver.switch_to.active_element == field
+    page.screenshot("key-wrong")
+    page.type("API key", key).send_keys(Keys.TAB)
+    button = page.driver.switch_to.active_element
+    assert button.text == "Use key"
+    button.send_keys(Keys.SPACE)
+    page.until(lambda: page.all("#form .main") and page.all("#main:not([aria-busy])"))
+    assert not field.is_displayed()
+    assert page.driver.switch_to.active_element.get_attribute("id") == "main"
+    page.all(".examples button")[0].click()
+    page.until(lambda: len(page.all(".items li")) == 10)
+    kept = "return [localStorage.length, sessionStorage.length, document.cookie, key.value]"
+    assert page.driver.execute_script(kept) == [0, 0, "", ""]
+    page.driver.refresh()
+    page.until(lambda: page.field("API key").is_displayed())
+
+
+@pytest.mark.slow
+def test_a_key_that_changes(closed):
+    page, keys = closed
+    page.type("API key", keys[-1]).send_keys(Keys.ENTER)
+    page.until(lambda: page.all("#form .main") and page.all("#main:not([aria-busy])"))
+    keys.append("a new key")
+    page.type("User", "someone").send_keys(Keys.ENTER)
+    page.until(lambda: page.field("API key").is_displayed())
+    assert page.texts("#key-trouble") == [""]
+    page.type("API key", keys[-1]).send_keys(Keys.ENTER)
+    # What was asked is answered now, and the field from which it was asked has the focus again.
+    page.until(lambda: len(page.all(".items li")) == 10)
+    assert page.driver.switch_to.active_element == page.field("User")
 
 
 @pytest.mark.slow

@@ -44,6 +44,24 @@ def test_the_page_and_its_files(ask):
         assert ask(path)[0] == 404
 
 
+def test_with_a_key_the_page_is_open_and_what_it_asks_is_not(closed_address):
+    address, (key,) = closed_address
+    with urllib3.PoolManager() as pool:
+
+        def status(path, method="GET", **headers):
+            return pool.request(method, address + path, headers=headers, retries=False).status
+
+        for path in ("", "page/app.js", "page/key.js", "page/style.css", "page/icon.svg"):
+            assert status(path) == 200
+        version = "api/models/shop/versions/2"
+        for path in ("api/models", version, f"{version}/items", "openapi.json", "page/", "API"):
+            assert status(path) == 401
+        assert status(f"{version}/answers", "POST") == 401
+        assert status("", "POST") == 401
+        assert status("v1/models/shop") == 401
+        assert status("api/models", **{"X-API-Key": key}) == 200
+
+
 def test_models_and_their_labels(ask):
     assert ask("api/models")[2] == {
         "models": [

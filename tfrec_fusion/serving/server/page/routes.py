@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.server.api_key import open_to_all
 from tfrec_fusion.serving.server.page.form import Form
 from tfrec_fusion.serving.server.page.item_index import item_index
 from tfrec_fusion.serving.server.predictor import Predictor
@@ -44,6 +45,8 @@ _PRIVATE = ("data", "recorded")
 def page_routes(predictor: Predictor) -> list[BaseRoute]:
     """For `Server(routes=page_routes)`: the page at `/`, its files and its API below `/api`.
 
+    On a server with a key the page and its files are open, and the API is not.
+
     The API answers in JSON; an error is `{"error": message, "code": name}`.
 
     - GET `/api/models`: the models and their loaded versions with their labels.
@@ -69,6 +72,7 @@ def page_routes(predictor: Predictor) -> list[BaseRoute]:
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    @open_to_all
     async def answer(request: Request) -> Response:
         return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)
 

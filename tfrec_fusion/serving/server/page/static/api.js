@@ -1,13 +1,41 @@
 // What the page asks the server. Addresses are relative, so a prefix of a proxy does no harm.
 
-async function ask(path, options = {}) {
-  let response;
+import { askForKey } from "./key.js";
+
+// In memory only: a browser writes sessionStorage to the disk, to bring tabs back after a crash.
+let key = "";
+let asking = null; // the person, for a key
+
+async function send(path, options, withKey) {
+  const headers = { accept: "application/json", "x-requested-with": "XMLHttpRequest", ...options.headers };
+  if (withKey) headers["x-api-key"] = withKey;
   try {
-    response = await fetch(path, { ...options, headers: { accept: "application/json", ...options.headers } });
+    return await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer.");
   }
+}
+
+// Header values of other characters cannot be sent, and no server takes them as a key.
+const isRight = async (text) => /^[ -~]+$/.test(text) && (await send("api/models", {}, text)).status !== 401;
+
+/** The answer to a request; one that lacks the key waits until somebody gives it. */
+async function answerTo(path, options) {
+  for (;;) {
+    const withKey = key;
+    const response = await send(path, options, withKey);
+    if (response.status !== 401) return response;
+    if (withKey === key) {
+      asking ??= askForKey(isRight);
+      key = await asking;
+      asking = null;
+    }
+  }
+}
+
+async function ask(path, options = {}) {
+  const response = await answerTo(path, options);
   const text = await response.text();
   let found = {};
   try {
