@@ -187,6 +187,13 @@ def exported(model, events, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def explaining(model, events, tmp_path_factory):
+    """A version of the same that has shares."""
+    base = tmp_path_factory.mktemp("explaining") / "shop"
+    return export(model, events, base, kit=False, explain=True)
+
+
+@pytest.fixture(scope="session")
 def reference(model, events):
     return Reference(model, events)
 

@@ -20,19 +20,18 @@ from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving import Recommender, export, refresh
 from tfrec_fusion.serving.signatures import share_output
 
-# name -> (whether events have times, options of the model)
+# name -> (whether events have times, options of the model); the shop's own is "gate"
 MODELS = {
     "sum": (True, {"fusion": "sum"}),
-    "gate": (True, {"fusion": "gate", "user": "both"}),
     "null_space": (True, {"fusion": "null_space", "trend": False}),
     "no times": (False, {"use_ids": False, "user": "both"}),
 }
 
 
 @pytest.fixture(scope="module")
-def explained(make_events, make_model, tmp_path_factory):
+def explained(make_events, make_model, model, events, explaining, tmp_path_factory):
     """Name of MODELS -> model, events and the exported version."""
-    folder, found = tmp_path_factory.mktemp("explained"), {}
+    folder, found = tmp_path_factory.mktemp("explained"), {"gate": (model, events, explaining)}
     for name, (times, options) in MODELS.items():
         events = make_events(times)
         model = make_model(events, **options)
@@ -69,7 +68,7 @@ def _added(answer):
     return sum(value for name, value in answer.items() if name != "score")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["gate", *MODELS])
 def test_shares_are_those_of_the_model(explained, name):
     model, events, version = explained[name]
     users, items = _pairs(events)

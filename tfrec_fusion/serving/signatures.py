@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 NOTHING = b"\xff"
 """No UTF-8, so neither an id nor a text: a list of it alone lets nothing come back."""
@@ -77,9 +77,18 @@ SEMANTICS = (
 """The rules that hold for all of them."""
 
 
+_SHARE = "share_"
+
+
 def share_output(name: str) -> str:
     """The output with the share of an input of the model."""
-    return f"share_{name}"
+    return _SHARE + name
+
+
+def explained_inputs(outputs: Iterable[str]) -> list[str]:
+    """The inputs of the model with a share among the outputs: ids, vectors by name, context."""
+    names = [name.removeprefix(_SHARE) for name in outputs if name.startswith(_SHARE)]
+    return sorted(names, key=lambda name: (name == "context", name != "id", name))
 
 
 def explain_signature(inputs: Sequence[str]) -> dict[str, dict]:

@@ -9,6 +9,7 @@ import pytest
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import explain
 from tfrec_fusion.serving import Client, export
 from tfrec_fusion.serving.client.errors import (
     DeadlineExceeded,
@@ -97,6 +98,36 @@ def test_lists_to_choose_from_and_what_was_seen(client, reference):
     assert found[2] == []
     left = client.recommend(["ü 3"], [["item4"]], k=40, exclude_seen=True, include=[None])
     assert set(left["item_id"]) == {*reference.item_ids} - {"item4"} - baked
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_explain_equals_the_model(stubs, explaining, model, events, protocol):
+    users, ids = ["ü 3", "nobody", "ü 5"], events.catalogue.vocabulary.ids
+    items = [ids[:4].tolist(), [], ids[7:9].tolist()]
+    server = {"grpc": stubs.grpc_server, "rest": stubs.rest_server}[protocol]
+    with (
+        server(stubs.Backend(explaining)) as address,
+        Client(address, model="shop", batch_size=2, timeout=20) as client,
+    ):
+        frame = client.explain(users, items)
+        other = client.explain(["ü 3"], [items[0]], histories=[["item4", "no such item"]])
+        with pytest.raises(InputError, match="item_id must have a value for each of 3 rows"):
+            client.explain(users, items[:2])
+    shares = ["share_id", "share_text", "share_context", "bias"]
+    assert list(frame) == ["user", "user_id", "item_id", "score", *shares]
+    assert frame["user"].tolist() == [0] * 4 + [2] * 2
+    assert frame["item_id"].tolist() == [*items[0], *items[2]]
+    expected = explain(model, events, frame["user_id"], frame["item_id"], nearest=0)
+    for name in ("score", *shares):
+        column = expected[name.removeprefix("share_")]
+        np.testing.assert_allclose(frame[name], column, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(other[shares].sum(axis=1), other["score"], rtol=0, atol=1e-5)
+    assert (np.abs(other["score"] - frame["score"][:4]) > 1e-3).all()
+
+
+def test_a_version_without_shares(client):
+    with pytest.raises(InputError, match="the model has no signature 'explain'"):
+        client.explain(["ü 3"], [["item4"]])
 
 
 def test_filters_and_rules(stubs, ruled, business):

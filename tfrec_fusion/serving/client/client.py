@@ -16,7 +16,7 @@ from tfrec_fusion.serving.client.grpc_transport import GrpcTransport
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.client.rest_transport import RestTransport
 from tfrec_fusion.serving.client.retry import with_retries
-from tfrec_fusion.serving.signatures import NOTHING
+from tfrec_fusion.serving.signatures import NOTHING, explained_inputs, share_output
 
 # By the rule of the signatures; 0 and False for other types.
 _NEUTRAL = {"string": "", "float32": float("nan")}
@@ -159,6 +159,44 @@ class Client:
                 "score": scores[rows, ranks],
             }
         )
+
+    def explain(
+        self,
+        users: Sequence[str],
+        items: Sequence[Iterable[str]],
+        histories: Sequence[Iterable[str]] | None = None,
+    ) -> pd.DataFrame:
+        """The shares of ids, text and the rest in scores, of a version exported with `explain`.
+
+        Args:
+          users: ids; an unknown one is a user of whom nothing is known.
+          items: item ids for each user; an unknown one is a new item of which nothing is known.
+          histories: as of `recommend`.
+
+        Returns:
+          A frame with a row for each item of each user, in the order given: `user` (position in
+          `users`), `user_id`, `item_id`, `score`, and what adds up to it: `share_id`, `share_text`
+          or the model's other vectors, `share_context` and `bias`, what is left without them. The
+          score knows of no rules.
+
+        Raises:
+          InputError: arguments of different lengths or types, or a version without shares.
+          ServingError: the server refuses or does not answer.
+        """
+        users, items = _ids(users, "users"), [_ids(ids, "items") for ids in items]
+        given = {"user_id": users, "item_id": items, "history": histories}
+        given = {name: value for name, value in given.items() if value is not None}
+        answer = self._predict("explain", given, len(users), fill=True)
+        rows = np.repeat(np.arange(len(users)), [len(ids) for ids in items])
+        places = np.array([place for ids in items for place in range(1, 1 + len(ids))], int)
+        frame = {
+            "user": rows,
+            "user_id": np.asarray(users, object)[rows],
+            "item_id": [item for ids in items for item in ids],
+        }
+        for name in ("score", *map(share_output, explained_inputs(answer)), "bias"):
+            frame[name] = answer[name][rows, places]
+        return pd.DataFrame(frame)
 
     def predict(
         self, frame: pd.DataFrame | Mapping[str, Sequence], signature: str = "serving_default"
