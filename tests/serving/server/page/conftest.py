@@ -36,7 +36,7 @@ def shop_items(events):
 
 @pytest.fixture(scope="session")
 def page_models(exported, events, make_model, shop_items, ranker, tmp_path_factory):
-    """Folders by name: a shop with filters in its second version, and a ranker."""
+    """Folders by name: a shop with filters, a boost and shares in its second version, a ranker."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(exported, folder / "shop" / "1")
     export(
@@ -44,6 +44,8 @@ def page_models(exported, events, make_model, shop_items, ranker, tmp_path_facto
         events,
         folder / "shop",
         filters=["category", "price", "in_stock"],
+        rules={"boost": [{"match": {"category": "käse & co"}, "factor": 2.0}]},
+        explain=True,
         items=shop_items,
         metrics=METRICS,
         config={"epochs": 3, "data": {"interactions": "/private/events.parquet"}},

@@ -13,6 +13,12 @@ Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 ui = pytest.importorskip("selenium.webdriver.support.ui")
 Select, WebDriverWait = ui.Select, ui.WebDriverWait
 
+BARS = """
+const parts = (bar) => [...bar.querySelectorAll(":scope > :not(.zero)")];
+const box = (part) => part.getBoundingClientRect().toJSON();
+return [...document.querySelectorAll(".split")].map((bar) => parts(bar).map(box));
+"""
+MINUS = "\N{MINUS SIGN}"
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
 
 
@@ -153,9 +159,42 @@ def test_a_known_user(page, events):
     assert all(text.startswith("Thing №") or "<img" in text for text in page.texts(".title"))
     seen = events.catalogue.titles[events.item[events.users.ids[events.user] == user]]
     assert not set(page.texts(".title")) & set(seen)
-    page.all("#shares summary")[0].click()
-    assert "A version cannot say" in page.texts("#shares p")[0]
     page.screenshot("known-user")
+
+
+@pytest.mark.slow
+def test_what_scores_are_made_of(page):
+    page.open()
+    page.all(".examples button")[0].click()
+    page.until(lambda: page.all(".items .split"))
+    names = ["ids", "text", "context", "base"]
+    assert [text.split()[0] for text in page.texts(".made-of li")] == [*names, "rules"]
+    boosts = 0
+    bars = page.driver.execute_script(BARS)
+    assert len(bars) == 10
+    for text, score, parts in zip(page.texts(".amounts"), page.texts(".score"), bars, strict=True):
+        found = dict(line.rsplit(" ", 1) for line in text.replace(MINUS, "-").split("\n"))
+        amounts = [float(number) for number in found.values()]
+        boosts += found.pop("rules", "+0") == "+0.693"
+        assert list(found) == names
+        assert sum(amounts) == pytest.approx(float(score), abs=0.003)
+        # Parts have their share's length on one scale and its side, and do not overlap.
+        lengths = [part["right"] - part["left"] for part in parts]
+        scale = sum(lengths) / sum(map(abs, amounts))
+        assert lengths == pytest.approx([abs(amount) * scale for amount in amounts], abs=1)
+        zero = min((p["left"] for p, a in zip(parts, amounts, strict=True) if a > 0), default=None)
+        for part, amount in zip(parts, amounts, strict=True):
+            if zero is not None and amount < -0.01:
+                assert part["right"] <= zero + 1
+    assert 0 < boosts < 10
+    assert not page.all("#shares summary")
+    page.screenshot("shares")
+    page.choose("other", "1 (stable)")
+    page.until(lambda: page.all("#shares summary"))
+    page.all("#shares summary")[0].click()
+    assert page.texts("#shares p")[0].startswith("Version 1 (stable): exported without")
+    assert page.texts("#shares code")[0] == "tfrec-fusion export RUN --to DIR --explain"
+    page.screenshot("shares-of-one")
 
 
 @pytest.mark.slow

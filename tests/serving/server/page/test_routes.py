@@ -1,9 +1,11 @@
 import json
+import math
 
 import numpy as np
 import pytest
 import urllib3
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.serving import Recommender
 
 
@@ -116,6 +118,29 @@ def test_answers_are_those_of_the_version(ask, page_models, events):
     assert [item["item_id"] for item in found["items"]] == [item for item, _ in expected]
     assert found["known_user"] is False
     assert found["unknown_items"] == {"history": ["gone"]}
+
+
+def test_scores_are_split(ask, page_models, events, shop_items):
+    """The shares are the version's; a factor of 2 adds log 2, and nothing else is a rule."""
+    user, item = events.users.ids[0], events.catalogue.vocabulary.ids[0]
+    served = tf.saved_model.load(str(page_models["shop"] / "2")).signatures["explain"]
+    for history in ([], [item]):
+        items = _answers(ask, 2, {"user_id": user, "history": history, "k": 40})["items"]
+        ids = [item["item_id"] for item in items]
+        answer = served(
+            user_id=tf.constant([user]),
+            history=tf.constant([history], tf.string),
+            item_id=tf.constant([ids]),
+        )
+        boosted = shop_items.set_index("item_id")["category"][ids] == "käse & co"
+        assert 0 < boosted.sum() < len(ids)
+        for place, (item, boost) in enumerate(zip(items, boosted, strict=True)):
+            expected = {"rules": math.log(2)} if boost else {}
+            for output in ("share_id", "share_text", "share_context", "bias"):
+                expected[output.removeprefix("share_")] = float(answer[output][0, place])
+            assert item["shares"] == pytest.approx(expected, abs=1e-5)
+            assert sum(item["shares"].values()) == pytest.approx(item["score"], abs=1e-5)
+    assert "shares" not in _answers(ask, 1, {"user_id": user})["items"][0]
 
 
 def test_filters_leave_fewer(ask, shop_items):

@@ -18,6 +18,7 @@ from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.server.api_key import open_to_all
 from tfrec_fusion.serving.server.page.form import Form
 from tfrec_fusion.serving.server.page.item_index import item_index
+from tfrec_fusion.serving.server.page.shares import SIGNATURE, explain_inputs, explains, shares
 from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.body import DisconnectedError, read_body
 from tfrec_fusion.serving.server.servable import Servable
@@ -52,7 +53,8 @@ def page_routes(predictor: Predictor) -> list[BaseRoute]:
     - GET `/api/models`: the models and their loaded versions with their labels.
     - GET `/api/models/NAME/versions/N`: the card, and the fields to ask for.
     - GET `.../items?q=TEXT&limit=N`: items by title or id, the most popular first.
-    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles and scores.
+    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, scores and, where
+      the version was exported with `explain`, the shares in them.
     """
     api = _Api(predictor)
     version = "/api/models/{name}/versions/{version:int}"
@@ -173,6 +175,8 @@ class _Api:
             )
             if item_id
         ]
+        if rows and form.signature == "recommend" and explains(servable.signatures):
+            await self._explain(servable, inputs, rows, deadline)
         if form.signature == "score":
             rows.sort(key=lambda row: -(row["score"] if row["score"] is not None else -math.inf))
         user = given.get("user_id") or ""
@@ -188,6 +192,14 @@ class _Api:
             },
             "milliseconds": round(seconds * 1000, 2),
         }
+
+    async def _explain(self, servable: Servable, asked: dict, rows: list[dict], deadline: float):
+        """Adds their shares to the items of an answer, to as many as a list may have."""
+        rows = rows[: self._predictor.limits.list_length]
+        inputs = explain_inputs(asked, [row["item_id"] for row in rows])
+        outputs = await self._predictor.predict(servable, SIGNATURE, inputs, deadline=deadline)
+        for row, found in zip(rows, shares(outputs, [row["score"] for row in rows]), strict=True):
+            row["shares"] = found
 
     def _servable(self, request: Request):
         return self._manager.servable(request.path_params["name"], request.path_params["version"])

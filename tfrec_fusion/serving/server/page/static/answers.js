@@ -1,4 +1,5 @@
 import { h, plural, short } from "./dom.js";
+import { splitScores } from "./shares.js";
 
 const DECIMALS = { score: 3, probability: 4 };
 
@@ -60,8 +61,10 @@ function list(answer, other) {
   const scores = answer.items.map((item) => item[name] ?? 0);
   const low = Math.min(...scores, name === "probability" ? 0 : Infinity);
   const high = Math.max(...scores);
+  // Beyond the longest list that the server takes items come without.
+  const split = answer.items[0].shares && splitScores(answer.items.filter((item) => item.shares));
   const ranks = other && new Map(other.items.map((item, place) => [item.item_id, place]));
-  return h(
+  const items = h(
     "ol",
     { class: "items" },
     ...answer.items.map((item, place) => {
@@ -84,10 +87,11 @@ function list(answer, other) {
           ),
         ),
         h("span", { class: "score", title: name }, item[name]?.toFixed(DECIMALS[name]) ?? "–"),
-        bar,
+        item.shares ? split.of(item) : bar,
       );
     }),
   );
+  return split ? [split.legend, items] : items;
 }
 
 /** Where the item stands in the other version's answer. */

@@ -104,7 +104,9 @@ async function recommend() {
   status(good.length > 1 ? overlap(...good) : "");
   // On a phone the answers are below the form.
   if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
-  byId("shares").replaceChildren(...(good.length ? [shares((await about(model, version)).card)] : []));
+  const plain = numbers.filter((_, place) => found[place].value?.items.some((item) => !item.shares));
+  const names = plain.map((number) => title(model, number));
+  byId("shares").replaceChildren(...(plain.length ? [withoutShares((await about(model, plain[0])).card, names)] : []));
 }
 
 /** The answer of a version; fields that it does not have are left out. */
@@ -130,20 +132,24 @@ function welcome({ form: fields, items }) {
   );
 }
 
-/** What is missing beside the scores, and who has it. */
-function shares(card) {
+/** How to get what is missing beside the scores. */
+function withoutShares(card, names) {
+  const command = (text) => h("code", {}, `tfrec-fusion ${text}`);
+  const help =
+    card.model === "TwoTower"
+      ? [
+          `${names.join(" and ")}: exported without what it takes. The next version shows it here after `,
+          command("export RUN --to DIR --explain"),
+          "; of the run that it comes from, ",
+          command("recommend RUN --user ID --explain"),
+          " tells it.",
+        ]
+      : ["The scores of this model have no known shares."];
   return h(
     "details",
     { class: "shares" },
     h("summary", {}, "How much of a score is from ids and how much from text?"),
-    h(
-      "p",
-      {},
-      "A version cannot say: it holds what the model made of both. ",
-      ...(card.model === "TwoTower"
-        ? ["The run that it was exported from can: ", h("code", {}, "tfrec-fusion recommend RUN --user ID --explain"), "."]
-        : []),
-    ),
+    h("p", {}, ...help),
   );
 }
 
