@@ -75,6 +75,14 @@ def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tm
     _check_two_tower(golden, reference, tmp_path / "onnx")
 
 
+@pytest.mark.slow
+def test_shares_come_through(explaining, tmp_path):
+    assert export_onnx(explaining, tmp_path / "onnx") == {}
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "explain.onnx")
+    shares = {"share_id", "share_text", "share_context", "bias"}
+    assert {output.name for output in session.get_outputs()} == {"score", *shares}
+
+
 def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
     left_out = export_onnx(ranker("all")[2], tmp_path / "onnx")
     reason = "ONNX has no operation for ParseExampleV2"

@@ -49,8 +49,9 @@ def recommend(
         return
     if explain:
         raise InputError(
-            "recommend: --explain needs the folder of a run, with the trained model and its "
-            f"events; an export has only the finished vectors. Received: {source}"
+            "recommend: --explain needs the folder of a run, with the trained model, its events "
+            "and vectors; an export that was written with --explain is asked by its signature. "
+            f"Received: {source}"
         )
     from tfrec_fusion.serving import Recommender
 
