@@ -114,7 +114,7 @@ def export(
     }
     given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
     limits = {name: value for name, value in given.items() if value is not None}
-    options["limits"] = serving.ParityLimits(**limits)
+    options["limits"] = serving.ParityLimits(**limits) if limits else None
     if precision is not None:
         options["precision"] = precision
     if explain is not None:

@@ -36,7 +36,7 @@ from tfrec_fusion.serving.served_explanation import ServedExplanation
 from tfrec_fusion.serving.served_model import ServedModel
 from tfrec_fusion.serving.served_ranker import ServedRanker
 from tfrec_fusion.serving.signatures import SEMANTICS, explain_signature
-from tfrec_fusion.serving.stored_items import check_precision
+from tfrec_fusion.serving.stored_items import PRECISIONS, check_precision
 from tfrec_fusion.serving.stored_tables import stored_ranker, stored_user_side
 from tfrec_fusion.serving.versions import check_base
 
@@ -102,8 +102,8 @@ def export(
     Raises:
       InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
         from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
-        would refuse, a precision that is further from float32 than the limits, or `explain` of a
-        `Ranker` or of more than 4 vectors.
+        would refuse, a precision that is further from float32 than the limits, limits for float32
+        itself, or `explain` of a `Ranker` or of more than 4 vectors.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -112,6 +112,11 @@ def export(
       PosixPath('saved_models/shop/1')
     """
     check_precision(precision)
+    if limits is not None and precision == "float32":
+        raise InputError(
+            "export: limits compare a smaller precision with float32; give one of "
+            f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
+        )
     model.check(events)
     events = _before(events, at)
     check_base(path)
