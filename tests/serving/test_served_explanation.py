@@ -26,6 +26,7 @@ MODELS = {
     "sum": (True, {"fusion": "sum"}),
     "null_space": (True, {"fusion": "null_space", "trend": False}),
     "no times": (False, {"use_ids": False, "user": "both"}),
+    "three inputs": (True, {"initial": True, "whitening_dim": None}),
 }
 
 

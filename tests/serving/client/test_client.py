@@ -100,13 +100,18 @@ def test_lists_to_choose_from_and_what_was_seen(client, reference):
     assert set(left["item_id"]) == {*reference.item_ids} - {"item4"} - baked
 
 
+@pytest.fixture(scope="module")
+def explaining_backend(stubs, explaining):
+    return stubs.Backend(explaining)
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_explain_equals_the_model(stubs, explaining, model, events, protocol):
+def test_explain_equals_the_model(stubs, explaining_backend, model, events, protocol):
     users, ids = ["ü 3", "nobody", "ü 5"], events.catalogue.vocabulary.ids
     items = [ids[:4].tolist(), [], ids[7:9].tolist()]
     server = {"grpc": stubs.grpc_server, "rest": stubs.rest_server}[protocol]
     with (
-        server(stubs.Backend(explaining)) as address,
+        server(explaining_backend) as address,
         Client(address, model="shop", batch_size=2, timeout=20) as client,
     ):
         frame = client.explain(users, items)
