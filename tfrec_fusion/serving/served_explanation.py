@@ -54,16 +54,8 @@ class ServedExplanation(tf.Module):
         """
         dim = past.shape[1]
         rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
-        last = items[..., dim:]
-        own = tf.pad(
-            tf.gather(self.bias, rows)[..., None], [[0, 0], [0, 0], [last.shape[2] - 1, 0]]
-        )
-        fused = {frozenset(): (items[..., :dim], past)}
-        for hidden, table in zip(subsets(self._fused)[1:], self.tables, strict=True):
-            highest = table.count - 1
-            fused[hidden] = tuple(
-                table.gather(tf.minimum(found, highest)) for found in (rows, pairs[:, 1])
-            )
+        fused = {frozenset(): (items[..., :dim], past)} | self._fused_without(rows, pairs[:, 1])
+        last, bias = items[..., dim:], self._bias(rows)
         values = []
         for shown in subsets(self._inputs):
             hidden = frozenset(self._inputs) - shown
@@ -71,11 +63,24 @@ class ServedExplanation(tf.Module):
             left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
             right = items
             if hidden:
-                rest = self.neutral + tf.zeros_like(last) if "context" in hidden else last - own
-                rest = rest if "id" in hidden else rest + own
+                rest = self.neutral + tf.zeros_like(last) if "context" in hidden else last - bias
+                rest = rest if "id" in hidden else rest + bias
                 right = tf.concat([vectors, rest], 2)
             values.append(tf.linalg.matvec(right, left))
         weights = tf.constant(shapley_weights(self._inputs).T, tf.float32)
         shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self._inputs), 2)
         named = {share_output(n): s for n, s in zip(self._inputs, shares, strict=True)}
         return {"score": values[-1], **named, "bias": values[0]}
+
+    def _fused_without(self, *rows) -> dict[frozenset[str], tuple[tf.Tensor, ...]]:
+        """What is hidden -> the fused vectors of each of some rows, with something hidden."""
+        found = {}
+        for hidden, table in zip(subsets(self._fused)[1:], self.tables, strict=True):
+            highest = table.count - 1  # 0 where all items are alike
+            found[hidden] = tuple(table.gather(tf.minimum(some, highest)) for some in rows)
+        return found
+
+    def _bias(self, rows) -> tf.Tensor:
+        """`[B, N, D - dim]`: the biases in the last column, and zeros."""
+        columns = [[0, 0], [0, 0], [self.neutral.shape[0] - 1, 0]]
+        return tf.pad(tf.gather(self.bias, rows)[..., None], columns)
