@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfrec_fusion._compat import tf
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.models import TwoTower
@@ -44,6 +44,8 @@ def shop_events(times: bool = True, seed: int = 0) -> Interactions:
 def random_model(events: Interactions, initial: bool = False, **options) -> TwoTower:
     """An untrained model with random numbers in every weight, so that each counts in the scores."""
     rng = np.random.default_rng(7)
+    # What a test finds must not depend on the tests before it.
+    keras.utils.set_random_seed(7)
     start = None
     if initial:
         vectors = rng.normal(size=(N_ITEMS, 8)).astype(np.float32)
