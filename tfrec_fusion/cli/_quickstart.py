@@ -84,6 +84,7 @@ def quickstart(
     output.print(compare(reports))
     output.print(f"TensorBoard: tensorboard --logdir {out / 'runs'}")
     output.print(f"export ({first}): {version}")
+    output.print(f"a page to look at it (extra: server): tfrec-fusion serve {version.parent}")
     output.print(f"what it recommends to user {user}:")
     output.print(recommendations(best, recommender.titles))
     output.write(
