@@ -1,8 +1,11 @@
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.serving.server.servable import Servable, check_whole
 from tfrec_fusion.serving.server.status import StatusError
 
@@ -36,6 +39,35 @@ def test_wanted_outputs_only(servable):
     found = servable.run("serving_default", inputs, ("item_id",))
     assert set(found) == {"item_id"}
     assert found["item_id"].dtype == object
+
+
+def test_its_memory_waits_for_no_garbage_collector(exported):
+    servable = Servable("shop", 1, exported)
+    servable.run("item_vector", {"item_id": np.array([b"item4"], object)})
+    session = weakref.ref(servable._session)
+    gc.disable()
+    try:
+        servable.retire()
+        del servable
+        assert session() is None
+    finally:
+        gc.enable()
+
+
+def test_an_output_that_is_an_input_or_comes_twice(tmp_path):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        given = tf.compat.v1.placeholder(tf.int32, [None])
+        more = given + 1
+        outputs = {"same": given, "more": more, "again": more}
+        tf.compat.v1.saved_model.simple_save(session, str(tmp_path / "1"), {"x": given}, outputs)
+    servable = Servable("echo", 1, tmp_path / "1")
+    found = servable.run("serving_default", {"x": np.array([1, 2], np.int32)})
+    assert {k: v.tolist() for k, v in found.items()} == {
+        "same": [1, 2],
+        "more": [2, 3],
+        "again": [2, 3],
+    }
+    servable.retire()
 
 
 def test_a_whole_version(version):

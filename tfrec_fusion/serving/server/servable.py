@@ -65,7 +65,8 @@ class Servable:
             name: Signature(definition) for name, definition in self.definitions.items()
         }
         # Made once: `Session.run` looks through feeds and fetches at each call.
-        self._call_of = functools.lru_cache(_MOST_CALLS)(self._make_call)
+        make = functools.partial(_make_call, self._session)
+        self._call_of = functools.lru_cache(_MOST_CALLS)(make)
         try:
             self._warm_up()
         except BaseException:
@@ -136,12 +137,6 @@ class Servable:
         self._session.close()
         self._closed.set()
 
-    def _make_call(self, fed: tuple[str, ...], wanted: tuple[str, ...]):
-        """A function from the values of tensors to those of others, and which others."""
-        fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
-        tensors = self._session.graph.get_tensor_by_name
-        return self._session.make_callable([*map(tensors, fetched)], [*map(tensors, fed)]), fetched
-
     def _warm_up(self) -> None:
         if not (self.path / warmup.FILE).exists():
             return
@@ -197,6 +192,13 @@ def _load(path: Path):
         # Garbage fails anywhere in the loader.
         session.close()
         raise StatusError("INTERNAL", f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _make_call(session, fed: tuple[str, ...], wanted: tuple[str, ...]):
+    """A function from the values of tensors to those of others, and which others."""
+    fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
+    tensors = session.graph.get_tensor_by_name
+    return session.make_callable([*map(tensors, fetched)], [*map(tensors, fed)]), fetched
 
 
 def _array(value) -> np.ndarray:

@@ -1,4 +1,5 @@
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -130,6 +131,16 @@ def test_what_waits_at_the_end_is_still_run():
     with batching(timeout=60) as batcher:
         waiting = ask(batcher, model, 3)
     assert answers(waiting) == [[6]]
+
+
+def test_a_model_is_free_after_its_last_batch():
+    freed = threading.Event()
+    with batching(threads=2) as batcher:
+        model = Double()
+        weakref.finalize(model, freed.set)
+        answers(*[ask(batcher, model, i, kind=i) for i in range(4)])
+        del model
+        assert freed.wait(10)
 
 
 def test_many_threads_get_their_own_answers():

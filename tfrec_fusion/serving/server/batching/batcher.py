@@ -129,30 +129,43 @@ class Batcher:
             self._changed.notify()
 
     def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            run, batch = taken
-            try:
-                answers = self._answers(run, batch)
-            except BaseException as error:
-                for task in batch.tasks:
-                    task.done.set_exception(error)
-            else:
-                for task, answer in zip(batch.tasks, answers, strict=True):
-                    task.done.set_result(answer)
+        # Between two batches no local name may hold the last one: its model may be unloaded then.
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Waits for a batch and runs it; False at the end."""
+        taken = self._take()
+        if taken is None:
+            return False
+        run, batch = taken
+        try:
+            answers = self._answers(run, batch)
+        except BaseException as error:
+            for task in batch.tasks:
+                task.done.set_exception(error)
+        else:
+            for task, answer in zip(batch.tasks, answers, strict=True):
+                task.done.set_result(answer)
+        return True
 
     def _take(self) -> tuple[Callable, _Batch] | None:
-        """Waits for the next batch, each kind in its turn; None at the end."""
         with self._changed:
             while True:
-                soonest, now = float("inf"), time.monotonic()
-                for kind, queue in self._queues.items():
-                    ready_at = queue.batches[0].ready_at
-                    if ready_at <= now or self._closed:
-                        return queue.run, self._taken(kind)
-                    soonest = min(soonest, ready_at)
-                if self._closed:
-                    return None
-                self._changed.wait(None if soonest == float("inf") else soonest - now)
+                taken, seconds = self._next()
+                if taken is not None or self._closed:
+                    return taken
+                self._changed.wait(seconds)
+
+    def _next(self) -> tuple[tuple[Callable, _Batch] | None, float | None]:
+        """A batch to run, each kind in its turn, or the seconds until there is one."""
+        soonest, now = float("inf"), time.monotonic()
+        for kind, queue in self._queues.items():
+            ready_at = queue.batches[0].ready_at
+            if ready_at <= now or self._closed:
+                return (queue.run, self._taken(kind)), None
+            soonest = min(soonest, ready_at)
+        return None, None if soonest == float("inf") else soonest - now
 
     def _taken(self, kind: Hashable) -> _Batch:
         queue = self._queues.pop(kind)
