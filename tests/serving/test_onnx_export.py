@@ -76,11 +76,25 @@ def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tm
 
 
 @pytest.mark.slow
-def test_shares_come_through(explaining, tmp_path):
-    assert export_onnx(explaining, tmp_path / "onnx") == {}
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_shares_come_through(model, events, tmp_path, precision):
+    limits = None if precision == "float32" else ParityLimits(overlap_10=0.0, ndcg_loss=1.0)
+    options = {"precision": precision, "limits": limits, "kit": False, "explain": True}
+    version = export(model, events, tmp_path / "shop", **options)
+    assert export_onnx(version, tmp_path / "onnx") == {}
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / "explain.onnx")
-    shares = {"share_id", "share_text", "share_context", "bias"}
-    assert {output.name for output in session.get_outputs()} == {"score", *shares}
+    inputs = {
+        "user_id": np.array(["ü 3", "nobody"], object),
+        "history": np.array([["", ""], ["item4", "item9"]], object),
+        "item_id": np.array([["item4", "gone"], ["item14", "item24"]], object),
+    }
+    names = [output.name for output in session.get_outputs()]
+    assert set(names) == {"score", "share_id", "share_text", "share_context", "bias"}
+    found = dict(zip(names, session.run(names, inputs), strict=True))
+    explain = tf.saved_model.load(str(version)).signatures["explain"]
+    expected = explain(**{name: tf.constant(value) for name, value in inputs.items()})
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5)
 
 
 def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):

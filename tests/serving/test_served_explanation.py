@@ -26,6 +26,7 @@ MODELS = {
     "sum": (True, {"fusion": "sum"}),
     "null_space": (True, {"fusion": "null_space", "trend": False}),
     "no times": (False, {"use_ids": False, "user": "both"}),
+    "id only": (True, {"vectors": [], "user": "both"}),
     "three inputs": (True, {"initial": True, "whitening_dim": None}),
 }
 
@@ -225,6 +226,8 @@ def _events_with_vectors(names):
     [
         ("abcde", r"at most 4 vectors; export this one without\. Received: \['a', 'b', 'c'"),
         (["context"], r"a vector's name is that of another share.* Received: 'context'"),
+        (["bias"], r"a vector's name is that of another share.* Received: 'bias'"),
+        (["rules"], r"a vector's name is that of another share.* Received: 'rules'"),
     ],
 )
 def test_what_cannot_be_explained(names, says, tmp_path):

@@ -13,6 +13,8 @@ from tfrec_fusion.evaluation.shapley import subsets
 from tfrec_fusion.models import HiddenInputs, TwoTower
 
 MOST_VECTORS = 4
+# The other shares, what they add up to, and what the page adds.
+_TAKEN = ("id", "context", "bias", "score", "rules")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _check(model: TwoTower) -> None:
             f"takes models of at most {MOST_VECTORS} vectors; export this one without. "
             f"Received: {vectors}"
         )
-    taken = [name for name in vectors if name in ("id", "context")]
+    taken = [name for name in vectors if name in _TAKEN]
     if taken:
         raise InputError(
             "export: explain: a vector's name is that of another share; rename it in the catalogue "

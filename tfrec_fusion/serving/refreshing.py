@@ -76,9 +76,10 @@ def _latest_card(path: str | os.PathLike) -> dict:
 
 def _carried(model, card: dict) -> dict:
     """The options of the latest version that are to stay."""
-    names = ("precision",) if isinstance(model, Ranker) else ("precision", "filters", "rules")
+    ranks = isinstance(model, Ranker)
+    names = ("precision",) if ranks else ("precision", "filters", "rules")
     kept = {name: card[name] for name in names if card.get(name)}
-    return kept | ({"explain": True} if "explain" in card else {})
+    return kept | ({"explain": True} if "explain" in card and not ranks else {})
 
 
 def _check_whole(events: Interactions, card: dict) -> None:

@@ -54,31 +54,37 @@ class ServedExplanation(tf.Module):
         """
         dim = past.shape[1]
         rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
-        fused = {frozenset(): (items[..., :dim], past)} | self._fused_without(rows, pairs[:, 1])
         last, bias = items[..., dim:], self._bias(rows)
         values = []
         for shown in subsets(self._inputs):
             hidden = frozenset(self._inputs) - shown
-            vectors, history = fused[hidden & frozenset(self._fused)]
-            left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
-            right = items
-            if hidden:
-                rest = self.neutral + tf.zeros_like(last) if "context" in hidden else last - bias
-                rest = rest if "id" in hidden else rest + bias
-                right = tf.concat([vectors, rest], 2)
-            values.append(tf.linalg.matvec(right, left))
+            # One after the other, as each takes the room of all pairs.
+            with tf.control_dependencies(values[-1:]):
+                vectors, history = items[..., :dim], past
+                if hidden & set(self._fused):
+                    table = self._table(hidden)
+                    vectors, history = (table(found) for found in (rows, pairs[:, 1]))
+                left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
+                if hidden:
+                    rest = tf.broadcast_to(self.neutral, tf.shape(last))
+                    rest = rest if "context" in hidden else last - bias
+                    rest = rest if "id" in hidden else rest + bias
+                    value = tf.linalg.matvec(vectors, left[:, :dim])
+                    value += tf.linalg.matvec(rest, left[:, dim:])
+                else:
+                    value = tf.linalg.matvec(items, left)
+                values.append(value)
         weights = tf.constant(shapley_weights(self._inputs).T, tf.float32)
         shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self._inputs), 2)
         named = {share_output(n): s for n, s in zip(self._inputs, shares, strict=True)}
         return {"score": values[-1], **named, "bias": values[0]}
 
-    def _fused_without(self, *rows) -> dict[frozenset[str], tuple[tf.Tensor, ...]]:
-        """What is hidden -> the fused vectors of each of some rows, with something hidden."""
-        found = {}
-        for hidden, table in zip(subsets(self._fused)[1:], self.tables, strict=True):
-            highest = table.count - 1  # 0 where all items are alike
-            found[hidden] = tuple(table.gather(tf.minimum(some, highest)) for some in rows)
-        return found
+    def _table(self, hidden: frozenset[str]) -> Callable:
+        """From rows to fused vectors with some inputs hidden."""
+        place = subsets(self._fused).index(hidden & frozenset(self._fused))
+        table = self.tables[place - 1]
+        # The last row is the only one where all items are alike.
+        return lambda rows: table.gather(tf.minimum(rows, table.count - 1))
 
     def _bias(self, rows) -> tf.Tensor:
         """`[B, N, D - dim]`: the biases in the last column, and zeros."""

@@ -65,8 +65,8 @@ SEMANTICS = (
     "left. A score of an item of the user's own history means nothing: training masks it.",
     "A user who is unknown and comes without a history gets the list that is popular as of the "
     "export.",
-    "Scores of recommend and serving_default hold the boosts of the rules; score, user_vector, "
-    "item_vector and explain know of no rules.",
+    "Scores of recommend and serving_default hold the boosts of the rules; those of the others "
+    "know of no rules.",
     "What is blocked, excluded, seen, not in include or stopped by a filter never comes back. Pins "
     "stand at their positions, of what is left the best come in order, and caps hold for the whole "
     "answer, towards which all pins count first, those beyond k too.",

@@ -358,3 +358,28 @@ def test_ranker_over_rest_and_grpc(stubs, events, tmp_path):
             found = client.predict(frame, "score")
             for name in ("score", "probability"):
                 np.testing.assert_allclose(found[name][0], expected[name][0], atol=1e-5)
+
+
+def test_a_version_that_takes_over_may_have_more(address, backend, stubs, explaining, monkeypatch):
+    new = stubs.Backend(explaining)
+    with Client(address, model="shop", retries=0, timeout=20) as client:
+        client.recommend(["nobody"], k=2)
+        with pytest.raises(InputError, match="no signature 'explain'"):
+            client.explain(["nobody"], [["item4"]])
+        monkeypatch.setattr(backend, "loaded", new.loaded)
+        monkeypatch.setattr(backend, "signature_def", new.signature_def)
+        known = client.explain(["nobody"], [["item4"]])
+        # The next one knows another vector.
+        fewer = {name: type(found)() for name, found in new.signature_def.items()}
+        for name, found in fewer.items():
+            found.CopyFrom(new.signature_def[name])
+        del fewer["explain"].outputs["share_text"]
+        other = Client(address, model="shop", retries=0, timeout=20)
+        monkeypatch.setattr(backend, "signature_def", fewer)
+        other.signatures()
+        if address.startswith("http"):
+            with pytest.raises(ServingError, match="another version took over; ask again"):
+                other.explain(["nobody"], [["item4"]])
+        monkeypatch.setattr(backend, "signature_def", new.signature_def)
+        pd.testing.assert_frame_equal(other.explain(["nobody"], [["item4"]]), known)
+        other.close()

@@ -105,6 +105,21 @@ def test_over_grpc(closed):
             assert caught.value.code().name == "UNAUTHENTICATED"
 
 
+def test_grpc_without_a_deadline(closed):
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "shop", "item_vector"
+    tensor = request.inputs["item_id"]
+    tensor.dtype, tensor.string_val[:] = 7, [b"item4"]
+    tensor.tensor_shape.dim.add(size=1)
+    credentials = grpc.ssl_channel_credentials(closed.chain.read_bytes())
+    with grpc.secure_channel(closed.server.grpc, credentials) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.Predict(request, metadata=[("x-api-key", KEY)])
+    assert answer.outputs["vector"].tensor_shape.dim[0].size == 1
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_the_client(closed, protocol, caplog):
     caplog.set_level("DEBUG")

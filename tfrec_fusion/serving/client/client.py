@@ -12,6 +12,7 @@ import pandas as pd
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.client.credentials import Credentials
+from tfrec_fusion.serving.client.errors import serving_error
 from tfrec_fusion.serving.client.grpc_transport import GrpcTransport
 from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.client.rest_transport import RestTransport
@@ -263,6 +264,10 @@ class Client:
         """Output name -> array of `rows` rows, of requests of at most `batch_size` rows."""
         known = self.signatures()
         if signature not in known:
+            # A newer version may have it.
+            self._signatures = None
+            known = self.signatures()
+        if signature not in known:
             raise InputError(
                 f"client: the model has no signature {signature!r}. It has: {sorted(known)}"
             )
@@ -282,13 +287,14 @@ class Client:
         for start in range(0, rows, self._batch_size):
             part = {n: values[start : start + self._batch_size] for n, values in arrays.items()}
             parts.append(self._call(self._transport.predict, signature, part))
-        outputs = known[signature]["outputs"]
         if not parts:
             return {
                 name: np.zeros([0] * max(rank, 1), object if dtype == "string" else dtype)
-                for name, (dtype, rank) in outputs.items()
+                for name, (dtype, rank) in known[signature]["outputs"].items()
             }
-        return {name: _joined([part[name] for part in parts]) for name in outputs}
+        if any(part.keys() != parts[0].keys() for part in parts):
+            raise serving_error("ABORTED", f"{signature}: another version took over; ask again")
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tfrec_fusion.errors import InputError
 
@@ -78,9 +78,16 @@ class Credentials:
             )
 
 
+# Nothing else: another form, such as dns://resolver/host, may name more than one machine.
+_PLAIN = re.compile(r"(http://)?(?:\[([0-9a-fA-F:.]+)\]|([0-9a-zA-Z.-]+))(?::\d+)?(?(1)(?:/.*)?)")
+
+
 def _is_loopback(server: str) -> bool:
+    found = _PLAIN.fullmatch(server)
+    if found is None:
+        return False
+    host = found[2] or found[3]
     try:
-        host = urlsplit(server if "://" in server else f"//{server}").hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -65,7 +65,6 @@ class RestTransport:
         credentials = credentials or Credentials(url)
         self._pool = self._urllib3.PoolManager(
             maxsize=connections,
-            # Nor are redirects followed, which would take the key elsewhere.
             retries=False,
             headers=credentials.headers,
             ca_certs=credentials.ca_certs,
@@ -87,7 +86,7 @@ class RestTransport:
             "inputs": {name: _json(value) for name, value in inputs.items()},
         }
         outputs = self._post(":predict", body, timeout)["outputs"]
-        specs = self._specs(signature, timeout)
+        specs = self._specs(signature, outputs, timeout)
         if len(specs) == 1:
             # A single output comes without its name.
             outputs = {name: outputs for name in specs}
@@ -122,13 +121,16 @@ class RestTransport:
         """Closes the connections."""
         self._pool.clear()
 
-    def _specs(self, signature: str, timeout: float) -> dict[str, tuple[str, int]]:
-        """Of the outputs; they are the same in all versions of a model."""
-        if self._outputs is None:
-            self._outputs = {
-                name: sides["outputs"] for name, sides in self.signatures(timeout).items()
-            }
-        return self._outputs[signature]
+    def _specs(self, signature: str, outputs, timeout: float) -> dict[str, tuple[str, int]]:
+        """Of the outputs, asked for again where a version answers that has others."""
+        for known in (self._outputs, None):
+            if known is None:
+                found = self.signatures(timeout).items()
+                known = self._outputs = {name: sides["outputs"] for name, sides in found}
+            specs = known.get(signature, {})
+            if len(specs) == 1 or (isinstance(outputs, dict) and outputs.keys() == specs.keys()):
+                return specs
+        raise serving_error("ABORTED", f"{signature}: another version took over; ask again")
 
     def _post(self, path: str, body: dict, timeout: float) -> dict:
         return self._request("POST", path, json.dumps(body).encode(), timeout)
@@ -137,7 +139,14 @@ class RestTransport:
         errors = self._urllib3.exceptions
         limit = self._urllib3.Timeout(total=timeout)
         try:
-            answer = self._pool.request(method, self._url + path, body=body, timeout=limit)
+            answer = self._pool.request(
+                method,
+                self._url + path,
+                body=body,
+                timeout=limit,
+                # It would take the key elsewhere.
+                redirect=False,
+            )
         except errors.ConnectTimeoutError as error:
             raise serving_error("UNAVAILABLE", str(error)) from error
         except errors.TimeoutError as error:

@@ -101,10 +101,13 @@ class Predictor:
         """
         self._check(servable, signature, inputs, outputs)
         started = time.monotonic()
-        work = self._start(servable, signature, inputs, outputs, deadline)
+        # Here and below no name holds the future: with an error in it, which holds this frame, the
+        # model would wait for the garbage collector.
         try:
             async with asyncio.timeout_at(_on_loop(deadline)):
-                found = await asyncio.wrap_future(work)
+                found = await asyncio.wrap_future(
+                    self._start(servable, signature, inputs, outputs, deadline)
+                )
         except TimeoutError:
             raise _too_late() from None
         self._observe(servable, started)
@@ -129,9 +132,9 @@ class Predictor:
         if self._batcher is None:
             found = servable.run(signature, inputs, tuple(outputs))
         else:
-            work = self._start(servable, signature, inputs, outputs, deadline)
+            seconds = None if deadline == float("inf") else deadline - started
             try:
-                found = work.result(None if deadline == float("inf") else deadline - started)
+                found = self._start(servable, signature, inputs, outputs, deadline).result(seconds)
             except TimeoutError:
                 raise _too_late() from None
         self._observe(servable, started)

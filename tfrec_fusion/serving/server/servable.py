@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from tensorflow.core.protobuf import config_pb2
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving.kit import warmup
@@ -197,8 +198,9 @@ def _load(path: Path):
 def _make_call(session, fed: tuple[str, ...], wanted: tuple[str, ...]):
     """A function from the values of tensors to those of others, and which others."""
     fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
-    tensors = session.graph.get_tensor_by_name
-    return session.make_callable([*map(tensors, fetched)], [*map(tensors, fed)]), fetched
+    options = config_pb2.CallableOptions(feed=fed, fetch=fetched)
+    # The public `make_callable` goes through `Session.run` all the same.
+    return session._make_callable_from_options(options), fetched
 
 
 def _array(value) -> np.ndarray:

@@ -1,3 +1,4 @@
+import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,16 @@ def answers(*waiting):
 
 def test_requests_of_one_moment_are_one_run():
     model = Double()
-    with batching(max_batch_size=8, timeout=0.5, allowed_sizes=(4, 8)) as batcher:
+    with batching(max_batch_size=6, timeout=60) as batcher:
         waiting = [ask(batcher, model, i, i + 1) for i in range(3)]
         assert answers(*waiting) == [[0, 2], [2, 4], [4, 6]]
-    # 6 rows, filled up to 8.
+    assert model.sizes == [6]
+
+
+def test_a_batch_is_filled_up():
+    model = Double()
+    with batching(max_batch_size=8, timeout=0.01, allowed_sizes=(4, 8)) as batcher:
+        assert answers(ask(batcher, model, *range(5))) == [[0, 2, 4, 6, 8]]
     assert model.sizes == [8]
 
 
@@ -70,7 +77,7 @@ def test_what_does_not_fit_any_more_closes_the_batch():
 
 def test_kinds_are_not_mixed():
     model = Double()
-    with batching(max_batch_size=8, timeout=0.5) as batcher:
+    with batching(max_batch_size=2, timeout=60) as batcher:
         answers(*[ask(batcher, model, i, kind=i % 2) for i in range(4)])
     assert model.sizes == [2, 2]
 
@@ -126,21 +133,30 @@ def test_a_request_without_rows_runs_alone():
     assert sorted(model.sizes) == [0, 8, 8]
 
 
-def test_what_waits_at_the_end_is_still_run():
+def test_what_waits_at_the_end_fails_and_nothing_more_is_taken():
     model = Double()
     with batching(timeout=60) as batcher:
         waiting = ask(batcher, model, 3)
-    assert answers(waiting) == [[6]]
+    assert waiting.exception(10).code == "UNAVAILABLE"
+    with pytest.raises(StatusError, match="the server is stopping"):
+        ask(batcher, model, 4)
+    assert model.sizes == []
 
 
-def test_a_model_is_free_after_its_last_batch():
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_model_is_free_after_its_last_batch(wrong):
     freed = threading.Event()
-    with batching(threads=2) as batcher:
-        model = Double()
-        weakref.finalize(model, freed.set)
-        answers(*[ask(batcher, model, i, kind=i) for i in range(4)])
-        del model
-        assert freed.wait(10)
+    gc.disable()
+    try:
+        with batching(threads=2) as batcher:
+            model = Double()
+            weakref.finalize(model, freed.set)
+            waiting = [ask(batcher, model, "?" if wrong else i, kind=i) for i in range(4)]
+            assert [future.exception(10) is not None for future in waiting] == [wrong] * 4
+            del model, waiting
+            assert freed.wait(10)
+    finally:
+        gc.enable()
 
 
 def test_many_threads_get_their_own_answers():

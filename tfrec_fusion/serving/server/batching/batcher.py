@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -85,21 +86,27 @@ class Batcher:
           or requests that cannot be merged.
 
         Raises:
-          StatusError: too many rows, or UNAVAILABLE where too many batches wait.
+          StatusError: too many rows, or UNAVAILABLE where too many batches wait or it is closed.
         """
         rows, largest = rows_of(inputs), self._parameters.max_batch_size
         if rows > largest:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {largest}")
         task = _Task(inputs, rows, deadline)
         with self._changed:
+            if self._closed:
+                raise _stopping()
             self._add(kind, run, task)
         return task.done
 
     def close(self) -> None:
-        """Runs what waits and ends the threads."""
+        """Ends the threads after what they run; what waits fails."""
         with self._changed:
             self._closed = True
+            waiting = [batch for queue in self._queues.values() for batch in queue.batches]
+            self._queues.clear()
             self._changed.notify_all()
+        for task in (task for batch in waiting for task in batch.tasks):
+            task.done.set_exception(_stopping())
         for thread in self._threads:
             thread.join()
 
@@ -142,8 +149,11 @@ class Batcher:
         try:
             answers = self._answers(run, batch)
         except BaseException as error:
+            # The error holds its frames, which would hold the tasks, which hold the error.
+            traceback.clear_frames(error.__traceback__)
             for task in batch.tasks:
                 task.done.set_exception(error)
+            del taken, run, batch, task
         else:
             for task, answer in zip(batch.tasks, answers, strict=True):
                 task.done.set_result(answer)
@@ -162,7 +172,7 @@ class Batcher:
         soonest, now = float("inf"), time.monotonic()
         for kind, queue in self._queues.items():
             ready_at = queue.batches[0].ready_at
-            if ready_at <= now or self._closed:
+            if ready_at <= now:
                 return (queue.run, self._taken(kind)), None
             soonest = min(soonest, ready_at)
         return None, None if soonest == float("inf") else soonest - now
@@ -192,3 +202,7 @@ class Batcher:
         self._metrics.observe("processed_batch_size", total, "")
         merged = merge([task.inputs for task in batch.tasks], total, self._parameters.pad)
         return split(run(merged), [task.rows for task in batch.tasks], total)
+
+
+def _stopping() -> StatusError:
+    return StatusError("UNAVAILABLE", "the server is stopping")

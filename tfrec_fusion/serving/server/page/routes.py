@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -175,14 +176,18 @@ class _Api:
             )
             if item_id
         ]
-        if rows and form.signature == "recommend" and explains(servable.signatures):
-            await self._explain(servable, inputs, rows, deadline)
+        explained = form.signature == "recommend" and explains(servable.signatures)
+        if rows and explained:
+            # What is recommended stands without it.
+            with contextlib.suppress(StatusError):
+                await self._explain(servable, inputs, rows, deadline)
         if form.signature == "score":
             rows.sort(key=lambda row: -(row["score"] if row["score"] is not None else -math.inf))
         user = given.get("user_id") or ""
         return {
             "version": servable.version,
             "items": rows,
+            "explained": explained,
             "known_user": None if index.users is None else bool(index.users.rows([user])[0] >= 0),
             "unknown_items": {
                 field["name"]: unknown

@@ -6,6 +6,7 @@ would wake two threads more, and that takes longer than all else here.
 
 from __future__ import annotations
 
+import threading
 import time
 
 import grpc
@@ -46,7 +47,8 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         try:
             with self._predictor.request() as deadline:
                 left = context.time_remaining()
-                if left is not None:
+                # Without a deadline gRPC says some 292 billion years.
+                if left is not None and left <= threading.TIMEOUT_MAX:
                     deadline = time.monotonic() + left
                 return self._predict(request, deadline)
         except StatusError as caught:

@@ -104,7 +104,7 @@ async function recommend() {
   status(good.length > 1 ? overlap(...good) : "");
   // On a phone the answers are below the form.
   if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
-  const plain = numbers.filter((_, place) => found[place].value?.items.some((item) => !item.shares));
+  const plain = numbers.filter((_, place) => found[place].value?.items.length && !found[place].value.explained);
   const names = plain.map((number) => title(model, number));
   byId("shares").replaceChildren(...(plain.length ? [withoutShares((await about(model, plain[0])).card, names)] : []));
 }

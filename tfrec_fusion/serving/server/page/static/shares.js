@@ -12,7 +12,8 @@ const MEANINGS = {
 const COLOURS = { id: "of-id", context: "of-context", bias: "of-base", rules: "of-rules" };
 const VECTORS = 4; // colours for them
 
-const nameOf = (input) => NAMES[input] ?? input.replaceAll("_", " ");
+const own = (table, input) => (Object.hasOwn(table, input) ? table[input] : undefined);
+const nameOf = (input) => own(NAMES, input) ?? input.replaceAll("_", " ");
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
 
 /**
@@ -23,8 +24,8 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3
  */
 export function splitScores(items) {
   const inputs = [...new Set(items.flatMap((item) => Object.keys(item.shares)))];
-  const vectors = inputs.filter((input) => !(input in COLOURS));
-  const colour = (input) => COLOURS[input] ?? `of-vector-${1 + (vectors.indexOf(input) % VECTORS)}`;
+  const vectors = inputs.filter((input) => !Object.hasOwn(COLOURS, input));
+  const colour = (input) => own(COLOURS, input) ?? `of-vector-${1 + (vectors.indexOf(input) % VECTORS)}`;
   const key = (input) => h("span", { class: `key ${colour(input)}`, "aria-hidden": "true" });
   const sum = (item, sign) => Object.values(item.shares).reduce((total, share) => total + Math.max(sign * share, 0), 0);
   const below = Math.max(...items.map((item) => sum(item, -1)));
@@ -64,7 +65,7 @@ export function splitScores(items) {
     h(
       "ul",
       { class: "legend" },
-      ...inputs.map((input) => h("li", {}, key(input), nameOf(input), h("span", { class: "help" }, ` ${MEANINGS[input] ?? "what these vectors say"}`))),
+      ...inputs.map((input) => h("li", {}, key(input), nameOf(input), h("span", { class: "help" }, ` ${own(MEANINGS, input) ?? "what these vectors say"}`))),
     ),
   );
   return { legend, of: (item) => [bar(item), numbers(item)] };
