@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tensorflow.core.protobuf import config_pb2
+from google.protobuf import descriptor_pool, message_factory
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving.kit import warmup
@@ -198,7 +198,8 @@ def _load(path: Path):
 def _make_call(session, fed: tuple[str, ...], wanted: tuple[str, ...]):
     """A function from the values of tensors to those of others, and which others."""
     fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
-    options = config_pb2.CallableOptions(feed=fed, fetch=fetched)
+    kind = descriptor_pool.Default().FindMessageTypeByName("tensorflow.CallableOptions")
+    options = message_factory.GetMessageClass(kind)(feed=fed, fetch=fetched)
     # The public `make_callable` goes through `Session.run` all the same.
     return session._make_callable_from_options(options), fetched
 
