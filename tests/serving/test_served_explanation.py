@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 import pickle
 import subprocess
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfrec_fusion._compat import tf
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.data.trend import ItemTrend
 from tfrec_fusion.errors import InputError
@@ -252,6 +253,7 @@ def test_real_purchases(real_data, tmp_path):
     shop = Catalogue.from_parquet(folder / "items.parquet", vectors)
     events = Interactions.from_parquet(folder / "interactions.parquet", shop)
     train = events.split("temporal").train
+    keras.utils.set_random_seed(0)
     model = TwoTower(train, fusion="gate")
     model.compile(adam(3e-3, steps=40))
     model.fit(train.batches(512).take(40), verbose=0)
@@ -273,5 +275,8 @@ def test_real_purchases(real_data, tmp_path):
             f"{precision}: scores from {low:.1f} to {high:.1f}, the shares' sum is off by "
             f"{residual:.1e} at most and a share by {max(apart):.1e}"
         )
+        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+        added = json.loads((version / "model_card.json").read_text())["explain"]
+        print(f"{precision}: {added:,} of {size:,} bytes are what explain adds")
         assert residual < 1e-5
         assert max(apart) < most

@@ -12,7 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.shapley import subsets
 from tfrec_fusion.models import HiddenInputs, TwoTower
 
-MOST_VECTORS = 4
+_MOST_VECTORS = 4
 # The other shares, what they add up to, and what the page adds.
 _TAKEN = ("id", "context", "bias", "score", "rules")
 
@@ -78,10 +78,10 @@ class ExplainedItems:
 
 def _check(model: TwoTower) -> None:
     vectors = list(model.tower.frozen)
-    if len(vectors) > MOST_VECTORS:
+    if len(vectors) > _MOST_VECTORS:
         raise InputError(
             f"export: explain stores the items once for each combination of ids and vectors, so it "
-            f"takes models of at most {MOST_VECTORS} vectors; export this one without. "
+            f"takes models of at most {_MOST_VECTORS} vectors; export this one without. "
             f"Received: {vectors}"
         )
     taken = [name for name in vectors if name in _TAKEN]

@@ -1,5 +1,7 @@
+import asyncio
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +9,9 @@ import urllib3
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving import Recommender
+from tfrec_fusion.serving.server.limits import Limits
+from tfrec_fusion.serving.server.servable import Servable
+from tfrec_fusion.serving.server.status import StatusError
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +204,20 @@ def test_the_command_serves_the_page(embedded):
     answer = urllib3.request("GET", f"{embedded.rest}/")
     assert answer.status == 200
     assert b"<title>tfrec-fusion</title>" in answer.data
+
+
+def test_an_answer_stands_without_its_shares(page_models):
+    routes = pytest.importorskip("tfrec_fusion.serving.server.page.routes")
+    servable = Servable("shop", 2, page_models["shop"] / "2")
+
+    async def predict(servable, signature, inputs, deadline):
+        if signature == "explain":
+            raise StatusError("UNAVAILABLE", "the queue is full")
+        return servable.run(signature, inputs)
+
+    api = routes._Api(SimpleNamespace(predict=predict, limits=Limits(), manager=None))
+    found = asyncio.run(api._answer(servable, {"user_id": "nobody", "k": 3}, math.inf))
+    servable.retire()
+    assert found["explained"]
+    assert len(found["items"]) == 3
+    assert "shares" not in found["items"][0]

@@ -53,6 +53,9 @@ function warnings(answer, asked) {
   if (answer.items.length && wanted > answer.items.length && !("item_id" in asked)) {
     found.push(`Only ${answer.items.length} of ${wanted}: filters and exclusions leave no more.`);
   }
+  if (answer.explained && answer.items.length && !answer.items[0].shares) {
+    found.push("What the scores are made of could not be told in time; ask again.");
+  }
   return found.map((text) => h("p", { class: "note" }, text));
 }
 
