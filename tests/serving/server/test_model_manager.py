@@ -6,6 +6,8 @@ from tfrec_fusion.serving.server.model_config import ModelConfig, models_of, rea
 from tfrec_fusion.serving.server.model_manager import ModelManager
 from tfrec_fusion.serving.server.status import StatusError
 
+pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
+
 CONFIG = """model_config_list {{ config {{
   name: "shop" base_path: "{base}" model_platform: "tensorflow"
   model_version_policy {{ {policy} }} {labels}
