@@ -97,6 +97,10 @@ def _config_with_a_bad_value(arguments, tmp_path):
     return _train(arguments, tmp_path, *_config(tmp_path, "model: {id_dropout: 2}"))
 
 
+def _config_with_a_key_twice(arguments, tmp_path):
+    return _train(arguments, tmp_path, *_config(tmp_path, "epochs: 1\nseed: 2\nepochs: 5\n"))
+
+
 def _config_that_is_no_mapping(arguments, tmp_path):
     return _train(arguments, tmp_path, *_config(tmp_path, "just words"))
 
@@ -147,6 +151,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
         (_absent_config, "no.yaml"),
         (_config_with_an_unknown_key, "model.dims: unknown key"),
         (_config_with_a_bad_value, "model.id_dropout: Input should be less than 1. Received: 2"),
+        (_config_with_a_key_twice, "the key 'epochs' occurs twice, in lines 1 and 3"),
         (_config_that_is_no_mapping, "must hold a mapping"),
         (_config_with_an_unknown_optimizer, "Adamm"),
         (_out_that_holds_something_else, "exists and holds no run"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.atomic import sync
 from tfrec_fusion.errors import InputError
 
@@ -112,7 +113,7 @@ class Journal:
         file = self.folder / "origin.json"
         if not file.is_file():
             return
-        origin = json.loads(file.read_text(encoding="utf-8"))
+        origin = read_json(file, "encoder")
         if origin["encoder_id"] != self._origin["encoder_id"]:
             raise InputError(
                 f"encoder: an unfinished run of {origin['encoder']} is in {str(self.folder)!r}, "

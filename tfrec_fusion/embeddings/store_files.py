@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.embeddings.arrays import CHUNK_ROWS, DTYPES, load_npy, quantize
 from tfrec_fusion.embeddings.atomic import current_folder
 from tfrec_fusion.embeddings.hashing import HashingWriter, file_hash
@@ -156,7 +157,14 @@ def _read_manifest(folder: Path, name: str) -> Manifest:
             f"Received: {what}"
         )
     try:
-        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        raw = json.loads(text, object_pairs_hook=distinct_keys)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"vector store {name!r}: manifest.json is not JSON; write the store again. "
+            f"Received: {error}"
+        ) from None
+    try:
         if isinstance(raw, dict) and isinstance(raw.get("format"), int) and raw["format"] > FORMAT:
             raise InputError(
                 f"vector store {name!r}: written by a newer version; upgrade tfrec-fusion. "
@@ -169,11 +177,6 @@ def _read_manifest(folder: Path, name: str) -> Manifest:
         raise InputError(
             f"vector store {name!r}: manifest.json, key {key!r}: {first['msg']}; write the store "
             f"again. Received: {first['input']!r:.80}"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"vector store {name!r}: manifest.json is not JSON; write the store again. "
-            f"Received: {error}"
         ) from None
     if manifest.dtype not in DTYPES:
         raise InputError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.arrays import check_vectors
 from tfrec_fusion.errors import InputError
 
@@ -56,4 +57,4 @@ class Truncation:
     @classmethod
     def load(cls, path) -> "Truncation":
         """Read what `save` wrote."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls(**read_json(path, "truncation"))

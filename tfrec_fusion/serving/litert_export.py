@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.embeddings.atomic import new_folder
 from tfrec_fusion.errors import InputError
@@ -98,7 +98,7 @@ def _converted(loaded) -> bytes:
 
 def _context_texts(version: Path, loaded) -> dict[str, Vocabulary]:
     """Column -> its values in the order of their rows."""
-    card = json.loads((version / CARD).read_text(encoding="utf-8"))
+    card = read_json(version / CARD, "export")
     described = card["signatures"]["score"]["inputs"]  # in the order of the tables
     columns = [
         name

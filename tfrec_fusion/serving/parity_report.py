@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.parity_limits import ParityLimits
 
@@ -48,7 +49,7 @@ class ParityReport:
     @classmethod
     def load(cls, path: Path) -> ParityReport:
         """Reads what `save` wrote."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        return cls(**read_json(path, "export"))
 
     @property
     def ndcg_loss(self) -> float:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import numbers
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.exporter import TITLES
 from tfrec_fusion.serving.model_card import CARD
@@ -102,7 +101,7 @@ class Recommender:
     @cached_property
     def card(self) -> dict:
         """The version's `model_card.json`."""
-        return self._read(CARD, lambda path: json.loads(Path(path).read_text(encoding="utf-8")))
+        return read_json(self.path / CARD, "export")
 
     def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
         """The inputs of all filters, neutral where not given."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
@@ -71,7 +71,7 @@ def _latest_card(path: str | os.PathLike) -> dict:
     found = versions(path)
     if not found or not (found[max(found)] / CARD).is_file():
         return {}
-    return json.loads((found[max(found)] / CARD).read_text(encoding="utf-8"))
+    return read_json(found[max(found)] / CARD, "refresh")
 
 
 def _carried(model, card: dict) -> dict:

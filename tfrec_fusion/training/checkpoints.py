@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.atomic import new_folder
 
 _PREFIX = "epoch-"
@@ -58,7 +59,7 @@ class Checkpoints:
         epochs = self.epochs()
         if not epochs:
             return None
-        return json.loads((self._path(epochs[-1]) / "epoch.json").read_text(encoding="utf-8"))
+        return read_json(self._path(epochs[-1]) / "epoch.json", "run")
 
     def restore(self, model: keras.Model) -> dict | None:
         """Gives a model the latest state, its optimizer too where it is compiled; `describe()`."""

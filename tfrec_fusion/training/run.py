@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfrec_fusion._compat import keras
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
@@ -148,7 +149,7 @@ class Run:
 
     def metrics(self) -> dict:
         """What `metrics.json` holds."""
-        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        return read_json(self.folder / "metrics.json", "run")
 
     def model(self) -> keras.Model:
         """The model after the last complete epoch.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.atomic import current_folder, new_folder
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, unit_rows
 from tfrec_fusion.errors import InputError
@@ -105,7 +106,7 @@ class LexicalEncoder(Encoder):
         """
         folder = current_folder(path)
         try:
-            config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            config = read_json(folder / _CONFIG, "encoder")
             terms = config.pop("terms")
             encoder, idf = cls(**config), np.load(folder / _IDF)
             directions = np.load(folder / _DIRECTIONS)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tfrec_fusion.config import read_yaml_documents
 from tfrec_fusion.errors import InputError
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
@@ -31,7 +32,7 @@ def load(text: str, file: str) -> list[Any]:
       InputError: not YAML; names `file`.
     """
     try:
-        return list(yaml.safe_load_all(text))
+        return read_yaml_documents(text)
     except yaml.YAMLError as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.model_card import CARD
@@ -32,7 +32,7 @@ class Samples:
         self._random = np.random.default_rng(0)
         self._users = Vocabulary.load(version / "assets" / "users.txt").ids
         self._items = Vocabulary.load(version / "assets" / "items.txt").ids
-        card = json.loads((version / CARD).read_text(encoding="utf-8"))
+        card = read_json(version / CARD, "export")
         self._features = {
             name: described.get("features", {}) for name, described in card["signatures"].items()
         }

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.monitoring.categories import Categories
 from tfrec_fusion.serving.monitoring.distribution import Distribution
@@ -65,7 +66,7 @@ class Reference:
         """
         path = Path(version) / REFERENCE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=distinct_keys)
         except FileNotFoundError:
             raise InputError(
                 f"monitor: {path} is missing; export the model again to have it"

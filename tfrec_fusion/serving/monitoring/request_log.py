@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.errors import InputError
 
 _LISTS = ("history", "items", "item_ids", "scores")
@@ -107,10 +108,10 @@ def _json_lines(path: Path) -> list[tuple[int, dict]]:
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
+                    row = json.loads(line, object_pairs_hook=distinct_keys)
+                except (ValueError, RecursionError) as error:
                     raise InputError(
-                        f"monitor: {path}: line {number} is not JSON: {error.msg}"
+                        f"monitor: {path}: line {number} is not JSON: {error}"
                     ) from None
                 if not isinstance(row, dict):
                     raise InputError(f"monitor: {path}: line {number} is not a JSON object")

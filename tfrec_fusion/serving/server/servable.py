@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from google.protobuf import descriptor_pool, message_factory
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.serving.kit import warmup
 from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
@@ -162,7 +162,7 @@ def check_whole(path: Path) -> None:
     if not card.is_file():
         return
     try:
-        counts = dict(json.loads(card.read_bytes()).get("data", {}))
+        counts = dict(read_json(card, "export").get("data", {}))
     except (OSError, ValueError, TypeError, AttributeError):
         raise StatusError("DATA_LOSS", f"{card} cannot be read") from None
     for what, name in _ASSETS.items():

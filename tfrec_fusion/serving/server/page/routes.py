@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.server.api_key import open_to_all
 from tfrec_fusion.serving.server.page.form import Form
@@ -212,7 +213,7 @@ class _Api:
 
 def _card_and_form(servable: Servable) -> tuple[dict, Form | None]:
     path = servable.path / CARD
-    card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    card = read_json(path, "page") if path.is_file() else {}
     return card, Form.of(servable.signatures, card, servable.path)
 
 
