@@ -106,3 +106,40 @@ def test_storage_by_name():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         _tower(**options)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_hidden_id_is_the_unknown_id_that_id_dropout_trains(fusion):
+    tower = _tower(fusion, id_dropout=0.5)
+    for weight in tower.trainable_weights:
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
+    hidden, masks = tower.inputs(ROWS, SEEN, hidden=["id"])
+    dropped, dropped_masks = tower.inputs(ROWS, SEEN, training=True)
+    if tower.fusion.unknown_id:
+        rows = (dropped["id"].numpy() == tower.ids.unknown.numpy()).all(1)
+        np.testing.assert_array_equal(hidden["id"], np.tile(tower.ids.unknown, (N, 1)))
+    else:
+        rows = ~dropped_masks["id"].numpy()
+    # Of 60 ids each is hidden with probability 1/2.
+    assert 10 < rows.sum() < 50
+    for name in hidden:
+        np.testing.assert_array_equal(masks[name].numpy()[rows], dropped_masks[name].numpy()[rows])
+        shown = masks[name].numpy()[rows][:, None]
+        np.testing.assert_array_equal(
+            np.where(shown, hidden[name].numpy()[rows], 0),
+            np.where(shown, dropped[name].numpy()[rows], 0),
+        )
+    unseen = tower(ROWS, tf.zeros([N], tf.bool))
+    np.testing.assert_array_equal(tower(ROWS, SEEN, hidden=["id"]), unseen)
+
+
+def test_a_hidden_id_by_hand():
+    tower = ItemTower(2, 2, {}, "sum", initial=True)
+    tower(tf.constant([0]), tf.constant([True]))
+    tower.frozen["initial"].assign([[1.0, 2.0], [3.0, 4.0]], [True, True])
+    tower.ids.table.assign([[10.0, 10.0], [20.0, 20.0]])
+    tower.ids.unknown.assign([0.5, -0.5])
+    rows, seen = tf.constant([0, 1]), tf.constant([True, True])
+    # The vectors plus the unknown id; without the vectors the unknown id alone.
+    np.testing.assert_allclose(tower(rows, seen, hidden=["id"]), [[1.5, 1.5], [3.5, 3.5]])
+    np.testing.assert_allclose(tower(rows, seen, hidden=["id", "initial"]), [[0.5, -0.5]] * 2)

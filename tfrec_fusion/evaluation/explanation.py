@@ -34,12 +34,13 @@ def explain(
 
         share_p = sum over S without p of |S|! (n - |S| - 1)! / n! * (v(S + p) - v(S))
 
-    and the bias is v of nothing: what an average item without id and vectors gets. The inputs are
-    few, so all 2^n scores are computed and the shares are exact under every fusion. Where the
-    fusion is linear (`sum`, `concat`) the score is bilinear in the two sides' inputs, and a share
-    is an input's product with itself and half of its products with the others. Integrated gradients
-    give the same shares there, but elsewhere only approach the score, and only where it is smooth
-    down to a missing input: tests/evaluation/test_explanation.py has their residual under `gate`.
+    and the bias is v of nothing: what an average item with the unknown id and no vectors gets. The
+    inputs are few, so all 2^n scores are computed and the shares are exact under every fusion.
+    Where the fusion is linear (`sum`, `concat`) the score is bilinear in the two sides' inputs, and
+    a share is an input's product with itself and half of its products with the others. Integrated
+    gradients give the same shares there, but elsewhere only approach the score, and only where it
+    is smooth down to a missing input: tests/evaluation/test_explanation.py has their residual under
+    `gate`.
 
     A share tells what the model did with an input, not what the input is worth: what id and text
     both say is split between them.

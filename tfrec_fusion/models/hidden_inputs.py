@@ -13,7 +13,8 @@ class HiddenInputs:
 
     What is hidden is hidden from the item and from the user's history alike:
 
-    - "id": item ids, item biases and the user's id (an unknown user);
+    - "id": item ids (each becomes the unknown id, as ID dropout trains it), item biases and the
+      user's id (an unknown user);
     - a frozen vector, by its name: missing for every item;
     - "context": the items' recency, trend and numbers are 0, which is an average item, and so are
       the size and the recency of the history. The recent pool keeps its weights.

@@ -31,7 +31,8 @@ class ItemTower(keras.layers.Layer):
         "float32" is the default. The initial ones are float32 unless named.
 
     Input: `rows` int32 `[M]` (-1 unknown) and `seen` bool `[M]`: an item not seen yet has no id;
-      `hidden`, names of inputs to leave out.
+      `hidden`, names of inputs to leave out, as for an item that lacks them: a hidden id is the
+      unknown id, which ID dropout trains.
     Output: `[M, dim]` in the compute dtype.
     """
 
@@ -101,12 +102,10 @@ class ItemTower(keras.layers.Layer):
 
     def call(self, rows, seen, training=None, hidden: Collection[str] = ()):
         """The fused vectors, as if the inputs named in `hidden` were missing in every row."""
-        inputs, masks = self.inputs(rows, seen, training=training)
-        for name in hidden:
-            masks[name] = tf.zeros_like(masks[name])
+        inputs, masks = self.inputs(rows, seen, training, hidden)
         return self.fusion(inputs, masks, training=training)
 
-    def inputs(self, rows, seen, training=None) -> tuple[dict, dict]:
+    def inputs(self, rows, seen, training=None, hidden: Collection[str] = ()) -> tuple[dict, dict]:
         """What is fused: name -> vectors `[M, d]` and name -> bool `[M]`.
 
         The id's name is "id". `tower.fusion(inputs, masks)` is `tower(rows, seen)`.
@@ -119,6 +118,8 @@ class ItemTower(keras.layers.Layer):
             inputs["id"], masks["id"] = self.ids(known, training=training, with_mask=True)
         if training and self.modality_dropout:
             masks = self._dropped(rows, masks)
+        for name in hidden:
+            masks[name] = tf.zeros_like(masks[name])
         if self.use_ids and self.fusion.unknown_id:
             unknown = tf.cast(self.ids.unknown, inputs["id"].dtype)
             inputs["id"] = tf.where(masks["id"][:, None], inputs["id"], unknown)
