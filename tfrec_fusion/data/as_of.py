@@ -59,6 +59,7 @@ def as_of_examples(
     ):
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
+    events = events.first_events()
     trend = ItemTrend(events)
     histories = events.histories()
     counts_before = _CountsBefore(histories)

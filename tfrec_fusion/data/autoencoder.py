@@ -48,7 +48,7 @@ def autoencoder_examples(
         raise InputError(
             f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
         )
-    seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
+    seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 
     def build(users, chosen, rows, rng):

@@ -44,7 +44,7 @@ def held_out_examples(
     """
     if not 0 < share < 1:
         raise InputError(f"held_out_examples: share must be between 0 and 1. Received: {share}")
-    seen = np.bincount(events.item, minlength=len(events.catalogue)) > 0
+    seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 
     def build(users, chosen, rows, rng):

@@ -24,11 +24,16 @@ from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 
 _NUMBERS = ("timestamp", "rating", "weight", "label")
+# The user's row before `encode_users`, by which repeated events of unknown users are told.
+_PERSON = "_person"
 _log = logging.getLogger(__name__)
 
 
 class Interactions:
     """Events of users with the items of a catalogue, encoded once as rows.
+
+    An event with a `label` of 0 or less is an impression: shown, and not taken. It is a row of
+    ranking examples, and no part of a history, a target, a trend or a popularity.
 
     Attributes:
       catalogue: the items.
@@ -44,6 +49,7 @@ class Interactions:
         self.catalogue = catalogue
         self.users = users
         self._columns = columns.reset_index(drop=True)
+        self._are_first = False  # whether these are `first_events` already
 
     @classmethod
     def from_frame(
@@ -83,7 +89,7 @@ class Interactions:
                     f"interactions: {name} must be one of {allowed}. Received: {value!r}"
                 )
         require_columns(frame, ["user_id", "item_id"], "interactions")
-        for name in ("user", "item"):
+        for name in ("user", "item", _PERSON):
             if name in frame:
                 raise InputError(
                     f"interactions: a context column may not be called {name!r}, which is the name "
@@ -128,7 +134,11 @@ class Interactions:
         codes, users = pd.factorize(user_ids)
         columns.insert(0, "user", codes.astype(np.int32))
         if "timestamp" not in columns:
-            repeated = columns.duplicated(["user", "item"]).to_numpy()
+            taken = np.ones(len(columns), bool)
+            if "label" in columns:
+                taken = (columns["label"] > 0).to_numpy()
+            repeated = np.zeros(len(columns), bool)
+            repeated[taken] = columns.loc[taken, ["user", "item"]].duplicated()
             if repeated.any():
                 if duplicates == "error":
                     row = int(np.argmax(repeated))
@@ -185,37 +195,80 @@ class Interactions:
 
     @property
     def context(self) -> pd.DataFrame:
-        return self._columns.drop(columns=["user", "item", *_NUMBERS], errors="ignore")
+        own = ["user", "item", _PERSON, *_NUMBERS]
+        return self._columns.drop(columns=own, errors="ignore")
+
+    def _with(self, columns: pd.DataFrame, users: Vocabulary | None = None) -> Interactions:
+        return Interactions(self.catalogue, users or self.users, columns)
 
     def select(self, mask: np.ndarray) -> Interactions:
         """The events at a boolean mask or an index, with the same vocabularies."""
-        return Interactions(
-            self.catalogue,
-            self.users,
-            self._columns[mask] if mask.dtype == bool else self._columns.iloc[mask],
-        )
+        if mask.dtype != bool:
+            return self._with(self._columns.iloc[mask])
+        chosen = self._with(self._columns[mask])
+        chosen._are_first = self._are_first
+        return chosen
 
     def encode_users(self, users: Vocabulary) -> Interactions:
         """The same events with user rows of another vocabulary; -1 where it lacks the user."""
         rows = np.append(users.rows(self.users.ids), np.int32(-1))
-        return Interactions(self.catalogue, users, self._columns.assign(user=rows[self.user]))
+        person = {_PERSON: self._person} if (rows[:-1] < 0).any() else {}
+        encoded = self._with(self._columns.assign(user=rows[self.user], **person), users)
+        encoded._are_first = self._are_first
+        return encoded
 
-    def first_events(self) -> Interactions:
-        """The first event of each user-item pair, in time order where there are times.
+    @property
+    def _person(self) -> np.ndarray:
+        return self._columns[_PERSON if _PERSON in self._columns else "user"].to_numpy(np.int32)
 
-        Events at the same time keep their order; those of unknown users are all kept.
+    @property
+    def is_impression(self) -> np.ndarray:
+        """`[n]` bool: events with a `label` of 0 or less."""
+        label = self.label
+        return np.zeros(len(self), bool) if label is None else label <= 0
+
+    def positives(self) -> Interactions:
+        """The events that are no impressions, without `label`."""
+        if self.label is None:
+            return self
+        return self._with(self._columns[~self.is_impression].drop(columns="label"))
+
+    def first_events(self, impressions: bool = False) -> Interactions:
+        """What a model sees: the first positive event of each user-item pair, in time order.
+
+        Training, evaluation, baselines and exports take histories, targets, trends and popularity
+        from these events only, and take the first events themselves of what they are given. Events
+        at the same time keep their order, as do all where there are no times.
+
+        Args:
+          impressions: whether to keep the impressions among them, all of them, and `label`.
         """
-        columns = self._columns
+        if self._are_first:
+            return self
+        events = self if impressions else self.positives()
+        columns = events._columns
         if "timestamp" in columns:
             columns = columns.sort_values("timestamp", kind="stable")
-        repeated = columns.duplicated(["user", "item"]) & (columns["user"] >= 0)
-        return Interactions(self.catalogue, self.users, columns[~repeated])
+        person = _PERSON if _PERSON in columns else "user"
+        taken = ~events._with(columns).is_impression
+        pairs = columns.loc[taken, [person, "item"]]
+        repeated = pairs.duplicated().to_numpy() & (pairs[person] >= 0).to_numpy()
+        keep = np.ones(len(columns), bool)
+        keep[taken] = ~repeated
+        first = self._with(columns[keep])
+        first._are_first = first.label is None
+        return first
+
+    def item_counts(self) -> np.ndarray:
+        """`[n_items]` int64: how many of the `first_events` each item has."""
+        return np.bincount(self.first_events().item, minlength=len(self.catalogue))
 
     def matrix(self) -> scipy.sparse.csr_matrix:
         """`[n_users, n_items]` float32, 1 for each pair of a known user that occurs."""
-        known = self.user >= 0
+        events = self.positives()
+        known = events.user >= 0
         shape = (len(self.users), len(self.catalogue))
-        pairs = (self.user[known], self.item[known])
+        pairs = (events.user[known], events.item[known])
         matrix = scipy.sparse.csr_matrix((np.ones(len(pairs[0]), np.float32), pairs), shape)
         matrix.data[:] = 1.0
         return matrix

@@ -21,7 +21,7 @@ class Negatives:
     over the items of the catalogue that the user lacks.
 
     Args:
-      events: of known users.
+      events: first positive ones, of known users.
       window_days: width of the window in days.
 
     Raises:

@@ -50,10 +50,11 @@ def pair_examples(
 
     Half of the negatives, in expectation, are items of random events within `window_days / 2` of
     the event (any event, without times); the others are uniform over the items seen by then. An
-    item that the user has in `events` or `known`, at any time, is never a negative.
+    item that the user has in `events` or `known`, at any time, is never a negative. Histories and
+    negatives come from the first positive events only (`Interactions.first_events`).
 
     Args:
-      events: the positives; those of unknown users are left out.
+      events: positives, or impressions with a label; those of unknown users are left out.
       batch_size: events a batch.
       history: length of a history, at least 1.
       negatives: sampled items an event.
@@ -74,24 +75,28 @@ def pair_examples(
             raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
     if window_days <= 0:
         raise InputError(f"pair_examples: window_days must be positive. Received: {window_days}")
-    everything = events if known is None else _together(events, known)
-    everything = everything.select(everything.user >= 0)
-    positives = events.select(events.user >= 0)
-    if len(positives) == 0:
+    past = events.positives() if known is None else _together(events, known)
+    past = past.select(past.user >= 0).first_events()
+    rows = events.select(events.user >= 0)
+    if len(rows) == 0:
         raise InputError(f"pair_examples: none of the {len(events)} events has a known user")
-    columns = {"user": positives.user, "item": positives.item}
-    if positives.timestamp is not None:
-        columns["timestamp"] = positives.timestamp
-    columns |= _context(positives.context, context)
-    if positives.weight is not None:
-        columns["weight"] = positives.weight
-    if positives.rating is not None and not negatives:
-        columns["rating"] = positives.rating
-    if positives.label is not None or negatives:
-        label = positives.label
-        columns["label"] = np.ones(len(positives), np.float32) if label is None else label
-    attach_history, places = _histories(positives, everything, history, seed)
-    sampler = Negatives(everything, window_days) if negatives else None
+    if len(past) == 0:
+        raise InputError(
+            f"pair_examples: all {len(events)} events are impressions, with a label of 0 or less"
+        )
+    columns = {"user": rows.user, "item": rows.item}
+    if rows.timestamp is not None:
+        columns["timestamp"] = rows.timestamp
+    columns |= _context(rows.context, context)
+    if rows.weight is not None:
+        columns["weight"] = rows.weight
+    if rows.rating is not None and not negatives:
+        columns["rating"] = rows.rating
+    if rows.label is not None or negatives:
+        label = rows.label
+        columns["label"] = np.ones(len(rows), np.float32) if label is None else label
+    attach_history, places = _histories(rows, past, history, seed)
+    sampler = Negatives(past, window_days) if negatives else None
 
     batches = BlockWindow(columns | places).batches(
         batch_size, seed=seed, shuffle=shuffle, num_shards=num_shards, index=index
@@ -114,6 +119,7 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
         )
     if (events.timestamp is None) != (known.timestamp is None):
         raise InputError("pair_examples: of events and known, either both have timestamps or none")
+    events, known = events.positives(), known.positives()
     columns = {
         "user": np.concatenate([known.user, events.user]),
         "item": np.concatenate([known.item, events.item]),
@@ -149,30 +155,30 @@ def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.n
     return columns
 
 
-def _histories(positives: Interactions, everything: Interactions, length: int, seed: int):
+def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     """A function that attaches histories to batches, and the columns it needs of each event.
 
     `_end` is where the history of the event ends among all users' events, and `_own` where the
-    event's own item lies among them.
+    event's own item lies among them: past all of them for one that the user never takes.
     """
-    past = everything.histories()
+    past = past.histories()
     items, times, lengths = past.items, past.times, past.lengths
     owners = np.repeat(np.arange(len(lengths)), lengths)
     if times is None:
         order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
         items = items[order]
-        end = past.splits[positives.user + 1]
+        end = past.splits[rows.user + 1]
     else:
-        moments = np.unique(np.concatenate([times, positives.timestamp]))
+        moments = np.unique(np.concatenate([times, rows.timestamp]))
         keys = owners * len(moments) + np.searchsorted(moments, times)
-        moment = np.searchsorted(moments, positives.timestamp)
-        end = np.searchsorted(keys, positives.user * np.int64(len(moments)) + moment)
-    n_items = len(positives.catalogue)
+        moment = np.searchsorted(moments, rows.timestamp)
+        end = np.searchsorted(keys, rows.user * np.int64(len(moments)) + moment)
+    n_items = len(rows.catalogue)
     keys = owners * n_items + items
     order = np.argsort(keys)
-    own = order[
-        np.searchsorted(keys, positives.user * np.int64(n_items) + positives.item, sorter=order)
-    ]
+    wanted = rows.user * np.int64(n_items) + rows.item
+    own = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    own = np.where(keys[own] == wanted, own, len(keys))
     with tf.device("CPU:0"):
         items, starts = tf.constant(items), tf.constant(past.splits[:-1])
         times = None if times is None else tf.constant(times)

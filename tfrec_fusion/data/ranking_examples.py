@@ -58,7 +58,7 @@ def rank_batches(
       batch_size: rows a batch.
       negatives: sampled items an event; by default 4, or none where the events have labels.
       known: the events that histories and item features are computed from; `events` unless given.
-        For test events: the training events. Those with a label of 0 are not looked at.
+        For test events: the training events. Impressions are not looked at.
       at: unix time of the cut of all rows, for evaluation. Events before it are refused.
       horizon_days: largest distance of event and cut, up to the grid.
       every_days: days between cuts, stretched so that their features stay below 1 GiB.
@@ -79,9 +79,7 @@ def rank_batches(
         )
     if negatives is None:
         negatives = 4 if events.label is None else 0
-    past = events if known is None else known
-    if past.label is not None:
-        past = past.select(past.label > 0)
+    past = (events if known is None else known).first_events()
     past = past.select(past.user >= 0)
     rows = pair_examples(
         events,
@@ -158,7 +156,7 @@ def padded_histories(
 
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
-    seen = np.bincount(past.item, minlength=len(past.catalogue)) > 0
+    seen = past.item_counts() > 0
     catalogue = past.catalogue
     columns = [standardised(catalogue.numeric(name), seen) for name in catalogue.numeric_columns]
     features = np.stack(columns, 1) if columns else np.zeros((len(seen), 0), np.float32)

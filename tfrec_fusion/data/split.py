@@ -19,9 +19,10 @@ KINDS = ("temporal", "leave_one_out", "random", "none")
 class Split:
     """Training events and the test events that follow them.
 
-    Both sides hold the first event of each user-item pair. Everything fitted comes from `train`:
-    its user vocabulary has the users of training rows only, so a test event of any other user has
-    row -1.
+    Both sides hold the first positive event of each user-item pair, and the impressions (events
+    with a label of 0 or less), which rankers train on and which are no targets. Everything fitted
+    comes from `train`: its user vocabulary has the users of training rows only, so a test event of
+    any other user has row -1.
 
     Attributes:
       train, test: the events; `test` is empty for kind "none".
@@ -45,7 +46,8 @@ class Split:
           events: at least one event of a known user; those of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
           test: the share of events in the test set (expected, for random), in (0, 1); .1 for
-            temporal, .2 for random.
+            temporal, .2 for random. Impressions go with the events of their time: the share is
+            that of the others.
           seed: of the random split.
 
         Raises:
@@ -61,24 +63,31 @@ class Split:
             raise InputError(
                 f"split: {kind!r} needs a column 'timestamp'; without times use 'random'"
             )
-        first = events.first_events()
+        first = events.first_events(impressions=True)
         first = first.select(first.user >= 0)
         if len(first) == 0:
             raise InputError(f"split: none of the {len(events)} events is of a known user")
+        taken = ~first.is_impression
+        if not taken.any():
+            raise InputError(
+                f"split: all {len(first)} events are impressions, with a label of 0 or less; what "
+                "users took needs a label above 0"
+            )
         time = None
         if kind == "temporal":
-            time = float(np.quantile(first.timestamp, 1 - test))
+            time = float(np.quantile(first.timestamp[taken], 1 - test))
             held_out = first.timestamp >= time
         elif kind == "leave_one_out":
-            held_out = _last_events(first)
+            held_out = _last_events(first.user, taken)
         elif kind == "random":
             held_out = np.random.default_rng(seed).random(len(first)) < test
         else:
             held_out = np.zeros(len(first), bool)
-        if held_out.all() or (kind != "none" and not held_out.any()):
-            side = "training" if held_out.all() else "test"
+        n_test, n_events = int(held_out[taken].sum()), int(taken.sum())
+        if n_test == n_events or (kind != "none" and n_test == 0):
+            side = "test" if n_test == 0 else "training"
             raise InputError(
-                f"split: {kind!r} with test={test} of {len(first)} events leaves no {side} events"
+                f"split: {kind!r} with test={test} of {n_events} events leaves no {side} events"
             )
         users = Vocabulary(first.users.ids[pd.unique(first.user[~held_out])])
         first = first.encode_users(users)
@@ -90,18 +99,22 @@ class Split:
         A user is evaluated who has a training event and at least one test item that is not among
         their training items.
         """
-        known = self.test.select(self.test.user >= 0)
-        pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (known, self.train)]
-        new = ~np.isin(*pairs)
+        train, known = self.train.positives(), self.test.positives()
+        known = known.select(known.user >= 0)
+        pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train)]
+        new = ~np.isin(*pairs) & np.isin(known.user, train.user)
         histories = known.select(new).histories()
         users = np.flatnonzero(histories.lengths).astype(np.int32)
         return users, histories.take(users)
 
 
-def _last_events(first: Interactions) -> np.ndarray:
-    """`[n]` bool: the last event of each user with at least two, ties broken by position."""
-    users = first.user
-    last = np.zeros(len(users), bool)
-    _, reverse_index = np.unique(users[::-1], return_index=True)
-    last[len(users) - 1 - reverse_index] = True
-    return last & (np.bincount(users)[users] >= 2)
+def _last_events(users: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """`[n]` bool: the last taken event of each user with at least two, ties broken by position.
+
+    So are the impressions that follow it.
+    """
+    place = np.where(taken, np.arange(len(users)), -1)
+    last = np.full(users.max() + 1, -1)
+    np.maximum.at(last, users, place)
+    count = np.bincount(users[taken], minlength=len(last))
+    return (np.arange(len(users)) >= last[users]) & (count[users] >= 2)

@@ -15,7 +15,7 @@ _CACHE_BYTES = 256 << 20
 
 
 class ItemTrend:
-    """Item features computed from the events before a time t, and from no later one.
+    """Item features computed from the first events before a time t, and from no later one.
 
     With N items, n_w events and n_wi events of item i in the w days before t, a log share is
     `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are the log
@@ -38,9 +38,13 @@ class ItemTrend:
     def __init__(self, events: Interactions):
         if events.timestamp is None:
             raise InputError("trend: the interactions have no column 'timestamp'")
-        order = np.argsort(events.timestamp, kind="stable")
-        self._times = events.timestamp[order]
-        self._items = events.item[order]
+        first = events.first_events()
+        if len(first) == 0:
+            raise InputError(
+                f"trend: none of the {len(events)} events is positive; what users took needs a "
+                "label above 0, or no column 'label'"
+            )
+        self._times, self._items = first.timestamp, first.item
         self._n_items = len(events.catalogue)
         seen = np.bincount(self._items, minlength=self._n_items) > 0
         numeric = events.catalogue.numeric_columns

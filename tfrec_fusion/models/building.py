@@ -69,7 +69,7 @@ def frozen_vectors(
     With a `whitening_dim` they are whitened to at most so many dimensions, fitted on the items of
     `data` that have a vector, and scaled to length 1.
     """
-    trained = np.bincount(data.item, minlength=len(data.catalogue)) > 0
+    trained = data.item_counts() > 0
     frozen = {}
     for name in names:
         aligned = data.catalogue.vectors[name]

@@ -61,11 +61,11 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
 
 
 def log_shares(events: Interactions) -> np.ndarray:
-    """The log of each item's share of the events of known users, `[n_items]` float32.
+    """The log of each item's share of the first events of known users, `[n_items]` float32.
 
     An item that does not occur counts once, as it must have a share when it turns up later.
     """
-    counts = np.bincount(events.item[events.user >= 0], minlength=len(events.catalogue))
+    counts = np.diff(events.matrix().tocsc().indptr)
     return np.log(np.maximum(counts, 1) / max(counts.sum(), 1)).astype(np.float32)
 
 
@@ -79,7 +79,7 @@ def _check(model, batch) -> None:
     if "label" in batch:
         raise InputError(
             "TwoTower: pairs have a 'label', and a softmax takes each pair for a positive; pass "
-            f"negatives=0, and events without labels. {received}"
+            f"negatives=0, and events.positives() where events have labels. {received}"
         )
     if model.reads_history and "history" not in batch:
         raise InputError(

@@ -15,8 +15,9 @@ def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
         trend = ItemTrend(events)
         now = trend.end if at is None else at
         return *trend.at(now), now
-    seen = np.bincount(events.item, minlength=spec.n_items) > 0
-    now = at if events.timestamp is None or at is not None else float(events.timestamp.max()) + 1
+    first = events.first_events()
+    seen = first.item_counts() > 0
+    now = at if first.timestamp is None or at is not None else float(first.timestamp.max()) + 1
     return np.zeros((spec.n_items, 0), np.float32), seen, now
 
 

@@ -70,9 +70,10 @@ def export(
 
     Args:
       model: a trained `TwoTower` or `Ranker`.
-      events: histories and trends come from here, those after training included. The catalogue
-        must be the model's, and for a model that reads user ids so must the users: encode them with
-        `encode_users(train.users)`.
+      events: histories and trends come from here, those after training included; of each
+        user-item pair the first positive event counts, as in training
+        (`Interactions.first_events`). The catalogue must be the model's, and for a model that reads
+        user ids so must the users: encode them with `encode_users(train.users)`.
       path: folder of the model's versions, e.g. `saved_models/shop`.
       at: unix time of the export; later events are left out. The moment after the last event by
         default; needs timestamps.
@@ -118,7 +119,9 @@ def export(
             f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
         )
     model.check(events)
-    events = _before(events, at)
+    events = _before(events.first_events(), at)
+    if len(events) == 0:
+        raise InputError("export: all events are impressions, with a label of 0 or less")
     check_base(path)
     business = Business.of(events.catalogue, filters, rules, items)
     ranks = isinstance(model, Ranker)

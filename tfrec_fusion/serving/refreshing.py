@@ -23,9 +23,9 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     """Writes the next version with the trends and histories of newer events.
 
     Nothing is trained, and of the catalogue only ids, titles and numbers are needed: the vectors
-    are in the model. As in training, the first event of each user-item pair counts. Users may be
-    new. Where the model reads user ids, new ones count in the trends only; its vocabulary is found
-    in an earlier version.
+    are in the model. As in training and in `export`, the first positive event of each user-item
+    pair counts. Users may be new. Where the model reads user ids, new ones count in the trends
+    only; its vocabulary is found in an earlier version.
 
     Args:
       model: the trained model.

@@ -132,7 +132,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _write_vectors(self) -> None:
         train = self.split.train
-        counts = np.bincount(train.item, minlength=len(train.catalogue))
+        counts = train.item_counts()
         rows = np.argsort(-counts, kind="stable")[:_PROJECTED_ITEMS].astype(np.int32)
         vectors = {name: aligned.values[rows] for name, aligned in train.catalogue.vectors.items()}
         vectors["fused"] = self.model.tower(rows, counts[rows] > 0).numpy()

@@ -21,8 +21,8 @@ class Baseline:
         self._n_items: int | None = None
 
     def fit(self, train) -> "Baseline":
-        """Fit to the training interactions and return the baseline itself."""
-        self._fit(train)
+        """Fit to the first events of the training interactions and return the baseline itself."""
+        self._fit(train.first_events())
         self._n_items = len(train.catalogue)
         return self
 

@@ -22,8 +22,8 @@ _BATCH = 64
 
 
 def item_events(events: Interactions) -> np.ndarray:
-    """`[N]` int32: how many events each item has."""
-    return np.bincount(events.item, minlength=len(events.catalogue)).astype(np.int32)
+    """`[N]` int32: how many first events each item has."""
+    return events.item_counts().astype(np.int32)
 
 
 def build_reference(
@@ -42,7 +42,7 @@ def build_reference(
       context: of a ranker: column of the events' context -> "number" or "text". None is a
         recommender.
     """
-    random = np.random.default_rng(0)
+    random, events = np.random.default_rng(0), events.first_events()
     histories, items = events.histories(), item_events(events)
     groups = popularity_groups(items)
     answers = {} if context is None else {"ranks": True, "depth": None}
