@@ -57,7 +57,7 @@ def monitor(
 ) -> int:
     """Compare logged requests with the training data; ends with 3 where a figure alerts."""
     output = Output(json)
-    from tfrec_fusion.evaluation._files import replacing
+    from tfrec_fusion.files import new_file
     from tfrec_fusion.serving.monitoring import Limits, compare, read_requests
     from tfrec_fusion.serving.versions import latest_version
 
@@ -69,7 +69,7 @@ def monitor(
     )
     output.print(report)
     if out is not None:
-        with replacing(out) as file:
+        with new_file(out) as file:
             file.write(report.text().encode())
         output.print(f"report: {out}")
     if logdir is not None:

@@ -47,8 +47,8 @@ class Output:
         if self.destination == "-":
             sys.stdout.write(text)
             return
-        from tfrec_fusion.evaluation._files import replacing
+        from tfrec_fusion.files import new_file
 
-        with replacing(Path(self.destination)) as file:
+        with new_file(Path(self.destination)) as file:
             file.write(text.encode())
         self.print(f"JSON: {self.destination}")

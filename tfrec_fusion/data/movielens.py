@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import io
 import os
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_folder
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
 NAME = "ml-latest-small"
@@ -136,19 +136,7 @@ def _interactions(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _put(folder: Path, items: pd.DataFrame, interactions: pd.DataFrame, terms: bytes) -> None:
-    """Writes beside `folder` and renames; where another process was faster, its folder stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{NAME}.tmp-") as temporary:
-        new = Path(temporary) / NAME
-        new.mkdir()
+    with new_folder(folder) as new:
         items.to_parquet(new / "items.parquet", index=False)
         interactions.to_parquet(new / "interactions.parquet", index=False)
         (new / "LICENSE.txt").write_bytes(terms)
-        for path in new.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        try:
-            os.rename(new, folder)
-        except OSError:
-            if not folder.is_dir():
-                raise

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_file
 
 
 class Vocabulary:
@@ -75,13 +76,8 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one id a line, UTF-8, atomically."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{value}\n" for value in self.ids)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with new_file(path) as file:
+            file.writelines(f"{value}\n".encode() for value in self.ids)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:

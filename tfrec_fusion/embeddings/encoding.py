@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 
 from tfrec_fusion.embeddings.arrays import check_dtype, check_range, check_vectors
-from tfrec_fusion.embeddings.atomic import current_folder, new_folder
 from tfrec_fusion.embeddings.encoders.base import Encoder
 from tfrec_fusion.embeddings.encoders.making import as_encoder
 from tfrec_fusion.embeddings.hashing import text_hash
@@ -23,6 +22,7 @@ from tfrec_fusion.embeddings.store import VectorStore
 from tfrec_fusion.embeddings.store_files import StoreContent, refuse_foreign, write_store
 from tfrec_fusion.embeddings.templates import TextTemplate
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import current_folder, new_folder
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,17 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion.config import read_json
-from tfrec_fusion.embeddings.atomic import sync
 from tfrec_fusion.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs into one store are not noticed there.
-    fcntl = None
+from tfrec_fusion.files import alone, new_file
 
 _HASH_BYTES = 16
+_BUSY = "store: another process is encoding into it; wait for it to end"
 
 
 class Journal:
@@ -55,23 +52,21 @@ class Journal:
             InputError: another process has it open, or it is another encoder's.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "w")
-        try:
-            self._take_lock()
+        with ExitStack() as stack:
+            stack.enter_context(alone(self.folder / "lock", _BUSY))
             self._read_origin()
-            self._vector_file = open(self.folder / "vectors.bin", "ab")
-            self._hash_file = open(self.folder / "hashes.bin", "ab")
+            self._vector_file, self._hash_file = (
+                stack.enter_context(open(self.folder / name, "ab"))
+                for name in ("vectors.bin", "hashes.bin")
+            )
             self._recover()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_) -> None:
         if not self.hashes:
             self.discard()
-        for file in (self._vector_file, self._hash_file, self._lock):
-            file.close()
+        self._open.close()
 
     def append(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
         """Make a batch durable: ``[n]`` hashes and ``[n, dims]`` float32 vectors."""
@@ -98,17 +93,6 @@ class Journal:
         """Remove it, once the store holds its vectors."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _take_lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "store: another process is encoding into it; wait for it to end. "
-                f"Received: {str(self.folder)!r} in use"
-            ) from None
-
     def _read_origin(self) -> None:
         file = self.folder / "origin.json"
         if not file.is_file():
@@ -123,11 +107,8 @@ class Journal:
         self.dims = origin["dims"]
 
     def _write_origin(self) -> None:
-        temporary = self.folder / "origin.json.new"
-        temporary.write_text(json.dumps({**self._origin, "dims": self.dims}), encoding="utf-8")
-        sync(temporary)
-        os.replace(temporary, self.folder / "origin.json")
-        sync(self.folder)
+        with new_file(self.folder / "origin.json") as file:
+            file.write(json.dumps({**self._origin, "dims": self.dims}).encode())
 
     def _recover(self) -> None:
         rows = os.path.getsize(self.folder / "hashes.bin") // _HASH_BYTES

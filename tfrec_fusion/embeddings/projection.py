@@ -2,13 +2,12 @@
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion.embeddings.arrays import check_vectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_file
 
 # Directions with less than this share of the largest eigenvalue are rounding, not content.
 _RANK_TOLERANCE = 1e-10
@@ -118,23 +117,13 @@ class Projection:
             raise InputError(
                 f"{self.kind}: not fitted; call fit() before save(). Received: no rows"
             )
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    config=np.array(json.dumps(self.get_config())),
-                    mean=self.mean,
-                    projection=self.projection,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with new_file(path) as file:
+            np.savez(
+                file,
+                config=np.array(json.dumps(self.get_config())),
+                mean=self.mean,
+                projection=self.projection,
+            )
 
     @classmethod
     def load(cls, path):

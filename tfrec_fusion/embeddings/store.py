@@ -17,7 +17,6 @@ from tfrec_fusion.embeddings.arrays import (
     check_vectors,
     load_npy,
 )
-from tfrec_fusion.embeddings.atomic import new_folder
 from tfrec_fusion.embeddings.hashing import text_hash
 from tfrec_fusion.embeddings.ids import check_ids, rows_of
 from tfrec_fusion.embeddings.manifest import Manifest
@@ -31,6 +30,7 @@ from tfrec_fusion.embeddings.store_files import (
 )
 from tfrec_fusion.embeddings.truncation import Truncation
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_folder
 
 
 class VectorStore:

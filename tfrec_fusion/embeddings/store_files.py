@@ -16,12 +16,12 @@ from pydantic import ValidationError
 
 from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.embeddings.arrays import CHUNK_ROWS, DTYPES, load_npy, quantize
-from tfrec_fusion.embeddings.atomic import current_folder
 from tfrec_fusion.embeddings.hashing import HashingWriter, file_hash
 from tfrec_fusion.embeddings.ids import check_ids
 from tfrec_fusion.embeddings.manifest import FORMAT, Manifest
 from tfrec_fusion.embeddings.steps import RecordedStep, read_steps
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import current_folder
 
 VECTORS, SCALE, IDS = "vectors.npy", "scale.npy", "ids.txt"
 TEXT_HASHES, MANIFEST = "text_hashes.txt", "manifest.json"

@@ -1,13 +1,13 @@
 """Matryoshka truncation: the first dimensions of a vector, at length 1."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
 from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.arrays import check_vectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_file
 
 
 class Truncation:
@@ -51,8 +51,9 @@ class Truncation:
         return {"dim": self.dim}
 
     def save(self, path) -> None:
-        """Write the config as JSON."""
-        Path(path).write_text(json.dumps(self.get_config()) + "\n", encoding="utf-8")
+        """Write the config as JSON, atomically."""
+        with new_file(path) as file:
+            file.write(f"{json.dumps(self.get_config())}\n".encode())
 
     @classmethod
     def load(cls, path) -> "Truncation":

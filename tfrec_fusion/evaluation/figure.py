@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation._files import replacing
 from tfrec_fusion.evaluation.comparison import check_reports
 from tfrec_fusion.evaluation.report import Report
+from tfrec_fusion.files import new_file
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 
@@ -63,7 +63,7 @@ def plot(reports: Sequence[Report], path: str | os.PathLike, metric: str | None 
     if reports[0].bootstrap:
         title += ", with 95 % bootstrap intervals over users"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    with replacing(path) as file:
+    with new_file(path) as file:
         figure.savefig(file, format="png", dpi=150)
     return path
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation._files import replacing
+from tfrec_fusion.files import new_file
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,7 +116,7 @@ class Report:
         path = Path(path)
         if path.suffix != ".json":
             raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
-        with replacing(path) as file:
+        with new_file(path) as file:
             text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
             file.write(f"{text}\n".encode())
         return path

@@ -13,8 +13,8 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
-from tfrec_fusion.embeddings.atomic import new_folder
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_folder
 from tfrec_fusion.serving.agreement import difference
 from tfrec_fusion.serving.kit.samples import Samples
 from tfrec_fusion.serving.kit.warmup import signature_specs

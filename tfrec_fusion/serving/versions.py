@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfrec_fusion.embeddings.atomic import sync
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import sync, sync_tree, temporary_folder
 
 GRAPH = "saved_model.pb"
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<host>.+)-[^-]+", re.ASCII)
-_LEFTOVER_SECONDS = 24 * 3600.0
 
 
 def versions(base: str | os.PathLike) -> dict[int, Path]:
@@ -84,22 +78,14 @@ def new_version(base: str | os.PathLike) -> Iterator[tuple[Path, list[Path]]]:
     """
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(base)
-    prefix = f".tmp-{os.getpid()}-{_host()}-"
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     result: list[Path] = []
-    try:
+    with temporary_folder(base) as temporary:
         folder = temporary / "version"
         folder.mkdir()
         yield folder, result
-        for parent, _, files in os.walk(folder, topdown=False):
-            for name in files:
-                sync(Path(parent, name))
-            sync(Path(parent))
+        sync_tree(folder)
         result.append(_rename(folder, base))
         sync(base)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _rename(folder: Path, base: Path) -> Path:
@@ -115,33 +101,3 @@ def _rename(folder: Path, base: Path) -> Path:
             if not target.exists():
                 raise
             number += 1
-
-
-def _remove_leftovers(base: Path) -> None:
-    for folder in base.glob(".tmp-*"):
-        writer = _TEMPORARY.fullmatch(folder.name)
-        if writer is None:
-            continue
-        try:
-            old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
-        except FileNotFoundError:
-            continue
-        # Another machine's process ids say nothing here; its leftovers are only removed when old.
-        if old or (writer["host"] == _host() and not _alive(int(writer["pid"]))):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII) or "host"
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

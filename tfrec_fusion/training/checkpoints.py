@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.config import read_json
-from tfrec_fusion.embeddings.atomic import new_folder
+from tfrec_fusion.files import new_folder
 
 _PREFIX = "epoch-"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard.plugins import projector
 
-from tfrec_fusion.evaluation._files import replacing
+from tfrec_fusion.files import new_file
 
 
 def write_projector(
@@ -45,5 +45,5 @@ def write_projector(
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
+    with new_file(path) as file:
         file.write(content)

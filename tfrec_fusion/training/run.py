@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
-from tfrec_fusion.evaluation._files import replacing
+from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
@@ -226,19 +225,13 @@ class Run:
         )
 
     def _write(self, name: str, text: str) -> None:
-        with replacing(self.folder / name) as file:
+        with new_file(self.folder / name) as file:
             file.write(text.encode())
 
     @contextmanager
     def _alone(self):
         """Holds the folder's lock, which a killed process gives back."""
-        with open(self.folder / ".lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"run: another process is training in the folder. Received: {self.folder}"
-                ) from None
+        with alone(self.folder / ".lock", "run: another process is training in the folder"):
             yield
 
 

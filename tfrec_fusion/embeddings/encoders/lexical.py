@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion.config import read_json
-from tfrec_fusion.embeddings.atomic import current_folder, new_folder
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, unit_rows
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import current_folder, new_folder
 
 _CONFIG, _IDF, _DIRECTIONS = "lexical.json", "idf.npy", "directions.npy"
 

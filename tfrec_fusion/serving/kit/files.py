@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tfrec_fusion.embeddings.atomic import sync
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import StagedFiles, alone
 from tfrec_fusion.serving.kit import batching, models_config, monitoring, protos
 from tfrec_fusion.serving.kit.compose import COMPOSE_FILE, compose_text
 from tfrec_fusion.serving.kit.kubernetes import KUBERNETES_FILE, kubernetes_text
@@ -53,7 +51,7 @@ def new_version_with_kit(
         with new_version(base) as (folder, result):
             yield folder, result
             write_warmup(folder, kit)
-            stack.enter_context(_alone(base.parent))
+            stack.enter_context(alone(base.parent / _LOCK))
             expected = max(versions(base), default=0) + 1
             staged = stack.enter_context(_Staged.of(base, expected, folder, kit))
         number = int(result[0].name)
@@ -90,7 +88,10 @@ def label_versions(
                 f"labels: {label} must be a version of {base}, one of {sorted(present)}. "
                 f"Received: {version!r}"
             )
-    with _alone(base.parent), _Staged(base.parent, kit or Kit(), {base.name: labels}) as staged:
+    with (
+        alone(base.parent / _LOCK),
+        _Staged(base.parent, kit or Kit(), {base.name: labels}) as staged,
+    ):
         staged.put_in_place()
 
 
@@ -112,7 +113,6 @@ class _Staged:
         more: dict[str, list[int]] | None = None,
         sizes: dict[str, int] | None = None,
     ):
-        self._root = root
         models = _models(root, labels, more or {})
         size = sum(
             (sizes or {}).get(name)
@@ -132,12 +132,9 @@ class _Staged:
             COMPOSE_FILE: compose_text(kit, names, size),
             KUBERNETES_FILE: kubernetes_text(kit, names, size, has_canary),
         }
-        self._temporary: dict[Path, Path] = {}
+        self._files = StagedFiles()
         try:
             for name, text in texts.items():
-                # The lock is held, so these are left from writers that were killed.
-                for leftover in root.glob(f".{name}.*"):
-                    leftover.unlink()
                 self._stage(root / name, text)
         except BaseException:
             self.__exit__()
@@ -157,25 +154,18 @@ class _Staged:
         return self
 
     def __exit__(self, *_) -> None:
-        for temporary in self._temporary.values():
-            temporary.unlink(missing_ok=True)
+        self._files.__exit__()
 
     def put_in_place(self) -> None:
         """Renames each file over the one before."""
-        for target, temporary in self._temporary.items():
-            os.replace(temporary, target)
-        sync(self._root)
+        self._files.put_in_place()
 
     def _stage(self, target: Path, text: str) -> None:
         if _is_own(target):
             _log.warning("export: %s is your own and stays as it is", target)
             return
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        self._temporary[target] = temporary
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(HEADER + text)
-            file.flush()
-            os.fsync(file.fileno())
+        with self._files.open(target) as file:
+            file.write((HEADER + text).encode())
 
 
 def _chosen(kit: Kit | bool | None) -> Kit | None:
@@ -233,11 +223,3 @@ def _canary(fields: dict) -> dict:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Holds the lock of the server's files; waits for it."""
-    with open(root / _LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

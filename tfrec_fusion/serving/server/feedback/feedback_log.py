@@ -15,7 +15,7 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tfrec_fusion.embeddings.atomic import sync
+from tfrec_fusion.files import sync
 from tfrec_fusion.serving.server.feedback.events import SCHEMA
 from tfrec_fusion.serving.server.status import StatusError
 
