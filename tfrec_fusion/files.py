@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 _WRITER = re.compile(r"(?P<pid>\d+)-(?P<host>.+)-[^-]+", re.ASCII)
 _LEFTOVER_SECONDS = 24 * 3600.0
@@ -59,7 +60,7 @@ class StagedFiles:
         Raises:
           InputError: something stands at `path` that is no file.
         """
-        path = Path(path)
+        path = local_path(path, "file")
         if path.exists() and not path.is_file():
             raise InputError(f"files: only a file can be replaced by one. Received: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ def new_folder(path: str | os.PathLike) -> Iterator[Path]:
     Whatever stood at `path` is replaced. After an error, or a kill at any moment,
     `current_folder` still gives the old version complete, or the new one complete.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(local_path(path, "folder")))
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path.parent, f".{path.name}.") as temporary:
         yield temporary
@@ -129,7 +130,7 @@ def temporary_folder(parent: Path, prefix: str = ".") -> Iterator[Path]:
 
 def current_folder(path: str | os.PathLike) -> Path:
     """The folder to read for `path`: itself, or its old version if a replacement was cut off."""
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(local_path(path, "folder")))
     if not path.exists() and _previous(path).exists() and not path.exists():
         return _previous(path)
     return path

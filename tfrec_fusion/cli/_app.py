@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,8 +22,24 @@ from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._serve import serve
 from tfrec_fusion.cli._train import train
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 OK, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+def _with_local_paths(command: Callable) -> Callable:
+    """The command, which looks at all its paths before any work."""
+
+    @functools.wraps(command)
+    def run(**options):
+        for name, value in options.items():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path):
+                    local_path(path, name.replace("_", "-"))
+        return command(**options)
+
+    return run
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend, serve):
-    app.command()(_command)
+    app.command()(_with_local_paths(_command))
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 ALERT = 3
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -57,7 +59,10 @@ def monitor(
 ) -> int:
     """Compare logged requests with the training data; ends with 3 where a figure alerts."""
     output = Output(json)
+    if logdir is not None:
+        local_path(logdir, "logdir", tensorflow=True)
     from tfrec_fusion.files import new_file
+
     from tfrec_fusion.serving.monitoring import Limits, compare, read_requests
     from tfrec_fusion.serving.versions import latest_version
 
@@ -79,7 +84,7 @@ def monitor(
         from tfrec_fusion.serving.monitoring import write_summaries
 
         write_summaries(report, logdir)
-        output.print(f"TensorBoard: tensorboard --logdir {logdir}")
+        output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(logdir))}")
     output.write(report.to_dict())
     return ALERT if report.state == "alert" else 0
 

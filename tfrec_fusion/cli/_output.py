@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tfrec_fusion.paths import local_path
+
 Json = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output."),
@@ -26,6 +28,8 @@ class Output:
     """
 
     def __init__(self, destination: str | None):
+        if destination not in (None, "-"):
+            local_path(destination, "json")
         self.destination = destination
         # A table in a file or a pipe is as wide as it needs to be.
         stream = sys.stderr if destination == "-" else sys.stdout

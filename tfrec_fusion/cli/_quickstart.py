@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.cli._recommend import recommendations
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 # name -> options of the model
 _MODELS: dict[str, dict[str, Any]] = {
@@ -42,6 +44,7 @@ def quickstart(
 ) -> None:
     """Train, compare with baselines, export and recommend, on the shipped sample or your data."""
     output = Output(json)
+    local_path(out, "out", tensorflow=True)
     start_tensorflow()
     from tfrec_fusion import serving
     from tfrec_fusion.evaluation import compare
@@ -82,9 +85,10 @@ def quickstart(
     best = recommender.recommend(user, k=5)
 
     output.print(compare(reports))
-    output.print(f"TensorBoard: tensorboard --logdir {out / 'runs'}")
+    output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out / 'runs'))}")
     output.print(f"export ({first}): {version}")
-    output.print(f"a page to look at it (extra: server): tfrec-fusion serve {version.parent}")
+    folder = shlex.quote(str(version.parent))
+    output.print(f"a page to look at it (extra: server): tfrec-fusion serve {folder}")
     output.print(f"what it recommends to user {user}:")
     output.print(recommendations(best, recommender.titles))
     output.write(
@@ -117,7 +121,7 @@ def _data(data: str | None, min_rating: float | None, output: Output) -> dict[st
             "parts work, not what to expect of real data."
         )
     else:
-        folder = Path(data).resolve()
+        folder = local_path(data, "data").resolve()
         vectors = _vectors(folder)
     for name in ("interactions.parquet", "items.parquet"):
         if not (folder / name).exists():

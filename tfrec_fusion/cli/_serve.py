@@ -10,6 +10,7 @@ import typer
 
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 
 def serve(
@@ -67,7 +68,7 @@ def serve(
     """Answer as TF Serving does, over REST and gRPC, from the same folders."""
     if (model is None) == (model_config_file is None):
         raise InputError("serve: give either a folder of versions or --model-config-file")
-    if model is not None and not model.is_dir():
+    if model is not None and not local_path(model, "serve", tensorflow=True).is_dir():
         raise InputError(f"serve: no such folder; export a model there first. Received: {model}")
     if (tls_certificate is None) != (tls_key is None):
         raise InputError("serve: --tls-certificate and --tls-key go together")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,7 +60,7 @@ def train(
     for line in _summary(result):
         output.print(line)
     output.print(f"run: {out}")
-    output.print(f"TensorBoard: tensorboard --logdir {run.logs}")
+    output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.logs))}")
     output.write({"run": str(out), **result})
 
 

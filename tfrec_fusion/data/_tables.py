@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 TEXT_COLUMNS = ("title", "name", "text", "description")
 # An id may well be "NA" or "null"; in an id column of a CSV file only the empty field is a null.
@@ -19,7 +20,7 @@ _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 
 def read_table(path: str | os.PathLike, kind: str, what: str) -> pd.DataFrame:
     """A Parquet file or folder, or a CSV file, as a frame; a CSV's ids and texts stay strings."""
-    path = Path(path)
+    path = local_path(path, what)
     if not path.exists():
         raise InputError(f"{what}: no such file or folder. Received: {path}")
     try:
@@ -43,7 +44,7 @@ def read_table(path: str | os.PathLike, kind: str, what: str) -> pd.DataFrame:
 
 def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
     """The file itself, or the folder's `*.parquet` files, in the order of their names."""
-    path = Path(path)
+    path = local_path(path, what)
     if not path.is_dir():
         return [str(path)]
     files = sorted(str(file) for file in path.rglob("*.parquet"))

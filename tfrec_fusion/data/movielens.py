@@ -15,6 +15,7 @@ import pandas as pd
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens"
 NAME = "ml-latest-small"
@@ -52,7 +53,7 @@ def fetch_movielens(
       folder = fetch_movielens("~/.cache/tfrec-fusion")
       movies = Catalogue.from_parquet(folder / "items.parquet")
     """
-    folder = Path(cache).expanduser() / NAME
+    folder = local_path(cache, "movielens").expanduser() / NAME
     if folder.is_dir():
         return folder
     url = f"{base_url.rstrip('/')}/{NAME}.zip"

@@ -6,13 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
+from tfrec_fusion.paths import local_path
 
 
 class Vocabulary:
@@ -86,8 +86,9 @@ class Vocabulary:
         Raises:
           InputError: no such file, not UTF-8, or empty or repeated lines.
         """
+        path = local_path(path, "vocabulary")
         try:
-            text = Path(path).read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"vocabulary: {path} is not readable ({error})") from None
         return cls(text.removesuffix("\n").split("\n") if text else [])

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 DTYPES = ("float16", "float32", "int8")
 CHUNK_ROWS = 8192
@@ -82,6 +83,7 @@ def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def load_npy(path) -> np.ndarray:
     """A ``.npy`` file, memory-mapped."""
+    path = local_path(path, "vectors")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

@@ -23,6 +23,7 @@ from tfrec_fusion.embeddings.store_files import StoreContent, refuse_foreign, wr
 from tfrec_fusion.embeddings.templates import TextTemplate
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder, new_folder
+from tfrec_fusion.paths import local_path
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def encode(
         1
     """
     started = time.perf_counter()
+    store = local_path(store, "store")
     encoder = as_encoder(encoder)
     known, texts, template = _texts(items, ids, template, id_column)
     there = np.array([bool(text.strip()) for text in texts], bool)

@@ -8,6 +8,7 @@ import numpy as np
 from tfrec_fusion.embeddings.arrays import check_vectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
+from tfrec_fusion.paths import local_path
 
 # Directions with less than this share of the largest eigenvalue are rounding, not content.
 _RANK_TOLERANCE = 1e-10
@@ -132,6 +133,7 @@ class Projection:
         Raises:
             InputError: no such file, or another kind of file.
         """
+        path = local_path(path, cls.kind)
         try:
             with np.load(path, allow_pickle=False) as saved:
                 loaded = cls(**json.loads(saved["config"].item()))

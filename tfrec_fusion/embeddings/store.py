@@ -31,6 +31,7 @@ from tfrec_fusion.embeddings.store_files import (
 from tfrec_fusion.embeddings.truncation import Truncation
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
 
 
 class VectorStore:
@@ -278,6 +279,7 @@ class VectorStore:
         Raises:
             InputError: whatever is wrong with the ids, the vectors, or the folder.
         """
+        local_path(path, "vector store")
         dtype = check_dtype(dtype)
         hashes = check_text_hashes(text_hashes, len(ids))
         if mask is not None and hashes is not None:
@@ -332,7 +334,7 @@ def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
 
 
 def _read_columns(path, columns: list[str]) -> pa.Table:
-    name = os.fspath(path)
+    name = os.fspath(local_path(path, "vectors"))
     if not os.path.exists(name):
         raise InputError(f"vectors: no such file; check the path. Received: {name!r}")
     try:

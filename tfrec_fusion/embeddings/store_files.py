@@ -22,6 +22,7 @@ from tfrec_fusion.embeddings.manifest import FORMAT, Manifest
 from tfrec_fusion.embeddings.steps import RecordedStep, read_steps
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder
+from tfrec_fusion.paths import local_path
 
 VECTORS, SCALE, IDS = "vectors.npy", "scale.npy", "ids.txt"
 TEXT_HASHES, MANIFEST = "text_hashes.txt", "manifest.json"
@@ -75,6 +76,7 @@ def read_store(path, verify: bool) -> StoreContent:
     Raises:
         InputError: not a store, a missing file, or a manifest that disagrees with the files.
     """
+    path = local_path(path, "vector store")
     folder, name = current_folder(path), os.fspath(path)
     manifest = _read_manifest(folder, name)
     needed = [VECTORS, IDS] + [SCALE] * (manifest.dtype == "int8")
@@ -109,7 +111,7 @@ def read_store(path, verify: bool) -> StoreContent:
 
 def refuse_foreign(path) -> None:
     """Refuse to replace anything but an empty folder or a store."""
-    path = Path(path)
+    path = local_path(path, "vector store")
     if path.is_dir():
         if (path / MANIFEST).is_file() or not any(path.iterdir()):
             return

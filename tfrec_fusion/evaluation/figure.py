@@ -10,6 +10,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.comparison import check_reports
 from tfrec_fusion.evaluation.report import Report
 from tfrec_fusion.files import new_file
+from tfrec_fusion.paths import local_path
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 
@@ -37,7 +38,7 @@ def plot(reports: Sequence[Report], path: str | os.PathLike, metric: str | None 
     from matplotlib.figure import Figure
 
     reports = check_reports(reports, "plot")
-    path = Path(path)
+    path = local_path(path, "plot")
     if path.suffix != ".png":
         raise InputError(f"plot: path must end in .png. Received: {str(path)!r}")
     metric = metric or f"ndcg@{reports[0].k[0]}"

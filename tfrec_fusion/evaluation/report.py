@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
+from tfrec_fusion.paths import local_path
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +114,7 @@ class Report:
         Raises:
           InputError: `path` does not end in .json.
         """
-        path = Path(path)
+        path = local_path(path, "report")
         if path.suffix != ".json":
             raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
         with new_file(path) as file:

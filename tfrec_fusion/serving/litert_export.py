@@ -15,6 +15,7 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.agreement import difference
 from tfrec_fusion.serving.kit.samples import Samples
 from tfrec_fusion.serving.kit.warmup import signature_specs
@@ -60,7 +61,7 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
       >>> export_litert("saved_models/ranker", "litert/ranker")
       PosixPath('litert/ranker/ranker.tflite')
     """
-    version = latest_version(version)
+    path, version = local_path(path, "litert"), latest_version(version)
     loaded = tf.saved_model.load(str(version))
     if not hasattr(loaded, "by_row"):
         raise InputError(

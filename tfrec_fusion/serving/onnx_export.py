@@ -11,6 +11,7 @@ from tfrec_fusion._compat import optional, tf
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.agreement import difference
 from tfrec_fusion.serving.kit.samples import Samples
 from tfrec_fusion.serving.kit.warmup import signature_specs
@@ -43,7 +44,7 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
     Example:
       >>> left_out = export_onnx("saved_models/shop", "onnx/shop")
     """
-    version = latest_version(version)
+    path, version = local_path(path, "onnx"), latest_version(version)
     runtime = optional("onnxruntime", EXTRA)
     runtime.set_default_logger_severity(4)  # its errors come as exceptions as well
     loaded, to_convert = (tf.saved_model.load(str(version)) for _ in range(2))

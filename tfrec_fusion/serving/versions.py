@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import sync, sync_tree, temporary_folder
+from tfrec_fusion.paths import local_path
 
 GRAPH = "saved_model.pb"
 _NUMBER = re.compile(r"\d+", re.ASCII)
@@ -17,7 +18,7 @@ _NUMBER = re.compile(r"\d+", re.ASCII)
 
 def versions(base: str | os.PathLike) -> dict[int, Path]:
     """Version number -> path of each name below `base` that TF Serving would take for a version."""
-    base = Path(base)
+    base = local_path(base, "export")
     if not base.is_dir():
         return {}
     found = [entry for entry in base.iterdir() if _NUMBER.fullmatch(entry.name)]
@@ -30,7 +31,7 @@ def latest_version(base: str | os.PathLike) -> Path:
     Raises:
       InputError: no such folder, no version in it, or the highest is no SavedModel.
     """
-    base = Path(base)
+    base = local_path(base, "export", tensorflow=True)
     if (base / GRAPH).is_file():
         return base
     if not base.is_dir():
@@ -52,7 +53,7 @@ def check_base(base: str | os.PathLike) -> None:
     Raises:
       InputError: `base` or a folder above it is a file, or a version in it is no SavedModel.
     """
-    base = Path(base)
+    base = local_path(base, "export", tensorflow=True)
     for folder in (base, *base.absolute().parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"export: path must be a folder, and {folder} is a file")
@@ -76,7 +77,7 @@ def new_version(base: str | os.PathLike) -> Iterator[tuple[Path, list[Path]]]:
     Yields:
       The folder and a list, to which the path of the new version is added at the end.
     """
-    base = Path(base)
+    base = local_path(base, "export", tensorflow=True)
     base.mkdir(parents=True, exist_ok=True)
     result: list[Path] = []
     with temporary_folder(base) as temporary:

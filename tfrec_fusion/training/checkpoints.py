@@ -10,6 +10,7 @@ from pathlib import Path
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.config import read_json
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
 
 _PREFIX = "epoch-"
 
@@ -31,7 +32,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+        self.folder = local_path(folder, "checkpoints", tensorflow=True)
 
     def epochs(self) -> list[int]:
         """The epochs whose state is there, ascending."""

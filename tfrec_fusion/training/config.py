@@ -24,6 +24,7 @@ from tfrec_fusion import config
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import RankerConfig, TwoTowerConfig
+from tfrec_fusion.paths import local_path
 
 # Up to so many items the softmax is over the whole catalogue.
 _FULL_SOFTMAX_ITEMS = 100_000
@@ -324,15 +325,19 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
 def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """The `data` section with its paths made absolute from `base`; other values as they are."""
 
-    def absolute(value):
-        return str(base / Path(value).expanduser()) if isinstance(value, str) else value
+    def absolute(value, key):
+        if not isinstance(value, str):
+            return value
+        return str(base / local_path(value, f"data.{key}").expanduser())
 
     data = dict(data)
     for key in ("interactions", "items"):
         if key in data:
-            data[key] = absolute(data[key])
+            data[key] = absolute(data[key], key)
     if isinstance(data.get("vectors"), Mapping):
-        data["vectors"] = {name: absolute(value) for name, value in data["vectors"].items()}
+        data["vectors"] = {
+            name: absolute(value, f"vectors.{name}") for name, value in data["vectors"].items()
+        }
     return data
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.config import DataConfig, Recorded, RunConfig
 
 _PACKAGES = (
@@ -52,13 +53,11 @@ def load_events(data: DataConfig) -> Interactions:
 
 def record(data: DataConfig) -> Recorded:
     """The hashes of all files that `data` names, and the versions of what reads them."""
+    named = {"interactions": data.interactions, "items": data.items}
+    named |= {f"vectors.{name}": path for name, path in data.vectors.items()}
+    paths = {name: local_path(path, name) for name, path in named.items()}
     inputs = {}
-    for name, path in (
-        ("interactions", data.interactions),
-        ("items", data.items),
-        *((f"vectors.{name}", path) for name, path in data.vectors.items()),
-    ):
-        path = Path(path)
+    for name, path in paths.items():
         if not path.exists():
             raise InputError(f"{name}: no such file or folder. Received: {path}")
         inputs[name] = _digest(path)

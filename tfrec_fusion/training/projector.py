@@ -10,6 +10,7 @@ import numpy as np
 from tensorboard.plugins import projector
 
 from tfrec_fusion.files import new_file
+from tfrec_fusion.paths import local_path
 
 
 def write_projector(
@@ -27,7 +28,7 @@ def write_projector(
     Example:
       >>> write_projector("logs", {"fused": np.eye(2, dtype="float32")}, ["a mug", "a lamp"])
     """
-    folder = Path(logdir) / "projector"
+    folder = local_path(logdir, "projector", tensorflow=True) / "projector"
     # One column has no header.
     lines = (" ".join(str(title).split()) or "(no title)" for title in titles)
     _write(folder / "titles.tsv", "".join(f"{line}\n" for line in lines).encode())

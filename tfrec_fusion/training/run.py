@@ -15,6 +15,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
 from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.optimizers import adam, resolve
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_split, record
@@ -43,7 +44,8 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike, config: RunConfig, split: Split | None = None):
-        self.folder, self.config, self._split = Path(folder), config, split
+        self.folder = local_path(folder, "run", tensorflow=True)
+        self.config, self._split = config, split
         self._checkpoints = Checkpoints(self.folder / "state")
 
     @classmethod
@@ -53,7 +55,7 @@ class Run:
         Raises:
           InputError: the folder holds none.
         """
-        path = Path(folder) / "config.yaml"
+        path = local_path(folder, "run", tensorflow=True) / "config.yaml"
         if not path.is_file():
             raise InputError(f"run: no config.yaml in the folder. Received: {folder}")
         return cls(folder, RunConfig.load(path))
@@ -68,7 +70,7 @@ class Run:
           InputError: the folder holds something else, the config differs from the one there, or an
             input cannot be read or has changed since.
         """
-        folder = Path(folder)
+        folder = local_path(folder, "run", tensorflow=True)
         present = record(config.data)
         check_inputs(config.recorded, present)
         split = load_split(config)

@@ -14,6 +14,7 @@ from tfrec_fusion.data import Split
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.layers import IdEmbedding
 from tfrec_fusion.models import Ranker
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.projector import write_projector
 from tfrec_fusion.training.ranking_report import evaluate_ranker
 
@@ -55,7 +56,7 @@ class TensorBoard(keras.callbacks.Callback):
         update_steps: int = 10,
     ):
         super().__init__()
-        self.logdir = os.fspath(logdir)
+        self.logdir = str(local_path(logdir, "TensorBoard", tensorflow=True))
         self.split, self.every, self.update_steps = split, every, update_steps
         self.config = config
 

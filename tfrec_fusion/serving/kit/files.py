@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import StagedFiles, alone
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.kit import batching, models_config, monitoring, protos
 from tfrec_fusion.serving.kit.compose import COMPOSE_FILE, compose_text
 from tfrec_fusion.serving.kit.kubernetes import KUBERNETES_FILE, kubernetes_text
@@ -79,7 +80,7 @@ def label_versions(
     Example:
       >>> label_versions("saved_models/shop", stable=2)  # the trial of 2 is over
     """
-    base = Path(os.path.abspath(path))
+    base = Path(os.path.abspath(local_path(path, "labels", tensorflow=True)))
     present = versions(base)
     labels = {STABLE: stable} | ({} if canary is None else {CANARY: canary})
     for label, version in labels.items():

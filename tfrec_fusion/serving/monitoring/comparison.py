@@ -12,6 +12,7 @@ import pandas as pd
 
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.monitoring.distribution import Distribution
 from tfrec_fusion.serving.monitoring.figure import Figure
 from tfrec_fusion.serving.monitoring.limits import Limits
@@ -51,7 +52,9 @@ def compare(
       >>> report.state
       'ok'
     """
-    return _Comparison(Path(version), requests, limits or Limits(), min_rows).report()
+    return _Comparison(
+        local_path(version, "monitor"), requests, limits or Limits(), min_rows
+    ).report()
 
 
 class _Comparison:

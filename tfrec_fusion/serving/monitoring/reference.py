@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.monitoring.categories import Categories
 from tfrec_fusion.serving.monitoring.distribution import Distribution
 
@@ -64,7 +65,7 @@ class Reference:
         Raises:
           InputError: it is missing, or not what `save` writes.
         """
-        path = Path(version) / REFERENCE
+        path = local_path(version, "monitor") / REFERENCE
         try:
             values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=distinct_keys)
         except FileNotFoundError:

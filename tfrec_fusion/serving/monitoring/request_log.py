@@ -13,6 +13,7 @@ import pandas as pd
 
 from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 
 _LISTS = ("history", "items", "item_ids", "scores")
 COLUMNS = ("time", "signature", "version", "user_id", "k", *_LISTS)
@@ -54,7 +55,9 @@ def read_requests(
       >>> requests = read_requests("logs/2026-11-22.jsonl")
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    frames = [_read(file) for path in paths for file in _files(Path(path))]
+    frames = [
+        _read(file) for path in paths for file in _files(local_path(path, "monitor: requests"))
+    ]
     if not frames:
         raise InputError("monitor: requests: give at least one file")
     found = pd.concat(frames, ignore_index=True)

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.monitoring.report import Report
 
 
@@ -22,6 +23,7 @@ def write_summaries(report: Report, logdir: str | os.PathLike) -> None:
       report: of one window.
       logdir: TensorBoard's folder.
     """
+    logdir = local_path(logdir, "monitor", tensorflow=True)
     step = 0 if report.end is None else int(report.end)
     writer = tf.summary.create_file_writer(str(logdir))
     with writer.as_default(step=step):

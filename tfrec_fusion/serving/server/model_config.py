@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.kit import protos
 from tfrec_fusion.serving.kit.models_config import MOUNT
 from tfrec_fusion.serving.server.status import StatusError, invalid
@@ -54,7 +55,7 @@ def read_models(path: str | os.PathLike) -> list[ModelConfig]:
     Raises:
       InputError: names the file and what TF Serving would refuse in it.
     """
-    path = Path(path)
+    path = local_path(path, "serve")
     if not path.is_file():
         raise InputError(f"serve: no such file of models. Received: {path}")
     message = protos.parse("ModelServerConfig", path.read_text(encoding="utf-8"), str(path))

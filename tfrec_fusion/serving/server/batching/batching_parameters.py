@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from dataclasses import dataclass
-from pathlib import Path
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.kit import protos
 from tfrec_fusion.serving.kit.batching import check_batching
 
@@ -39,7 +39,7 @@ class BatchingParameters:
         Raises:
           InputError: names the file, the field and the value.
         """
-        path = Path(path)
+        path = local_path(path, "serve")
         if not path.is_file():
             raise InputError(f"serve: no such file of batching parameters. Received: {path}")
         text = path.read_text(encoding="utf-8")
