@@ -5,12 +5,12 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from tfrec_fusion.files import new_file
 
 from tfrec_fusion.cli import main
 from tfrec_fusion.data import Catalogue, Interactions, ParquetWindow, Vocabulary, fetch_movielens
 from tfrec_fusion.embeddings import LexicalEncoder, VectorStore, Whitening, encode, open_vectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.files import new_file
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving import Recommender, export_litert, export_onnx, label_versions
 from tfrec_fusion.serving.monitoring import compare, read_requests

@@ -28,6 +28,15 @@ def read(**columns):
     return Interactions.from_frame(events(**columns), Catalogue(items()))
 
 
+def read_with(columns=None, timestamp_unit=None, **more):
+    options = {"columns": columns, "timestamp_unit": timestamp_unit}
+    return Interactions.from_frame(events(**more), Catalogue(items()), **options)
+
+
+def objects(*values):
+    return pd.Series(np.array(values, object), dtype=object)
+
+
 def write(path, text):
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
@@ -147,6 +156,141 @@ CASES = {
     "events: times in milliseconds": (
         lambda tmp: read(timestamp=[1.7e12, 1.7e12, 1.7e12]),
         ["'timestamp'", "seconds", "1700000000000"],
+    ),
+    "events: times in microseconds": (
+        lambda tmp: read(timestamp=[1.7e15, 1.7e15, 1.7e15]),
+        [
+            "'timestamp'",
+            "looks like microseconds",
+            "2023-11-14",
+            "timestamp_unit='us'",
+            "--timestamp",
+        ],
+    ),
+    "events: times in nanoseconds": (
+        lambda tmp: read(timestamp=[1_700_000_000_000_000_000] * 3),
+        ["'timestamp'", "looks like nanoseconds", "timestamp_unit='ns'"],
+    ),
+    "events: times in seconds where milliseconds were announced": (
+        lambda tmp: read_with(timestamp=[1.7e9] * 3, timestamp_unit="ms"),
+        ["looks like seconds and not milliseconds"],
+    ),
+    "events: times of two units": (
+        lambda tmp: read(timestamp=[1.7e9, 1.7e9, 1.7e12]),
+        ["'timestamp'", "1 values", "first 1700000000000", "rows 2"],
+    ),
+    "events: an unknown unit": (
+        lambda tmp: read_with(timestamp_unit="h"),
+        ["timestamp_unit", "s, ms, us, ns", "'h'"],
+    ),
+    "events: times as words": (
+        lambda tmp: read(timestamp=["2024-01-01", "today", "now"]),
+        ["'timestamp'", "2 other texts", "'today' at row 1", "ISO 8601", "UTC"],
+    ),
+    "events: texts of digits as times": (
+        lambda tmp: read(timestamp=["20240101", "20240102", "20240103"]),
+        ["'timestamp'", "digits", "'20240101'", "format='%Y%m%d'"],
+    ),
+    "events: booleans as times": (
+        lambda tmp: read(timestamp=[True, False, True]),
+        ["'timestamp'", "booleans"],
+    ),
+    "events: bytes as times": (lambda tmp: read(timestamp=[b"2024-01-01"] * 3), ["'timestamp'"]),
+    "events: durations as times": (
+        lambda tmp: read(timestamp=pd.to_timedelta([1, 2, 3], unit="D")),
+        ["'timestamp'", "timedelta64"],
+    ),
+    "events: a rating that float32 cannot hold": (
+        lambda tmp: read(rating=[1, 1e300, np.inf]),
+        ["'rating'", "2 missing", "float32", "rows 1, 2", "nulls='drop'"],
+    ),
+    "events: a weight that float32 cannot hold": (
+        lambda tmp: read(weight=[1, 1e39, 1]),
+        ["'weight'", "1 missing", "rows 1"],
+    ),
+    "events: complex ratings": (
+        lambda tmp: read(rating=np.array([1, 2, 3], complex)),
+        ["'rating'", "numeric", "complex128"],
+    ),
+    "events: dates as ratings": (
+        lambda tmp: read(rating=pd.to_datetime(["2024-01-01"] * 3)),
+        ["'rating'", "numeric"],
+    ),
+    "events: an infinite context": (
+        lambda tmp: read(price=[1.0, np.nan, -np.inf]),
+        ["'price'", "1 infinite", "-inf", "rows 2"],
+    ),
+    "events: half an emoji in a context": (
+        lambda tmp: read(country=objects("x", "\ud83d", "y")),
+        ["'country'", "1 values", "row 1"],
+    ),
+    "events: half an emoji in an id": (
+        lambda tmp: read(user_id=objects("u", "\ud83d", "v")),
+        ["'user_id'", "1 values", r"'\ud83d' at row 1"],
+    ),
+    "events: half an emoji in a time": (
+        lambda tmp: read(timestamp=objects("2024-01-01", "2024\ud83d", "2024-01-01")),
+        ["'timestamp'", "row 1"],
+    ),
+    "events: half an emoji in a rating": (
+        lambda tmp: read(rating=objects("1", "2", "\ud83d")),
+        ["'rating'", "row 2"],
+    ),
+    "events: bytes as ids": (
+        lambda tmp: read(user_id=[b"u", b"u", b"v"]),
+        ["'user_id'", "bytes", "frame['user_id'].str.decode('utf-8')"],
+    ),
+    "events: an id under another name": (
+        lambda tmp: read(user_id=None, userId=["u", "u", "v"]),
+        ["'user_id'; near it is 'userId'", "{'user_id': 'userId'}", "--columns user_id=userId"],
+    ),
+    "events: a renamed column that is not there": (
+        lambda tmp: read_with(columns={"rating": "star"}, stars=[1, 2, 3]),
+        ["no column 'star'", "near it is 'stars'"],
+    ),
+    "items: an infinite number": (
+        lambda tmp: Catalogue(items(price=[1.0, np.inf, 1e300])),
+        ["'price'", "2 infinite", "rows 1, 2", "NaN"],
+    ),
+    "items: complex numbers": (
+        lambda tmp: Catalogue(items(price=np.array([1, 2, 3], complex))),
+        ["'price'", "real", "complex128"],
+    ),
+    "items: half an emoji in a title": (
+        lambda tmp: Catalogue(items(title=objects("x", "y\ude00", "z"))),
+        ["'title'", "1 values", "row 1"],
+    ),
+    "items: half an emoji in a category": (
+        lambda tmp: Catalogue(items(kind=objects("x", "y", "\ude00"))),
+        ["'kind'", "1 values", "row 2"],
+    ),
+    "items: half an emoji in a list": (
+        lambda tmp: Catalogue(items(tags=[["x", "\ude00"], [], None])),
+        ["'tags'", "1 values", "row 0"],
+    ),
+    "items: half an emoji in an id": (
+        lambda tmp: Catalogue(pd.DataFrame({"item_id": objects("\ud83d", "b")})),
+        ["'item_id'", "row 0"],
+    ),
+    "items: lists of a column that is not there": (
+        lambda tmp: Catalogue(items(), lists={"genres": "|"}),
+        ["lists", "'genres'", "['item_id']"],
+    ),
+    "items: lists without a separator": (
+        lambda tmp: Catalogue(items(genres=["a|b", "a", None]), lists={"genres": ""}),
+        ["lists", "'genres'", "separates"],
+    ),
+    "items: lists of numbers": (
+        lambda tmp: Catalogue(items(genres=[1, 2, 3]), lists={"genres": "|"}),
+        ["'genres'", "must hold text"],
+    ),
+    "items: an id under another name": (
+        lambda tmp: Catalogue(pd.DataFrame({"ItemID": ["a"]})),
+        ["near it is 'ItemID'", "--item-columns item_id=ItemID"],
+    ),
+    "vocabulary: half an emoji": (
+        lambda tmp: Vocabulary(["a", "\ud83d"]),
+        ["vocabulary", "row 1"],
     ),
     "events: negative weight": (
         lambda tmp: read(weight=[1, -2, -3]),

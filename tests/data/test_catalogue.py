@@ -1,3 +1,5 @@
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,3 +61,26 @@ def test_vectors_follow_the_rows():
     vectors = Catalogue(frame, {"text": np.eye(2, 3, dtype=np.float32)}).vectors["text"]
     assert vectors.values.tolist() == [[1, 0, 0], [0, 1, 0]]
     assert vectors.mask.tolist() == [True, True]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_separated_texts_are_lists_where_it_is_said(tmp_path, suffix):
+    frame = pd.DataFrame({"movieId": ["7", "8", "9"], "genres": ["Action|Drama ", None, "|Drama"]})
+    path = tmp_path / f"items.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    shop = Catalogue.from_file(path, columns={"item_id": "movieId"}, lists={"genres": "|"})
+    assert shop.vocabulary.ids.tolist() == ["7", "8", "9"]
+    assert shop.frame["genres"].tolist() == [["Action", "Drama"], [], ["Drama"]]
+    # What holds lists already is taken as it is.
+    again = Catalogue(shop.frame, lists={"genres": "|"})
+    assert [list(texts) for texts in again.frame["genres"]] == shop.frame["genres"].tolist()
+
+
+def test_dates_far_away_are_kept(tmp_path):
+    days = [datetime.date(9999, 12, 31), datetime.date(1, 1, 1)]
+    frame = pd.DataFrame({"item_id": ["a", "b"], "day": days})
+    frame["moment"] = frame["day"].astype("datetime64[us]")
+    frame.to_parquet(tmp_path / "items.parquet")
+    read = Catalogue.from_parquet(tmp_path / "items.parquet").frame
+    assert read["day"].tolist() == days
+    assert [moment.date() for moment in read["moment"].dt.to_pydatetime()] == days

@@ -1,7 +1,11 @@
+import datetime
 import logging
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
@@ -33,6 +37,83 @@ def test_datetimes_become_unix_seconds():
     assert Interactions.from_frame(frame(timestamp=times), SHOP).timestamp.tolist() == expected
     zoned = times.tz_localize("UTC").tz_convert("Asia/Tokyo")
     assert Interactions.from_frame(frame(timestamp=zoned), SHOP).timestamp.tolist() == expected
+
+
+DAY = datetime.date(2024, 1, 2)  # 19,724 days after 1970-01-01
+UTC = datetime.UTC
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["2024-01-02"] * 3, 19_724 * 86_400),
+        (
+            ["2024-01-02T01:00+01:00", "2024-01-02 00:00", "2024-01-02T00:00Z"],
+            19_724 * 86_400,
+        ),
+        (pd.Categorical(["2024-01-02"] * 3), 19_724 * 86_400),
+        ([DAY] * 3, 19_724 * 86_400),
+        ([datetime.datetime(2024, 1, 2, tzinfo=UTC), DAY, np.datetime64(DAY)], 19_724 * 86_400),
+        (pd.array([DAY] * 3, dtype=pd.ArrowDtype(pa.date32())), 19_724 * 86_400),
+        (pd.Series([DAY] * 3, dtype="datetime64[s]"), 19_724 * 86_400),
+        (pd.Series([DAY] * 3, dtype=pd.ArrowDtype(pa.timestamp("ns", "UTC"))), 19_724 * 86_400),
+        # 2,932,896 days lie between 1970-01-01 and 9999-12-31, 719,162 between 0001-01-01 and it.
+        ([datetime.date(9999, 12, 31)] * 3, 2_932_896 * 86_400),
+        (["9999-12-31"] * 3, 2_932_896 * 86_400),
+        ([datetime.date(1, 1, 1)] * 3, -719_162 * 86_400),
+        (pd.Series([datetime.date(1, 1, 1)] * 3, dtype="datetime64[us]"), -719_162 * 86_400),
+        ([Decimal("1.5")] * 3, 1.5),
+        (np.array([7, 7, 7], np.uint64), 7),
+        (pd.array([7, 7, 7], dtype="Int32"), 7),
+    ],
+)
+def test_times_are_read_from_what_tables_have(times, expected):
+    assert (
+        Interactions.from_frame(frame(timestamp=times), SHOP).timestamp.tolist() == [expected] * 3
+    )
+
+
+def test_times_without_a_zone_are_said_to_be_utc(caplog):
+    Interactions.from_frame(frame(timestamp=["2024-01-02T00:00Z"] * 3), SHOP)
+    assert caplog.messages == []
+    Interactions.from_frame(frame(timestamp=["2024-01-02"] * 3), SHOP)
+    assert caplog.messages == [
+        "interactions: times without a zone in column 'timestamp' are taken as UTC"
+    ]
+
+
+@pytest.mark.parametrize(("unit", "size"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_the_unit_of_numbers_can_be_given(unit, size):
+    times = [1_700_000_003 * size, 1_700_000_001 * size, 1_700_000_002 * size]
+    events = Interactions.from_frame(frame(timestamp=times), SHOP, timestamp_unit=unit)
+    assert events.timestamp.tolist() == [1_700_000_003, 1_700_000_001, 1_700_000_002]
+
+
+def test_dates_of_a_file_are_times(tmp_path):
+    table = pa.table({"user_id": ["u"], "item_id": ["a"], "timestamp": pa.array([DAY])})
+    pq.write_table(table, tmp_path / "events.parquet")
+    events = Interactions.from_parquet(tmp_path / "events.parquet", SHOP)
+    assert events.timestamp.tolist() == [19_724 * 86_400]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "CSV", "parquet"])
+def test_columns_can_have_other_names(tmp_path, suffix):
+    table = frame(user_id=["007", "NA", "007"])
+    names = {"user_id": "userId", "item_id": "movieId", "timestamp": "when"}
+    table = table.rename(columns=names)
+    path = tmp_path / f"events.{suffix}"
+    table.to_parquet(path) if suffix == "parquet" else table.to_csv(path, index=False)
+    events = Interactions.from_file(path, SHOP, columns=names)
+    assert events.users.ids.tolist() == ["007", "NA"]
+    assert events.timestamp.tolist() == [3, 1, 2]
+    again = Interactions.from_frame(table, SHOP, columns=names)
+    assert again.fingerprint() == events.fingerprint()
+
+
+def test_what_float32_cannot_hold_is_missing():
+    table = frame(rating=[1, 1e300, 3], weight=[np.inf, 1, 1])
+    events = Interactions.from_frame(table, SHOP, nulls="drop")
+    assert events.timestamp.tolist() == [2]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

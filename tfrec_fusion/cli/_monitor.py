@@ -62,7 +62,6 @@ def monitor(
     if logdir is not None:
         local_path(logdir, "logdir", tensorflow=True)
     from tfrec_fusion.files import new_file
-
     from tfrec_fusion.serving.monitoring import Limits, compare, read_requests
     from tfrec_fusion.serving.versions import latest_version
 

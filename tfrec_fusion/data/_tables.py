@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +14,31 @@ import pyarrow.dataset
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.texts import check_unicode
 
 TEXT_COLUMNS = ("title", "name", "text", "description")
+_LISTS = (list, tuple, np.ndarray)
 # An id may well be "NA" or "null"; in an id column of a CSV file only the empty field is a null.
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 
 
-def read_table(path: str | os.PathLike, kind: str, what: str) -> pd.DataFrame:
-    """A Parquet file or folder, or a CSV file, as a frame; a CSV's ids and texts stay strings."""
+def read_table(
+    path: str | os.PathLike, kind: str | None, what: str, columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """A Parquet file or folder, or a CSV file, as a frame; a CSV's ids and texts stay strings.
+
+    Args:
+      kind: "parquet", "csv", or None to tell them by the ending of the path.
+      columns: name -> the column of the file that has it; see `renamed`.
+    """
     path = local_path(path, what)
+    if kind is None:
+        kind = "csv" if path.name.lower().endswith((".csv", ".csv.gz")) else "parquet"
     if not path.exists():
         raise InputError(f"{what}: no such file or folder. Received: {path}")
     try:
         if kind == "csv":
-            frame = _read_csv(path)
+            frame = _read_csv(path, columns or {})
         else:
             frame = pyarrow.dataset.dataset(parquet_files(path, what)).to_table().to_pandas()
     except (
@@ -39,7 +52,7 @@ def read_table(path: str | os.PathLike, kind: str, what: str) -> pd.DataFrame:
         raise InputError(f"{what}: {path} is not a readable {kind} table ({reason})") from None
     if kind == "csv" and not isinstance(frame.index, pd.RangeIndex):
         raise InputError(f"{what}: {path} has rows with more fields than its header")
-    return frame
+    return renamed(frame, columns, what)
 
 
 def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
@@ -53,10 +66,41 @@ def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
     return files
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def renamed(frame: pd.DataFrame, columns: Mapping[str, str] | None, what: str) -> pd.DataFrame:
+    """The frame with columns under other names.
+
+    Args:
+      columns: name -> the present column that gets it, e.g. `{"user_id": "userId"}`.
+
+    Raises:
+      InputError: a column that is not there; says which is near.
+    """
+    if not columns or not isinstance(frame, pd.DataFrame):
+        return frame
+    names = [str(column) for column in frame.columns]
+    for column in columns.values():
+        if column not in names:
+            near = f"; near it is {', '.join(map(repr, _near(column, names)))}"
+            raise InputError(
+                f"{what}: columns: there is no column {column!r}"
+                f"{near if _near(column, names) else ''}. Columns received: {names}"
+            )
+    return frame.rename(columns={column: name for name, column in columns.items()})
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """Up to three of the names that are like it; case and separators do not count."""
+    plain = {"".join(filter(str.isalnum, other.lower())): other for other in names}
+    wanted = "".join(filter(str.isalnum, name.lower()))
+    return [plain[found] for found in difflib.get_close_matches(wanted, plain, 3, 0.5)]
+
+
+def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     header = pd.read_csv(path, nrows=0).columns
-    ids = [column for column in header if column.endswith("_id")]
-    text = {column: str for column in header if column in ids or column in TEXT_COLUMNS}
+    name_of = {column: name for name, column in columns.items()}
+    name_of = {column: name_of.get(column, column) for column in header}
+    ids = [column for column in header if name_of[column].endswith("_id")]
+    text = {column: str for column in header if column in ids or name_of[column] in TEXT_COLUMNS}
     nulls = {column: [""] if column in ids else _NULLS for column in header}
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=nulls)
 
@@ -67,12 +111,62 @@ def require_columns(frame: pd.DataFrame, columns: list[str], what: str) -> None:
     names = [str(column) for column in frame.columns]
     missing = [column for column in columns if column not in names]
     if missing:
-        raise InputError(f"{what}: missing column {missing[0]!r}. Columns received: {names}")
+        raise InputError(
+            f"{what}: missing column {missing[0]!r}{_remedy(missing[0], names, what)}. "
+            f"Columns received: {names}"
+        )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"{what}: column {repeated[0]!r} occurs twice. Columns received: {names}")
     if len(frame) == 0:
         raise InputError(f"{what}: the table has no rows. Columns received: {names}")
+
+
+def _remedy(missing: str, names: list[str], what: str) -> str:
+    near = _near(missing, names)
+    if not near:
+        return ""
+    option = "--item-columns" if what == "items" else "--columns"
+    return (
+        f"; near it is {', '.join(map(repr, near))}: rename it, or pass "
+        f"columns={{{missing!r}: {near[0]!r}}} ({option} {missing}={near[0]})"
+    )
+
+
+def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.DataFrame:
+    """The frame with lists of texts in the place of separated texts; what are lists stays.
+
+    White space around a text goes, and so do empty texts; a missing value is an empty list.
+
+    Args:
+      lists: column -> separator.
+
+    Raises:
+      InputError: no such column, no separator, or values that are neither texts nor lists.
+    """
+    if not lists:
+        return frame
+    frame = frame.copy(deep=False)
+    for column, separator in lists.items():
+        if column not in frame:
+            raise InputError(
+                f"{what}: lists: there is no column {column!r}. "
+                f"Columns received: {list(frame.columns)}"
+            )
+        if not isinstance(separator, str) or not separator:
+            raise InputError(
+                f"{what}: lists: column {column!r} needs the text that separates its values. "
+                f"Received: {separator!r}"
+            )
+        if pd.api.types.infer_dtype(frame[column].dropna()) in ("mixed", "empty"):
+            kinds = frame[column].dropna().map(lambda value: isinstance(value, _LISTS))
+            if kinds.all():
+                continue
+        texts = check_texts(frame, column, what)
+        split = [[part.strip() for part in text.split(separator)] for text in texts]
+        values = [[part for part in parts if part] for parts in split]
+        frame[column] = pd.Series(values, frame.index, dtype=object)
+    return frame
 
 
 def empty_ids(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -100,10 +194,12 @@ def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> 
         wrong = kinds.ne(str).to_numpy()
         if wrong.any():
             names = " and ".join(sorted({kind.__name__ for kind in kinds.unique()}))
+            advice = "convert with .astype(str) where that gives clean ids"
+            if kinds[wrong].eq(bytes).any():
+                advice = f"decode bytes with frame[{column!r}].str.decode('utf-8')"
             raise InputError(
                 f"{what}: column {column!r} must hold strings and has {wrong.sum()} other values "
-                f"(it holds {names}), first {values[wrong].iloc[0]!r}; convert with .astype(str) "
-                "where that gives clean ids"
+                f"(it holds {names}), first {values[wrong].iloc[0]!r}; {advice}"
             )
     ids = values.to_numpy(object)
     empty = ids == ""
@@ -112,6 +208,7 @@ def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> 
             f"{what}: column {column!r} has {empty.sum()} empty ids, first at rows {_rows(empty)}; "
             f"drop or fill them{remedy}"
         )
+    check_unicode(ids, f"{what}: column {column!r}")
     text = "\0".join(ids)
     if "\n" in text or "\r" in text:
         broken = [value for value in ids if "\n" in value or "\r" in value]
@@ -133,40 +230,92 @@ def check_texts(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
                 f"{what}: column {column!r} must hold text and has {wrong.sum()} other values, "
                 f"first {values[wrong].iloc[0]!r} at row {int(np.argmax(wrong))}; convert them"
             )
-    return values.fillna("").to_numpy(object)
+    texts = values.fillna("").to_numpy(object)
+    check_unicode(texts, f"{what}: column {column!r}")
+    return texts
 
 
-def check_numbers(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> np.ndarray:
-    """A finite numeric column as float64; a datetime column becomes unix seconds (naive is UTC)."""
-    values = numbers(frame, column, what)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise InputError(
-            f"{what}: column {column!r} has {bad.sum()} missing or non-finite values, first at "
-            f"rows {_rows(bad)}; drop or fill them{remedy}"
-        )
-    return values
+def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
+    """Refuses what would only be found out in a training or an export.
+
+    Raises:
+      InputError: numbers that are infinite or complex, or that float32 cannot hold; texts, also in
+        lists, with lone surrogates.
+    """
+    values = frame[column]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    field = f"{what}: column {column!r}"
+    if pd.api.types.is_complex_dtype(values.dtype):
+        raise InputError(f"{field} must hold real numbers. Received: {values.dtype}")
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        found = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        bad = ~np.isnan(found) & ~np.isfinite(as_float32(found))
+        if bad.any():
+            raise InputError(
+                f"{field} has {bad.sum()} infinite values or values beyond float32's largest, "
+                f"3.4e38, first {found[bad][0]:g}, at rows {_rows(bad)}; correct them, or make "
+                "them missing (NaN)"
+            )
+    elif isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_object_dtype(values.dtype):
+        check_unicode((_text_of(value) for value in values), field)
+
+
+def _text_of(value) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, _LISTS):
+        return "\0".join(text for text in value if isinstance(text, str))
+    return ""
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """The values as float32: infinity where they are beyond its largest."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def inferred(values: pd.Series) -> pd.Series:
+    """A column of objects as what the objects are, where they are all of one kind."""
+    if not pd.api.types.is_object_dtype(values.dtype):
+        return values
+    try:
+        return values.infer_objects()
+    except UnicodeEncodeError:  # texts that UTF-8 cannot hold
+        return values
 
 
 def numbers(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
-    """As `check_numbers`, with NaN where a value is missing."""
+    """A column of real numbers as float64, NaN where it is missing or float32 cannot hold it."""
     values = frame[column]
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        epoch = pd.Timestamp(0, tz=values.dt.tz)
-        return ((values - epoch) / pd.Timedelta(seconds=1)).to_numpy(np.float64)
-    if pd.api.types.is_object_dtype(values.dtype):
-        values = values.infer_objects()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    values = inferred(values)
     try:
+        if pd.api.types.infer_dtype(values, skipna=True) == "decimal":
+            values = values.astype(float)
         if not pd.api.types.is_numeric_dtype(values.dtype):
             raise TypeError
-        return values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        found = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError):
+        check_unicode((_text_of(value) for value in values), f"{what}: column {column!r}")
         wrong = values[pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()]
         example = (wrong if len(wrong) else values).iloc[0]
         raise InputError(
             f"{what}: column {column!r} must be numeric. Received: {example!r} "
             f"({frame[column].dtype})"
         ) from None
+    return np.where(np.isfinite(as_float32(found)), found, np.nan)
+
+
+def check_present(values: np.ndarray, column: str, what: str, remedy: str = "") -> None:
+    """Refuses NaN in what `numbers` or `timestamps` gave."""
+    bad = np.isnan(values)
+    if bad.any():
+        raise InputError(
+            f"{what}: column {column!r} has {bad.sum()} missing or non-finite values or values "
+            f"beyond float32's largest, first at rows {_rows(bad)}; drop or fill them{remedy}"
+        )
 
 
 def _rows(mask: np.ndarray) -> str:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion.data._tables import check_ids, check_texts, read_table, require_columns
+from tfrec_fusion.data._tables import (
+    check_ids,
+    check_texts,
+    check_values,
+    read_table,
+    renamed,
+    require_columns,
+    split_lists,
+)
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.embeddings import AlignedVectors, open_vectors
 from tfrec_fusion.errors import InputError
@@ -24,13 +32,25 @@ class Catalogue:
         row everywhere in the library.
       vectors: name -> what `open_vectors` takes: a `VectorStore`, its folder, a `.npy` file or an
         array `[n_items, dim]` in the frame's order.
+      columns: name -> the frame's column that has it, e.g. `{"item_id": "movieId"}`.
+      lists: column -> what separates the texts that it holds, e.g. `{"genres": "|"}`; the column
+        then holds lists, by whose texts an export can filter.
 
     Raises:
       InputError: `item_id` is missing, null, empty, not a string or repeated; `title`, `name` or
-        `text` holds something else than text; a store does not fit.
+        `text` holds something else than text; a number is infinite or float32 cannot hold it, a
+        text UTF-8 cannot; a store does not fit.
     """
 
-    def __init__(self, frame: pd.DataFrame, vectors: Mapping[str, object] | None = None):
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        vectors: Mapping[str, object] | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        lists: Mapping[str, str] | None = None,
+    ):
+        frame = renamed(frame, columns, "items")
         require_columns(frame, ["item_id"], "items")
         ids = check_ids(frame, "item_id", "items")
         duplicated = pd.Series(ids).duplicated()
@@ -42,6 +62,9 @@ class Catalogue:
         for column in _TITLES:
             if column in frame:
                 check_texts(frame, column, "items")
+        frame = split_lists(frame, lists or {}, "items")
+        for column in frame:
+            check_values(frame, column, "items")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
         self.vectors: dict[str, AlignedVectors] = {
@@ -50,14 +73,25 @@ class Catalogue:
         }
 
     @classmethod
-    def from_parquet(cls, path: str | os.PathLike, vectors=None) -> Catalogue:
+    def from_parquet(
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+    ) -> Catalogue:
         """Reads a Parquet file or a folder of them."""
-        return cls(read_table(path, "parquet", "items"), vectors)
+        return cls(read_table(path, "parquet", "items", columns), vectors, lists=lists)
 
     @classmethod
-    def from_csv(cls, path: str | os.PathLike, vectors=None) -> Catalogue:
+    def from_csv(
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+    ) -> Catalogue:
         """Reads a CSV file; ids stay strings."""
-        return cls(read_table(path, "csv", "items"), vectors)
+        return cls(read_table(path, "csv", "items", columns), vectors, lists=lists)
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+    ) -> Catalogue:
+        """`from_csv` of a path that ends in .csv or .csv.gz, `from_parquet` of any other."""
+        return cls(read_table(path, None, "items", columns), vectors, lists=lists)
 
     def __len__(self) -> int:
         return len(self.vocabulary)

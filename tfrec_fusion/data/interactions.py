@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,15 @@ import scipy.sparse
 
 from tfrec_fusion.data._tables import (
     check_ids,
-    check_numbers,
+    check_present,
+    check_values,
     empty_ids,
     numbers,
     read_table,
+    renamed,
     require_columns,
 )
+from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.vocabulary import Vocabulary
@@ -61,20 +65,27 @@ class Interactions:
         unknown_items: str = "error",
         duplicates: str = "error",
         nulls: str = "error",
+        columns: Mapping[str, str] | None = None,
+        timestamp_unit: str | None = None,
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
         Args:
-          frame: string columns `user_id` and `item_id`; optional numeric `timestamp` (unix
-            seconds, or datetimes; naive ones are UTC), `rating`, `weight` (not negative), `label`;
-            every other column is context. Rows may come in any order.
+          frame: string columns `user_id` and `item_id`; optional `timestamp` (unix seconds,
+            datetimes, dates or texts in ISO 8601; UTC where there is no zone), and numeric
+            `rating`, `weight` (not negative), `label`; every other column is context. Rows may
+            come in any order.
           catalogue: the items.
           min_rating: keep the events rated at least this; needs `rating`.
           unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
           duplicates: for a pair that occurs twice where there is no `timestamp` (with times it is a
             repeated event, and kept): "error", or keep the "first".
           nulls: for null or empty ids and missing or non-finite numbers: "error", or "drop" the
-            events. What is dropped or kept is logged with its count.
+            events. What is dropped or kept is logged with its count. A number is missing too where
+            float32 cannot hold it.
+          columns: name -> the frame's column that has it, e.g. `{"user_id": "userId"}`.
+          timestamp_unit: of a numeric `timestamp`: "s", "ms", "us" or "ns"; None takes seconds.
+            Numbers that look like another unit are refused.
 
         Raises:
           InputError: naming the column, the count and the first examples.
@@ -88,6 +99,7 @@ class Interactions:
                 raise InputError(
                     f"interactions: {name} must be one of {allowed}. Received: {value!r}"
                 )
+        frame = renamed(frame, columns, "interactions")
         require_columns(frame, ["user_id", "item_id"], "interactions")
         for name in ("user", "item", _PERSON):
             if name in frame:
@@ -95,20 +107,29 @@ class Interactions:
                     f"interactions: a context column may not be called {name!r}, which is the name "
                     f"of the encoded rows; rename it. Columns received: {list(frame.columns)}"
                 )
+        found = {
+            name: timestamps(frame, name, "interactions", timestamp_unit)
+            if name == "timestamp"
+            else numbers(frame, name, "interactions")
+            for name in _NUMBERS
+            if name in frame
+        }
         if nulls == "drop":
-            frame = _drop_nulls(frame)
+            frame, found = _drop_nulls(frame, found)
         remedy = ", or pass nulls='drop'"
         user_ids = check_ids(frame, "user_id", "interactions", remedy)
         item_ids = check_ids(frame, "item_id", "interactions", remedy)
-        columns = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
-        for name in _NUMBERS:
-            if name in frame:
-                columns[name] = check_numbers(frame, name, "interactions", remedy)
-        _check_ranges(columns)
+        encoded = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
+        for name, values in found.items():
+            check_present(values, name, "interactions", remedy)
+            encoded[name] = values
+        _check_weights(encoded)
         context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
-        columns[context] = frame[context].reset_index(drop=True)
+        for name in context:
+            check_values(frame, name, "interactions")
+        encoded[context] = frame[context].reset_index(drop=True)
         keep = np.ones(len(frame), bool)
-        unknown = columns["item"].to_numpy() < 0
+        unknown = encoded["item"].to_numpy() < 0
         if unknown.any():
             if unknown_items == "error":
                 examples = pd.unique(item_ids[unknown])[:3].tolist()
@@ -122,46 +143,56 @@ class Interactions:
             )
             keep &= ~unknown
         if min_rating is not None:
-            if "rating" not in columns:
+            if "rating" not in encoded:
                 raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
-            keep &= columns["rating"].to_numpy() >= min_rating
+            keep &= encoded["rating"].to_numpy() >= min_rating
         if not keep.any():
             raise InputError(
                 f"interactions: no events are left of {len(frame)} after unknown_items="
                 f"{unknown_items!r} and min_rating={min_rating}"
             )
-        columns, user_ids = columns[keep].reset_index(drop=True), user_ids[keep]
+        encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
         codes, users = pd.factorize(user_ids)
-        columns.insert(0, "user", codes.astype(np.int32))
-        if "timestamp" not in columns:
-            taken = np.ones(len(columns), bool)
-            if "label" in columns:
-                taken = (columns["label"] > 0).to_numpy()
-            repeated = np.zeros(len(columns), bool)
-            repeated[taken] = columns.loc[taken, ["user", "item"]].duplicated()
+        encoded.insert(0, "user", codes.astype(np.int32))
+        if "timestamp" not in encoded:
+            taken = np.ones(len(encoded), bool)
+            if "label" in encoded:
+                taken = (encoded["label"] > 0).to_numpy()
+            repeated = np.zeros(len(encoded), bool)
+            repeated[taken] = encoded.loc[taken, ["user", "item"]].duplicated()
             if repeated.any():
                 if duplicates == "error":
                     row = int(np.argmax(repeated))
                     raise InputError(
                         f"interactions: {repeated.sum()} repeated user-item pairs, first "
-                        f"({user_ids[row]!r}, {catalogue.vocabulary.ids[columns['item'][row]]!r}); "
+                        f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
                         "add a 'timestamp' or pass duplicates='first'"
                     )
                 _log.warning(
                     "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
                 )
-                columns = columns[~repeated]
-        return cls(catalogue, Vocabulary(users), columns)
+                encoded = encoded[~repeated]
+        return cls(catalogue, Vocabulary(users), encoded)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
         """Reads a Parquet file or a folder of them; `options` as in `from_frame`."""
-        return cls.from_frame(read_table(path, "parquet", "interactions"), catalogue, **options)
+        return cls._from_table(path, "parquet", catalogue, options)
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
         """Reads a CSV file; `options` as in `from_frame`."""
-        return cls.from_frame(read_table(path, "csv", "interactions"), catalogue, **options)
+        return cls._from_table(path, "csv", catalogue, options)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
+        """`from_csv` of a path that ends in .csv or .csv.gz, `from_parquet` of any other."""
+        return cls._from_table(path, None, catalogue, options)
+
+    @classmethod
+    def _from_table(cls, path, kind: str | None, catalogue: Catalogue, options: dict):
+        columns = options.pop("columns", None)
+        return cls.from_frame(read_table(path, kind, "interactions", columns), catalogue, **options)
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -329,28 +360,23 @@ class Interactions:
         return digest.hexdigest()
 
 
-def _drop_nulls(frame: pd.DataFrame) -> pd.DataFrame:
+def _drop_nulls(frame: pd.DataFrame, found: dict[str, np.ndarray]):
+    """The frame and the numbers of the rows that have all ids and numbers."""
     missing = empty_ids(frame, "user_id") | empty_ids(frame, "item_id")
-    for name in _NUMBERS:
-        if name in frame:
-            missing |= ~np.isfinite(numbers(frame, name, "interactions"))
+    for values in found.values():
+        missing |= np.isnan(values)
     if not missing.any():
-        return frame
+        return frame, found
     if missing.all():
         raise InputError(
             f"interactions: nulls='drop' leaves no events of {len(frame)}; each lacks an id or a "
             "finite number"
         )
     _log.warning("interactions: dropped %d events with missing values", missing.sum())
-    return frame[~missing]
+    return frame[~missing], {name: values[~missing] for name, values in found.items()}
 
 
-def _check_ranges(columns: pd.DataFrame) -> None:
-    if "timestamp" in columns and columns["timestamp"].max() > 1e11:
-        raise InputError(
-            "interactions: column 'timestamp' must be unix seconds; divide milliseconds by 1000. "
-            f"Received: {columns['timestamp'].max():.0f}"
-        )
+def _check_weights(columns: pd.DataFrame) -> None:
     if "weight" in columns and (columns["weight"] < 0).any():
         negative = (columns["weight"] < 0).to_numpy()
         raise InputError(

@@ -13,6 +13,7 @@ import pandas as pd
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.texts import check_unicode
 
 
 class Vocabulary:
@@ -48,6 +49,7 @@ class Vocabulary:
         broken = [v for v in values if "\n" in v or "\r" in v]
         if broken:
             raise InputError(f"vocabulary: ids may not hold line breaks. Received: {broken[0]!r}")
+        check_unicode(values, "vocabulary: the list of ids")
         self.ids = values
         self._index = index
 

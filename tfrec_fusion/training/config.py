@@ -45,7 +45,11 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Where the data is and how it is read; see `Interactions.from_frame`."""
+    """Where the data is and how it is read; see `Interactions.from_frame` and `Catalogue`.
+
+    `columns` are those of the interactions. The items' `item_id` is in the column of the same name
+    unless `item_columns` says otherwise.
+    """
 
     interactions: str
     items: str
@@ -54,6 +58,10 @@ class DataConfig(_Section):
     unknown_items: Literal["error", "drop"] = "error"
     duplicates: Literal["error", "first"] = "error"
     nulls: Literal["error", "drop"] = "error"
+    columns: dict[str, str] = {}
+    item_columns: dict[str, str] = {}
+    lists: dict[str, str] = {}
+    timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
 
 
 class SplitConfig(_Section):

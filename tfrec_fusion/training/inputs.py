@@ -39,15 +39,27 @@ def load_events(data: DataConfig) -> Interactions:
     Raises:
       InputError: naming the table and the column, or the store.
     """
-    catalogue = _read(Catalogue, data.items, data.vectors)
-    return _read(
-        Interactions,
+    return Interactions.from_file(
         data.interactions,
-        catalogue,
+        load_items(data),
         min_rating=data.min_rating,
         unknown_items=data.unknown_items,
         duplicates=data.duplicates,
         nulls=data.nulls,
+        columns=data.columns,
+        timestamp_unit=data.timestamp_unit,
+    )
+
+
+def load_items(data: DataConfig) -> Catalogue:
+    """Reads and checks the items and vectors that `data` names.
+
+    Raises:
+      InputError: naming the column or the store.
+    """
+    columns = {name: column for name, column in data.columns.items() if name == "item_id"}
+    return Catalogue.from_file(
+        data.items, data.vectors, columns=columns | data.item_columns, lists=data.lists
     )
 
 
@@ -78,13 +90,6 @@ def check_inputs(then: Recorded, now: Recorded) -> None:
                 f"{name}: the content has changed since the run's config was written (SHA-256 "
                 f"{digest[:12]} then, {now.inputs[name][:12]} now); restore it or start another run"
             )
-
-
-def _read(kind, path: str, *args, **options):
-    name = Path(path).name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return kind.from_csv(path, *args, **options)
-    return kind.from_parquet(path, *args, **options)
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,178 @@
+"""Times of events, from whatever a table has them in."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data._tables import inferred, numbers
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.texts import check_unicode
+
+# unit -> how many are a second
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+# Seconds up to here are before the year 5138, milliseconds from here on after March 1973.
+_LARGEST_SECONDS = 1e11
+_ZONE = re.compile(r"(Z|[+-]\d\d(:?\d\d)?)\s*$", re.IGNORECASE)
+_EPOCH = datetime.datetime(1970, 1, 1)
+_log = logging.getLogger(__name__)
+
+
+def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = None) -> np.ndarray:
+    """A column of times as unix seconds.
+
+    Args:
+      frame, column, what: the column, and what its table is called in messages.
+      unit: of numbers: "s", "ms", "us" or "ns"; None takes seconds.
+
+    Returns:
+      `[n]` float64, NaN where missing. Numbers are unix times; datetimes, dates and texts in ISO
+      8601 without a zone are UTC, and a date is its midnight.
+
+    Raises:
+      InputError: values that are no times, or numbers that look like those of another unit.
+    """
+    if unit is not None and unit not in UNITS:
+        raise InputError(
+            f"{what}: timestamp_unit must be one of {', '.join(UNITS)}. Received: {unit!r}"
+        )
+    values = frame[column]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if isinstance(values.dtype, pd.ArrowDtype):
+        values = values.astype(object)
+    values = inferred(values)
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if values.dt.tz is None:
+            _say_utc(column, what)
+        else:
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+        return _of_datetimes(values.to_numpy())
+    texts_or_objects = pd.api.types.is_object_dtype(values.dtype) or isinstance(
+        values.dtype, pd.StringDtype
+    )
+    if texts_or_objects and pd.api.types.infer_dtype(values, skipna=True) != "decimal":
+        return _of_objects(values, column, what)
+    if pd.api.types.is_bool_dtype(values.dtype):
+        raise _no_time(column, what, "booleans", values.iloc[0], 0)
+    found = numbers(values.to_frame(column), column, what)
+    return _of_numbers(found, column, what, unit)
+
+
+def _of_datetimes(values: np.ndarray) -> np.ndarray:
+    """Naive datetime64 of any unit; seconds and their fraction apart, which float64 holds."""
+    whole = values.astype("datetime64[s]")
+    seconds = whole.astype(np.int64) + (values - whole) / np.timedelta64(1, "s")
+    return np.where(np.isnat(values), np.nan, seconds)
+
+
+def _of_objects(values: pd.Series, column: str, what: str) -> np.ndarray:
+    found = np.full(len(values), np.nan)
+    objects = values.to_numpy(object, copy=True, na_value=None)
+    places = {str: [], datetime.date: []}
+    for row, value in enumerate(objects):
+        if value is None or value is pd.NaT or value != value:
+            continue
+        kind = next((kind for kind in places if isinstance(value, kind)), None)
+        if kind is None and isinstance(value, np.datetime64):
+            objects[row], kind = pd.Timestamp(value), datetime.date
+        if kind is None:
+            # Numbers among texts, or something else.
+            kinds = " and ".join(sorted({type(other).__name__ for other in objects}))
+            texts = [other for other in objects if isinstance(other, str)]
+            raise _no_time(column, what, kinds, texts[0] if texts else value, row)
+        places[kind].append(row)
+    rows = np.array(places[datetime.date], np.int64)
+    naive = False
+    for row in rows:
+        found[row], zoned = _of_date(objects[row])
+        naive |= not zoned
+    rows = np.array(places[str], np.int64)
+    check_unicode(
+        [value if isinstance(value, str) else "" for value in objects],
+        f"{what}: column {column!r}",
+    )
+    if len(rows):
+        found[rows], zoned = _of_texts(objects[rows], rows, column, what)
+        naive |= not zoned
+    if naive:
+        _say_utc(column, what)
+    return found
+
+
+def _of_date(value: datetime.date) -> tuple[float, bool]:
+    """Unix seconds, and whether it has a zone."""
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime(value.year, value.month, value.day)
+    zoned = value.tzinfo is not None
+    offset = value.utcoffset() if zoned else datetime.timedelta(0)
+    return (value.replace(tzinfo=None) - _EPOCH - offset).total_seconds(), zoned
+
+
+def _of_texts(texts, rows, column: str, what: str) -> tuple[np.ndarray, bool]:
+    digits = np.array([text.strip().lstrip("+-").isdigit() for text in texts], bool)
+    # pandas takes "now" and "today" for times as well.
+    dated = np.array([text.strip()[:1].isdigit() for text in texts], bool)
+    series = pd.Series(np.where(dated, texts, None), dtype=object)
+    parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
+    bad = parsed.isna().to_numpy() & ~digits
+    if bad.any():
+        raise _no_time(column, what, f"{bad.sum()} other texts", texts[bad][0], rows[bad][0])
+    if digits.any():
+        raise InputError(
+            f"{what}: column {column!r} holds texts of digits alone, first {texts[digits][0]!r} at "
+            f"row {rows[digits][0]}, which may be unix times or dates; convert them with "
+            ".astype(float), or with pd.to_datetime(..., format='%Y%m%d')"
+        )
+    zoned = all(_ZONE.search(text[10:]) for text in texts)
+    return _of_datetimes(parsed.dt.tz_localize(None).to_numpy()), zoned
+
+
+def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) -> np.ndarray:
+    there = np.abs(values[np.isfinite(values)])
+    if not len(there):
+        return values
+    taken = unit or "s"
+    median = np.quantile(there, 0.5, method="lower")
+    found = _unit_of(median)
+    # Small numbers say nothing: the first days of 1970, or a test's.
+    if UNITS[found] > UNITS[taken] or (found != taken and median > 1e8):
+        date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
+        raise InputError(
+            f"{what}: column {column!r} looks like {_NAMES[found]} and not {_NAMES[taken]} (its "
+            f"median {median:.0f} would be of {date}); pass "
+            f"timestamp_unit={found!r} (--timestamp-unit {found})"
+        )
+    seconds = values / UNITS[taken]
+    far = np.abs(seconds) >= _LARGEST_SECONDS
+    if far.any():
+        rows = ", ".join(map(str, np.flatnonzero(far)[:3]))
+        raise InputError(
+            f"{what}: column {column!r} has {far.sum()} values that are no {_NAMES[taken]} as the "
+            f"others are, first {values[far][0]:.0f}, at rows {rows}; bring them to one unit"
+        )
+    return seconds
+
+
+def _unit_of(value: float) -> str:
+    for unit, size in UNITS.items():
+        if value < _LARGEST_SECONDS * size:
+            return unit
+    return "ns"
+
+
+def _no_time(column: str, what: str, kinds: str, example, row: int) -> InputError:
+    return InputError(
+        f"{what}: column {column!r} must hold numeric unix times, datetimes, dates or texts in ISO "
+        f"8601 (2024-05-31T12:30:00Z; UTC where there is no zone), all of one kind; convert it "
+        f"with pd.to_datetime. Received: {example!r} at row {row} ({kinds})"
+    )
+
+
+def _say_utc(column: str, what: str) -> None:
+    _log.warning("%s: times without a zone in column %r are taken as UTC", what, column)
