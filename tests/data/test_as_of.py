@@ -110,5 +110,5 @@ def test_no_returning_user():
         {"user_id": ["u", "v"], "item_id": ["a", "a"], "timestamp": [0, 86400 * 30]}
     )
     events = Interactions.from_frame(frame, Catalogue(pd.DataFrame({"item_id": ["a"]})))
-    with pytest.raises(InputError, match="horizon_days"):
+    with pytest.raises(InputError, match=r"two different times.*every user has one item"):
         as_of_examples(events)

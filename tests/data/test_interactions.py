@@ -210,3 +210,26 @@ def test_batches_choose_the_examples_by_the_columns():
     untimed = Interactions.from_frame(table.drop(columns="timestamp"), shop)
     assert untimed.batches(8).element_spec["item_features"].shape[1] == 0
     assert events.batches(8, examples="pairs", history=3).element_spec["history"].shape[1] == 3
+
+
+def test_ratings_on_a_scale_without_a_least_one_are_told(caplog):
+    shop = Catalogue(pd.DataFrame({"item_id": list("abcdefgh")}))
+    table = pd.DataFrame({"user_id": ["u"] * 8, "item_id": list("abcdefgh")})
+
+    def read(ratings, **options):
+        caplog.clear()
+        with caplog.at_level("WARNING"):
+            events = Interactions.from_frame(table.assign(rating=ratings), shop, **options)
+        return len(events), caplog.text
+
+    # Three quarters of .5 to 5 is 3.875; 4 is the next rating, and 3 of 8 have it.
+    kept, said = read([0.5, 1, 2, 3, 3.5, 4, 4, 5])
+    assert kept == 8
+    assert "from 0.5 to 5, and every event counts as a positive" in said
+    assert "min_rating=4 (on the command line --min-rating 4) keeps the 38 % with a good" in said
+    assert "min_rating=0.5 all of them" in said
+    assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5], min_rating=0.5) == (8, "")
+    assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5], min_rating=4) == (3, "")
+    # What is the same everywhere is no scale.
+    assert read([1.0] * 8) == (8, "")
+    assert "min_rating=1 (on" in read([0, 1, 1, 0, 1, 1, 1, 0])[1]

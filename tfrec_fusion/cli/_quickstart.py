@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ def quickstart(
     min_rating: Annotated[
         float | None, typer.Option(help="Keep the interactions rated at least this.")
     ] = None,
+    stray_times: Annotated[
+        Literal["error", "drop", "keep"],
+        typer.Option(help="What becomes of events after today, at 0, or far from all others."),
+    ] = "error",
     seed: Annotated[int, typer.Option(help="Of weights, examples and dropout.")] = 0,
     json: Json = None,
 ) -> None:
@@ -50,7 +54,7 @@ def quickstart(
     from tfrec_fusion.evaluation import compare
     from tfrec_fusion.training import ProgressBar, Run, RunConfig
 
-    section = _data(data, min_rating, output)
+    section = _data(data, min_rating, output) | {"stray_times": stray_times}
     # The titles were made up from what drives the purchases: their vectors are worth training.
     models = _MODELS if data is not None else {**_MODELS, "fused": {"fusion": "sum"}}
     if not section["vectors"]:
@@ -130,8 +134,6 @@ def _data(data: str | None, min_rating: float | None, output: Output) -> dict[st
     output.print(f"data: {folder}\nvectors: {used}")
     if min_rating is not None:
         output.print(f"interactions rated {min_rating:g} or more count; others are left out")
-    elif "rating" in _columns(folder / "interactions.parquet"):
-        output.print("ratings are there, and every one counts; --min-rating 4 keeps the good ones")
     return {
         "interactions": str(folder / "interactions.parquet"),
         "items": str(folder / "items.parquet"),

@@ -43,6 +43,13 @@ def train(
     min_rating: Annotated[
         float | None, typer.Option(help="Keep the interactions rated at least this.")
     ] = None,
+    stray_times: Annotated[
+        Literal["error", "drop", "keep"] | None,
+        typer.Option(
+            help="What becomes of events after today, at 0, or far from all others.  "
+            "[default: error]"
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Train a model in a run folder; the same command goes on after a kill."""
@@ -50,7 +57,9 @@ def train(
     start_tensorflow()
     from tfrec_fusion.training import ProgressBar, Run
 
-    given = _given(interactions, items, vectors, model, split, seed, epochs, min_rating)
+    given = _given(
+        interactions, items, vectors, model, split, seed, epochs, min_rating, stray_times
+    )
     run = Run.start(out, _config(out, config, given))
     if run.done:
         output.print(f"{out} is done")
@@ -94,7 +103,9 @@ def _config(out: Path, path: Path | None, given: dict[str, Any]):
     return RunConfig.of(values, "train" if path is None else str(path))
 
 
-def _given(interactions, items, vectors, model, split, seed, epochs, min_rating) -> dict[str, Any]:
+def _given(
+    interactions, items, vectors, model, split, seed, epochs, min_rating, stray_times
+) -> dict[str, Any]:
     from tfrec_fusion.training.config import with_absolute_paths
 
     data = {
@@ -102,6 +113,7 @@ def _given(interactions, items, vectors, model, split, seed, epochs, min_rating)
         "items": None if items is None else str(items),
         "vectors": named_vectors(vectors) if vectors else None,
         "min_rating": min_rating,
+        "stray_times": stray_times,
     }
     data = {key: value for key, value in data.items() if value is not None}
     given: dict[str, Any] = {"data": with_absolute_paths(data, Path.cwd())} if data else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.cuts import cut_times
 from tfrec_fusion.data.example_batch import ExampleBatch, ranges
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
@@ -28,17 +29,20 @@ def as_of_examples(
 ) -> tf.data.Dataset:
     """Batches of users at a cut t: their history before t and their new items within the horizon.
 
-    Cuts are drawn every `every_days` back from the end of the events. All of a batch shares one
-    cut; everything in it is computed from the events before it but the targets, which lie in
+    Cuts lie every `every_days` back from the end of the events, where there are events (see
+    `cut_times`). Where events span so few days, or users are there for so short a time, that an
+    epoch has fewer examples than users who return, the grid is made finer. All of a batch shares
+    one cut; everything in it is computed from the events before it but the targets, which lie in
     `[t, t + horizon)`. An epoch visits each cut and each of its users once, in an order drawn anew.
-    A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1.
+    A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1, where T is
+    the time that 99 % of the events are before, and the weight of what is later is that at T.
 
     Args:
       events: training events with times.
       batch_size: users a batch.
       horizon_days: length of the target window.
-      every_days: days between cuts, stretched so that there are at most `max_cuts`.
-      max_cuts: bound on the number of cuts.
+      every_days: days between cuts.
+      max_cuts: bound on the number of cuts; more are thinned out evenly over the events.
       age_days: decay of an old cut's weight.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
@@ -50,12 +54,13 @@ def as_of_examples(
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: no timestamps, bad sizes, or a time span in which no user returns.
+      InputError: no timestamps, bad sizes, or no user with items at two times.
     """
     for name, value in (
         ("batch_size", batch_size),
         ("horizon_days", horizon_days),
         ("every_days", every_days),
+        ("max_cuts", max_cuts),
     ):
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
@@ -63,23 +68,27 @@ def as_of_examples(
     trend = ItemTrend(events)
     histories = events.histories()
     counts_before = _CountsBefore(histories)
-    start, end = float(events.timestamp.min()), trend.end
-    step = max(every_days * DAY, (end - start) / max_cuts)
-    times = np.arange(end - step, start, -step)
+    recent = np.quantile(events.timestamp, 0.99)
     bounds = histories.splits
-    users_of, weights_of, total, count = [], [], 0.0, 0
-    for time in times:
-        before = counts_before(time)
-        new = counts_before(time + horizon_days * DAY) - before
-        users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
-        weights = np.sqrt(new[users]) * np.exp((time - end) / (age_days * DAY))
-        users_of.append(users)
-        weights_of.append(weights)
-        total, count = total + weights.sum(), count + len(users)
+    returning, step = _returning_users(histories), every_days * DAY
+    while True:
+        times = cut_times(events.timestamp, step, horizon_days * DAY, max_cuts)
+        users_of, weights_of, total, count = [], [], 0.0, 0
+        for time in times:
+            before = counts_before(time)
+            new = counts_before(time + horizon_days * DAY) - before
+            users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
+            weights = np.sqrt(new[users]) * np.exp(min(time - recent, 0) / (age_days * DAY))
+            users_of.append(users)
+            weights_of.append(weights)
+            total, count = total + weights.sum(), count + len(users)
+        if count >= returning or len(times) >= max_cuts:
+            break
+        step /= 2
     if count == 0:
         raise InputError(
-            "as_of_examples: no user has events on both sides of a cut within "
-            f"{horizon_days} days; pass a longer horizon_days"
+            f"as_of_examples: none of {len(times)} cuts lies between two events of a user; pass "
+            f"more max_cuts. Received: max_cuts={max_cuts}"
         )
     n_batches = sum(-(-len(users) // batch_size) for users in users_of)
     epoch = first_epoch
@@ -117,6 +126,26 @@ def as_of_examples(
     signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     return read_ahead(dataset, n_batches)
+
+
+def _returning_users(histories: History) -> int:
+    """How many users have items at two different times.
+
+    Raises:
+      InputError: nobody has.
+    """
+    users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+    later = (np.diff(histories.times) > 0) & (users[1:] == users[:-1])
+    if later.any():
+        return len(np.unique(users[1:][later]))
+    remedy = "pass examples='held_out', which needs no order"
+    if histories.lengths.max(initial=0) < 2:
+        remedy = "add events, as every user has one item"
+    raise InputError(
+        "as_of_examples: no user has items at two different times, so none has a history before a "
+        f"cut and a target after it; {remedy}. Received: first events of "
+        f"{len(histories.lengths)} users"
+    )
 
 
 class _CountsBefore:

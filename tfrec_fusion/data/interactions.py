@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
+from tfrec_fusion.data._ratings import tell_of_ratings
 from tfrec_fusion.data._tables import (
     check_ids,
     check_present,
@@ -24,6 +25,7 @@ from tfrec_fusion.data._tables import (
 from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.history import History
+from tfrec_fusion.data.stray_times import plausible_times
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 
@@ -67,6 +69,7 @@ class Interactions:
         nulls: str = "error",
         columns: Mapping[str, str] | None = None,
         timestamp_unit: str | None = None,
+        stray_times: str = "error",
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -76,7 +79,10 @@ class Interactions:
             `rating`, `weight` (not negative), `label`; every other column is context. Rows may
             come in any order.
           catalogue: the items.
-          min_rating: keep the events rated at least this; needs `rating`.
+          min_rating: keep the events rated at least this; needs `rating`. None keeps every event,
+            whatever its rating, as a positive; where ratings are on a scale (2 to 101 different
+            values) a log line says so, with the value at three quarters of the scale as what to
+            try. The lowest rating as `min_rating` keeps every event without the line.
           unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
           duplicates: for a pair that occurs twice where there is no `timestamp` (with times it is a
             repeated event, and kept): "error", or keep the "first".
@@ -86,6 +92,9 @@ class Interactions:
           columns: name -> the frame's column that has it, e.g. `{"user_id": "userId"}`.
           timestamp_unit: of a numeric `timestamp`: "s", "ms", "us" or "ns"; None takes seconds.
             Numbers that look like another unit are refused.
+          stray_times: for times after today, at 0 for a missing one, or far from all others (see
+            `stray_times`), which would move the time of scoring and every age with it: "error",
+            "drop" the events, or "keep" them as they are.
 
         Raises:
           InputError: naming the column, the count and the first examples.
@@ -94,6 +103,7 @@ class Interactions:
             ("unknown_items", unknown_items, ("error", "drop")),
             ("duplicates", duplicates, ("error", "first")),
             ("nulls", nulls, ("error", "drop")),
+            ("stray_times", stray_times, ("error", "drop", "keep")),
         ):
             if value not in allowed:
                 raise InputError(
@@ -124,11 +134,13 @@ class Interactions:
             check_present(values, name, "interactions", remedy)
             encoded[name] = values
         _check_weights(encoded)
+        keep = np.ones(len(frame), bool)
+        if "timestamp" in encoded:
+            keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
         context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
         for name in context:
             check_values(frame, name, "interactions")
         encoded[context] = frame[context].reset_index(drop=True)
-        keep = np.ones(len(frame), bool)
         unknown = encoded["item"].to_numpy() < 0
         if unknown.any():
             if unknown_items == "error":
@@ -146,10 +158,12 @@ class Interactions:
             if "rating" not in encoded:
                 raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
             keep &= encoded["rating"].to_numpy() >= min_rating
+        elif "rating" in encoded:
+            tell_of_ratings(encoded["rating"].to_numpy()[keep])
         if not keep.any():
             raise InputError(
                 f"interactions: no events are left of {len(frame)} after unknown_items="
-                f"{unknown_items!r} and min_rating={min_rating}"
+                f"{unknown_items!r}, stray_times={stray_times!r} and min_rating={min_rating}"
             )
         encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
         codes, users = pd.factorize(user_ids)

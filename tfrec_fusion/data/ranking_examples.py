@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.cuts import cut_times
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.pairs import pair_examples
@@ -60,8 +61,10 @@ def rank_batches(
       known: the events that histories and item features are computed from; `events` unless given.
         For test events: the training events. Impressions are not looked at.
       at: unix time of the cut of all rows, for evaluation. Events before it are refused.
-      horizon_days: largest distance of event and cut, up to the grid.
-      every_days: days between cuts, stretched so that their features stay below 1 GiB.
+      horizon_days: largest distance of event and cut, up to the grid. It is no longer than nine of
+        ten users who return are around: of sessions, their length.
+      every_days: days between cuts, less where the horizon is; there are fewer where the events
+        are few, so that the cuts' features stay below 1 GiB.
       history: length of a history.
       min_history: rows with fewer items before their cut are left out; batches get smaller.
       context: names of context columns. They must be known before the item is: what describes the
@@ -105,7 +108,8 @@ def rank_batches(
                 raise InputError(f"rank_batches: {early.sum()} events are before the cut at={at}")
             cuts = np.array([at])
         else:
-            cuts = _grid(past, trend, every_days)
+            horizon_days, every_days = _as_users_return(past, horizon_days, every_days)
+            cuts = _grid(past, events, trend, every_days, horizon_days)
         features, seen = _stack(trend, cuts, len(past.catalogue))
     attach = _Attach(past, cuts, features, seen, history, min_history, horizon_days * DAY)
     numbers = tf.data.Dataset.random(seed=seed + 1, rerandomize_each_iteration=True)
@@ -163,13 +167,32 @@ def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
     return features[None], seen[None]
 
 
-def _grid(past: Interactions, trend: ItemTrend, every_days: float) -> np.ndarray:
+def _as_users_return(
+    past: Interactions, horizon_days: float, every_days: float
+) -> tuple[float, float]:
+    """Horizon and grid, shortened to the time for which users are around."""
+    histories = past.histories()
+    stayed = histories.lengths >= 2
+    first, last = histories.splits[:-1][stayed], histories.splits[1:][stayed] - 1
+    stays = histories.times[last] - histories.times[first]
+    if not (stays > 0).any():
+        return horizon_days, every_days
+    longest = float(np.quantile(stays[stays > 0], 0.9)) / DAY
+    if longest >= horizon_days:
+        return horizon_days, every_days
+    return longest, every_days * longest / horizon_days
+
+
+def _grid(
+    past: Interactions, rows: Interactions, trend: ItemTrend, every_days: float, horizon_days: float
+) -> np.ndarray:
     """Ascending cuts from the first event, before which nothing is known, to the end."""
-    start = float(past.timestamp.min())
     row_bytes = 2 * len(past.catalogue) * len(trend.names)
-    count = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 2))
-    step = max(every_days * DAY, (trend.end - start) / (count - 1))
-    return np.append(start, np.arange(trend.end, start, -step)[::-1])
+    most = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 3)) - 2
+    times = np.concatenate([past.timestamp, rows.timestamp[rows.user >= 0]])
+    times = np.sort(np.clip(times, past.timestamp[0], past.timestamp[-1]))
+    cuts = cut_times(times, every_days * DAY, (horizon_days + every_days) * DAY, most)
+    return np.concatenate([[past.timestamp[0]], cuts[::-1], [trend.end]])
 
 
 def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:

@@ -61,11 +61,12 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
 
 
 def log_shares(events: Interactions) -> np.ndarray:
-    """The log of each item's share of the first events of known users, `[n_items]` float32.
+    """The log of each item's share of the positive events of known users, `[n_items]` float32.
 
     An item that does not occur counts once, as it must have a share when it turns up later.
     """
-    counts = np.diff(events.matrix().tocsc().indptr)
+    taken = events.positives()
+    counts = np.bincount(taken.item[taken.user >= 0], minlength=len(events.catalogue))
     return np.log(np.maximum(counts, 1) / max(counts.sum(), 1)).astype(np.float32)
 
 

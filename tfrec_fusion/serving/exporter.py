@@ -119,7 +119,8 @@ def export(
             f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
         )
     model.check(events)
-    events = _before(events.first_events(), at)
+    every = _before(events, at)
+    events = every.first_events()
     if len(events) == 0:
         raise InputError("export: all events are impressions, with a label of 0 or less")
     check_base(path)
@@ -150,7 +151,7 @@ def export(
             }
         ).to_parquet(titles, index=False, compression="zstd")
         build_reference(
-            served.signatures["serving_default"], events, _context(model) if ranks else None
+            served.signatures["serving_default"], every, _context(model) if ranks else None
         ).save(folder / REFERENCE)
         entries = {"precision": precision}
         if explain:

@@ -62,6 +62,7 @@ class DataConfig(_Section):
     item_columns: dict[str, str] = {}
     lists: dict[str, str] = {}
     timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
+    stray_times: Literal["error", "drop", "keep"] = "error"
 
 
 class SplitConfig(_Section):

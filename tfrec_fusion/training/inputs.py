@@ -48,6 +48,7 @@ def load_events(data: DataConfig) -> Interactions:
         nulls=data.nulls,
         columns=data.columns,
         timestamp_unit=data.timestamp_unit,
+        stray_times=data.stray_times,
     )
 
 

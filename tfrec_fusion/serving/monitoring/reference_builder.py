@@ -33,16 +33,17 @@ def build_reference(
 
     A recommender is asked for the best items of up to 1000 users who have a history, each as likely
     as the others. A ranker is asked about the users and the contexts of up to 1000 events, each
-    with 10 items that are drawn as often as they occur in the events.
+    with 10 items that are drawn as often as they occur in the first events.
 
     Args:
       serving_default: the signature, from tensors by name to `score` and, of a recommender,
         `item_id`.
-      events: those that are baked in.
+      events: those that are baked in, and the impressions and repeated events before the export,
+        as requests come in their contexts too.
       context: of a ranker: column of the events' context -> "number" or "text". None is a
         recommender.
     """
-    random, events = np.random.default_rng(0), events.first_events()
+    random = np.random.default_rng(0)
     histories, items = events.histories(), item_events(events)
     groups = popularity_groups(items)
     answers = {} if context is None else {"ranks": True, "depth": None}
@@ -90,7 +91,8 @@ def _ranked(ask: Callable, events: Interactions, groups: np.ndarray, random) -> 
 
 def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
     chosen = random.choice(len(events), min(REQUESTS, len(events)), replace=False)
-    items = events.item[random.integers(0, len(events), (len(chosen), _CANDIDATES))]
+    taken = events.first_events().item
+    items = taken[random.integers(0, len(taken), (len(chosen), _CANDIDATES))]
     items = events.catalogue.vocabulary.ids[items]
     users = np.append(events.users.ids, "")  # at -1, of whom nothing is known
     scores = []
