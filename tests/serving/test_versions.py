@@ -99,6 +99,16 @@ def test_other_names_and_an_empty_number_are_no_matter(tmp_path):
     assert _write(tmp_path).name == "5"
 
 
+def test_numbers_above_int64_are_no_versions(tmp_path):
+    """TF Serving reads them as int64 and leaves alone what does not fit."""
+    for name in ("7", str(2**63), "9" * 200):
+        (tmp_path / name).mkdir()
+    assert set(versions(tmp_path)) == {7}
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(InputError, match="the largest version that there can be"):
+        check_base(tmp_path)
+
+
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "shop").touch()
     for path in (tmp_path / "shop", tmp_path / "shop" / "deep"):

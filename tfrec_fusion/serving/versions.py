@@ -14,6 +14,7 @@ from tfrec_fusion.paths import local_path
 
 GRAPH = "saved_model.pb"
 _NUMBER = re.compile(r"\d+", re.ASCII)
+_LARGEST = 2**63 - 1  # TF Serving takes larger numbers for no version
 
 
 def versions(base: str | os.PathLike) -> dict[int, Path]:
@@ -21,8 +22,8 @@ def versions(base: str | os.PathLike) -> dict[int, Path]:
     base = local_path(base, "export")
     if not base.is_dir():
         return {}
-    found = [entry for entry in base.iterdir() if _NUMBER.fullmatch(entry.name)]
-    return {int(entry.name): entry for entry in sorted(found)}
+    found = [entry for entry in sorted(base.iterdir()) if _NUMBER.fullmatch(entry.name)]
+    return {int(entry.name): entry for entry in found if int(entry.name) <= _LARGEST}
 
 
 def latest_version(base: str | os.PathLike) -> Path:
@@ -57,7 +58,13 @@ def check_base(base: str | os.PathLike) -> None:
     for folder in (base, *base.absolute().parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"export: path must be a folder, and {folder} is a file")
-    for path in versions(base).values():
+    present = versions(base)
+    if max(present, default=0) == _LARGEST:
+        raise InputError(
+            f"export: {base} holds the largest version that there can be; move it away first. "
+            f"Received: {_LARGEST}"
+        )
+    for path in present.values():
         empty = path.is_dir() and not any(path.iterdir())
         if not empty and not (path / GRAPH).is_file():
             raise InputError(

@@ -258,7 +258,8 @@ def _check_input(position: int, name: str, values: np.ndarray, slot: TensorSlot)
         raise invalid(
             f"Expects arg[{position}] to be {slot.type_name} but {_shown(values.dtype)} is provided"
         )
-    if slot.shape is None:
+    # As the rows of JSON come to scalar inputs; TF Serving's session takes any shape.
+    if slot.shape is None or (slot.shape == () and values.ndim == 1):
         return
     fits = len(slot.shape) == values.ndim and all(
         size in (None, found) for size, found in zip(slot.shape, values.shape, strict=True)

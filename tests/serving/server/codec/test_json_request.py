@@ -1,5 +1,8 @@
+import contextlib
+import gc
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from tfrec_fusion.serving.server.codec.json_request import JsonRequest
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
 from tfrec_fusion.serving.server.status import StatusError
 
-FLOAT, INT32, STRING, INT64 = 1, 3, 7, 9
+FLOAT, DOUBLE, INT32, STRING = 1, 2, 3, 7
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -125,17 +128,108 @@ def test_empty_lists_keep_their_shape():
     assert parse({"inputs": [[[]], [[]]]}, x=STRING).inputs["x"].shape == (2, 1, 0)
 
 
-def test_a_long_document_is_cut_in_the_message():
-    with pytest.raises(StatusError) as caught:
-        parse({"signature_name": 1, "instances": ["x" * 100] * 50}, x=STRING)
-    # The value that was begun below 256 bytes is the last.
-    assert 256 <= len(caught.value.message) < 600
+def test_messages_name_the_input_and_do_not_repeat_the_body():
+    for document, says in (
+        ({"instances": ["x" * 10**6]}, 'input x: String "x{40}..." is not of expected type: float'),
+        ({"instances": {"a": [1] * 10**5}}, "Expecting 'instances' to be an list/array"),
+        ({"signature_name": [1] * 10**5, "inputs": 1}, "'signature_name' must be a string"),
+        ({"inputs": [[1], [2, 3]]}, "input x: lists of one depth .* lengths 1 and 2 at depth 1"),
+        ({"inputs": [[1], 2]}, "input x: expected a list at depth 1. Received: Number 2"),
+    ):
+        with pytest.raises(StatusError, match=says) as caught:
+            parse(document, x=FLOAT)
+        assert len(caught.value.message) < 200
 
 
-def test_the_message_shows_the_document():
-    with pytest.raises(StatusError) as caught:
-        parse({"instances": {"a": [1, "ü"], "b": {}}}, x=STRING)
-    assert caught.value.message == (
-        'JSON Value: {\n    "instances": {\n        "a": [1, "ü"],\n        "b": {}\n    }\n} '
-        "Expecting 'instances' to be an list/array"
-    )
+def test_infinity_must_be_named_where_it_stands():
+    """The word elsewhere does not let numbers through that are too big."""
+    for body in (
+        b'{"inputs": [1e400], "a": "Infinity"}',
+        b'{"inputs": [Infinity, -1E+400]}',
+        b'{"inputs": [1], "unused": 1e0000400}',
+        b'{"inputs": [' + b"1" + b"0" * 400 + b".5]}",
+        b'{"inputs": [1], "unused": -' + b"9" * 310 + b"}",
+    ):
+        with pytest.raises(StatusError, match="too big"):
+            parse(body, x=FLOAT)
+    largest = b'{"inputs": [1.7976931348623157e308, 1e-400, ' + b"1" + b"0" * 308 + b"]}"
+    assert parse(largest, x=DOUBLE).inputs["x"].tolist() == [1.7976931348623157e308, 0.0, 1e308]
+
+
+HALVES = [
+    r"\ud83d",
+    r"\ude00",
+    r"\ude00\ud83d",
+    r"\ud83d\ud83d\ude00",
+    r"\ud83d\ude00\ude00",
+    r"\ud83d\\ude00",
+    r"\\ud83d\ude00",
+    r"\uD83D\n\uDE00",
+]
+
+
+@pytest.mark.parametrize("text", HALVES)
+def test_half_a_pair_is_refused(text):
+    for document in (f'{{"inputs": ["{text}"]}}', f'{{"inputs": ["a"], "{text}": 1}}'):
+        with pytest.raises(StatusError, match="surrogate pair"):
+            parse(document.encode(), x=STRING)
+
+
+def test_pairs_beside_escaped_backslashes():
+    texts = parse(rb'{"inputs": ["\\\ud83e\uddc0\\ud83e", "\"\uD83E\uDDC0"]}', x=STRING).inputs["x"]
+    assert [text.decode() for text in texts] == ["\\🧀\\ud83e", '"🧀']
+
+
+@pytest.mark.parametrize("depth", [33, 200, 900, 100_000])
+@pytest.mark.parametrize("key", ["inputs", "instances", "unused"])
+def test_lists_nested_too_deeply(depth, key):
+    body = b'{"%s": ' % key.encode() + b"[" * depth + b"1" + b"]" * depth + b', "inputs": [1]}'
+    if key == "unused" and depth < 1000:
+        assert parse(body, x=FLOAT).inputs["x"].tolist() == [1]
+        return
+    body = body.replace(b', "inputs": [1]', b"")
+    with pytest.raises(StatusError):
+        parse(body, x=FLOAT)
+
+
+_PAIR = rb"\ud83d\udca9"
+HOSTILE = {
+    "quotes after a pair": lambda n: b'{"inputs": ["' + _PAIR + b' "' + rb"\"" * (n // 2),
+    "quotes in a text": lambda n: b'{"a": "' + _PAIR + rb"\"" * (n // 2) + b'", "inputs": ["a"]}',
+    "backslashes": lambda n: b'{"inputs": ["' + _PAIR + rb"\\" * (n // 2) + b'"]}',
+    "pairs": lambda n: b'{"inputs": ["' + _PAIR * (n // 12) + b'"]}',
+    "texts": lambda n: b'{"inputs": ["' + _PAIR + b'"' + b',"\\""' * (n // 7) + b"]}",
+    "digits": lambda n: b'{"inputs": ["a"], "b": 0.' + b"1" * n + b"}",
+    "long integers": lambda n: (
+        b'{"inputs": ["a"], "b": [1' + (b"," + b"9" * 300) * (n // 301) + b"]}"
+    ),
+    "exponents": lambda n: b'{"inputs": ["a"], "b": [1' + b",1e300" * (n // 6) + b"]}",
+    "lists": lambda n: b'{"inputs": [[1]' + b",[1]" * (n // 4) + b",2]}",
+    "open lists": lambda n: b"[" * n,
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_time_grows_as_the_body_does(make):
+    """16 times the bytes take some 16 times as long, where quadratic work takes 256 times."""
+
+    def seconds(size):
+        body = make(size)
+        taken = []
+        gc.disable()  # how often it runs depends on all else in the process
+        for _ in range(3):
+            start = time.process_time()
+            with contextlib.suppress(StatusError):
+                parse(body, x=STRING)
+            taken.append(time.process_time() - start)
+        gc.enable()
+        return min(taken)
+
+    assert seconds(1 << 20) < 80 * (seconds(1 << 16) + 1e-3)
+
+
+def test_a_body_of_16_mib():
+    values = [b"1.5"] * (4 << 20)
+    body = b'{"inputs": [' + b",".join(values) + b"]}"
+    assert len(body) > 16 << 20
+    assert parse(body, x=FLOAT).inputs["x"].sum() == 1.5 * (4 << 20)

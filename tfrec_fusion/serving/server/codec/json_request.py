@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrec_fusion.serving.server.codec import nested
-from tfrec_fusion.serving.server.codec.debug_text import debug_text
-from tfrec_fusion.serving.server.codec.json_text import parse_object, too_deep
+from tfrec_fusion.serving.server.codec.json_text import parse_object, shown
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
-from tfrec_fusion.serving.server.status import StatusError, invalid
+from tfrec_fusion.serving.server.status import invalid
 
 _ROWS, _COLUMNS = "instances", "inputs"
 
@@ -39,149 +38,71 @@ class JsonRequest:
     def parse(
         cls, body: bytes, inputs_of: Callable[[str], Mapping[str, TensorSlot]]
     ) -> JsonRequest:
-        """Reads a body.
+        """Reads a body in time linear in its size.
 
         Args:
           inputs_of: gives the inputs of a signature, or raises.
 
         Raises:
-          StatusError: the body is not what the signature takes, said as TF Serving says it.
+          StatusError: the body is not what the signature takes.
         """
-        try:
-            return cls._parse(parse_object(body), b"Inf" in body, inputs_of)
-        except RecursionError:
-            raise too_deep() from None
-
-    @classmethod
-    def _parse(cls, document: dict, infinite: bool, inputs_of: Callable) -> JsonRequest:
-        """`infinite`: whether the document names infinity; else one was a number too big."""
+        document = parse_object(body)
         signature = document.get("signature_name", "")
         if not isinstance(signature, str):
-            raise invalid(
-                f"JSON Value: {debug_text(document)} not formatted correctly. "
-                "'signature_name' key must be a string value."
-            )
+            raise invalid(f"'signature_name' must be a string. Received: {shown(signature)}")
         slots = inputs_of(signature)
         if not slots:
-            name = signature or "DEFAULT"
-            raise invalid(f"Failed to get input map for signature: {name}")
-        if _ROWS in document:
-            _check_rows(document)
-            return cls(signature, _from_rows(document[_ROWS], slots, infinite), True)
-        if _COLUMNS in document:
-            return cls(signature, _from_columns(document[_COLUMNS], slots, infinite), False)
-        raise invalid("Missing 'inputs' or 'instances' key")
+            raise invalid(f"signature {signature or 'DEFAULT'} has no inputs")
+        if (_ROWS in document) == (_COLUMNS in document):
+            problem = "Expecting only one of" if _ROWS in document else "Missing"
+            raise invalid(f"{problem} '{_COLUMNS}' or '{_ROWS}' keys")
+        rows = _ROWS in document
+        columns = _of_rows(document[_ROWS], slots) if rows else _named(document[_COLUMNS], slots)
+        inputs = {name: nested.array(columns[name], name, slot) for name, slot in slots.items()}
+        return cls(signature, inputs, rows)
 
 
-def _check_rows(document: dict) -> None:
-    rows = document[_ROWS]
-    if _COLUMNS in document:
-        problem = (
-            f"Not formatted correctly expecting only one of '{_COLUMNS}' or '{_ROWS}' keys to "
-            "exist "
-        )
-    elif not isinstance(rows, list):
-        problem = f"Expecting '{_ROWS}' to be an list/array"
-    elif not rows:
-        problem = f"No values in '{_ROWS}' array"
-    else:
-        return
-    raise invalid(f"JSON Value: {debug_text(document)} {problem}")
+def _is_named(value) -> bool:
+    return isinstance(value, dict) and not nested.is_base64(value)
 
 
-def _from_columns(value, slots: Mapping[str, TensorSlot], infinite: bool) -> dict:
-    if not isinstance(value, dict) or nested.is_base64(value):
-        if len(slots) > 1:
-            raise invalid(
-                "inputs is a plain value/list, but expecting an object as multiple input tensors "
-                "required as per tensorinfo_map"
-            )
-        ((name, slot),) = slots.items()
-        return {name: nested.array(value, slot, infinite)}
-    found = {}
-    for name, slot in slots.items():
+def _named(value, slots: Mapping[str, TensorSlot]) -> Mapping:
+    """Input -> value; one that comes alone is that of the only input."""
+    if not _is_named(value):
+        return {_only(slots, _COLUMNS, value): value}
+    for name in slots:
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        found[name] = nested.array(value[name], slot, infinite)
-    return found
+    return value
 
 
-def _from_rows(rows: list, slots: Mapping[str, TensorSlot], infinite: bool) -> dict:
-    first = rows[0]
-    if not isinstance(first, dict) and len(slots) > 1:
-        raise invalid(
-            "instances is a plain list, but expecting list of objects as multiple input tensors "
-            "required as per tensorinfo_map"
-        )
-    named = _is_named(first)
-    columns = _columns(rows, slots, named)
-    if columns is not None:
-        found = {
-            name: nested.dense(column, slots[name], infinite) for name, column in columns.items()
-        }
-        if all(array is not None for array in found.values()):
-            return found
-    return _row_by_row(rows, slots, named, infinite)
-
-
-def _is_named(row) -> bool:
-    return isinstance(row, dict) and not nested.is_base64(row)
-
-
-def _columns(rows: list, slots: Mapping[str, TensorSlot], named: bool) -> dict | None:
-    """Input -> the values of all rows; None where the rows are not alike."""
-    if not named:
-        if any(type(row) is dict and _is_named(row) for row in rows):
-            return None
-        return {next(iter(slots)): rows}
+def _of_rows(rows, slots: Mapping[str, TensorSlot]) -> Mapping:
+    """Input -> the values of all rows."""
+    if not isinstance(rows, list):
+        raise invalid(f"Expecting '{_ROWS}' to be an list/array. Received: {shown(rows)}")
+    if not rows:
+        raise invalid(f"No values in '{_ROWS}' array")
+    if not _is_named(rows[0]):
+        name = _only(slots, _ROWS, rows[0])
+        for position, row in enumerate(rows):
+            if type(row) is dict and _is_named(row):
+                raise invalid(f"Expecting value/list but got object at item {position}")
+        return {name: rows}
     names = slots.keys()
-    if not all(type(row) is dict and row.keys() == names for row in rows):
-        return None
+    for position, row in enumerate(rows):
+        if type(row) is not dict:
+            raise invalid(f"Expecting object at item {position}. Received: {shown(row)}")
+        if row.keys() != names:
+            raise invalid(
+                f"item {position} of '{_ROWS}': keys must be equal to: {','.join(sorted(names))}"
+            )
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _row_by_row(rows: list, slots: Mapping[str, TensorSlot], named: bool, infinite: bool) -> dict:
-    """Slow; finds the mistake that TF Serving finds first."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in slots}
-    for position, row in enumerate(rows):
-        at = f"Failed to process element: {position}"
-        if not named:
-            if _is_named(row):
-                raise invalid(
-                    f"Expecting value/list but got object at item {position} of input list"
-                )
-            try:
-                _add(row, next(iter(slots)), slots, found, infinite)
-            except StatusError as error:
-                raise invalid(f"{at} of 'instances' list. Error: {error}") from None
-            continue
-        if not _is_named(row):
-            raise invalid(f"Expecting object but got list at item {position} of input list")
-        for name, value in row.items():
-            try:
-                _add(value, name, slots, found, infinite)
-            except StatusError as error:
-                raise invalid(f"{at} key: {name} of 'instances' list. Error: {error}") from None
-        if row.keys() != slots.keys():
-            raise invalid(
-                f"{at} of 'instances' list. JSON object: {debug_text(row)} keys must be equal to: "
-                f"{','.join(sorted(slots))}"
-            )
-    return {name: np.stack(arrays) for name, arrays in found.items()}
-
-
-def _add(value, name: str, slots: Mapping, found: dict, infinite: bool) -> None:
-    if name not in slots:
-        raise invalid(f"JSON object: does not have named input: {name}")
-    array = nested.array(value, slots[name], infinite)
-    if found[name]:
-        first = found[name][0]
-        if first.size != array.size:
-            raise invalid(f"Expecting tensor size: {first.size} but got: {array.size}")
-        if first.shape != array.shape:
-            raise invalid(f"Expecting shape {_shape(first)} but got: {_shape(array)}")
-    found[name].append(array)
-
-
-def _shape(array: np.ndarray) -> str:
-    return f"[{','.join(map(str, array.shape))}]"
+def _only(slots: Mapping[str, TensorSlot], form: str, value) -> str:
+    """The name of the only input."""
+    if len(slots) > 1:
+        raise invalid(
+            f"'{form}' must name the inputs {','.join(sorted(slots))}. Received: {shown(value)}"
+        )
+    return next(iter(slots))

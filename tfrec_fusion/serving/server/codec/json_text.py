@@ -1,4 +1,4 @@
-"""JSON as TF Serving's parser takes it."""
+"""A JSON object as TF Serving's parser takes it."""
 
 from __future__ import annotations
 
@@ -6,116 +6,88 @@ import json
 import math
 import re
 
-from tfrec_fusion.serving.server.codec.debug_text import debug_text
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
-_DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\n\r]*")
-_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BOM = "\ufeff"
-# of Python's parser -> of TF Serving's
-_REASONS = (
-    ("Expecting property name", "Missing a name for object member."),
-    ("Expecting ':'", "Missing a colon after a name of object member."),
-    ("Unterminated string", "Missing a closing quotation mark in string."),
-    ("Invalid control character", "Invalid encoding in string."),
-    ("Invalid \\escape", "Invalid escape character in string."),
-    ("Invalid \\uXXXX", "Incorrect hex digit after \\u escape in string."),
+_MAX_DIGITS = 309  # of the largest float64
+_PLAIN = json.JSONDecoder()
+# Only documents in which a number may be too big are read with a function call a number.
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS, _LARGE_EXPONENT = b"0" * 200, re.compile(rb"e\+?000")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# A high surrogate without a low one behind it, or a low one without a high one before it.
+_LONE_SURROGATE = re.compile(
+    r"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])"
 )
-_TOO_BIG = "Number too big to be stored in double."
 
 
 def parse_object(body: bytes) -> dict:
-    """The JSON object at the start of `body`; what follows it is not read.
+    """The JSON object at the start of `body`; what follows it is not read. Takes linear time.
 
     Numbers may be NaN, Infinity and -Infinity. Bytes that are not UTF-8 come as lone surrogates, as
-    the error handler "surrogateescape" of Python makes them.
+    the error handler "surrogateescape" of Python makes them. Of a name that comes twice in an
+    object the last counts.
 
     Raises:
-      StatusError: INVALID_ARGUMENT, with the reason and the byte where it is.
+      StatusError: INVALID_ARGUMENT; no JSON, nested too deeply, a number beyond float64, half of a
+        surrogate pair, or no object.
     """
-    if not body:
-        raise invalid("JSON Parse error: The document is empty")
+    text = body.decode("utf-8-sig", "surrogateescape").lstrip(" \t\n\r")
+    if not text:
+        raise _error("the document is empty")
     try:
-        text, whole = body.decode(), True
-    except UnicodeDecodeError:
-        text, whole = body.decode("utf-8", "surrogateescape"), False
-    start = _SPACE.match(text, len(_BOM) if text.startswith(_BOM) else 0).end()
-    if start == len(text):
-        raise _error("The document is empty.", len(body))
-    try:
-        value, _ = _DECODER.raw_decode(text, start)
+        value, end = (_CAREFUL if _may_be_too_big(body) else _PLAIN).raw_decode(text)
     except json.JSONDecodeError as error:
-        raise _error(_reason(error, text), _bytes(text[: error.pos])) from None
+        raise _error(f"{error.msg} at character {error.pos}") from None
     except RecursionError:
-        raise too_deep() from None
-    except ValueError:
-        # An integer of thousands of digits.
-        raise _error(_TOO_BIG, 0) from None
-    if _HALF_PAIR.search(text) and not _pairs_are_whole(text, whole):
-        raise _error("The surrogate pair in string is invalid.", 0)
+        raise _error("the document is nested too deeply") from None
+    if _SURROGATE.search(text):
+        # Without escaped backslashes each backslash that is left begins an escape.
+        escapes = text[:end].replace("\\\\", "  ")
+        if _LONE_SURROGATE.search(escapes):
+            raise _error("half of a surrogate pair in a string")
     if not isinstance(value, dict):
-        raise invalid(f"JSON Value: {debug_text(value)} Is not object")
+        raise invalid(f"the body must be a JSON object. Received: {shown(value)}")
     return value
 
 
-def too_deep() -> StatusError:
-    """Of lists in lists beyond what can be read; TF Serving has no such bound."""
-    return invalid("JSON Parse error: The document is nested too deeply.")
+def shown(value) -> str:
+    """A JSON value in an error message: its kind, and its beginning where it is short enough.
 
-
-def check_finite(value: float, literal: bool) -> None:
-    """Refuses an infinity that was written in digits.
-
-    Args:
-      literal: whether the document holds the word for it.
+    Example:
+      >>> shown("x" * 100), shown([1, 2])
+      ('String "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."', 'Array')
     """
-    if math.isinf(value) and not literal:
-        raise _error(_TOO_BIG, 0)
+    if value is None:
+        return "Null"
+    if isinstance(value, (dict, list)):
+        return "Object" if isinstance(value, dict) else "Array"
+    if isinstance(value, str):
+        start = value[:40].encode("utf-8", "replace").decode()
+        return f'String "{start}{"..." if len(value) > 40 else ""}"'
+    return f"{'Boolean' if isinstance(value, bool) else 'Number'} {json.dumps(value)}"
 
 
-def _error(reason: str, offset: int) -> StatusError:
-    return invalid(f"JSON Parse error: {reason} at offset: {offset}")
+def _error(reason: str) -> StatusError:
+    return invalid(f"JSON Parse error: {reason}")
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
+def _may_be_too_big(body: bytes) -> bool:
+    """False only where all numbers have less than 200 digits and an exponent of at most two."""
+    zeros = body.translate(_DIGITS_AS_ZEROS)
+    return _MANY_DIGITS in zeros or _LARGE_EXPONENT.search(zeros) is not None
 
 
-def _reason(error: json.JSONDecodeError, text: str) -> str:
-    for start, reason in _REASONS:
-        if error.msg.startswith(start):
-            return reason
-    if error.msg.startswith("Expecting ',' delimiter"):
-        if _inside_list(text[: error.pos]):
-            return "Missing a comma or ] after an array element."
-        return "Missing a comma or } after an object member."
-    return "Invalid value."
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > _MAX_DIGITS or math.isinf(float(text)):
+        raise _error("a number is too big to be stored in double")
+    return int(text)
 
 
-def _inside_list(text: str) -> bool:
-    brackets = re.sub(r"[^\[\]{}]", "", _STRING.sub("", text))
-    open_ones = []
-    for bracket in brackets:
-        if bracket in "[{":
-            open_ones.append(bracket)
-        elif open_ones:
-            open_ones.pop()
-    return bool(open_ones) and open_ones[-1] == "["
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _error("a number is too big to be stored in double")
+    return value
 
 
-def _pairs_are_whole(text: str, whole: bool) -> bool:
-    """Whether each escaped surrogate has its other half."""
-    for match in _STRING.finditer(text):
-        if not _HALF_PAIR.search(match[0]):
-            continue
-        # Only what is escaped counts here, not bytes that were no UTF-8.
-        found = match[0] if whole else re.sub("[\udc80-\udcff]", "?", match[0])
-        try:
-            json.loads(found, strict=False).encode()
-        except UnicodeEncodeError:
-            return False
-        except ValueError:
-            continue
-    return True
+_CAREFUL = json.JSONDecoder(parse_int=_integer, parse_float=_float)

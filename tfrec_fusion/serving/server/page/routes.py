@@ -18,11 +18,13 @@ from starlette.routing import BaseRoute, Route
 from tfrec_fusion.config import read_json
 from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.server.api_key import open_to_all
+from tfrec_fusion.serving.server.codec.json_text import parse_object
 from tfrec_fusion.serving.server.page.form import Form
 from tfrec_fusion.serving.server.page.item_index import item_index
 from tfrec_fusion.serving.server.page.shares import SIGNATURE, explain_inputs, explains, shares
 from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.body import DisconnectedError, read_body
+from tfrec_fusion.serving.server.rest.paths import version_number
 from tfrec_fusion.serving.server.servable import Servable
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
@@ -41,6 +43,7 @@ _HEADERS = {
     "cache-control": "no-cache",
 }
 _MOST_SUGGESTIONS = 50
+_LIMITS = {str(limit) for limit in range(1, _MOST_SUGGESTIONS + 1)}
 # Of the run's config: where its files were is nobody's business.
 _PRIVATE = ("data", "recorded")
 
@@ -59,7 +62,7 @@ def page_routes(predictor: Predictor) -> list[BaseRoute]:
       the version was exported with `explain`, the shares in them.
     """
     api = _Api(predictor)
-    version = "/api/models/{name}/versions/{version:int}"
+    version = "/api/models/{name}/versions/{version}"
     files = [
         Route(f"/page/{path.name}", _file(path), methods=["GET"])
         for path in sorted(_STATIC.iterdir())
@@ -133,7 +136,7 @@ class _Api:
 
     async def items(self, request: Request) -> dict:
         text, limit = request.query_params.get("q", ""), request.query_params.get("limit", "10")
-        if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_SUGGESTIONS:
+        if limit not in _LIMITS:
             raise invalid(f"limit must be from 1 to {_MOST_SUGGESTIONS}. Received: {limit:.20}")
         with self._servable(request) as servable:
             index = await asyncio.to_thread(item_index, servable.path)
@@ -208,7 +211,8 @@ class _Api:
             row["shares"] = found
 
     def _servable(self, request: Request):
-        return self._manager.servable(request.path_params["name"], request.path_params["version"])
+        version = version_number(request.path_params["version"])
+        return self._manager.servable(request.path_params["name"], version)
 
 
 def _card_and_form(servable: Servable) -> tuple[dict, Form | None]:
@@ -219,10 +223,10 @@ def _card_and_form(servable: Servable) -> tuple[dict, Form | None]:
 
 def _inputs(body: bytes) -> dict:
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise invalid("the body is not JSON") from None
-    if not isinstance(found, dict) or not isinstance(found.get("inputs"), dict):
+        found = parse_object(body)
+    except StatusError as error:
+        raise invalid(f"the body is not JSON: {error.message}") from None
+    if not isinstance(found.get("inputs"), dict):
         raise invalid('the body must be {"inputs": {...}}')
     return found["inputs"]
 

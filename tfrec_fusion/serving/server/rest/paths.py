@@ -14,11 +14,17 @@ _PREDICT = re.compile(
 )
 _STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<method>metadata))?)")
 _MAX_VERSION = 2**63 - 1
+# Python refuses to read thousands of digits.
+_DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A model, its version or label if any, and what to do: a method, "metadata" or "" (status)."""
+    """A model, its version or label if any, and what to do.
+
+    Attributes:
+      method: in lower case; "metadata", or "" for the status.
+    """
 
     name: str
     version: int | None
@@ -44,14 +50,24 @@ class Target:
         if found is None:
             raise invalid(f"Malformed request: {verb} {path}")
         version, label = found["version"], found["label"]
-        if version is not None and int(version) > _MAX_VERSION:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
         return cls(
             _decoded(found["name"] or ""),
-            None if version is None else int(version),
+            None if version is None else version_number(version),
             None if label is None else _decoded(label),
-            found["method"] or "",
+            (found["method"] or "").lower(),
         )
+
+
+def version_number(text: str) -> int:
+    """The number of a version in a path.
+
+    Raises:
+      StatusError: INVALID_ARGUMENT; not in digits, or above int64.
+    """
+    digits = text.lstrip("0") or "0"
+    if not _DIGITS.fullmatch(digits) or int(digits) > _MAX_VERSION:
+        raise invalid(f"Failed to convert version: {text:.40} to numeric.")
+    return int(digits)
 
 
 def _decoded(text: str) -> str:

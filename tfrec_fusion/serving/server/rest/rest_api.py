@@ -63,10 +63,10 @@ class RestApi:
             await _send(send, 200, answer)
 
     async def _answer(self, target: Target, body: bytes) -> bytes:
-        if target.method.lower() == "predict":
+        if target.method == "predict":
             with self._predictor.request() as deadline:
                 return await self._predict(target, body, deadline)
-        if target.method.lower() in ("classify", "regress"):
+        if target.method in ("classify", "regress"):
             raise StatusError(
                 "UNIMPLEMENTED",
                 f"{target.method} is not supported by this server; call predict with the signature",
