@@ -132,7 +132,7 @@ def test_fit_evaluate_predict(events, batch):
     model = _model(events)
     model.compile(adam(1e-2, steps=3 * len(batches)), metrics=["mae"])
     history = model.fit(batches, epochs=3, verbose=0).history
-    assert history["mean_loss"][-1] < history["mean_loss"][0]
+    assert history["loss"][-1] < history["loss"][0]
     figures = model.evaluate(batches, return_dict=True, verbose=0)
     assert figures["auc"] > 0.6 and "mae" in figures
     ordered = rank_batches(events, 64, negatives=2, history=8, shuffle=False, seed=5)
@@ -275,7 +275,7 @@ def test_mixed_precision_trains(events):
     assert model.tower.compute_dtype == "bfloat16"
     model.compile(adam(1e-2, steps=20))
     batches = rank_batches(events, 64, negatives=2, history=8)
-    loss = model.fit(batches, epochs=1, verbose=0).history["mean_loss"]
+    loss = model.fit(batches, epochs=1, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
     assert model(_first(events)).dtype == tf.float32
 
@@ -286,7 +286,7 @@ def test_without_times():
     assert model.spec.feature_names == ("price",)
     batches = rank_batches(events, 64, negatives=2, history=8)
     model.compile(adam(1e-2, steps=len(batches)))
-    assert np.isfinite(model.fit(batches, verbose=0).history["mean_loss"]).all()
+    assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()
     assert model.scorer(events)(np.array([0, -1])).shape == (2, N_ITEMS)
 
 

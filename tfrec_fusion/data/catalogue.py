@@ -39,7 +39,7 @@ class Catalogue:
     Raises:
       InputError: `item_id` is missing, null, empty, not a string or repeated; `title`, `name` or
         `text` holds something else than text; a number is infinite or float32 cannot hold it, a
-        text UTF-8 cannot; a store does not fit.
+        text UTF-8 cannot; `vectors` names no stores, or one does not fit.
     """
 
     def __init__(
@@ -67,6 +67,11 @@ class Catalogue:
             check_values(frame, column, "items")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
+        if vectors is not None and not isinstance(vectors, Mapping):
+            raise InputError(
+                "items: vectors must name each store, as in vectors={'text': array}. "
+                f"Received: {type(vectors).__name__}"
+            )
         self.vectors: dict[str, AlignedVectors] = {
             name: open_vectors(source, self.vocabulary.ids)
             for name, source in (vectors or {}).items()

@@ -18,14 +18,14 @@ from tfrec_fusion.models.building import (
     vector_names,
 )
 from tfrec_fusion.models.content_tower import ContentTower
-from tfrec_fusion.models.data_model import DataModel
+from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
 from tfrec_fusion.models.scoring_state import flat_histories
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class AlphaRec(DataModel):
+class AlphaRec(RetrievalModel):
     """Cosine of a user and an item that are both made of item texts (Sheng et al., ICLR 2025).
 
     With z_i an item's text vectors, N_u a user's training items, d the degrees of the training
@@ -65,7 +65,7 @@ class AlphaRec(DataModel):
     """
 
     def __init__(self, data: Interactions | GraphSpec | dict, *, name=None, **options):
-        super().__init__(name=name, dtype="float32")
+        super().__init__(name)
         self.config = checked("AlphaRec", AlphaRecConfig, options)
         self.spec, frozen = _described(data, self.config)
         spec, config = self.spec, self.config
@@ -87,8 +87,6 @@ class AlphaRec(DataModel):
             weight = self.add_weight(attribute, shape, dtype, "zeros", trainable=False)
             setattr(self, attribute, weight)
         self.softmax = SampledSoftmax(name="softmax")
-        self.mean_loss = keras.metrics.Mean("softmax_loss")
-        self.examples = keras.metrics.Sum("examples")
         self({"user": tf.zeros([1], tf.int32)})
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
@@ -188,11 +186,7 @@ class AlphaRec(DataModel):
         Raises:
           InputError: no pairs, or pairs with labels.
         """
-        if "item" not in batch or "label" in batch:
-            raise InputError(
-                "AlphaRec: train on batches with examples='pairs' and negatives=0, of events "
-                f"without labels. Received: {sorted(batch)}"
-            )
+        self.check_batch(batch)
         users, items, _ = self.propagate()
         users = _unit(tf.gather(users, batch["user"])) / self.config.temperature
         items = _unit(items)
@@ -208,9 +202,15 @@ class AlphaRec(DataModel):
             drawn,
             weight=batch.get("weight"),
         )
-        self.mean_loss.update_state(loss)
-        self.examples.update_state(tf.size(batch["user"]))
-        return loss
+        return self.tracked(loss, 0.0, tf.size(batch["user"]))
+
+    def check_batch(self, batch) -> None:
+        """Raises InputError where the batches are no pairs, or have labels."""
+        if "user" not in batch or "item" not in batch or "label" in batch:
+            raise InputError(
+                "AlphaRec: train on batches with examples='pairs' and negatives=0, of events "
+                f"without labels. Received: {sorted(batch)}"
+            )
 
     def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
         """A function from user rows `[B]` to cosines `[B, n_items]` float32, with its vectors.

@@ -31,8 +31,17 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
 
 @contextmanager
 def precision_of(config) -> Iterator[None]:
-    """Layers that are made inside compute in what the config's `mixed_precision` asks for."""
+    """Layers that are made inside compute in what the config's `mixed_precision` asks for.
+
+    Raises:
+      InputError: the global policy computes in float16, whose gradients vanish unless scaled.
+    """
     before = keras.mixed_precision.global_policy()
+    if before.compute_dtype == "float16" and not config.mixed_precision:
+        raise InputError(
+            "models: float16 is not supported; pass mixed_precision=True for bfloat16, which needs "
+            f"no loss scaling, or set another global policy. Received: {before.name!r}"
+        )
     if config.mixed_precision:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

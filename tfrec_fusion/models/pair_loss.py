@@ -20,18 +20,14 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
 
     Args:
       model: a `TwoTower` without trend.
-      batch: `user`, `item` `[B]` int32; `history` `[B, L]` int32, padded with -1, where the user
-        tower reads histories, and `history_age` `[B, L]` float32 days, 0 without; `weight` and
-        `log_q` `[B]` float32 where there are any: by default an item's q is its share of the
-        events that the model was built from.
+      batch: one that `check_pairs` lets through: `user`, `item` `[B]` int32; `history` `[B, L]`
+        int32, padded with -1, where the user tower reads histories, and `history_age` `[B, L]`
+        float32 days, 0 without; `weight` and `log_q` `[B]` float32 where there are any: by default
+        an item's q is its share of the events that the model was built from.
 
     Returns:
       The loss, scalar float32, and the distinct item rows `[U]` int32 that it touched.
-
-    Raises:
-      InputError: a batch that the model cannot be trained on; when traced.
     """
-    _check(model, batch)
     item = batch["item"]
     history_item, history_row, history_age = _flat_history(model, batch)
     rows, position = tf.unique(tf.concat([item, history_item], 0))
@@ -70,7 +66,8 @@ def log_shares(events: Interactions) -> np.ndarray:
     return np.log(np.maximum(counts, 1) / max(counts.sum(), 1)).astype(np.float32)
 
 
-def _check(model, batch) -> None:
+def check_pairs(model, batch) -> None:
+    """Raises InputError where a `TwoTower` cannot be trained on pairs with these fields."""
     received = f"Received: {sorted(batch)}"
     if model.spec.feature_names:
         raise InputError(

@@ -114,8 +114,6 @@ class Ranker(DataModel):
         self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
         self.crosses, self.deep = [], []
         self.logit = keras.layers.Dense(1, dtype="float32", name="logit")
-        self.auc = keras.metrics.AUC(from_logits=True, name="auc")
-        self.mean_loss = keras.metrics.Mean("mean_loss")
         width = self._features(_example(spec), False).shape[-1]
         self.crosses = [
             tfrs.layers.dcn.Cross(max(width // 4, 1), name=f"cross_{index}")
@@ -144,33 +142,60 @@ class Ranker(DataModel):
         logit = self.logit(tf.concat([tf.cast(crossed, tf.float32), tf.cast(deep, tf.float32)], -1))
         return tf.reshape(logit, tf.shape(batch["item"]))
 
-    def compile(self, optimizer="adam", loss=None, **options):
-        """As in Keras; the loss is cross entropy from logits unless given."""
-        loss = loss or keras.losses.BinaryCrossentropy(from_logits=True)
-        super().compile(optimizer, loss=loss, **options)
+    def compile(self, optimizer="adam", loss=None, metrics=None, **options):
+        """As in Keras; the loss is cross entropy from logits unless given.
+
+        `loss` and `metrics` compare labels with logits, both `[n, 1]`. The AUC is a metric beside
+        the default loss only, as labels of other losses need not be 0 and 1.
+        """
+        if loss is None:
+            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+            auc = keras.metrics.AUC(from_logits=True, name="auc")
+            options["weighted_metrics"] = [auc, *(options.get("weighted_metrics") or [])]
+        super().compile(optimizer, loss=loss, metrics=metrics, **options)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Mean loss of a batch with `label` and perhaps `weight`, plus the ids' L2 in training."""
-        if "label" not in batch:
-            raise InputError(
-                "Ranker: the batches have no 'label'; give the events a column 'label' or sample "
-                f"negatives. Received: {sorted(batch)}"
-            )
+        """Mean loss of a batch with `label` and perhaps `weight`, plus the ids' L2 in training.
+
+        Raises:
+          InputError: examples that this model cannot be trained on.
+        """
+        self.check_batch(batch)
         logits = self(batch, training=training)
         labels, flat = tf.reshape(batch["label"], [-1, 1]), tf.reshape(logits, [-1, 1])
         weights = batch.get("weight")
         if weights is not None:
             repeats = tf.size(logits) // tf.size(weights)
             weights = tf.repeat(weights, repeats)
-        loss = self.compiled_loss(labels, flat, weights)
-        self.compiled_metrics.update_state(labels, flat, weights)
-        self.auc.update_state(labels, flat, weights)
-        self.mean_loss.update_state(loss)
+        added = list(self.losses)
         if training and self.config.use_ids and self.config.id_l2:
             rows = tf.unique(tf.reshape(batch["item"], [-1]))[0]
             touched = tf.nn.embedding_lookup(self.tower.ids.table, rows)
-            loss += self.config.id_l2 * tf.nn.l2_loss(touched)
-        return loss
+            added.append(self.config.id_l2 * tf.nn.l2_loss(touched))
+        self.compiled_metrics.update_state(labels, flat, weights)
+        return self.compiled_loss(labels, flat, weights, regularization_losses=added)
+
+    def check_batch(self, batch) -> None:
+        """Raises InputError where the model cannot be trained on batches with these fields."""
+        received = f"Received: {sorted(batch)}"
+        for name in ("user", "item", "item_features", "item_seen"):
+            if name not in batch:
+                raise InputError(
+                    f"Ranker: the batches have no {name!r}; pass those of "
+                    f"rank_batches(events, 1024). {received}"
+                )
+        if "label" not in batch:
+            raise InputError(
+                "Ranker: the batches have no 'label'; give the events a column 'label' or sample "
+                f"negatives. {received}"
+            )
+        context = [*self.spec.context_numbers, *self.spec.context_categories]
+        missing = [name for name in context if name not in batch]
+        if missing:
+            raise InputError(
+                f"Ranker: the batches have no {missing[0]!r}, which the model reads; make them by "
+                f"rank_batches(events, context={context}). {received}"
+            )
 
     def scorer(
         self, events: Interactions, at: float | None = None, history: int = 64

@@ -19,19 +19,24 @@ from tfrec_fusion.losses import (
 )
 from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
 from tfrec_fusion.models.building import check_vocabularies, checked, precision_of
-from tfrec_fusion.models.data_model import DataModel
+from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.own_scores import own_scores
-from tfrec_fusion.models.pair_loss import log_shares, pair_loss
+from tfrec_fusion.models.pair_loss import check_pairs, log_shares, pair_loss
 from tfrec_fusion.models.scoring_state import flat_histories, item_state
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
-from tfrec_fusion.models.two_tower_spec import completed, described, example_batch
+from tfrec_fusion.models.two_tower_spec import (
+    EXAMPLE_FIELDS,
+    completed,
+    described,
+    example_batch,
+)
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class TwoTower(DataModel):
+class TwoTower(RetrievalModel):
     """Retrieval model whose score folds into one dot product of `vector_dim` columns.
 
     With v_i the item's fused vector, u the user's, x_i the item's recency and trend as of now and h
@@ -67,7 +72,7 @@ class TwoTower(DataModel):
 
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
-        super().__init__(name=name, dtype="float32")
+        super().__init__(name)
         self.config = completed(checked("TwoTower", TwoTowerConfig, options), data, initial)
         with precision_of(self.config):
             self._make(data, initial)
@@ -134,8 +139,6 @@ class TwoTower(DataModel):
             self.content_view.build([None, sum(columns)])
         if config.distillation:
             self.distil = Distillation(name="distillation")
-        self.mean_loss = keras.metrics.Mean("softmax_loss")
-        self.examples = keras.metrics.Sum("examples")
         self(example_batch(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
@@ -275,11 +278,7 @@ class TwoTower(DataModel):
         Raises:
           InputError: examples that this model cannot be trained on.
         """
-        if self.config.loss == "normalised_squared" and "own" not in batch:
-            raise InputError(
-                "TwoTower: loss='normalised_squared' needs examples='autoencoder'. "
-                f"Received: {sorted(batch)}"
-            )
+        self.check_batch(batch)
         if "item" in batch:
             loss, touched = pair_loss(self, batch, training)
         elif "own" in batch and self.config.loss != "softmax":
@@ -295,23 +294,53 @@ class TwoTower(DataModel):
                 batch["weight"],
                 batch.get("log_q"),
             )
-        self.mean_loss.update_state(loss)
-        self.examples.update_state(tf.size(batch["user"]))
-        if training and self.config.use_ids and self.config.id_l2:
+        added = self._added(batch, touched) if training else 0.0
+        return self.tracked(loss, added, tf.size(batch["user"]))
+
+    def _added(self, batch, touched) -> tf.Tensor | float:
+        """What training minimises beside the loss; `touched` are a batch's items, None for all."""
+        added = 0.0
+        if self.config.use_ids and self.config.id_l2:
             ids = self.tower.ids.table
             if touched is not None:
                 ids = tf.nn.embedding_lookup(ids, tf.maximum(touched, 0))
-            loss += self.config.id_l2 * tf.nn.l2_loss(ids)
-        if training:
-            loss = self._with_auxiliary(loss, batch)
-        return loss
-
-    def _with_auxiliary(self, loss, batch) -> tf.Tensor:
+            added += self.config.id_l2 * tf.nn.l2_loss(ids)
         if self.config.alignment:
-            loss += self.config.alignment * alignment_loss(self, batch)
+            added += self.config.alignment * alignment_loss(self, batch)
         if self.config.distillation:
-            loss += self.config.distillation * distillation_loss(self, batch)
-        return loss
+            added += self.config.distillation * distillation_loss(self, batch)
+        return added
+
+    def check_batch(self, batch) -> None:
+        """Raises InputError where the model cannot be trained on batches with these fields."""
+        received = f"Received: {sorted(batch)}"
+        if "item" in batch and "item_seen" in batch:
+            raise InputError(
+                "TwoTower: these are batches of rank_batches, which train a Ranker; pass those of "
+                f"events.batches(512). {received}"
+            )
+        if self.config.loss == "normalised_squared" and "own" not in batch:
+            raise InputError(
+                f"TwoTower: loss='normalised_squared' needs examples='autoencoder'. {received}"
+            )
+        if "item" in batch:
+            check_pairs(self, batch)
+            return
+        missing = [name for name in EXAMPLE_FIELDS if name not in batch]
+        if missing:
+            raise InputError(
+                f"TwoTower: the batches have no {missing[0]!r}; pass those of events.batches(512). "
+                f"{received}"
+            )
+        # What is spread over devices does not tell its shape.
+        names = self.spec.feature_names
+        columns = getattr(batch["item_features"], "shape", [None])[-1]
+        if names and columns not in (None, len(names)):
+            raise InputError(
+                f"TwoTower: 'item_features' has {columns} columns, and the model reads "
+                f"{list(names)}; pass TwoTower(..., trend=False), or train on batches with "
+                "examples='as_of'"
+            )
 
     def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
         """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.

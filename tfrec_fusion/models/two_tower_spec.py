@@ -12,6 +12,18 @@ from tfrec_fusion.models.building import check_storage, frozen_vectors, vector_n
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
+# What a batch of `Interactions.batches` has, but for pairs.
+EXAMPLE_FIELDS = (
+    "user",
+    "weight",
+    "history_item",
+    "history_row",
+    "history_age",
+    "target",
+    "item_features",
+    "item_seen",
+)
+
 
 def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
     """The config with what depends on the data filled in; a saved model's has nothing open."""

@@ -63,10 +63,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _state(self, logs) -> str:
         parts = []
-        # The last batch's "loss" says less than a mean over the epoch, where the model keeps one.
-        name = next((name for name in logs if name.endswith("_loss")), "loss")
-        if name in logs:
-            parts.append(f"loss {logs[name]:.3f}")
+        if "loss" in logs:
+            parts.append(f"loss {logs['loss']:.3f}")
         if "examples" in logs:
             rate = logs["examples"] / max(time.perf_counter() - self._started, 1e-9)
             parts.append(f"{rate:,.0f} examples/s")

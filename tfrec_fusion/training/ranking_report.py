@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Split, rank_batches
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.metrics import gauc
@@ -90,7 +91,9 @@ def evaluate_ranker(
 
 def _batch_scores(model, split: Split):
     if isinstance(model, Ranker):
-        return lambda batch: model.predict_on_batch(batch)
+        # Not predict_on_batch, which takes several batches where steps are executed together.
+        logits = tf.function(model, reduce_retracing=True)
+        return lambda batch: logits(batch).numpy()
     scorer = model.scorer(split.train)
 
     def score(batch):
