@@ -282,3 +282,86 @@ def test_float16_is_refused_and_bfloat16_is_not(events, half, model):
     with pytest.raises(InputError, match=r"float16 .*mixed_precision=True.* 'mixed_float16'"):
         model(events, dim=4)
     assert model(events, dim=4, mixed_precision=True).tower.compute_dtype == "bfloat16"
+
+
+def _spoilt(batches, at, **fields):
+    """The batches, one of which has other fields."""
+
+    def change(index, batch):
+        changed = {
+            name: tf.where(index == at, tf.cast(value, batch[name].dtype), batch[name])
+            for name, value in fields.items()
+        }
+        return batch | changed
+
+    return batches.enumerate().map(change)
+
+
+@pytest.mark.parametrize(
+    ("together", "place"), [(1, "batch 2 of epoch 1"), (3, "one of the batches 1 to 3 of epoch 1")]
+)
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch_and_the_column(
+    events, together, place
+):
+    model = TwoTower(events, dim=4, trend=False)
+    model.compile("adam", steps_per_execution=together)
+    batches = events.batches(1).take(3)
+    with pytest.raises(InputError) as error:
+        model.fit(_spoilt(batches, 1, weight=np.inf), verbose=0)
+    assert place in str(error.value)
+    assert "column 'weight' has 1 values that are not finite in a batch, first inf" in str(
+        error.value
+    )
+    assert "mend or drop these rows" in str(error.value)
+
+
+def test_an_item_s_column_that_is_not_finite_is_named():
+    events = _events()
+    model = TwoTower(events, dim=4)
+    model.compile("adam")
+    name = model.spec.feature_names[2]
+    column = tf.one_hot(2, len(model.spec.feature_names), on_value=np.nan, off_value=0.0)
+    spoilt = events.batches(4).map(
+        lambda batch: batch | {"item_features": batch["item_features"] + column}
+    )
+    with pytest.raises(InputError, match=f"after batch 1 of epoch 1: column '{name}' has 6 values"):
+        model.fit(spoilt, verbose=0)
+
+
+def test_a_training_that_diverges_is_told_from_bad_input(events):
+    batches = events.batches(4)
+    large = batches.map(lambda batch: batch | {"weight": 1e30 * batch["weight"]})
+    for data, message in (
+        (batches, r"all inputs are finite and small.*lower the learning rate"),
+        (large, r"column 'weight' reaches [\d.]+e\+30; scale it, or lower the learning rate"),
+    ):
+        model = TwoTower(events, dim=4, trend=False)
+        model.compile(keras.optimizers.SGD(1e30))
+        with pytest.raises(InputError, match=message):
+            model.fit(data, epochs=3, verbose=0)
+
+
+def test_few_batches_are_told_once(events, two_tower, caplog):
+    two_tower.fit(events.batches(4), epochs=2, verbose=0)
+    (record,) = _told(caplog)
+    count = len(events.batches(4))
+    assert f"TwoTower: fit: an epoch has {count} batches" in record.getMessage()
+    assert "take a smaller batch_size, more epochs or more events" in record.getMessage()
+    caplog.clear()
+    many = events.batches(4).repeat(60)
+    two_tower.fit(many.apply(tf.data.experimental.assert_cardinality(60 * count)), verbose=0)
+    assert not _told(caplog)
+
+
+def _told(caplog):
+    return [record for record in caplog.records if record.name.startswith("tfrec_fusion")]
+
+
+def test_the_lowest_ndcg_is_not_taken_for_the_best(events, two_tower):
+    for callback in (
+        keras.callbacks.EarlyStopping("val_ndcg@10"),
+        keras.callbacks.ModelCheckpoint("m.keras", monitor="val_recall@20", save_best_only=True),
+        keras.callbacks.ReduceLROnPlateau("val_mrr@10"),
+    ):
+        with pytest.raises(InputError, match=r"takes lower values of 'val_.*; pass mode='max'"):
+            two_tower.fit(events.batches(4), callbacks=[callback], verbose=0)

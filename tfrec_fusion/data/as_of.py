@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.continuations import continuations
 from tfrec_fusion.data.cuts import cut_times
 from tfrec_fusion.data.example_batch import ExampleBatch, ranges
 from tfrec_fusion.data.history import History
@@ -24,6 +25,8 @@ def as_of_examples(
     age_days: float = 365.0,
     candidates: int | None = None,
     last: int | None = None,
+    known: Interactions | None = None,
+    at: float | None = None,
     seed: int = 0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -47,6 +50,10 @@ def as_of_examples(
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
       last: keep only the last so many events of a history.
+      known: for validation, with the held-out events as `events`: what was known before, of which
+        the histories and item features are made. There is one cut, and all new items of a user are
+        targets: `split.test.batches(known=split.train)`. See `continuations`.
+      at: unix time of that cut; the moment after the last known event by default.
       seed: of the order and of the sampled candidates.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
 
@@ -54,8 +61,23 @@ def as_of_examples(
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: no timestamps, bad sizes, or no user with items at two times.
+      InputError: no timestamps, bad sizes, no user with items at two times, `at` without `known`,
+        or what `continuations` refuses.
     """
+    if known is not None:
+        return continuations(
+            "as_of_examples",
+            events,
+            known,
+            batch_size,
+            dated=True,
+            at=at,
+            last=last,
+            candidates=candidates,
+            seed=seed,
+        )
+    if at is not None:
+        raise InputError(f"as_of_examples: at needs known=, the events before it. Received: {at}")
     for name, value in (
         ("batch_size", batch_size),
         ("horizon_days", horizon_days),

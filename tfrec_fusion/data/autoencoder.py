@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.continuations import continuations
 from tfrec_fusion.data.example_batch import ExampleBatch
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.user_epochs import user_epochs
@@ -16,6 +17,7 @@ def autoencoder_examples(
     batch_size: int = 256,
     *,
     dropout: float = 0.2,
+    known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -32,6 +34,8 @@ def autoencoder_examples(
       batch_size: users a batch.
       dropout: probability of an item to be missing in the history, in [0, 1); each user keeps at
         least one.
+      known: for validation, with the held-out events as `events`: what was known before is the
+        history, and a user's new items are what is missing in it. See `continuations`.
       seed: of the order and the dropout.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
 
@@ -39,7 +43,7 @@ def autoencoder_examples(
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: bad sizes, or no user with two items.
+      InputError: bad sizes, no user with two items, or what `continuations` refuses.
 
     Example:
       >>> batches = split.train.batches(256, examples="autoencoder")
@@ -48,6 +52,9 @@ def autoencoder_examples(
         raise InputError(
             f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
         )
+    if known is not None:
+        batches = continuations("autoencoder_examples", events, known, batch_size, denoising=True)
+        return batches.map(_own)
     seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 

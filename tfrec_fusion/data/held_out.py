@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.continuations import continuations
 from tfrec_fusion.data.example_batch import ExampleBatch
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.user_epochs import user_epochs
@@ -17,6 +18,7 @@ def held_out_examples(
     *,
     share: float = 0.2,
     candidates: int | None = None,
+    known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -33,6 +35,8 @@ def held_out_examples(
         one history item.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
+      known: for validation, with the held-out events as `events`: what was known before, of which
+        the histories are made; all new items of a user are targets. See `continuations`.
       seed: of the order, the shares and the sampled candidates.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
 
@@ -40,8 +44,12 @@ def held_out_examples(
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: bad sizes, or no user with two items.
+      InputError: bad sizes, no user with two items, or what `continuations` refuses.
     """
+    if known is not None:
+        return continuations(
+            "held_out_examples", events, known, batch_size, candidates=candidates, seed=seed
+        )
     if not 0 < share < 1:
         raise InputError(f"held_out_examples: share must be between 0 and 1. Received: {share}")
     seen = events.item_counts() > 0

@@ -343,7 +343,8 @@ class Interactions:
             without), "held_out" (some of a user's items from the others) or "pairs" (one row an
             event).
           options: of `as_of_examples`, `autoencoder_examples`, `held_out_examples` or
-            `pair_examples`.
+            `pair_examples`. For validation each takes `known`, the events before:
+            `split.test.batches(512, known=split.train)`.
 
         Raises:
           InputError: an unknown kind of example, or an option out of range.

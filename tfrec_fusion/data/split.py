@@ -93,6 +93,31 @@ class Split:
         first = first.encode_users(users)
         return cls(first.select(~held_out), first.select(held_out), kind, time)
 
+    def validation(self, *, test: float | None = None, seed: int = 0) -> Split:
+        """The training events split once more, to stop, to compare and to tune by.
+
+        The held-out ones come from the end of the training period, or are chosen as this split's
+        test events were where that is not "temporal"; the test events themselves are not looked at.
+        The model is then built and trained on `validation().train`. A model that reads user ids
+        belongs to the users of that part.
+
+        Args:
+          test, seed: as in `of`.
+
+        Raises:
+          InputError: what `of` refuses.
+
+        Example:
+          >>> part = split.validation()
+          >>> model = TwoTower(part.train)
+          >>> held_out = part.test.batches(512, known=part.train)
+          >>> model.fit(part.train.batches(512), validation_data=held_out)
+        """
+        kind = self.kind
+        if kind == "none":
+            kind = "random" if self.train.timestamp is None else "temporal"
+        return Split.of(self.train, kind, test=test, seed=seed)
+
     def targets(self) -> tuple[np.ndarray, History]:
         """The evaluated users `[e]` int32 and, in the same order, their test items.
 

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models.fit_data import check_data, check_options, is_flat
+from tfrec_fusion.models.finite_loss import FiniteLoss
+from tfrec_fusion.models.fit_data import (
+    check_data,
+    check_modes,
+    check_options,
+    is_flat,
+    warn_of_few,
+)
 
 
 class DataModel(tfrs.Model):
@@ -56,11 +63,15 @@ class DataModel(tfrs.Model):
         Args:
           x: a dataset of dicts, as `Interactions.batches` and `rank_batches` make them.
           validation_data: such a dataset, made with `known=` the training events.
-          epochs, verbose, callbacks, initial_epoch, **options: as in Keras.
+          callbacks: as in Keras; those that say so by a true `fills_logs`, as
+            `tfrec_fusion.training.Evaluation` does, are called before the others, and before all
+            one that stops a training whose loss is not finite.
+          epochs, verbose, initial_epoch, **options: as in Keras.
 
         Raises:
-          InputError: anything else than batches, batches that the model cannot be trained on, or
-            targets and weights beside them.
+          InputError: anything else than batches, batches that the model cannot be trained on,
+            targets and weights beside them, a callback that would take the lowest NDCG for the
+            best, or a loss that is not finite.
         """
         name = type(self).__name__
         beside = {
@@ -73,6 +84,14 @@ class DataModel(tfrs.Model):
         self._check_data("fit", x)
         if validation_data is not None:
             self._check_data("fit: validation_data", validation_data)
+        if isinstance(callbacks, keras.callbacks.Callback):
+            callbacks = [callbacks]
+        if callbacks is None or isinstance(callbacks, list | tuple):
+            callbacks = sorted(callbacks or [], key=lambda c: not getattr(c, "fills_logs", False))
+            check_modes(name, callbacks)
+            callbacks = [FiniteLoss(x), *callbacks]
+        if initial_epoch < epochs:
+            warn_of_few(name, x)
         with self._unbroken():
             return super().fit(
                 x,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion._compat import tf
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
+
+# Fewer steps in an epoch hardly move a model, and its loss is a matter of chance.
+_FEW_BATCHES = 50
+_RISING = re.compile(r"val_(ndcg|recall|hr|mrr|map)@\d+")
+_log = logging.getLogger(__name__)
 
 
 def check_options(model: str, method: str, options: Mapping[str, object]) -> None:
@@ -55,3 +62,31 @@ def check_data(model: str, where: str, data) -> Mapping[str, tf.TensorSpec] | No
 def is_flat(fields: Mapping[str, tf.TensorSpec]) -> bool:
     """Whether fields of a batch are not all of one row an example."""
     return "history_row" in fields
+
+
+def check_modes(model: str, callbacks: Iterable) -> None:
+    """Raises InputError where a callback of Keras takes a lower NDCG or recall for a better one."""
+    for callback in callbacks:
+        falls = getattr(callback, "monitor_op", None) is np.less
+        if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+            falls = callback.mode != "max"
+        if falls and _RISING.fullmatch(callback.monitor):
+            raise InputError(
+                f"{model}: fit: {type(callback).__name__} takes lower values of "
+                f"{callback.monitor!r} for better ones; pass mode='max'"
+            )
+
+
+def warn_of_few(model: str, data) -> None:
+    """Logs a warning where an epoch has few batches, as far as their number is known."""
+    if not isinstance(data, tf.data.Dataset):
+        return
+    count = int(data.cardinality())
+    if 0 <= count < _FEW_BATCHES:
+        _log.warning(
+            "%s: fit: an epoch has %d batches, and fewer than %d steps teach little and by chance; "
+            "take a smaller batch_size, more epochs or more events",
+            model,
+            count,
+            _FEW_BATCHES,
+        )

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Checkpoints": "checkpoints",
+        "Evaluation": "evaluation",
         "ProgressBar": "progress",
         "RankingReport": "ranking_report",
         "Run": "run",

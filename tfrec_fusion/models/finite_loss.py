@@ -1,0 +1,109 @@
+"""A training stops where its loss is no number any more, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
+
+_LARGE = 1e4  # of values that are meant to be near 1
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Raises at the first batch after which the epoch's mean loss is not finite.
+
+    The error names the batch, the column of the examples that holds values that are not finite, or
+    else the one that is far too large, and what to do. `fit` of this package's models adds it. The
+    loss is looked at a call late, when the step has been computed anyway, so that a GPU is not
+    waited for.
+
+    Args:
+      data: the dataset of the training, in which the column is looked for.
+
+    Raises:
+      InputError: at the batch, or at the end of the epoch at the latest.
+    """
+
+    def __init__(self, data):
+        super().__init__()
+        self._data = data
+        self._supports_tf_logs = True  # losses stay tensors until they are looked at
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._next, self._waiting = epoch, 0, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._look()
+        loss = (logs or {}).get("loss")
+        # A parameter server's losses are not here yet.
+        if loss is not None and isinstance(loss, tf.Tensor | float | np.floating | np.ndarray):
+            self._waiting = self._next, batch, loss
+        self._next = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._look()
+        loss = (logs or {}).get("loss")
+        if loss is not None:
+            self._waiting = 0, self._next - 1, loss
+            self._look()
+
+    def _look(self) -> None:
+        if self._waiting is None or np.isfinite(float(self._waiting[2])):
+            return
+        first, last, loss = self._waiting
+        place = (
+            f"batch {first + 1}"
+            if first == last
+            else f"one of the batches {first + 1} to {last + 1}"
+        )
+        raise InputError(
+            f"training: the loss is not finite after {place} of epoch {self._epoch + 1}: "
+            f"{self._cause()}. The weights of this model are spoilt; build it anew, or load its "
+            f"last state. Received: {float(loss)}"
+        )
+
+    def _cause(self) -> str:
+        """What is not finite, and what to do."""
+        largest, where = _LARGE, None
+        for name, values in self._inputs():
+            bad = ~np.isfinite(values)
+            if bad.any():
+                return (
+                    f"column {name!r} has {bad.sum()} values that are not finite in a batch, first "
+                    f"{values[bad][0]}; mend or drop these rows"
+                )
+            size = np.abs(values).max(initial=0.0)
+            if size > largest:
+                largest, where = size, name
+        if where is not None:
+            return (
+                f"all inputs are finite, but column {where!r} reaches {largest:.3g}; scale it, or "
+                "lower the learning rate"
+            )
+        return (
+            "all inputs are finite and small, so the training diverged; lower the learning rate, "
+            "or clip gradients (clipnorm=1.0 of a Keras optimizer)"
+        )
+
+    def _inputs(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and values of every column of numbers that a pass over the data shows."""
+        spec = getattr(self.model, "spec", None)
+        names = list(getattr(spec, "feature_names", ()))
+        # A number of the context that is missing is replaced by the model.
+        known = set(getattr(spec, "context_numbers", ()))
+        if not isinstance(self._data, tf.data.Dataset):
+            return
+        for batch in self._data:
+            if not isinstance(batch, Mapping):
+                return
+            for name, values in batch.items():
+                if not values.dtype.is_floating or name in known:
+                    continue
+                values = values.numpy()
+                if name == "item_features" and values.shape[-1] == len(names):
+                    yield from ((names[j], values[..., j].ravel()) for j in range(len(names)))
+                else:
+                    yield name, values.ravel()
