@@ -33,6 +33,12 @@ def serve(
     max_body_mib: Annotated[float, typer.Option(help="Size of one request.")] = 16,
     max_list_length: Annotated[int, typer.Option(help="Values in a list of a request.")] = 10_000,
     max_k: Annotated[int, typer.Option(help="Largest k of a request.")] = 10_000,
+    max_values: Annotated[
+        int, typer.Option(help="Rows x k of an answer, and values of one input.")
+    ] = 1_000_000,
+    max_scores: Annotated[
+        int, typer.Option(help="Rows x items of the catalogue that a request ranks.")
+    ] = 200_000_000,
     max_requests: Annotated[int, typer.Option(help="Requests that are answered at once.")] = 256,
     timeout_seconds: Annotated[
         float, typer.Option(help="Deadline of a request that brings none.")
@@ -97,7 +103,13 @@ def serve(
     if api_key_file is not None:
         key = api_key_file.read_text(encoding="utf-8").strip()
     limits = Limits(
-        round(max_body_mib * 2**20), max_list_length, max_k, max_requests, timeout_seconds
+        body_bytes=round(max_body_mib * 2**20),
+        list_length=max_list_length,
+        k=max_k,
+        in_flight=max_requests,
+        seconds=timeout_seconds,
+        values=max_values,
+        scores=max_scores,
     )
     server = Server(
         models,

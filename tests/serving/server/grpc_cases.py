@@ -218,8 +218,7 @@ CASES = [
         "values",
         inputs={"w": X["x"]},
         **_INVALID,
-        error="Signature input alias: x(feed name: serving_default_x:0) not found in request and "
-        "no default value provided.",
+        error="Signature input alias: x",
     ),
     Case(
         "another type",

@@ -47,3 +47,14 @@ def test_the_dashboard_asks_for_what_there_is():
     }
     assert asked <= known
     assert len(asked) >= 6
+
+
+def test_labels_are_bounded():
+    metrics = Metrics()
+    for name in map(str, range(5000)):
+        metrics.count("request_count", 1, name, "OK")
+        metrics.observe("request_latency", 0.1, name, "Predict", "GRPC")
+    page = metrics.page()
+    assert page.count(":tensorflow:serving:request_count{") == 1001
+    assert ':tensorflow:serving:request_count{model_name="",status=""} 4000' in page
+    assert page.count(":tensorflow:serving:request_latency_count{") == 1001

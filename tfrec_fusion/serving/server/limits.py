@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
-_K = "k"
+_K, _ITEM_ID = "k", "item_id"
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class Limits:
       k: the largest value of an integer input of that name.
       in_flight: requests at once.
       seconds: a request without a deadline of its own gets this one; so does its body.
+      values: rows x k of an answer, and values of each input, e.g. rows x items to be scored.
+      scores: rows x items of the catalogue, where all of it is ranked.
 
     Raises:
       InputError: a bound below 1.
 
     Example:
-      >>> Limits(k=100).check({"k": np.array([500], np.int32)})
+      >>> Limits(k=100).checked({"k": np.array([500], np.int32)}, {})
       Traceback (most recent call last):
       ...
       tfrec_fusion.serving.server.status.StatusError: INVALID_ARGUMENT: k must be at most 100 ...
@@ -39,14 +41,25 @@ class Limits:
     k: int = 10_000
     in_flight: int = 256
     seconds: float = 30.0
+    values: int = 1_000_000
+    scores: int = 200_000_000
 
     def __post_init__(self):
         for name, value in vars(self).items():
             if value < (0.001 if name == "seconds" else 1):
                 raise InputError(f"serve: {name} must be positive. Received: {value}")
 
-    def check(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Refuses inputs beyond the bounds.
+    def checked(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Mapping,
+        items: int | None = None,
+    ) -> Mapping[str, np.ndarray]:
+        """The inputs, with `k` cut to the size of the catalogue.
+
+        Args:
+          outputs: of the signature, by name.
+          items: size of the catalogue, where it is known.
 
         Raises:
           StatusError: INVALID_ARGUMENT; names the input, the bound and the value.
@@ -57,11 +70,31 @@ class Limits:
                 raise invalid(
                     f"{name}: lists may have at most {self.list_length} values. Received: {longest}"
                 )
+            if values.size > self.values:
+                raise invalid(
+                    f"{name}: may have at most {self.values} values in all. Received: {values.size}"
+                )
+        rows = max((len(values) for values in inputs.values() if values.ndim), default=1)
+        ranks = _ITEM_ID in outputs and _ITEM_ID not in inputs
+        if items is not None and ranks and rows * items > self.scores:
+            raise invalid(
+                f"a request may rank at most {self.scores} pairs of a row and an item of the "
+                f"catalogue; send fewer rows. Received: {rows} rows x {items} items"
+            )
         wanted = inputs.get(_K)
-        if wanted is not None and wanted.dtype.kind in "iu" and wanted.size:
-            largest = int(wanted.max())
-            if largest > self.k:
-                raise invalid(f"{_K} must be at most {self.k}. Received: {largest}")
+        if wanted is None or wanted.dtype.kind not in "iu" or not wanted.size:
+            return inputs
+        largest = int(wanted.max())
+        if largest > self.k:
+            raise invalid(f"{_K} must be at most {self.k}. Received: {largest}")
+        if items is not None and largest > items:
+            inputs, largest = {**inputs, _K: np.minimum(wanted, wanted.dtype.type(items))}, items
+        if rows * largest > self.values:
+            raise invalid(
+                f"rows x {_K} may be at most {self.values}; send fewer rows or a smaller {_K}. "
+                f"Received: {rows} rows x {largest}"
+            )
+        return inputs
 
     def full(self) -> StatusError:
         """RESOURCE_EXHAUSTED, to the request above `in_flight`."""

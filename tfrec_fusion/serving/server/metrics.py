@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 PATH = "/monitoring/prometheus/metrics"
 _MICROSECONDS = 1e6
+_MOST_SERIES = 1000  # of one metric
 
 
 @dataclass
@@ -64,6 +65,8 @@ _HISTOGRAMS = {
 class Metrics:
     """Counters and histograms; used from any thread.
 
+    Each keeps at most 1000 combinations of labels; what comes beyond them counts under "".
+
     Example:
       >>> metrics = Metrics()
       >>> metrics.count("request_count", 1, "shop", "OK")
@@ -83,6 +86,7 @@ class Metrics:
         """Adds to a counter."""
         with self._lock:
             values = self._counters[name]
+            labels = _bounded(labels, values)
             values[labels] = values.get(labels, 0) + by
 
     def observe(self, name: str, value: float, *labels: str) -> None:
@@ -90,7 +94,8 @@ class Metrics:
         _, _, bounds, unit = _HISTOGRAMS[name]
         value *= unit
         with self._lock:
-            found = self._histograms[name].setdefault(labels, _Histogram(bounds))
+            histograms = self._histograms[name]
+            found = histograms.setdefault(_bounded(labels, histograms), _Histogram(bounds))
             found.counts[bisect_left(bounds, value)] += 1
             found.total += value
 
@@ -115,6 +120,11 @@ class Metrics:
             yield f"# TYPE {shown} histogram"
             for values, histogram in self._histograms[name].items():
                 yield from _histogram(shown, _labels(labels, values), histogram)
+
+
+def _bounded(labels: tuple[str, ...], known: Mapping) -> tuple[str, ...]:
+    """Without their values where there are too many already."""
+    return labels if labels in known or len(known) < _MOST_SERIES else ("",) * len(labels)
 
 
 def _histogram(name: str, labels: str, histogram: _Histogram) -> Iterator[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfrec_fusion.serving.server.batching.batcher import Batcher
 from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
+from tfrec_fusion.serving.server.batching.merging import rows_of
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
 from tfrec_fusion.serving.server.limits import Limits
 from tfrec_fusion.serving.server.logs import Log
@@ -99,17 +100,19 @@ class Predictor:
         Raises:
           StatusError: inputs that do not fit, too much asked for, no answer by the deadline.
         """
-        self._check(servable, signature, inputs, outputs)
+        inputs = self._checked(servable, signature, inputs, outputs)
         started = time.monotonic()
+        if deadline <= started:
+            raise too_late()
         # Here and below no name holds the future: with an error in it, which holds this frame, the
         # model would wait for the garbage collector.
         try:
-            async with asyncio.timeout_at(_on_loop(deadline)):
+            async with asyncio.timeout_at(on_loop(deadline)):
                 found = await asyncio.wrap_future(
                     self._start(servable, signature, inputs, outputs, deadline)
                 )
         except TimeoutError:
-            raise _too_late() from None
+            raise too_late() from None
         self._observe(servable, started)
         return found
 
@@ -125,10 +128,10 @@ class Predictor:
 
         A run that has begun is not cut off at the deadline; the wait for a batch is.
         """
-        self._check(servable, signature, inputs, outputs)
+        inputs = self._checked(servable, signature, inputs, outputs)
         started = time.monotonic()
         if deadline <= started:
-            raise _too_late()
+            raise too_late()
         if self._batcher is None:
             found = servable.run(signature, inputs, tuple(outputs))
         else:
@@ -136,7 +139,7 @@ class Predictor:
             try:
                 found = self._start(servable, signature, inputs, outputs, deadline).result(seconds)
             except TimeoutError:
-                raise _too_late() from None
+                raise too_late() from None
         self._observe(servable, started)
         return found
 
@@ -191,12 +194,14 @@ class Predictor:
         seconds = time.monotonic() - started
         self.metrics.observe("runtime_latency", seconds, servable.name, "Predict", "TF1")
 
-    def _check(self, servable: Servable, signature: str, inputs: Mapping, outputs) -> None:
+    def _checked(self, servable: Servable, signature: str, inputs: Mapping, outputs) -> Mapping:
         slots = servable.signatures[signature]
         check_outputs(slots.outputs, outputs)
-        for position, (name, slot) in enumerate(slots.inputs.items()):
-            _check_input(position, name, inputs[name], slot)
-        self.limits.check(inputs)
+        for name, slot in slots.inputs.items():
+            _check_input(name, inputs[name], slot)
+        if slots.items is not None:
+            rows_of(inputs)
+        return self.limits.checked(inputs, slots.outputs, slots.items)
 
 
 def signature_name(name: str) -> str:
@@ -221,12 +226,13 @@ def check_names(signature: Signature, given: Sequence[str]) -> None:
             f"input size does not match signature: {len(given)}!={len(slots)} len({{{sent}}}) != "
             f"len({{{wanted}}}). Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
         )
-    for name, slot in slots.items():
+    for name in slots:
         if name not in given and name not in defaults:
             raise invalid(
-                f"Signature input alias: {name}(feed name: {slot.tensor}) not found in request and "
-                f"no default value provided. Inputs expected to be in the request {{{sent}}}, or "
-                f"default input alias set: {','.join(sorted(defaults))}"
+                f"Signature input alias: {name} not found in request and no default value "
+                "provided. "
+                f"Inputs of the request: {{{sent}}}. Inputs with a default: "
+                f"{{{','.join(sorted(defaults))}}}"
             )
     if not set(given) <= set(slots):
         used = ",".join(sorted(set(given) & set(slots)))
@@ -253,10 +259,10 @@ def check_outputs(slots: Mapping[str, TensorSlot], wanted: Sequence[str]) -> Non
         seen.add(name)
 
 
-def _check_input(position: int, name: str, values: np.ndarray, slot: TensorSlot) -> None:
+def _check_input(name: str, values: np.ndarray, slot: TensorSlot) -> None:
     if slot.numpy_type is not None and values.dtype != slot.numpy_type:
         raise invalid(
-            f"Expects arg[{position}] to be {slot.type_name} but {_shown(values.dtype)} is provided"
+            f"Expects input {name} to be {slot.type_name} but {_shown(values.dtype)} is provided"
         )
     # As the rows of JSON come to scalar inputs; TF Serving's session takes any shape.
     if slot.shape is None or (slot.shape == () and values.ndim == 1):
@@ -275,11 +281,12 @@ def _shown(dtype: np.dtype) -> str:
     return names.get(dtype.name, dtype.name)
 
 
-def _too_late() -> StatusError:
+def too_late() -> StatusError:
+    """DEADLINE_EXCEEDED, to a request that was not answered in time."""
     return StatusError("DEADLINE_EXCEEDED", "Timed out waiting for the model to answer")
 
 
-def _on_loop(deadline: float) -> float | None:
+def on_loop(deadline: float) -> float | None:
     """A time of `time.monotonic` on the clock of the event loop."""
     if deadline == float("inf"):
         return None

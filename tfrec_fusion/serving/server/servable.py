@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ _ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
 _MOST_CALLS = 64
 # What Python adds to an error of the graph.
 _TRACE = "\n\nOriginal stack trace"
+# Before the nodes where it happened.
+_WHERE = "\n\t [["
+_ROOT_ERRORS = re.compile(r"\A\d+ root error\(s\) found\.\s+\(0\) (?:\w+: )?")
+_NODES = re.compile(r"\{\{[^{}]*\}\} ?| \([^\s()]*:\d+\)")
 
 
 class Signature:
@@ -31,9 +36,12 @@ class Signature:
 
     Attributes:
       defaults: name -> array, of inputs that a gRPC request may leave out.
+      items: size of the catalogue where the model card describes the signature, else None. The
+        inputs of such a signature are of one batch.
     """
 
-    def __init__(self, definition):
+    def __init__(self, definition, items: int | None = None):
+        self.items = items
         self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
         self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
         self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
@@ -59,11 +67,13 @@ class Servable:
         self.name, self.version, self.path = name, version, path
         self._lock, self._users, self._retired = threading.Lock(), 0, False
         self._closed = threading.Event()
-        check_whole(path)
+        card = check_whole(path)
         self._session, graph = _load(path)
         self.definitions = dict(graph.signature_def)
+        described, items = card.get("signatures", {}), card.get("data", {}).get("items")
         self.signatures = {
-            name: Signature(definition) for name, definition in self.definitions.items()
+            name: Signature(definition, items if name in described else None)
+            for name, definition in self.definitions.items()
         }
         # Made once: `Session.run` looks through feeds and fetches at each call.
         make = functools.partial(_make_call, self._session)
@@ -95,8 +105,7 @@ class Servable:
         try:
             values = feeds | dict(zip(fetched, call(*feeds.values()), strict=True))
         except tf.errors.OpError as error:
-            message = error.message.split(_TRACE)[0]
-            raise StatusError.of_number(error.error_code, message) from None
+            raise StatusError.of_number(error.error_code, _of_graph(error.message)) from None
         except (TypeError, ValueError) as error:
             raise invalid(str(error)) from None
         return {name: _array(values[slots.outputs[name].tensor]) for name in names}
@@ -149,8 +158,14 @@ class Servable:
             raise StatusError("INVALID_ARGUMENT", f"warm-up: {error}") from None
 
 
-def check_whole(path: Path) -> None:
-    """Refuses an export of which a part is missing.
+def _of_graph(message: str) -> str:
+    """The first error of the graph, without the names of its nodes and tensors."""
+    found = message.partition(_TRACE)[0].partition(_WHERE)[0]
+    return _NODES.sub("", _ROOT_ERRORS.sub("", found)).strip()
+
+
+def check_whole(path: Path) -> dict:
+    """The model card, {} without one; refuses an export of which a part is missing.
 
     A table that is cut short loads all the same and would answer wrongly; the card says how long
     it is. Versions without a card are taken as they are.
@@ -160,9 +175,10 @@ def check_whole(path: Path) -> None:
     """
     card = path / CARD
     if not card.is_file():
-        return
+        return {}
     try:
-        counts = dict(read_json(card, "export").get("data", {}))
+        found = read_json(card, "export")
+        counts = dict(found.get("data", {}))
     except (OSError, ValueError, TypeError, AttributeError):
         raise StatusError("DATA_LOSS", f"{card} cannot be read") from None
     for what, name in _ASSETS.items():
@@ -172,6 +188,7 @@ def check_whole(path: Path) -> None:
         lines = _lines(asset)
         if lines != counts[what]:
             raise StatusError("DATA_LOSS", f"{asset} has {lines} lines; {counts[what]} expected")
+    return found
 
 
 def _lines(path: Path) -> int:
@@ -188,7 +205,7 @@ def _load(path: Path):
             return session, tf.compat.v1.saved_model.load(session, [_TAG], str(path))
     except tf.errors.OpError as error:
         session.close()
-        raise StatusError.of_number(error.error_code, error.message.split(_TRACE)[0]) from None
+        raise StatusError.of_number(error.error_code, error.message.partition(_TRACE)[0]) from None
     except Exception as error:
         # Garbage fails anywhere in the loader.
         session.close()

@@ -97,6 +97,19 @@ def test_too_many_batches_are_refused():
     assert model.sizes == [1, 1, 1]
 
 
+def test_an_empty_request_neither_waits_nor_ends_the_wait_of_others():
+    """Its batch is never full, and the one that waits for four rows is not run at its coming."""
+    model = Double()
+    with batching(max_batch_size=4, timeout=60, threads=1) as batcher:
+        waiting = [ask(batcher, model, 1, 2)]
+        for _ in range(3):
+            assert answers(ask(batcher, model)) == [[]]
+        assert model.sizes == [0, 0, 0]
+        waiting.append(ask(batcher, model, 3, 4))
+        assert answers(*waiting) == [[2, 4], [6, 8]]
+    assert model.sizes == [0, 0, 0, 4]
+
+
 def test_a_request_larger_than_a_batch_is_refused():
     with (
         batching(max_batch_size=2) as batcher,
@@ -130,7 +143,7 @@ def test_a_request_without_rows_runs_alone():
     with batching(allowed_sizes=(8,), max_batch_size=8, timeout=0.5) as batcher:
         before, empty, after = (ask(batcher, model, *values) for values in ((1,), (), (2,)))
         assert answers(before, empty, after) == [[2], [], [4]]
-    assert sorted(model.sizes) == [0, 8, 8]
+    assert sorted(model.sizes) == [0, 8]
 
 
 def test_what_waits_at_the_end_fails_and_nothing_more_is_taken():

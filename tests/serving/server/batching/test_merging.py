@@ -62,8 +62,11 @@ def test_answers_without_the_batch(outputs):
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"x": np.array(1)}, "must have at least one dimension"),
-        ({"x": np.zeros(1), "y": np.zeros(2)}, "must have equal 0th-dimension size"),
+        ({"x": np.array(1)}, "input x must have at least one dimension"),
+        (
+            {"x": np.zeros(1), "y": np.zeros(2)},
+            "input y must have the batch size of x, 1. Received: 2",
+        ),
     ],
 )
 def test_rows_of_a_request(inputs, says):

@@ -72,3 +72,33 @@ def broken(dtype, size, **fields):
 def test_what_does_not_fit(message):
     with pytest.raises(StatusError, match="tensor parsing error: x"):
         decode(message, "x")
+
+
+@pytest.mark.parametrize(
+    "dtype", [0, 11, 12, 13, 15, 16, 20, 21, 24, 99, 101, 107, 120, 121, 1000, -1]
+)
+@pytest.mark.parametrize("sizes", [(), (0,), (1,), (2, 2)])
+def test_types_without_values(dtype, sizes):
+    """Quantised types, RESOURCE and VARIANT, references, and numbers that mean nothing."""
+    message = broken(np.float32, 1, tensor_content=b"12345678")
+    message.dtype = dtype
+    message.tensor_shape.Clear()
+    for size in sizes:
+        message.tensor_shape.dim.add(size=size)
+    with pytest.raises(StatusError, match="input x: no values of") as caught:
+        decode(message, "x")
+    assert caught.value.http == 400
+
+
+@pytest.mark.parametrize("dtype", range(25))
+@pytest.mark.parametrize(
+    "field", ["tensor_content", "half_val", "string_val", "bool_val", "int_val"]
+)
+def test_any_type_with_any_field(dtype, field):
+    value = {"tensor_content": b"\x07" * 16, "string_val": [b"a"]}.get(field, [1])
+    message = broken(np.float32, 1, **{field: value})
+    message.dtype = dtype
+    try:
+        decode(message, "x")
+    except StatusError as error:
+        assert error.http == 400

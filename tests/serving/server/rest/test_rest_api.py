@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import importlib
 import io
 import json
 import threading
@@ -26,9 +27,9 @@ class Model:
 
     name, version = "shop", 3
 
-    def __init__(self):
+    def __init__(self, items=None):
         slot = TensorSlot(3, (None,))
-        signature = SimpleNamespace(inputs={"k": slot}, outputs={"y": slot})
+        signature = SimpleNamespace(inputs={"k": slot}, outputs={"y": slot}, items=items)
         self.signatures = {"serving_default": signature}
         self.go, self.held = threading.Event(), 0
         self.go.set()
@@ -49,8 +50,8 @@ class Model:
 class Site:
     """An application with a log in memory."""
 
-    def __init__(self, **limits):
-        self.model, self.stream = Model(), io.StringIO()
+    def __init__(self, items=None, **limits):
+        self.model, self.stream = Model(items), io.StringIO()
         self.log, self.metrics = Log(requests=True, stream=self.stream), Metrics()
         self.predictor = Predictor(self, Limits(**limits), self.metrics, self.log, threads=4)
         self.app = create_app(self.predictor, self.log)
@@ -199,6 +200,39 @@ def test_inputs_beyond_the_limits(body, says):
     assert error_of(answer) == (400, says)
 
 
+def test_rows_times_k_is_bounded_before_the_model_runs():
+    site = Site(values=1000)
+    site.model.run = None
+    assert error_of(asyncio.run(site.ask(rows(*[101] * 10)))) == (
+        400,
+        "rows x k may be at most 1000; send fewer rows or a smaller k. Received: 10 rows x 101",
+    )
+    answer = asyncio.run(site.ask(rows(*[0] * 1001)))
+    assert error_of(answer) == (400, "k: may have at most 1000 values in all. Received: 1001")
+
+
+def test_k_is_cut_to_the_catalogue():
+    """12 rows x 101 are more than 1000 values, 12 x 80 are not."""
+    answer = asyncio.run(Site(items=80, values=1000).ask(rows(*[5, 101] * 6)))
+    assert json.loads(answer[2]) == {"predictions": [6, 81] * 6}
+    answer = asyncio.run(Site(items=84, values=1000).ask(rows(*[5, 101] * 6)))
+    assert error_of(answer)[0] == 400
+
+
+def test_the_deadline_holds_while_an_answer_is_written(monkeypatch):
+    written = threading.Event()
+    module = importlib.import_module("tfrec_fusion.serving.server.rest.rest_api")
+    monkeypatch.setattr(module, "_INLINE_VALUES", 0)
+    monkeypatch.setattr(module, "row_body", lambda outputs: written.wait(10) and b"")
+
+    async def main():
+        answer = await Site(seconds=0.3).ask(rows(1))
+        written.set()
+        return answer
+
+    assert error_of(asyncio.run(main())) == (504, "Timed out waiting for the model to answer")
+
+
 def test_a_bug_says_nothing_of_the_request():
     site = Site()
     answer = asyncio.run(site.ask(rows(666)))
@@ -246,9 +280,25 @@ def test_the_metrics():
     assert "tfrec_fusion_in_flight_requests{} 0" in page
 
 
+def test_the_case_of_a_method_is_no_label_of_its_own():
+    site = Site()
+
+    async def main():
+        for method in ("predict", "PREDICT", "pReDiCt", "Classify", "CLASSIFY"):
+            await site.ask(rows(1), path=f"/v1/models/shop:{method}")
+        return await site.ask(path=PATH, verb="GET")
+
+    page = asyncio.run(main())[2].decode()
+    labels = 'model_name="shop",API="predict",entrypoint="REST"'
+    assert f":tensorflow:serving:request_latency_count{{{labels}}} 3" in page
+    assert page.count(":tensorflow:serving:request_latency_count") == 1
+
+
 def test_large_bodies_go_through_threads():
     values = np.arange(9000)
-    status, _, body = asyncio.run(Site(k=10**6).ask(rows(*values.tolist()) + b" " * 70_000))
+    status, _, body = asyncio.run(
+        Site(k=10**6, values=10**9).ask(rows(*values.tolist()) + b" " * 70_000)
+    )
     assert (status, json.loads(body)["predictions"][-1]) == (200, 9000)
 
 

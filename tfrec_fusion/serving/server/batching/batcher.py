@@ -92,6 +92,9 @@ class Batcher:
         if rows > largest:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {largest}")
         task = _Task(inputs, rows, deadline)
+        if not rows:
+            # Alone, and at no cost to a batch that waits to be filled.
+            kind = (kind, "empty")
         with self._changed:
             if self._closed:
                 raise _stopping()

@@ -9,22 +9,27 @@ import numpy as np
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 Tensors = Mapping[str, np.ndarray]
+_USER = "user_id"
 
 
 def rows_of(inputs: Tensors) -> int:
     """The size of a request's batch.
 
     Raises:
-      StatusError: an input without a batch, or inputs of different ones.
+      StatusError: INVALID_ARGUMENT; an input without a batch, or of another size than that of
+        `user_id` or else of the first input.
     """
-    sizes = set()
-    for values in inputs.values():
+    for name, values in inputs.items():
         if values.ndim == 0:
-            raise invalid("Batching Run() input tensors must have at least one dimension")
-        sizes.add(len(values))
-    if len(sizes) != 1:
-        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
+            raise invalid(f"input {name} must have at least one dimension, that of the batch")
+    first = _USER if _USER in inputs else next(iter(inputs))
+    rows = len(inputs[first])
+    for name, values in inputs.items():
+        if len(values) != rows:
+            raise invalid(
+                f"input {name} must have the batch size of {first}, {rows}. Received: {len(values)}"
+            )
+    return rows
 
 
 def merge(requests: Sequence[Tensors], size: int, pad: bool) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.serving.server.codec.tensor_slot import STRING
+from tfrec_fusion.serving.server.codec.tensor_slot import STRING, is_value, type_name
 from tfrec_fusion.serving.server.status import invalid
 
 # numpy's type -> number in tensorflow.DataType, field with the values
@@ -36,8 +36,10 @@ def decode(proto, name: str) -> np.ndarray:
     """The array of a message; strings are an `object` array of bytes.
 
     Raises:
-      StatusError: values and shape do not fit; the message names the input.
+      StatusError: values and shape do not fit, or a type without values; names the input.
     """
+    if not is_value(proto.dtype):
+        raise invalid(f"input {name}: no values of {type_name(proto.dtype)} can be sent")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     try:
         if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:

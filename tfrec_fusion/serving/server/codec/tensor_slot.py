@@ -63,3 +63,8 @@ class TensorSlot:
 def type_name(dtype: int) -> str:
     """TensorFlow's name of a type, e.g. "float" for 1."""
     return _TYPES.get(dtype, (f"type {dtype}", None))[0]
+
+
+def is_value(dtype: int) -> bool:
+    """Whether a request may bring values of the type: no handles, and none that is not known."""
+    return dtype in _TYPES

@@ -11,7 +11,7 @@ from tfrec_fusion.serving.server.codec.json_request import JsonRequest
 from tfrec_fusion.serving.server.codec.json_response import column_body, error_body, row_body
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
 from tfrec_fusion.serving.server.logs import Log
-from tfrec_fusion.serving.server.predictor import Predictor, signature_name
+from tfrec_fusion.serving.server.predictor import Predictor, on_loop, signature_name, too_late
 from tfrec_fusion.serving.server.rest.body import DisconnectedError, read_body
 from tfrec_fusion.serving.server.rest.paths import Target
 from tfrec_fusion.serving.server.servable import Servable
@@ -94,7 +94,11 @@ class RestApi:
             held.release()
         write = row_body if request.rows else column_body
         inline = sum(values.size for values in outputs.values()) <= _INLINE_VALUES
-        return await _maybe_in_thread(inline, write, outputs)
+        try:
+            async with asyncio.timeout_at(on_loop(deadline)):
+                return await _maybe_in_thread(inline, write, outputs)
+        except TimeoutError:
+            raise too_late() from None
 
 
 class _Held:

@@ -8,41 +8,77 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
 
 from tfrec_fusion.serving.server import answers
 from tfrec_fusion.serving.server.codec import tensor_proto
 from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.model_manager import ModelManager
-from tfrec_fusion.serving.server.predictor import Predictor, check_names, signature_name
+from tfrec_fusion.serving.server.predictor import Predictor, check_names, signature_name, too_late
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 _MAX_MESSAGE = 1024
+_UNSUPPORTED = ("Classify", "Regress", "MultiInference")
 
 
 def add_services(server: grpc.Server, predictor: Predictor, log: Log) -> None:
     """Adds `PredictionService` and `ModelService` to a server."""
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        _Prediction(predictor, log), server
+    prediction, models = _Prediction(predictor), _Models(predictor.manager, log)
+    services = {
+        "tensorflow.serving.PredictionService": {
+            "Predict": (predict_pb2.PredictRequest, prediction.predict),
+            "GetModelMetadata": (
+                get_model_metadata_pb2.GetModelMetadataRequest,
+                prediction.metadata,
+            ),
+            **{name: (None, _unsupported(name)) for name in _UNSUPPORTED},
+        },
+        "tensorflow.serving.ModelService": {
+            "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, models.status),
+            "HandleReloadConfigRequest": (model_management_pb2.ReloadConfigRequest, models.reload),
+        },
+    }
+    for service, methods in services.items():
+        handlers = {name: _handler(name, *method, log) for name, method in methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+def _handler(name: str, kind, function: Callable, log: Log):
+    """Reads the request itself: what gRPC cannot read it logs with a traceback."""
+
+    def answer(data: bytes, context):
+        try:
+            try:
+                request = data if kind is None else kind.FromString(data)
+            except DecodeError:
+                raise invalid(f"{name}: the message is no {kind.DESCRIPTOR.name}") from None
+            return function(request, context)
+        except StatusError as caught:
+            error = caught
+        except Exception as caught:
+            log.failure("grpc", caught)
+            error = StatusError("INTERNAL", "internal error; see the log of the server")
+        _abort(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer, response_serializer=lambda message: message.SerializeToString()
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        _Models(predictor.manager, log), server
-    )
 
 
-class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, predictor: Predictor, log: Log):
-        self._predictor, self._log = predictor, log
+class _Prediction:
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
 
-    def Predict(self, request, context):  # noqa: N802
+    def predict(self, request, context):
         started, error = time.monotonic(), None
         try:
             with self._predictor.request() as deadline:
@@ -53,29 +89,13 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 return self._predict(request, deadline)
         except StatusError as caught:
             error = caught
-        except Exception as caught:
-            self._log.failure("grpc", caught)
-            error = _internal()
+            raise
+        except Exception:
+            error = StatusError("INTERNAL", "")
+            raise
         finally:
             seconds = time.monotonic() - started
-            name = request.model_spec.name
-            self._predictor.done("GRPC", name, "Predict", error, seconds)
-        _abort(context, error)
-
-    def GetModelMetadata(self, request, context):  # noqa: N802
-        try:
-            return self._metadata(request)
-        except StatusError as error:
-            _abort(context, error)
-
-    def Classify(self, request, context):  # noqa: N802
-        _unsupported("Classify", context)
-
-    def Regress(self, request, context):  # noqa: N802
-        _unsupported("Regress", context)
-
-    def MultiInference(self, request, context):  # noqa: N802
-        _unsupported("MultiInference", context)
+            self._predictor.done("GRPC", request.model_spec.name, "Predict", error, seconds)
 
     def _predict(self, request, deadline: float):
         _check_spec(request)
@@ -96,10 +116,12 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             spec.name, spec.signature_name = request.model_spec.name, name
             spec.version.value = servable.version
         for key, values in found.items():
+            if time.monotonic() >= deadline:
+                raise too_late()
             tensor_proto.fill(answer.outputs[key], values)
         return answer
 
-    def _metadata(self, request):
+    def metadata(self, request, context):
         _check_spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
@@ -110,26 +132,22 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             return answers.metadata_message(servable)
 
 
-class _Models(model_service_pb2_grpc.ModelServiceServicer):
+class _Models:
     def __init__(self, manager: ModelManager, log: Log):
         self._manager, self._log = manager, log
 
-    def GetModelStatus(self, request, context):  # noqa: N802
-        try:
-            _check_spec(request)
-            version, _ = _choice(request.model_spec)
-            return answers.status_message(self._manager.status(request.model_spec.name, version))
-        except StatusError as error:
-            _abort(context, error)
-        return get_model_status_pb2.GetModelStatusResponse()
+    def status(self, request, context):
+        _check_spec(request)
+        version, _ = _choice(request.model_spec)
+        return answers.status_message(self._manager.status(request.model_spec.name, version))
 
-    def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+    def reload(self, request, context):
         try:
             # Returns when the models are loaded.
             self._manager.reload(request.config)
         except StatusError as error:
             self._log("config_refused", error=str(error))
-            _abort(context, error)
+            raise
         return model_management_pb2.ReloadConfigResponse()
 
 
@@ -151,18 +169,14 @@ def _servable(manager: ModelManager, spec):
     return manager.servable(spec.name, *_choice(spec))
 
 
-def _internal() -> StatusError:
-    return StatusError("INTERNAL", "internal error; see the log of the server")
-
-
-def _unsupported(method: str, context) -> None:
-    _abort(
-        context,
-        StatusError(
+def _unsupported(method: str) -> Callable:
+    def refuse(request, context):
+        raise StatusError(
             "UNIMPLEMENTED",
             f"{method} is not supported by this server; call Predict with the signature",
-        ),
-    )
+        )
+
+    return refuse
 
 
 def _abort(context, error: StatusError) -> None:
