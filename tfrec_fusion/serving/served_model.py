@@ -12,6 +12,7 @@ from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.serving.attributes import Attribute
 from tfrec_fusion.serving.compiled_rules import CompiledRules
 from tfrec_fusion.serving.filters import Filters
+from tfrec_fusion.serving.merging import MOST_COLUMNS, Merged, Merging, joined, parted
 from tfrec_fusion.serving.ranking import Ranking
 from tfrec_fusion.serving.row_table import RowTable
 from tfrec_fusion.serving.served_explanation import ServedExplanation
@@ -68,6 +69,7 @@ class ServedModel(tf.Module):
         rules: CompiledRules | None = None,
         precision: str = "float32",
         explanation: ServedExplanation | None = None,
+        merging: Merging | None = None,
     ):
         super().__init__(name="served_model")
         self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
@@ -91,13 +93,16 @@ class ServedModel(tf.Module):
         self._answer = _signature(
             _text("user_id", None), *lists, flags, tf.TensorSpec([], tf.int32, name="k"), filters
         )(self._best)
+        asked = {spec.name: spec for spec in (_text("user_id", None), *lists, flags)}
+        asked |= {"k": tf.TensorSpec([None], tf.int32, name="k"), **filters}
+        self._merged = None
+        if merging is not None:
+            rows = {name: _text(name, None) if s.shape.rank == 2 else s for name, s in asked.items()}
+            self._merged = Merged(self._answer_rows, rows, merging)
+            self._merging = merging
         # Its inputs are the export's own, so it is no method.
         self.recommend = tf.function(self._recommend, autograph=False).get_concrete_function(
-            _text("user_id", None),
-            *lists,
-            exclude_seen=flags,
-            k=tf.TensorSpec([None], tf.int32, name="k"),
-            **filters,
+            **asked
         )
 
     @property
@@ -120,10 +125,34 @@ class ServedModel(tf.Module):
         seen, filters = tf.fill([batch], False), self.filters.neutral(batch)
         return self._answer(user_id, *nothing, seen, tf.constant(DEFAULT_K), filters)
 
-    def _recommend(self, user_id, history, exclude, include, exclude_seen, k, **filters):
-        # The 0 rules where all are negative and where the batch is empty.
-        k = tf.reduce_max(tf.concat([k, [0]], 0))
-        return self._answer(user_id, history, exclude, include, exclude_seen, k, filters)
+    def _recommend(self, **inputs):
+        k = _largest(inputs["k"], self.items.count)
+        if self._merged is None:
+            return self._answer_lists(inputs, k)
+        lists = {name for name, value in inputs.items() if value.shape.rank == 2}
+        widths = [tf.shape(inputs[name])[1] for name in lists]
+        rows = tf.shape(inputs["user_id"])[0]
+        mergeable = (rows > 0) & (rows <= self._merging.rows)
+        mergeable &= tf.reduce_max([k, *widths]) <= MOST_COLUMNS
+
+        def together():
+            given = {n: joined(value) if n in lists else value for n, value in inputs.items()}
+            return {name: value[:, :k] for name, value in self._merged(given).items()}
+
+        return tf.cond(mergeable, together, lambda: self._answer_lists(inputs, k))
+
+    def _answer_rows(self, inputs):
+        """As `recommend` without rules for k, from lists as texts."""
+        specs = self.filters.specs
+        lists = {"history", "exclude", "include"}
+        lists |= {name for name, spec in specs.items() if spec.shape.rank == 2}
+        given = {n: parted(value) if n in lists else value for n, value in inputs.items()}
+        return self._answer_lists(given, _largest(given["k"], self.items.count))
+
+    def _answer_lists(self, inputs, k):
+        names = ("user_id", "history", "exclude", "include", "exclude_seen")
+        filters = {name: inputs[name] for name in self.filters.specs}
+        return self._answer(*(inputs[name] for name in names), k, filters)
 
     @_signature(_text("user_id", None), _text("item_id", None, None))
     def score(self, user_id, item_id):
@@ -199,6 +228,11 @@ class ServedModel(tf.Module):
         rows = self.item_table.lookup(item_id)
         vectors = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
+
+
+def _largest(k, count: int) -> tf.Tensor:
+    """How many a batch gets; 0 where all are negative or the batch is empty."""
+    return tf.clip_by_value(tf.reduce_max(tf.concat([k, [0]], 0)), 0, count)
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:
