@@ -257,7 +257,7 @@ def golden_requests(reference, specs):
             chosen = rng.random(len(request)) < 0.5
             chosen[0] = True
             requests.append({n: v for (n, v), c in zip(request.items(), chosen, strict=True) if c})
-        found.append((arrays(requests, k, specs), requests, k))
+        found.append((arrays(requests, k, specs), requests, min(k, N_ITEMS)))
     return found
 
 

@@ -81,6 +81,7 @@ def check_two_tower(reference, signature, inputs, outputs):
             np.testing.assert_allclose(outputs["score"][row], expected, **TOLERANCE)
     else:
         k = max([0, *inputs["k"]]) if "k" in inputs else 100
+        k = min(k, len(reference.item_ids))
         nothing = [[]] * len(users)
         excludes, includes = given.get("exclude", nothing), given.get("include", nothing)
         if "history" in given:

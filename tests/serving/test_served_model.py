@@ -139,6 +139,7 @@ def test_every_signature_equals_the_model(answers, references, variant):
         nothing = [[]] * batch
         if signature in ("serving_default", "recommend"):
             k = max([0, *inputs["k"]]) if "k" in inputs else 100
+            k = min(k, len(reference.item_ids))
             lists = (named.get(name, nothing) for name in ("history", "exclude"))
             _check_ranking(reference, outputs, named["user_id"], *lists, k)
         elif signature == "score":
@@ -212,7 +213,7 @@ def test_what_is_seen_or_excluded_never_comes_back(served, reference, data):
     )
     k = data.draw(st.integers(0, 50))
     columns = list(zip(*requests, strict=True)) or [[], [], []]
-    k = k if requests else 0
+    k = min(k, len(reference.item_ids)) if requests else 0
     outputs = _recommend(served, *columns, [k] * len(requests))
     _check_ranking(reference, outputs, *columns, k)
 

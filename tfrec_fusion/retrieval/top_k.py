@@ -92,7 +92,7 @@ def exact_top_k(
     n_items = item_vectors.shape[0]
     if n_items is None:
         n_items = tf.shape(item_vectors)[0]
-    grouped = tf.convert_to_tensor(2 * k * GROUP < n_items)
+    grouped = tf.convert_to_tensor(_few(k, n_items))
     if isinstance(n_items, int) and n_items < GROUP:
         grouped = tf.constant(False)  # not even a graph can be built of groups then
 
@@ -105,6 +105,11 @@ def exact_top_k(
         lambda: _by_sorting(queries, item_vectors, n_items, k, changed),
     )
     return padded(best, rows, k)
+
+
+def _few(k, n_items):
+    """Whether 2 k groups are fewer than all; without a product, which may not fit into int32."""
+    return k <= (n_items - 1) // (2 * GROUP)
 
 
 def _either(condition: tf.Tensor, first, second):
@@ -256,7 +261,7 @@ class ExactTopK(keras.layers.Layer):
 
     def _static(self, queries, k, pairs):
         n_items = self.item_vectors.shape[0]
-        choose = _by_groups if 2 * k * GROUP < n_items else _by_sorting
+        choose = _by_groups if _few(k, n_items) else _by_sorting
 
         def changed(scores, first):
             return scores if pairs is None else _hide_static(scores, pairs, first)

@@ -23,6 +23,7 @@ from tfrec_fusion.serving.disk import naming_the_folder
 from tfrec_fusion.serving.explained_items import ExplainedItems
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
+from tfrec_fusion.serving.merging import Merging
 from tfrec_fusion.serving.model_card import CARD, model_card, with_entries
 from tfrec_fusion.serving.monitoring.reference import REFERENCE
 from tfrec_fusion.serving.monitoring.reference_builder import build_reference, item_events
@@ -126,7 +127,8 @@ def export(
     check_base(path)
     business = Business.of(events.catalogue, filters, rules, items)
     ranks = isinstance(model, Ranker)
-    build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain)
+    merging = (kit if isinstance(kit, Kit) else Kit()).in_graph
+    build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain, merging)
     signatures = business.signatures
     if explain:
         signatures |= explain_signature(HiddenInputs(model).inputs)
@@ -151,7 +153,7 @@ def export(
             }
         ).to_parquet(titles, index=False, compression="zstd")
         build_reference(
-            served.signatures["serving_default"], every, _context(model) if ranks else None
+            served.plain["serving_default"], every, _context(model) if ranks else None
         ).save(folder / REFERENCE)
         entries = {"precision": precision}
         if explain:
@@ -187,7 +189,12 @@ def _before(events: Interactions, at: float | None) -> Interactions:
 
 
 def _two_tower(
-    model: TwoTower, events: Interactions, at: float | None, business: Business, explain: bool
+    model: TwoTower,
+    events: Interactions,
+    at: float | None,
+    business: Business,
+    explain: bool,
+    merging: Merging | None,
 ):
     """A function from the files of users and items and a precision to the module, and its time."""
     features, seen, now = _item_state(model, events, at)
@@ -218,13 +225,19 @@ def _two_tower(
             business.compiled,
             precision,
             explanation,
+            merging,
         )
 
     return build, now
 
 
 def _ranker(
-    model: Ranker, events: Interactions, at: float | None, business: Business, explain: bool
+    model: Ranker,
+    events: Interactions,
+    at: float | None,
+    business: Business,
+    explain: bool,
+    merging: Merging | None,
 ):
     """As `_two_tower`."""
     if explain:

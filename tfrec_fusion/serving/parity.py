@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ class Parity:
         held_out: Split | None = None,
         ranks: bool = False,
     ):
-        self._served = [_Asked(full.signatures, ranks), _Asked(smaller.signatures, ranks)]
+        self._served = [_Asked(full.plain, ranks), _Asked(smaller.plain, ranks)]
         self._vocabulary, self._ranks = events.catalogue.vocabulary, ranks
         rows, targets = np.flatnonzero(events.histories().lengths), None
         if held_out is not None and len(held_out.test):
@@ -140,7 +140,7 @@ class Parity:
 class _Asked:
     """A served module, asked in NumPy."""
 
-    def __init__(self, signatures: dict[str, Callable], ranks: bool):
+    def __init__(self, signatures: Mapping[str, Callable], ranks: bool):
         self._default, self._score = signatures["serving_default"], signatures["score"]
         self._ranks = ranks
 

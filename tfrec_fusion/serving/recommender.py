@@ -14,6 +14,7 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.exporter import TITLES
 from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.saving import plain_function
 from tfrec_fusion.serving.signatures import NOTHING, SIGNATURES
 from tfrec_fusion.serving.versions import latest_version
 
@@ -51,7 +52,7 @@ class Recommender:
                 f"export. Its signatures: {sorted(loaded.signatures)}"
             )
         self._loaded = loaded
-        self._recommend = loaded.signatures["recommend"]
+        self._recommend = plain_function(loaded, "recommend")
 
     def recommend(
         self,

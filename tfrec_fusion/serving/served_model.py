@@ -12,7 +12,9 @@ from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.serving.attributes import Attribute
 from tfrec_fusion.serving.compiled_rules import CompiledRules
 from tfrec_fusion.serving.filters import Filters
-from tfrec_fusion.serving.merging import MOST_COLUMNS, Merged, Merging, joined, parted
+from tfrec_fusion.serving.input_checks import checked_concrete, concrete
+from tfrec_fusion.serving.merged import MOST_COLUMNS, Merged, joined, parted
+from tfrec_fusion.serving.merging import Merging
 from tfrec_fusion.serving.ranking import Ranking
 from tfrec_fusion.serving.row_table import RowTable
 from tfrec_fusion.serving.served_explanation import ServedExplanation
@@ -54,6 +56,12 @@ class ServedModel(tf.Module):
       precision: of the item vectors and the histories, see `StoredItems` and `StoredHistories`.
       explanation: for the signature `explain`, which there is none of without; it reads the same
         variables of the user side.
+      merging: of requests to `recommend` and `serving_default` that wait at the same moment; None
+        answers each on its own.
+
+    Attributes:
+      plain: signature -> function that neither checks nor merges, for callers in this process and
+        for converters.
     """
 
     def __init__(
@@ -88,71 +96,84 @@ class ServedModel(tf.Module):
         self.user_tower = _signature(rows, vectors, rows, rows, ages)(user_vectors)
         # What the user side reads has to hang on the module to be saved with it.
         self.user_variables = list(self.user_tower.get_concrete_function().graph.variables)
-        filters, flags = self.filters.specs, tf.TensorSpec([None], tf.bool, name="exclude_seen")
+        flags = tf.TensorSpec([None], tf.bool, name="exclude_seen")
         lists = [_text(name, None, None) for name in ("history", "exclude", "include")]
         self._answer = _signature(
-            _text("user_id", None), *lists, flags, tf.TensorSpec([], tf.int32, name="k"), filters
+            _text("user_id", None),
+            *lists,
+            flags,
+            tf.TensorSpec([], tf.int32, name="k"),
+            self.filters.specs,
         )(self._best)
-        asked = {spec.name: spec for spec in (_text("user_id", None), *lists, flags)}
-        asked |= {"k": tf.TensorSpec([None], tf.int32, name="k"), **filters}
-        self._merged = None
+        asked = [_text("user_id", None), *lists, flags, tf.TensorSpec([None], tf.int32, "k")]
+        self._asked = {spec.name: spec for spec in asked} | self.filters.specs
+        self._lists = {name for name, spec in self._asked.items() if spec.shape.rank == 2}
         if merging is not None:
-            rows = {name: _text(name, None) if s.shape.rank == 2 else s for name, s in asked.items()}
-            self._merged = Merged(self._answer_rows, rows, merging)
             self._merging = merging
-        # Its inputs are the export's own, so it is no method.
-        self.recommend = tf.function(self._recommend, autograph=False).get_concrete_function(
-            **asked
-        )
+            rows = {name: tf.TensorSpec([None], s.dtype, name) for name, s in self._asked.items()}
+            self._merged = Merged(self._best_of_rows, rows, merging)
+        self.plain = {name: concrete(*one) for name, one in self._specs(self._alone).items()}
+        specs = self._specs(self._alone if merging is None else self._together)
+        self._signatures = {name: checked_concrete(*one) for name, one in specs.items()}
 
     @property
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
-        explain = {} if self.explanation is None else {"explain": self.explain}
-        return {
-            "serving_default": self.serving_default,
-            "recommend": self.recommend,
-            "score": self.score,
-            "user_vector": self.user_vector,
-            "item_vector": self.item_vector,
-            **explain,
+        return dict(self._signatures)
+
+    def _specs(self, best: Callable) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
+        """Signature name -> its function and its inputs; `best` is `_alone` or `_together`."""
+
+        def serving_default(user_id):
+            return best(self._defaults(user_id), min(DEFAULT_K, self.items.count))
+
+        def recommend(**inputs):
+            return best(inputs, self._largest(inputs["k"]))
+
+        user, history = {"user_id": _text("user_id", None)}, _text("history", None, None)
+        items = {"item_id": _text("item_id", None, None)}
+        found = {
+            "serving_default": (serving_default, user),
+            "recommend": (recommend, self._asked),
+            "score": (self.score, user | items),
+            "user_vector": (self.user_vector, user | {"history": history}),
+            "item_vector": (self.item_vector, {"item_id": _text("item_id", None)}),
         }
+        if self.explanation is not None:
+            found["explain"] = self.explain, user | {"history": history} | items
+        return found
 
-    @_signature(_text("user_id", None))
-    def serving_default(self, user_id):
+    def _defaults(self, user_id) -> dict[str, tf.Tensor]:
+        """The inputs of `recommend` that `serving_default` has not got."""
         batch = tf.shape(user_id)[0]
-        nothing = [tf.fill([batch, 0], "")] * 3
-        seen, filters = tf.fill([batch], False), self.filters.neutral(batch)
-        return self._answer(user_id, *nothing, seen, tf.constant(DEFAULT_K), filters)
+        found = {"user_id": user_id} | self.filters.neutral(batch)
+        found |= {name: tf.fill([batch, 0], "") for name in ("history", "exclude", "include")}
+        return found | {"exclude_seen": tf.fill([batch], False), "k": tf.fill([batch], DEFAULT_K)}
 
-    def _recommend(self, **inputs):
-        k = _largest(inputs["k"], self.items.count)
-        if self._merged is None:
-            return self._answer_lists(inputs, k)
-        lists = {name for name, value in inputs.items() if value.shape.rank == 2}
-        widths = [tf.shape(inputs[name])[1] for name in lists]
-        rows = tf.shape(inputs["user_id"])[0]
-        mergeable = (rows > 0) & (rows <= self._merging.rows)
-        mergeable &= tf.reduce_max([k, *widths]) <= MOST_COLUMNS
+    def _largest(self, k) -> tf.Tensor:
+        """How many a batch gets: at most all items, and 0 where there is no row."""
+        return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.items.count)
 
-        def together():
-            given = {n: joined(value) if n in lists else value for n, value in inputs.items()}
-            return {name: value[:, :k] for name, value in self._merged(given).items()}
-
-        return tf.cond(mergeable, together, lambda: self._answer_lists(inputs, k))
-
-    def _answer_rows(self, inputs):
-        """As `recommend` without rules for k, from lists as texts."""
-        specs = self.filters.specs
-        lists = {"history", "exclude", "include"}
-        lists |= {name for name, spec in specs.items() if spec.shape.rank == 2}
-        given = {n: parted(value) if n in lists else value for n, value in inputs.items()}
-        return self._answer_lists(given, _largest(given["k"], self.items.count))
-
-    def _answer_lists(self, inputs, k):
+    def _alone(self, inputs, k) -> dict[str, tf.Tensor]:
         names = ("user_id", "history", "exclude", "include", "exclude_seen")
         filters = {name: inputs[name] for name in self.filters.specs}
         return self._answer(*(inputs[name] for name in names), k, filters)
+
+    def _together(self, inputs, k) -> dict[str, tf.Tensor]:
+        """As `_alone`, with the requests that wait, where that is no burden to them."""
+        rows = tf.shape(inputs["user_id"])[0]
+        widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._lists)])
+        light = (rows > 0) & (rows <= self._merging.rows) & (widest <= MOST_COLUMNS)
+
+        def merged():
+            texts = {name: joined(inputs[name]) for name in self._lists}
+            return {name: value[:, :k] for name, value in self._merged(inputs | texts).items()}
+
+        return tf.cond(light, merged, lambda: self._alone(inputs, k))
+
+    def _best_of_rows(self, inputs) -> dict[str, tf.Tensor]:
+        lists = {name: parted(inputs[name]) for name in self._lists}
+        return self._alone(inputs | lists, self._largest(inputs["k"]))
 
     @_signature(_text("user_id", None), _text("item_id", None, None))
     def score(self, user_id, item_id):
@@ -228,11 +249,6 @@ class ServedModel(tf.Module):
         rows = self.item_table.lookup(item_id)
         vectors = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
-
-
-def _largest(k, count: int) -> tf.Tensor:
-    """How many a batch gets; 0 where all are negative or the batch is empty."""
-    return tf.clip_by_value(tf.reduce_max(tf.concat([k, [0]], 0)), 0, count)
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:

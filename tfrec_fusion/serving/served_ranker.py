@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History
 from tfrec_fusion.models import Ranker
+from tfrec_fusion.serving.input_checks import checked_concrete, concrete
 from tfrec_fusion.serving.row_table import RowTable
 
 HISTORY = 64
@@ -28,6 +30,9 @@ class ServedRanker(tf.Module):
         last 64 of each are read, as in training.
       users, items: files with one id a line, copied into the export.
       precision: of the features and the ages: all but "float32" hold them as float16.
+
+    Attributes:
+      plain: signature -> function without checks, for callers in this process and for converters.
     """
 
     def __init__(
@@ -65,31 +70,32 @@ class ServedRanker(tf.Module):
         self._logits = tf.function(lambda batch: model(batch, training=False), autograph=False)
         # Without texts: what an export to a runtime that has none starts from.
         self.by_row = self._by_row_function()
-        self.functions = self._concrete_functions()
+        specs = self._specs()
+        self.plain = {name: concrete(*one) for name, one in specs.items()}
+        self._signatures = {name: checked_concrete(*one) for name, one in specs.items()}
         # What the model reads has to hang on the module to be saved with it.
-        self.model_variables = list(self.functions["score"].graph.variables)
+        self.model_variables = list(self.plain["score"].graph.variables)
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
-        return dict(self.functions)
+        return dict(self._signatures)
 
-    def _concrete_functions(self) -> dict:
+    def _specs(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
+        """Signature name -> its function, which does not check, and its inputs."""
+
         def text(name, rank):
             return tf.TensorSpec([None] * rank, tf.string, name)
-
-        def concrete(function, **inputs):
-            return tf.function(function, autograph=False).get_concrete_function(**inputs)
 
         ids = {"user_id": text("user_id", 1), "item_id": text("item_id", 2)}
         context = {name: tf.TensorSpec([None], tf.float32, name) for name in self._numbers}
         context |= {name: text(name, 1) for name in self._texts}
         examples = {"inputs": text("inputs", 1)}
         return {
-            "serving_default": concrete(self._score, **ids, **context),
-            "score": concrete(self._score, **ids, history=text("history", 2), **context),
-            "classify": concrete(self._classify, **examples),
-            "regress": concrete(self._regress, **examples),
+            "serving_default": (self._score, ids | context),
+            "score": (self._score, ids | {"history": text("history", 2)} | context),
+            "classify": (self._classify, examples),
+            "regress": (self._regress, examples),
         }
 
     def _score(self, user_id, item_id, history=None, **context):

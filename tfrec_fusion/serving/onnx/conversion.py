@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import optional, tf
 from tfrec_fusion.serving.onnx.rules import rules
+from tfrec_fusion.serving.saving import plain_function
 
 EXTRA = "onnx"
 _OPSET = 18
@@ -22,7 +23,7 @@ def convert(loaded, signature: str) -> tuple[str, bytes]:
     Args:
       loaded: a SavedModel, of which the signature is of no use afterwards.
     """
-    converter, function = optional("tf2onnx", EXTRA), loaded.signatures[signature]
+    converter, function = optional("tf2onnx", EXTRA), plain_function(loaded, signature)
     lacking = _unconvertible(function.graph.as_graph_def())
     if lacking:
         return _refusal(lacking), b""
