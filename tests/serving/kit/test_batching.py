@@ -12,6 +12,12 @@ def test_the_last_allowed_size_is_the_largest():
     assert found.max_batch_size.value == 5
 
 
+def test_nothing_is_padded_and_the_risk_is_told():
+    text = batching_text(Kit(merging="session"))
+    assert not protos.parse("BatchingParameters", text, "").pad_variable_length_inputs
+    assert text.startswith("# All requests of a batch fail together")
+
+
 def test_fields_of_the_user_go_first():
     text = batching_text(Kit(batching={"num_batch_threads": 7}))
     assert protos.parse("BatchingParameters", text, "").num_batch_threads.value == 7

@@ -13,7 +13,6 @@ from tfrec_fusion.serving.kit.models_config import read_models
 NAMES = {
     "models.config",
     "models.canary.config",
-    "batching_parameters.txt",
     "monitoring.config",
     "docker-compose.yml",
     "kubernetes.yaml",
@@ -43,6 +42,23 @@ def test_the_files_stand_beside_the_models(write, tmp_path):
     assert {path.name for path in tmp_path.glob(".*")} == {".kit.lock"}
     for name in NAMES:
         assert (tmp_path / name).read_text().startswith(HEADER)
+
+
+def test_the_batching_of_tf_serving_is_written_where_it_is_asked_for(write, tmp_path):
+    write(tmp_path / "shop", Kit(merging="session"))
+    assert "--enable_batching=true" in (tmp_path / "docker-compose.yml").read_text()
+    text = (tmp_path / "batching_parameters.txt").read_text()
+    assert text.startswith(HEADER) and "pad_variable_length_inputs:" not in text
+
+
+def test_memory_counts_all_versions_that_are_loaded(kit, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "write_warmup", lambda folder, kit: None)
+    for mib in (1, 2, 4):
+        with new_version_with_kit(tmp_path / "shop", kit) as (folder, _):
+            (folder / "saved_model.pb").write_bytes(b"0" * mib * 2**20)
+    text = (tmp_path / "docker-compose.yml").read_text()
+    # Stable, canary and the third that waits: 1, 2 and 4 MiB; and three times 4.
+    assert f"mem_limit: {1024 + 7 + 12}m" in text
 
 
 def test_a_trial_and_its_end(write, tmp_path):
@@ -92,8 +108,11 @@ def test_a_file_of_the_user_stays(write, tmp_path, caplog):
 def test_a_wrong_kit_writes_nothing(write, tmp_path):
     write(tmp_path / "shop")
     before = (tmp_path / "models.config").read_text()
+    wrong = {"max_batch_sizes": 3}
     with pytest.raises(InputError, match="max_batch_sizes"):
-        write(tmp_path / "shop", Kit(batching={"max_batch_sizes": 3}))
+        write(tmp_path / "shop", Kit(merging="session", batching=wrong))
+    with pytest.raises(InputError, match=r"merging='session' asks for. Received: merging='graph'"):
+        write(tmp_path / "shop", Kit(batching=wrong))
     assert _visible(tmp_path / "shop") == {"1"}
     assert (tmp_path / "models.config").read_text() == before
     assert {path.name for path in tmp_path.glob(".*")} == {".kit.lock"}

@@ -1,4 +1,4 @@
-"""`batching_parameters.txt`: how TF Serving merges waiting requests."""
+"""`batching_parameters.txt`: how TF Serving merges waiting requests, where it is told to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from tfrec_fusion.serving.kit import protos
 from tfrec_fusion.serving.kit.options import Kit
 
 FILE = "batching_parameters.txt"
+_RISK = """\
+# All requests of a batch fail together: for one whose lists have another width or that has another
+# number of dimensions. With pad_variable_length_inputs the widths may differ, but one request of
+# another number of dimensions ends the whole server. An empty request waits for the next one.
+"""
 
 
 def batching_text(kit: Kit) -> str:
     """The text of `tensorflow.serving.BatchingParameters`.
 
-    Requests of different list widths are merged: TF Serving fills the narrower ones up with the
-    first value of the request, which is why a list of several users has to start with "".
+    Its first lines say what it risks: requests of different list widths fail together. With
+    `pad_variable_length_inputs` TF Serving fills the narrower ones up with the first value of the
+    request, which is why a list of several users has to start with "".
 
     Raises:
       InputError: a field or value that TF Serving would refuse.
@@ -22,11 +28,10 @@ def batching_text(kit: Kit) -> str:
         "max_batch_size": kit.batch_sizes[-1],
         "batch_timeout_micros": 1000,
         "max_enqueued_batches": 100,
-        "num_batch_threads": max(1, round(kit.cpus)),
+        "num_batch_threads": kit.runs,
         "allowed_batch_sizes": list(kit.batch_sizes),
-        "pad_variable_length_inputs": True,
     }
-    text = protos.text(protos.build("BatchingParameters", {**fields, **kit.batching}, FILE))
+    text = _RISK + protos.text(protos.build("BatchingParameters", {**fields, **kit.batching}, FILE))
     check_batching(text)
     return text
 

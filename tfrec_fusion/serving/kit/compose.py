@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfrec_fusion.serving.kit import manifest
+from tfrec_fusion.serving.kit.memory import Footprint, memory_mib
 from tfrec_fusion.serving.kit.models_config import CANARY_FILE, FILE, MOUNT
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.kit.server import (
@@ -14,7 +15,6 @@ from tfrec_fusion.serving.kit.server import (
     REST_PORT,
     arguments,
     check_arguments,
-    memory_mib,
     status_path,
 )
 
@@ -51,18 +51,18 @@ class _Compose(_Strict):
     services: dict[str, _Service] = Field(min_length=1)
 
 
-def compose_text(kit: Kit, models: list[str], model_bytes: int) -> str:
+def compose_text(kit: Kit, models: list[str], footprint: Footprint) -> str:
     """The YAML of a service for all labels and one, in the profile `canary`, of canaries only.
 
     Args:
       models: names of all models.
-      model_bytes: size of a version of each, together.
+      footprint: of their versions.
     """
 
     def service(config: str, offset: int, poll: bool) -> dict[str, Any]:
         return {
             "image": kit.image,
-            "command": arguments(config, poll),
+            "command": arguments(kit, config, poll),
             "ports": [f"{port + offset}:{port}" for port in (GRPC_PORT, REST_PORT)],
             "volumes": [f".:{MOUNT}:ro"],
             "healthcheck": {
@@ -74,7 +74,7 @@ def compose_text(kit: Kit, models: list[str], model_bytes: int) -> str:
             },
             "restart": "unless-stopped",
             "stop_grace_period": "30s",
-            "mem_limit": f"{memory_mib(kit, model_bytes)}m",
+            "mem_limit": f"{memory_mib(kit, footprint)}m",
             "cpus": kit.cpus,
         }
 

@@ -14,6 +14,7 @@ from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.kit import batching, models_config, monitoring, protos
 from tfrec_fusion.serving.kit.compose import COMPOSE_FILE, compose_text
 from tfrec_fusion.serving.kit.kubernetes import KUBERNETES_FILE, kubernetes_text
+from tfrec_fusion.serving.kit.memory import Footprint
 from tfrec_fusion.serving.kit.models_config import CANARY, STABLE
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.kit.warmup import write_warmup
@@ -103,7 +104,7 @@ class _Staged:
       root: the folder of the models, whose lock is held.
       labels: model -> labels that replace those in the present config.
       more: model -> versions to load beside the labelled ones.
-      sizes: model -> bytes of a version, where it is not to be seen below `root` yet.
+      staged: model and version -> folder of one that is not to be seen below `root` yet.
     """
 
     def __init__(
@@ -112,14 +113,13 @@ class _Staged:
         kit: Kit,
         labels: dict[str, dict[str, int]],
         more: dict[str, list[int]] | None = None,
-        sizes: dict[str, int] | None = None,
+        staged: dict[tuple[str, int], Path] | None = None,
     ):
         models = _models(root, labels, more or {})
-        size = sum(
-            (sizes or {}).get(name)
-            or _size(root / name / str(max(fields["version_labels"].values())))
+        footprint = Footprint.of(
+            (staged or {}).get((name, int(version)), root / name / str(version))
             for name, fields in models.items()
-            if fields["version_labels"]
+            for version in fields["model_version_policy"]["specific"]["versions"]
         )
         has_canary = any(CANARY in fields["version_labels"] for fields in models.values())
         names = sorted(models)
@@ -128,11 +128,12 @@ class _Staged:
             models_config.CANARY_FILE: models_config.config_text(
                 [_canary(fields) for fields in models.values()], models_config.CANARY_FILE
             ),
-            batching.FILE: batching.batching_text(kit),
             monitoring.FILE: monitoring.monitoring_text(kit),
-            COMPOSE_FILE: compose_text(kit, names, size),
-            KUBERNETES_FILE: kubernetes_text(kit, names, size, has_canary),
+            COMPOSE_FILE: compose_text(kit, names, footprint),
+            KUBERNETES_FILE: kubernetes_text(kit, names, footprint, has_canary),
         }
+        if kit.merging == "session":
+            texts[batching.FILE] = batching.batching_text(kit)
         self._files = StagedFiles()
         try:
             for name, text in texts.items():
@@ -149,7 +150,7 @@ class _Staged:
         present = {*versions(base), number}
         labels = models_config.next_labels(current_labels, present, number)
         more = {base.name: [number]}
-        return cls(base.parent, kit, {base.name: labels}, more, {base.name: _size(folder)})
+        return cls(base.parent, kit, {base.name: labels}, more, {(base.name, number): folder})
 
     def __enter__(self) -> _Staged:
         return self
@@ -181,7 +182,13 @@ def _chosen(kit: Kit | bool | None) -> Kit | None:
     if kit is False:
         return None
     protos.message("ModelServerConfig")  # says which extra is missing before anything is written
-    return Kit() if kit is True else kit
+    kit = Kit() if kit is True else kit
+    if kit.batching and kit.merging != "session":
+        raise InputError(
+            "export: kit.batching is of TF Serving's batching, which merging='session' asks for. "
+            f"Received: merging={kit.merging!r}, batching={kit.batching}"
+        )
+    return kit
 
 
 def _models(
@@ -220,7 +227,3 @@ def _canary(fields: dict) -> dict:
         return fields
     version = labels.get(CANARY, max(labels.values()))
     return models_config.model_fields(fields["name"], {STABLE: version, CANARY: version})
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

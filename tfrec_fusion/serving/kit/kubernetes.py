@@ -7,6 +7,7 @@ from typing import Any
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.kit import manifest
 from tfrec_fusion.serving.kit.kubernetes_schema import SCHEMAS, Deployment
+from tfrec_fusion.serving.kit.memory import Footprint, memory_mib
 from tfrec_fusion.serving.kit.models_config import CANARY, CANARY_FILE, FILE, MOUNT, STABLE
 from tfrec_fusion.serving.kit.monitoring import PATH
 from tfrec_fusion.serving.kit.options import Kit
@@ -15,7 +16,6 @@ from tfrec_fusion.serving.kit.server import (
     REST_PORT,
     arguments,
     check_arguments,
-    memory_mib,
     status_path,
 )
 
@@ -25,7 +25,7 @@ _VOLUME = "saved-models"
 _STARTUP_SECONDS, _PERIOD = 600, 10
 
 
-def kubernetes_text(kit: Kit, models: list[str], model_bytes: int, has_canary: bool) -> str:
+def kubernetes_text(kit: Kit, models: list[str], footprint: Footprint, has_canary: bool) -> str:
     """The YAML of a volume claim, two deployments and a service.
 
     The volume holds what `saved_models/` holds. The service sends to the pods of both tracks alike,
@@ -33,10 +33,10 @@ def kubernetes_text(kit: Kit, models: list[str], model_bytes: int, has_canary: b
 
     Args:
       models: names of all models.
-      model_bytes: size of a version of each, together.
+      footprint: of their versions.
       has_canary: whether any model has a canary; without one that track has no pods.
     """
-    gib = max(1, -(-10 * model_bytes // 2**30))
+    gib = max(1, -(-10 * footprint.loaded // 2**30))
     documents = [
         {
             "apiVersion": "v1",
@@ -47,8 +47,8 @@ def kubernetes_text(kit: Kit, models: list[str], model_bytes: int, has_canary: b
                 "resources": {"requests": {"storage": f"{gib}Gi"}},
             },
         },
-        _deployment(kit, STABLE, kit.replicas, FILE, models, model_bytes),
-        _deployment(kit, CANARY, int(has_canary), CANARY_FILE, models, model_bytes),
+        _deployment(kit, STABLE, kit.replicas, FILE, models, footprint),
+        _deployment(kit, CANARY, int(has_canary), CANARY_FILE, models, footprint),
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -112,10 +112,10 @@ def _check_deployment(found: Deployment, name: str) -> None:
 
 
 def _deployment(
-    kit: Kit, track: str, replicas: int, config: str, models: list[str], model_bytes: int
+    kit: Kit, track: str, replicas: int, config: str, models: list[str], footprint: Footprint
 ) -> dict[str, Any]:
     labels = {"app": _APP, "track": track}
-    resources = {"cpu": f"{round(kit.cpus * 1000)}m", "memory": f"{memory_mib(kit, model_bytes)}Mi"}
+    resources = {"cpu": f"{round(kit.cpus * 1000)}m", "memory": f"{memory_mib(kit, footprint)}Mi"}
     loaded = {"httpGet": {"path": status_path(models[0]), "port": "rest"}}
     return {
         "apiVersion": "apps/v1",
@@ -140,7 +140,7 @@ def _deployment(
                         {
                             "name": _APP,
                             "image": kit.image,
-                            "args": arguments(config, poll=track == STABLE),
+                            "args": arguments(kit, config, poll=track == STABLE),
                             "ports": [
                                 {"name": "grpc", "containerPort": GRPC_PORT},
                                 {"name": "rest", "containerPort": REST_PORT},

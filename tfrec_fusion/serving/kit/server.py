@@ -29,7 +29,7 @@ _FLAGS = {
 }
 
 
-def arguments(config: str = models_config.FILE, poll: bool = True) -> list[str]:
+def arguments(kit: Kit, config: str = models_config.FILE, poll: bool = True) -> list[str]:
     """Arguments of the official image, whose own set the ports.
 
     Args:
@@ -41,11 +41,13 @@ def arguments(config: str = models_config.FILE, poll: bool = True) -> list[str]:
     found = [
         f"--model_config_file={at}/{config}",
         "--allow_version_labels_for_unavailable_models=true",
-        "--enable_batching=true",
-        f"--batching_parameters_file={at}/{batching.FILE}",
         f"--monitoring_config_file={at}/{monitoring.FILE}",
         "--rest_api_timeout_in_ms=10000",
+        f"--grpc_max_threads={kit.threads}",
+        f"--rest_api_num_threads={kit.threads}",
     ]
+    if kit.merging == "session":
+        found += ["--enable_batching=true", f"--batching_parameters_file={at}/{batching.FILE}"]
     if poll:
         found.insert(1, f"--model_config_file_poll_wait_seconds={_POLL_SECONDS}")
     return found
@@ -69,10 +71,3 @@ def check_arguments(found: list[str], file: str, key: str) -> None:
 def status_path(model: str) -> str:
     """The REST path that answers 200 once a version of `model` is loaded."""
     return f"/v1/models/{quote(model, safe='')}/metadata"
-
-
-def memory_mib(kit: Kit, model_bytes: int) -> int:
-    """Memory of a server: an old and a new version and the one that is loading, and one GiB."""
-    if kit.memory_gib is not None:
-        return round(kit.memory_gib * 1024)
-    return 1024 + 3 * -(-model_bytes // 2**20)
