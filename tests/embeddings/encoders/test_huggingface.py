@@ -163,7 +163,7 @@ def test_no_such_model(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pooling": "max"}, "pooling: must be one of mean, cls, last"),
+        ({"pooling": "median"}, "pooling: must be one of mean, cls, last"),
         ({"precision": "fp8"}, "precision: must be auto, fp32, bf16, fp16"),
         ({"max_length": 0}, "max_length: must be at least 1"),
         ({"batch_tokens": 0}, "batch_tokens: must be at least 1"),

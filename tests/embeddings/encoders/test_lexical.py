@@ -77,6 +77,11 @@ def test_by_the_command_line(tmp_path):
     assert VectorStore.open(tmp_path / "words").dims == 2
 
 
+def test_texts_of_one_word_are_refused():
+    with pytest.raises(InputError, match=r"Received: only \['thing'\]"):
+        LexicalEncoder().fit(["thing 1", "thing 2", "thing 3"])
+
+
 @pytest.mark.parametrize("field", ["dims", "max_terms", "min_texts", "batch_texts"])
 def test_a_bad_number_is_refused(field):
     with pytest.raises(InputError, match=f"{field}: must be an integer from 1 up. Received: 0"):

@@ -1,6 +1,7 @@
 """Transformers from the Hugging Face hub, or from a folder."""
 
 import inspect
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,18 +12,25 @@ import numpy as np
 
 from tfrec_fusion._compat import optional
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, longest_first, unit_rows
-from tfrec_fusion.embeddings.encoders.pooling import POOLINGS, pool
+from tfrec_fusion.embeddings.encoders.declared import Declared
+from tfrec_fusion.embeddings.encoders.model_files import ModelFiles
+from tfrec_fusion.embeddings.encoders.pooling import check_pooling, pool
 from tfrec_fusion.embeddings.hashing import file_hash, text_hash
 from tfrec_fusion.errors import InputError
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _WINDOW = 1024  # texts tokenized in one go; finished batches wait for it
 _MAX_WORKERS = 8
+_LONGEST = 512  # of a model that declares no limit
 _LEAST_TOKENS = 256  # of a batch that is cut smaller so that all workers have one
 
 
 class HuggingFaceEncoder(Encoder):
     """A transformer's hidden states, pooled to one vector of length 1 a text.
+
+    Of a sentence-transformers model (a `modules.json` among its files) what it declares is done:
+    the pooling, Dense and LayerNorm modules after it, the limit of tokens, lower case and the
+    default prompt. Its vectors have length 1 too, whether or not it ends in Normalize.
 
     Texts are sorted by length and batched by a budget of tokens, so that little is padding. On CPUs
     batches run side by side, each on its share of the cores: small matrices gain more from that
@@ -38,9 +46,9 @@ class HuggingFaceEncoder(Encoder):
         self,
         model: str | os.PathLike,
         *,
-        pooling: str = "mean",
-        prompt: str = "",
-        max_length: int = 512,
+        pooling: str | None = None,
+        prompt: str | None = None,
+        max_length: int | None = None,
         precision: str = "auto",
         device: str | None = None,
         batch_tokens: int | None = None,
@@ -48,11 +56,13 @@ class HuggingFaceEncoder(Encoder):
         """
         Args:
           model: a folder with a transformers model and its tokenizer, or its name on the hub.
-          pooling: "mean" for most encoders, "cls" for those trained so (BGE, Arctic), "last" for
-            decoder LLMs (Qwen3-Embedding, E5-Mistral), which are then padded on the left.
-          prompt: instruction before each text, as the model's card gives it.
+          pooling: "mean", "cls", "last" (which pads on the left), "max", "mean_sqrt_len",
+            "weightedmean", or several joined by "+"; None takes what the model declares, else
+            "mean".
+          prompt: instruction before each text, as the model's card gives it; None takes the
+            default prompt that the model declares, else none.
           max_length: tokens of a text that count, with the prompt's; less where the model takes
-            less.
+            less. None takes what the model declares, else 512.
           precision: "fp32", "bf16" or "fp16" for weights and sums; "auto" takes bf16 where the
             hardware multiplies it, else fp16 on a GPU and fp32 on a CPU. Precisions may share a
             store: with MiniLM the cosine of bf16 to fp32 is above .9999.
@@ -62,12 +72,11 @@ class HuggingFaceEncoder(Encoder):
 
         Raises:
           ImportError: the extra is not installed.
-          InputError: no such model, or no network to get it.
+          InputError: no such model, no network to get it, or a module of it that is not known
+            here.
         """
-        if pooling not in POOLINGS:
-            raise InputError(
-                f"pooling: must be one of {', '.join(POOLINGS)}. Received: {pooling!r}"
-            )
+        if pooling is not None:
+            check_pooling(pooling)
         if precision not in ("auto", *PRECISIONS):
             raise InputError(
                 f"precision: must be auto, {', '.join(PRECISIONS)}. Received: {precision!r}"
@@ -78,17 +87,20 @@ class HuggingFaceEncoder(Encoder):
         self._torch = optional("torch", extra="text")
         self._transformers = optional("transformers", extra="text")
         self._model = os.fspath(model)
+        self.name = Path(self._model).resolve().name if self._is_folder else self._model
+        self._files = ModelFiles(self._model)
+        self._declared = Declared.read(self._files)
         self._config = self._load("AutoConfig")
-        self.pooling = pooling
-        self.prompt = prompt
-        self.max_length = max_length
+        self.pooling = pooling or self._declared.pooling
+        self.prompt = self._declared.prompt if prompt is None else prompt
+        self.max_length = max_length or self._declared_length()
         self.precision = precision
         self.device = device or _best_device(self._torch)
         on_cpu = self.device.startswith("cpu")
         self.batch_tokens = batch_tokens or (4096 if on_cpu else 32_768)
         self._threads = self._torch.get_num_threads()
         self._workers = min(self._threads, _MAX_WORKERS) if on_cpu else 1
-        self.name = Path(self._model).resolve().name if self._is_folder else self._model
+        self._say_what_is_open(prompt)
 
     @property
     def _is_folder(self) -> bool:
@@ -99,16 +111,48 @@ class HuggingFaceEncoder(Encoder):
         """The hub's commit; for a folder the hash of its files, wherever the folder lies."""
         if not self._is_folder:
             return getattr(self._config, "_commit_hash", None)
-        return _hash_of_files(Path(self._model))
+        return _hash_of_files(Path(self._model, self._declared.transformer))
 
     def identity(self) -> dict:
         identity = {"kind": "transformers", "weights": self.revision, "pooling": self.pooling}
         if not self._is_folder:
             identity["model"] = self._model
-        return identity | {"prompt": self.prompt, "max_length": self.max_length}
+        identity |= {"prompt": self.prompt, "max_length": self.max_length}
+        if self.prompt and not self._declared.include_prompt:
+            identity["include_prompt"] = False
+        if self._declared.lower_case:
+            identity["lower_case"] = True
+        heads = [head.identity(self._files) for head in self._declared.heads]
+        # The vectors end at length 1 anyway.
+        while heads and heads[-1]["kind"] == "Normalize":
+            heads.pop()
+        return identity | ({"heads": heads} if heads else {})
+
+    def _declared_length(self) -> int:
+        if self._declared.max_length or not self._declared.modules:
+            return self._declared.max_length or _LONGEST
+        return min(limit for limit in self._limits if limit)
+
+    def _say_what_is_open(self, prompt: str | None) -> None:
+        log = logging.getLogger(__name__)
+        if self._files.unsure:
+            log.warning(
+                "encoder: whether %s has %s cannot be told without network; it is read as if it "
+                "had none",
+                self.name,
+                ", ".join(self._files.unsure),
+            )
+        if prompt is None and self._declared.prompts and not self.prompt:
+            log.warning(
+                "encoder: %s declares prompts and none of them as the default, so texts get none; "
+                "choose with prompt= (--prompt): %s",
+                self.name,
+                ", ".join(f"{name} {text!r}" for name, text in self._declared.prompts),
+            )
 
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
-        self.network  # noqa: B018  (a missing weight is told here, not in a thread)
+        # What is missing is told here, not in a thread.
+        self.network, self._heads, self._prompt_tokens  # noqa: B018
         workers = ThreadPoolExecutor(self._workers, initializer=self._start_worker)
         running: dict[Future, np.ndarray] = {}
         try:
@@ -165,12 +209,21 @@ class HuggingFaceEncoder(Encoder):
         with torch.inference_mode():
             batch = {key: torch.from_numpy(part).to(self.device) for key, part in batch.items()}
             hidden = self.network(**batch).last_hidden_state
-            return unit_rows(pool(hidden, batch["attention_mask"], self.pooling).cpu().numpy())
+            vectors = pool(hidden, batch["attention_mask"], self.pooling, self._prompt_tokens)
+            for head in self._heads:
+                vectors = head(vectors)
+            return unit_rows(vectors.cpu().numpy())
 
     @cached_property
     def tokenizer(self):
         """The model's tokenizer."""
-        return self._load("AutoTokenizer")
+        tokenizer = self._load("AutoTokenizer")
+        if self._declared.lower_case:
+            kinds = optional("tokenizers", extra="text").normalizers
+            inner = tokenizer.backend_tokenizer
+            present = [] if inner.normalizer is None else [inner.normalizer]
+            inner.normalizer = kinds.Sequence([kinds.Lowercase(), *present])
+        return tokenizer
 
     @cached_property
     def network(self):
@@ -180,10 +233,35 @@ class HuggingFaceEncoder(Encoder):
         return self._load("AutoModel", dtype=dtype).eval().to(self.device)
 
     @cached_property
-    def _limit(self) -> int:
+    def _heads(self) -> list:
+        """The functions after the pooling."""
+        dims = self._config.hidden_size * len(self.pooling.split("+"))
+        made = []
+        for head in self._declared.heads:
+            function, dims = head.build(self._files, dims, self.device)
+            made.append(function)
+        return made
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        """First tokens of each text that are the prompt's and do not count in the pooling."""
+        if not self.prompt or self._declared.include_prompt:
+            return 0
+        tokens = self.tokenizer([self.prompt])["input_ids"][0]
+        return len(tokens) - (tokens[-1] in self.tokenizer.all_special_ids)
+
+    @property
+    def _limits(self) -> tuple[int | None, int | None]:
+        """What the tokenizer and the transformer can take."""
         positions = getattr(self._config, "max_position_embeddings", None)
-        limits = (self.max_length, self.tokenizer.model_max_length, positions)
-        return min(limit for limit in limits if limit)
+        return self.tokenizer.model_max_length, positions
+
+    @cached_property
+    def _limit(self) -> int:
+        tokenizer, positions = self._limits
+        if self.max_length == self._declared.max_length:
+            tokenizer = None  # the model knows better
+        return min(limit for limit in (self.max_length, tokenizer, positions) if limit)
 
     @cached_property
     def _pad_id(self) -> int:
@@ -196,8 +274,13 @@ class HuggingFaceEncoder(Encoder):
         return "position_ids" in inspect.signature(self.network.forward).parameters
 
     def _load(self, kind: str, **options):
+        model = self._model
+        if self._declared.transformer and self._is_folder:
+            model = os.path.join(model, self._declared.transformer)
+        elif self._declared.transformer:
+            options["subfolder"] = self._declared.transformer
         try:
-            return getattr(self._transformers, kind).from_pretrained(self._model, **options)
+            return getattr(self._transformers, kind).from_pretrained(model, **options)
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(

@@ -82,6 +82,12 @@ class LexicalEncoder(Encoder):
                 f"texts: no word is in {self._options['min_texts']} of the {len(texts)} texts; "
                 f"lower min_texts or give more of them ({' '.join(str(error).split())})"
             ) from None
+        if matrix.shape[1] < 2:
+            raise InputError(
+                "texts: at least two words or pairs of words must each be in "
+                f"{self._options['min_texts']} of the {len(texts)} texts; lower min_texts or give "
+                f"more of them. Received: only {vectorizer.get_feature_names_out().tolist()}"
+            )
         kept = min(self._options["dims"], *matrix.shape)
         svd = TruncatedSVD(kept, random_state=self._options["seed"]).fit(matrix)
         terms = vectorizer.get_feature_names_out().tolist()

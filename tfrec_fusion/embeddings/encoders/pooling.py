@@ -1,24 +1,53 @@
 """One vector from those of a text's tokens."""
 
-POOLINGS = ("mean", "cls", "last")
+from tfrec_fusion.errors import InputError
+
+POOLINGS = ("mean", "cls", "last", "max", "mean_sqrt_len", "weightedmean")
 
 
-def pool(hidden, mask, pooling: str):
-    """One vector a text, ``[b, dims]`` float32.
+def check_pooling(pooling: str) -> None:
+    """Raises InputError unless it is one of `POOLINGS`, or several joined by "+"."""
+    if not set(pooling.split("+")) <= set(POOLINGS):
+        raise InputError(
+            f"pooling: must be one of {', '.join(POOLINGS)}, or several side by side as in "
+            f"cls+mean. Received: {pooling!r}"
+        )
+
+
+def pool(hidden, mask, pooling: str, skip: int = 0):
+    """One vector a text, ``[b, dims]`` float32; of several poolings their vectors side by side.
 
     Args:
       hidden: ``[b, tokens, dims]`` torch tensor.
       mask: ``[b, tokens]`` int64, 1 where there is a token.
-      pooling: one of `POOLINGS`.
+      pooling: one of `POOLINGS`, or several joined by "+".
+      skip: so many first tokens of each text do not count, unless it has no others.
 
-    mean: of the tokens that are there; cls: the first token; last: the last one that is there. The
-    padding may stand on either side.
+    Of the tokens that count, mean: their mean; cls: the first; last: the last; max: the largest
+    value of each dim; mean_sqrt_len: their sum by the square root of their number; weightedmean:
+    their mean with weights 1, 2, ... by their place in the text. The padding may stand on either
+    side.
     """
-    hidden = hidden.float()
-    if pooling == "mean":
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
-    # argmax gives the first of equal values.
-    first, last = mask.argmax(1), mask.shape[1] - 1 - mask.flip(1).argmax(1)
-    places = first if pooling == "cls" else last
-    return hidden[places.new_tensor(range(len(places))), places]
+    hidden, places = hidden.float(), mask.cumsum(1)
+    counts = mask * (places > skip)
+    counts = counts.where(counts.any(1, keepdim=True), mask)
+    parts = [_pooled(hidden, counts, places, name) for name in pooling.split("+")]
+    dims = hidden.shape[-1]
+    out = hidden.new_empty(len(hidden), dims * len(parts))
+    for place, part in enumerate(parts):
+        out[:, place * dims : (place + 1) * dims] = part
+    return out
+
+
+def _pooled(hidden, counts, places, pooling: str):
+    if pooling in ("cls", "last"):
+        # argmax gives the first of equal values.
+        first, last = counts.argmax(1), counts.shape[1] - 1 - counts.flip(1).argmax(1)
+        rows = first if pooling == "cls" else last
+        return hidden[rows.new_tensor(range(len(rows))), rows]
+    there = counts.unsqueeze(-1)
+    if pooling == "max":
+        return hidden.masked_fill(there == 0, float("-inf")).amax(1)
+    weights = (there * places.unsqueeze(-1) if pooling == "weightedmean" else there).float()
+    total = weights.sum(1).clamp(min=1)
+    return (hidden * weights).sum(1) / (total.sqrt() if pooling == "mean_sqrt_len" else total)
