@@ -140,6 +140,27 @@ def test_an_optional_module_that_is_absent_names_its_extra(monkeypatch):
     assert error.value.name == "torch"
 
 
+def test_a_programs_own_import_of_addons_works():
+    pytest.importorskip("typeguard", reason="the extra `addons` is not installed")
+    done = _passes(
+        """
+        import tfrec_fusion
+        import tensorflow_addons as tfa
+        from tfrec_fusion._compat import addons, keras
+        assert tfa is addons()
+        assert isinstance(keras.optimizers.get("Addons>LazyAdam"), tfa.optimizers.LazyAdam)
+        model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+        model.compile(tfa.optimizers.LAMB(0.1), tfa.losses.SigmoidFocalCrossEntropy())
+        model.fit([[1.0, 2.0]], [[1.0]], verbose=0)
+        try:
+            import keras.src.engine
+        except ModuleNotFoundError:
+            print("gone")
+        """
+    )
+    assert done.stdout == "gone\n"
+
+
 def test_absent_addons_name_their_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
     monkeypatch.setattr(sys, "version_info", (3, 11, 0))

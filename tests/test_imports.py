@@ -10,7 +10,7 @@ import tfrec_fusion
 _PACKAGE = Path(tfrec_fusion.__file__).parent
 
 # Anyone may import these, and they import only each other.
-_BASE = {"__init__", "_compat", "_lazy", "config", "errors", "files", "paths", "texts"}
+_BASE = {"__init__", "_compat", "_lazy", "config", "disk", "errors", "files", "paths", "texts"}
 
 _PARTS = {"layers", "losses", "metrics", "optimizers"}
 _MODELS = {"models", "data", "embeddings"} | _PARTS

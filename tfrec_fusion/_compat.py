@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 import warnings
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +80,8 @@ def optional(module: str, extra: str) -> ModuleType:
 def addons() -> ModuleType:
     """Import TensorFlow Addons, so that Keras knows `Addons>Name` in configs and saved models.
 
-    Addons 0.23 is the last release. It looks for `KerasTensor` under the path that Keras 2 had, and
-    finds tf_keras's there during its import. Its Python parts work: LazyAdam, LAMB, Lookahead,
-    MovingAverage, SWA, the focal, triplet and contrastive losses, PolynomialCrossing. Its compiled
-    operations do not.
+    Once this package is imported, `import tensorflow_addons` does the same, but says at length that
+    Addons is no longer developed.
 
     Raises:
       ImportError: Addons is not installed, or this Python is one that it was not released for.
@@ -90,10 +89,6 @@ def addons() -> ModuleType:
     Example:
       >>> optimizer = addons().optimizers.LazyAdam(1e-3)
     """
-    _legacy_keras()
-    alias = "keras.src.engine"
-    importlib.import_module("tf_keras.src.engine.keras_tensor")
-    sys.modules[alias] = sys.modules["tf_keras.src.engine"]
     try:
         with warnings.catch_warnings():
             # Both say that Addons is no longer developed; the extra is chosen in spite of that.
@@ -107,5 +102,36 @@ def addons() -> ModuleType:
             "TensorFlow Addons has no release for Python 3.12 and later: use Python 3.11, or "
             "nothing whose name starts with 'Addons>'."
         ) from error
-    finally:
-        del sys.modules[alias]
+
+
+class _AddonsLoader(SourceFileLoader):
+    """Imports TensorFlow Addons 0.23, its last release, beside TensorFlow 2.21.
+
+    It looks for `KerasTensor` under the path that Keras 2 had, and finds tf_keras's there during
+    its import. Its Python parts work: LazyAdam, LAMB, Lookahead, MovingAverage, SWA, the focal,
+    triplet and contrastive losses, PolynomialCrossing. Its compiled operations do not.
+    """
+
+    def exec_module(self, module: ModuleType) -> None:
+        _legacy_keras()
+        alias = "keras.src.engine"
+        importlib.import_module("tf_keras.src.engine.keras_tensor")
+        sys.modules[alias] = sys.modules["tf_keras.src.engine"]
+        try:
+            super().exec_module(module)
+        finally:
+            del sys.modules[alias]
+
+
+class _AddonsFinder:
+    """Gives `tensorflow_addons` its loader, whoever imports it."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name == "tensorflow_addons" else None
+        if spec is not None and spec.origin is not None:
+            spec.loader = _AddonsLoader(name, spec.origin)
+        return spec
+
+
+sys.meta_path.insert(0, _AddonsFinder)

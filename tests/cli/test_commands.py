@@ -20,6 +20,46 @@ def test_help_names_the_commands_and_imports_no_tensorflow():
         assert command in done.stdout
 
 
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "Usage: tfrec-fusion" in captured.out
+    assert captured.err == ""
+
+
+def test_tensorflow_says_nothing_from_start_to_end(trained, tmp_path):
+    """Each command in a process of its own, where TensorFlow's C++ could write its notes."""
+    export = str(trained.parent / "export")
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text('{"user_id": "u1"}\n')
+    for command in (
+        ["evaluate", str(trained)],
+        ["recommend", export, "--user", "u1"],
+        ["monitor", export, "--requests", str(requests), "--logdir", str(tmp_path / "logs")],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tfrec_fusion.cli", *command], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+
+
+def test_evaluate_a_ranker_prints_a_table(arguments, tmp_path, capsys):
+    config = tmp_path / "ranker.yaml"
+    config.write_text("model: {kind: ranker, dim: 8, hidden: [8]}\nepochs: 1\n")
+    run = str(tmp_path / "run")
+    assert main(["train", *arguments, "--config", str(config), "--out", run]) == 0
+    assert "GAUC 0." in capsys.readouterr().out
+    path = tmp_path / "report.json"
+    assert main(["evaluate", run, "--baselines", "--json", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    result = json.loads(path.read_text())
+    gauc = [report["gauc"] for report in (result["evaluation"], *result["baselines"])]
+    rows = {line.split()[1]: line.split()[3] for line in lines if line.startswith("│")}
+    assert rows == {"ranker": f"{gauc[0]:.4f}", "popularity": f"{gauc[1]:.4f}"}
+    assert "RankingReport" not in "".join(lines)
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"{tfrec_fusion.__version__}\n"

@@ -17,6 +17,8 @@ def test_labels_move_to_another_version(trained, tmp_path, capsys):
     assert main(["labels", str(tmp_path / "shop"), "--stable", "2", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["labels"] == {"stable": 2}
     assert read_models(config)["shop"]["labels"] == {"stable": 2}
+    assert main(["labels", str(tmp_path / "shop"), "--stable", "1", "--canary", "2"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'shop'}: stable is 1, canary is 2\n"
     assert main(["labels", str(tmp_path / "shop"), "--stable", "3"]) == 2
     assert "stable must be a version" in capsys.readouterr().err
 

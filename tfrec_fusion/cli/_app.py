@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,10 +22,12 @@ from tfrec_fusion.cli._quickstart import quickstart
 from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._serve import serve
 from tfrec_fusion.cli._train import train
+from tfrec_fusion.disk import disk_error
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
 
 OK, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+NO_READER = 1  # as Typer has it
 
 
 def _with_local_paths(command: Callable) -> Callable:
@@ -41,11 +44,7 @@ def _with_local_paths(command: Callable) -> Callable:
     return run
 
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend, serve):
     app.command()(_with_local_paths(_command))
 
@@ -56,8 +55,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -66,20 +66,25 @@ def _options(
     ] = False,
 ) -> None:
     """Recommenders that train ids and text into one Keras model, served as one SavedModel."""
+    if context.invoked_subcommand is None:
+        context.get_help()  # which Typer prints
+        raise typer.Exit(MISTAKE)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs a command; `args` are those of the process by default.
 
     Returns:
-      0 where it worked; 2 after a user's mistake, which is told in one line on standard error; 3
-      where `monitor` alerts; 130 after Ctrl-C. A bug raises, so the process prints its traceback
-      and ends with 1.
+      0 where it worked; 2 after a user's mistake or where the disk is full, which is told in one
+      line on standard error, and without a command, after the help; 3 where `monitor` alerts; 130
+      after Ctrl-C; 1 where nobody reads the output to its end. A bug raises, so the process prints
+      its traceback and ends with 1.
     """
     # What was dropped or kept of the data is told by the log.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         code = app(args=args, prog_name="tfrec-fusion", standalone_mode=False)
+        sys.stdout.flush()
     except InputError as error:
         return _mistake(str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -89,16 +94,35 @@ def main(args: Sequence[str] | None = None) -> int:
         if "tfrec-fusion[" not in str(error):
             raise
         return _mistake(str(error))
+    except BrokenPipeError:
+        _give_output_up()
+        return NO_READER
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            return _mistake(f"{error.filename}: {error.strerror}")
+        number = disk_error(error)
+        if number is None:
             raise
-        return _mistake(f"{error.filename}: {error.strerror}")
+        _give_output_up()
+        return _mistake(f"cannot write: {os.strerror(number)}")
     except Exception as error:
+        number = disk_error(error)
+        if number is not None:
+            return _mistake(f"cannot write: {os.strerror(number)}")
         # Typer's own errors say what is wrong with the arguments.
         if not hasattr(error, "format_message"):
             raise
         return _mistake(error.format_message())
     return code if isinstance(code, int) else OK
+
+
+def _give_output_up() -> None:
+    """What standard output still holds would fail again at the process's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _mistake(message: str) -> int:

@@ -22,7 +22,8 @@ def evaluate(
     output = Output(json)
     start_tensorflow()
     from tfrec_fusion.evaluation import compare
-    from tfrec_fusion.training import Run
+    from tfrec_fusion.training import RankingReport, Run
+    from tfrec_fusion.training.ranking_report import ranking_table
 
     trained = Run.open(run)
     report = trained.evaluate()
@@ -30,6 +31,8 @@ def evaluate(
     result = {"run": str(run), "evaluation": report.to_dict()}
     if baselines:
         reports = [report, *trained.evaluate_baselines()]
-        output.print(compare(reports))
+        output.print(
+            ranking_table(reports) if isinstance(report, RankingReport) else compare(reports)
+        )
         result["baselines"] = [other.to_dict() for other in reports[1:]]
     output.write(result)

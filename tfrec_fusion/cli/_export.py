@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tfrec_fusion.cli._output import Json, Output
-from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.cli._quiet import start_tensorflow, without_notes
 from tfrec_fusion.errors import InputError
 
 
@@ -137,7 +137,8 @@ def export(
             output.print(f"  without {signature}: {reason}")
         result |= {"onnx": str(onnx), "onnx_left_out": left_out}
     if litert is not None:
-        result["litert"] = str(serving.export_litert(version, litert))
+        with without_notes():
+            result["litert"] = str(serving.export_litert(version, litert))
         output.print(f"LiteRT: {result['litert']}")
     output.write(result)
 

@@ -26,5 +26,5 @@ def labels(
 
     serving.label_versions(model, stable=stable, canary=canary)
     found = {"stable": stable} | ({} if canary is None else {"canary": canary})
-    output.print(f"labels of {model}: {found}")
+    output.print(f"{model}: " + ", ".join(f"{label} is {of}" for label, of in found.items()))
     output.write({"model": str(model), "labels": found})

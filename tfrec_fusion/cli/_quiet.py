@@ -1,4 +1,4 @@
-"""TensorFlow without the notes of its start."""
+"""TensorFlow without the notes of its C++."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices, and drops what its C++ says meanwhile.
-
-    No setting silences those notes (that oneDNN is on, that there is no GPU), so standard error is
-    kept in a file while they come; it is shown if the start fails.
-    """
+    """Imports TensorFlow and looks for devices, without the notes of its start."""
     logging.getLogger("absl").setLevel(logging.ERROR)
+    with without_notes():
+        from tfrec_fusion._compat import tf
+
+        tf.config.list_logical_devices()
+    tf.get_logger().setLevel(logging.ERROR)
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Drops what is written to standard error meanwhile; after an error it is shown.
+
+    No setting silences what TensorFlow's C++ says (that oneDNN is on, that there is no GPU), so
+    standard error is kept in a file while it comes.
+    """
     sys.stderr.flush()
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            from tfrec_fusion._compat import tf
-
-            tf.config.list_logical_devices()
+            yield
         except BaseException:
             notes.seek(0)
             os.write(standard_error, notes.read())
@@ -30,4 +40,3 @@ def start_tensorflow() -> None:
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)
-    tf.get_logger().setLevel(logging.ERROR)

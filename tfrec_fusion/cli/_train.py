@@ -74,8 +74,9 @@ def train(
 
 
 def _summary(result: dict) -> list[str]:
-    slices = result.get("evaluation", {}).get("slices", {})
-    lines = []
+    evaluation = result.get("evaluation", {})
+    slices = evaluation.get("slices", {})
+    lines = [f"GAUC {evaluation['gauc']:.4f}"] if "gauc" in evaluation else []
     for label in ("total", "warm", "cold"):
         metrics = slices.get(label, {}).get("metrics", {})
         if metrics.get("ndcg@10") is not None:

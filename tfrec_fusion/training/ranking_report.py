@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from rich.table import Table
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Split, rank_batches
@@ -40,6 +42,20 @@ class RankingReport:
             f"{self.name}, {self.split} split: GAUC {self.gauc:.4f} over {self.events:,} events "
             f"with {self.negatives} sampled items each"
         )
+
+    def __rich__(self) -> Table:
+        return ranking_table([self])
+
+
+def ranking_table(reports: Sequence[RankingReport]) -> Table:
+    """One row a model, in the given order; the reports are of the same split."""
+    table = Table("model", title=f"{reports[0].split} split")
+    for column in ("GAUC", "events", "sampled items each"):
+        table.add_column(column, justify="right")
+    for report in reports:
+        row = (f"{report.gauc:.4f}", f"{report.events:,}", str(report.negatives))
+        table.add_row(report.name, *row)
+    return table
 
 
 def evaluate_ranker(
