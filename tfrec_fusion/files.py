@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
 
@@ -87,11 +88,14 @@ def new_file(path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
     Args:
       mode: its permissions, less the umask.
 
+    Raises:
+      OSError: the disk is full; what was at `path` is there still.
+
     Example:
       >>> with new_file("report.json") as file:  # doctest: +SKIP
       ...     file.write(b"{}")
     """
-    with StagedFiles() as staged:
+    with disk_errors(path, "it was not written"), StagedFiles() as staged:
         with staged.open(path, mode) as file:
             yield file
         staged.put_in_place()
@@ -103,13 +107,17 @@ def new_folder(path: str | os.PathLike) -> Iterator[Path]:
 
     Whatever stood at `path` is replaced. After an error, or a kill at any moment,
     `current_folder` still gives the old version complete, or the new one complete.
+
+    Raises:
+      OSError: the disk is full; what was at `path` is there still.
     """
     path = Path(os.path.realpath(local_path(path, "folder")))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(path.parent, f".{path.name}.") as temporary:
-        yield temporary
-        sync_tree(temporary)
-        _put_in_place(temporary, path)
+    with disk_errors(path, "it was not written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(path.parent, f".{path.name}.") as temporary:
+            yield temporary
+            sync_tree(temporary)
+            _put_in_place(temporary, path)
 
 
 @contextmanager

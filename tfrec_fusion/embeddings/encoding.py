@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.embeddings.arrays import check_dtype, check_range, check_vectors
 from tfrec_fusion.embeddings.encoders.base import Encoder
 from tfrec_fusion.embeddings.encoders.making import as_encoder
@@ -92,6 +93,7 @@ def encode(
     Raises:
         InputError: wrong ids, no text at all, a store of another encoder, vectors of another
             length, NaN.
+        OSError: the disk is full; what is encoded so far is kept.
 
     Example:
         >>> import tempfile
@@ -115,7 +117,8 @@ def encode(
     kept_texts = [text for text in texts if text.strip()]
     encoder = encoder.prepared(kept_texts, store)
     hashes = [text_hash(text) for text in kept_texts]
-    with Journal(store, encoder.name, encoder.fingerprint) as journal:
+    then = "the texts that are encoded are kept, and the same call goes on once there is room"
+    with disk_errors(store, then), Journal(store, encoder.name, encoder.fingerprint) as journal:
         previous = _open_previous(store, encoder)
         stored = _stored_dtype(dtype, previous)
         have = {*(previous.text_hashes if previous is not None else ()), *journal.hashes}

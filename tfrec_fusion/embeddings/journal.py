@@ -1,5 +1,6 @@
 """What an encoding run has done so far, kept beside the store until the store is written."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -66,7 +67,9 @@ class Journal:
     def __exit__(self, *_) -> None:
         if not self.hashes:
             self.discard()
-        self._open.close()
+        # After a full disk the rest of a batch is still to be written, and is cut off later.
+        with contextlib.suppress(OSError):
+            self._open.close()
 
     def append(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
         """Make a batch durable: ``[n]`` hashes and ``[n, dims]`` float32 vectors."""

@@ -15,11 +15,11 @@ import pandas as pd
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Interactions, Split, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import HiddenInputs, Ranker, TwoTower
 from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving.business import Business
-from tfrec_fusion.serving.disk import naming_the_folder
 from tfrec_fusion.serving.explained_items import ExplainedItems
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
@@ -136,7 +136,10 @@ def export(
     if ranks:
         described = ranker_signatures(model.spec), RANKER_SEMANTICS
     card = model_card(model, events, now, metrics, config, *described)
-    with naming_the_folder(path), new_version_with_kit(path, kit) as (folder, result):
+    with (
+        disk_errors(path, "no version was written"),
+        new_version_with_kit(path, kit) as (folder, result),
+    ):
         # The assets are copied from here into the version.
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tfrec_fusion._compat import keras
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Split
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, baselines, evaluate
 from tfrec_fusion.files import alone, new_file
@@ -89,9 +90,10 @@ class Run:
         elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
             raise InputError(f"run: {folder} exists and holds no run; give a new or empty folder")
         run = cls(folder, config, split)
-        folder.mkdir(parents=True, exist_ok=True)
-        with run._alone():
-            run._write("config.yaml", config.to_yaml())
+        with disk_errors(folder, "no run was started"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with run._alone():
+                run._write("config.yaml", config.to_yaml())
         return run
 
     @property
@@ -137,8 +139,10 @@ class Run:
 
         Raises:
           InputError: another process trains in the folder, or the data does not suit the config.
+          OSError: the disk is full; the last complete epoch is kept.
         """
-        with self._alone():
+        then = "the last complete epoch is kept, and the same call goes on once there is room"
+        with disk_errors(self.folder, then), self._alone():
             if not self.done:
                 self._fit(callbacks)
                 metrics = {"history": self._checkpoints.describe()["history"]}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import StagedFiles, alone
 from tfrec_fusion.paths import local_path
@@ -91,6 +92,7 @@ def label_versions(
                 f"Received: {version!r}"
             )
     with (
+        disk_errors(base, "the labels are as they were"),
         alone(base.parent / _LOCK),
         _Staged(base.parent, kit or Kit(), {base.name: labels}) as staged,
     ):

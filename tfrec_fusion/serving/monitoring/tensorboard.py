@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.serving.monitoring.report import Report
 
@@ -22,16 +23,24 @@ def write_summaries(report: Report, logdir: str | os.PathLike) -> None:
     Args:
       report: of one window.
       logdir: TensorBoard's folder.
+
+    Raises:
+      OSError: the disk is full.
     """
     logdir = local_path(logdir, "monitor", tensorflow=True)
     step = 0 if report.end is None else int(report.end)
-    writer = tf.summary.create_file_writer(str(logdir))
-    with writer.as_default(step=step):
-        tf.summary.scalar("monitoring/requests", report.rows)
-        for figure in report.figures:
-            if not math.isnan(figure.value):
-                tf.summary.scalar(f"monitoring/{figure.name}", figure.value)
-        for name, values in report.samples.items():
-            if len(values):
-                tf.summary.histogram(f"monitoring/{name}", np.asarray(values))
-    writer.close()
+    with disk_errors(logdir, "not all of the figures were written"):
+        writer = tf.summary.create_file_writer(str(logdir))
+        with writer.as_default(step=step):
+            _write(report)
+        writer.close()
+
+
+def _write(report: Report) -> None:
+    tf.summary.scalar("monitoring/requests", report.rows)
+    for figure in report.figures:
+        if not math.isnan(figure.value):
+            tf.summary.scalar(f"monitoring/{figure.name}", figure.value)
+    for name, values in report.samples.items():
+        if len(values):
+            tf.summary.histogram(f"monitoring/{name}", np.asarray(values))
