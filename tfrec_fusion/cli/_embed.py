@@ -30,13 +30,26 @@ def embed(
         typer.Option("--template", help="Text of an item: '{title}. {description}'."),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option("--pooling", help="mean (default), cls or last.")
+        str | None,
+        typer.Option(
+            "--pooling",
+            help="mean, cls, last, max, mean_sqrt_len, weightedmean, or several as cls+mean.  "
+            "[default: what the model declares, else mean]",
+        ),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Instruction before each text.")
+        str | None,
+        typer.Option(
+            "--prompt",
+            help="Instruction before each text.  [default: the model's default prompt, if any]",
+        ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option("--max-length", help="Tokens of a text that count.")
+        int | None,
+        typer.Option(
+            "--max-length",
+            help="Tokens of a text that count.  [default: what the model declares, else 512]",
+        ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto (default), fp32, bf16 or fp16.")
