@@ -148,13 +148,14 @@ def export(
         saved = save_graph(served, folder)
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
-        pd.DataFrame(
-            {
-                "item_id": events.catalogue.vocabulary.ids,
-                "title": business.catalogue.titles,
-                "events": item_events(events),
-            }
-        ).to_parquet(titles, index=False, compression="zstd")
+        known = {
+            "item_id": events.catalogue.vocabulary.ids,
+            "title": business.catalogue.titles,
+            "events": item_events(events),
+        }
+        # Filters are of the shop's choosing, so they may be shown beside the titles.
+        shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
+        pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
         build_reference(
             served.plain["serving_default"], every, _context(model) if ranks else None
         ).save(folder / REFERENCE)

@@ -245,6 +245,174 @@ def test_a_filter(page, shop_items):
 
 
 @pytest.mark.slow
+def test_the_answer_names_its_user_and_clear_takes_all_away(page):
+    page.open()
+    page.type("User", "someone new").send_keys(Keys.ENTER)
+    page.until(lambda: page.all(".items li"))
+    assert page.texts(".facts .user") == ["For user someone new"]
+    field = page.suggestions("History", "thing № 7")
+    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    page.field("In stock").click()
+    page.type("Price max", "2.5")
+    page.type("How many", "3")
+    page.press()
+    assert "." in urlsplit(page.driver.current_url).fragment
+    page.driver.find_element(By.XPATH, "//button[.='Clear']").click()
+    assert page.field("User").get_attribute("value") == ""
+    assert page.field("How many").get_attribute("value") == "10"
+    assert page.field("Price max").get_attribute("value") == ""
+    assert not page.field("In stock").is_selected()
+    assert not page.all(".chips li")
+    assert not page.all("#answers article")
+    assert page.texts(".empty h2") == ["See what this version recommends"]
+    assert urlsplit(page.driver.current_url).fragment == ""
+    page.press()
+    assert page.texts(".facts .user") == ["For nobody in particular"]
+    assert len(page.all(".items li")) == 10
+
+
+@pytest.mark.slow
+def test_suggestions_close_after_a_choice_and_never_cover_the_button(page):
+    page.open()
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    button = page.driver.find_element(By.XPATH, "//button[.='Recommend']")
+    for label, text in (("History", "thing"), ("Leave out", "thing"), ("Only these", "thing")):
+        page.driver.execute_script("scrollTo(0, 0)")
+        page.suggestions(label, text)
+        (box,) = [one for one in page.all(".suggestions") if one.is_displayed()]
+        assert box.rect["height"] > 90
+        assert (
+            box.rect["y"] + box.rect["height"] <= button.rect["y"]
+            or box.rect["y"] >= button.rect["y"] + button.rect["height"]
+        )
+        assert box.rect["y"] >= 0
+        page.screenshot(f"suggestions-{label.lower().replace(' ', '-')}")
+        before = len(page.all(".chips li"))
+        box.find_elements(By.TAG_NAME, "li")[0].click()
+        page.until(lambda before=before: len(page.all(".chips li")) == before + 1)
+        assert not [one for one in page.all(".suggestions") if one.is_displayed()]
+    # Also not after the pause in which the server is asked for what was typed.
+    asked = (
+        "return performance.getEntriesByType('resource').filter(r => r.name.includes('q=')).length"
+    )
+    count = page.driver.execute_script(asked)
+    button.click()
+    page.until(lambda: page.all("#answers article"))
+    assert page.driver.execute_script(asked) == count
+    assert not [one for one in page.all(".suggestions") if one.is_displayed()]
+
+
+@pytest.mark.slow
+def test_long_filter_values_wrap(page, shop_items):
+    long = "a very long value of a filter that goes on and on, " * 5 + "x" * 100
+    page.open()
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    page.type("Category", long).send_keys(Keys.ENTER)
+    (chip,) = page.all(".chips li")
+    (text,) = chip.find_elements(By.TAG_NAME, "span")
+    assert text.text == long
+    inner = "return [arguments[0].scrollWidth, arguments[0].clientWidth]"
+    scroll, width = page.driver.execute_script(inner, text)
+    assert scroll <= width
+    assert text.rect["height"] > 60
+    form = page.all("#form")[0].rect
+    assert chip.rect["x"] + chip.rect["width"] <= form["x"] + form["width"]
+    page.screenshot("long-filter")
+
+
+@pytest.mark.slow
+def test_the_address_holds_the_question(page, shop_items):
+    page.open()
+    page.choose("other", "1 (stable)")
+    page.type("User", "ü & some#one").send_keys(Keys.TAB)
+    field = page.suggestions("History", "thing № 7")
+    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    page.driver.find_element(By.XPATH, "//summary[.='Filters and exclusions']").click()
+    page.field("In stock").click()
+    page.type("How many", "4")
+    page.press()
+    Select(page.all("#column")[0]).select_by_visible_text("category")
+    asked, answer = page.driver.current_url, page.texts(".title")
+    assert len(answer) == 8
+    # Another person opens it.
+    page.driver.get("about:blank")
+    page.driver.get(asked)
+    page.until(lambda: len(page.all(".items li")) == 8)
+    assert page.texts(".title") == answer
+    assert page.texts("article h2") == ["Version 2 (canary)", "Version 1 (stable)"]
+    assert page.field("User").get_attribute("value") == "ü & some#one"
+    assert page.field("In stock").get_attribute("checked") == "true"
+    page.until(lambda: page.texts(".chips li span") == ["Thing № 7"])
+    assert Select(page.all("#column")[0]).first_selected_option.text == "category"
+    # Back and forth, and a reload.
+    page.type("User", "another").send_keys(Keys.ENTER)
+    page.until(lambda: "For user another" in page.texts(".facts .user"))
+    page.driver.back()
+    page.until(lambda: page.texts(".facts .user") == ["For user ü & some#one"] * 2)
+    assert page.driver.current_url == asked
+    assert page.texts(".title") == answer
+    page.driver.forward()
+    page.until(lambda: page.texts(".facts .user") == ["For user another"] * 2)
+    page.driver.refresh()
+    page.until(lambda: page.texts(".facts .user") == ["For user another"] * 2)
+    # A version that is gone.
+    page.driver.get("about:blank")
+    page.driver.get(page.address + "#model=shop&version=7&.k=2")
+    page.until(lambda: len(page.all(".items li")) == 2)
+    assert page.texts("#status") == [
+        "Version 7, which the address names, is not loaded; this is another one."
+    ]
+    page.driver.get("about:blank")
+    page.driver.get(page.address + "#model=gone&version=7")
+    page.until(lambda: page.texts("#trouble")[0].startswith("The model gone, which the address"))
+    assert page.field("User").is_displayed()
+
+
+@pytest.mark.slow
+def test_a_column_beside_the_titles(page, shop_items):
+    page.open()
+    page.press()
+    assert not page.all(".beside")
+    names = [option.text for option in Select(page.all("#column")[0]).options]
+    assert names == ["nothing", "category", "price", "in stock"]
+    of = dict(zip(shop_items["title"], shop_items["category"], strict=True))
+    Select(page.all("#column")[0]).select_by_visible_text("category")
+    assert page.texts(".beside") == [of[title] for title in page.texts(".title")]
+    page.screenshot("column")
+
+
+@pytest.mark.slow
+def test_shares_can_be_folded_away(page):
+    page.open()
+    page.choose("other", "1 (stable)")
+    page.press()
+    seen = lambda css: [one for one in page.all(css) if one.is_displayed()]  # noqa: E731
+    assert len(seen(".split")) == 10
+    assert not seen("article.a .bar")
+    page.driver.find_element(By.CSS_SELECTOR, ".fold summary").click()
+    page.until(lambda: not seen(".split"))
+    assert not seen(".amounts")
+    assert len(seen("article.a .bar")) == 10
+    page.screenshot("folded")
+    # The next answer stays so.
+    page.press()
+    page.until(lambda: page.all("article.a .items li"))
+    assert not seen(".split")
+    page.driver.find_element(By.CSS_SELECTOR, ".fold summary").click()
+    page.until(lambda: len(seen(".split")) == 10)
+
+
+@pytest.mark.slow
+def test_nothing_to_compare_with(page):
+    page.open()
+    assert page.all("#other")[0].is_displayed()
+    page.choose("model", "rank")
+    assert not page.all("#other")[0].is_displayed()
+    assert not page.all("#column")[0].is_displayed()
+
+
+@pytest.mark.slow
 def test_titles_are_never_markup(page, shop_items):
     page.open()
     field = page.suggestions("History", "onerror")

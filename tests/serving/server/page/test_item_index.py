@@ -47,6 +47,28 @@ def test_titles_and_users(index):
     assert index.users.rows(["ü 2", "u3"]).tolist() == [1, -1]
 
 
+def test_columns_as_texts(tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    pd.DataFrame(
+        {
+            "brand": ["käse", None],
+            "price": np.array([12.1, np.nan], np.float32),
+            "in_stock": [True, False],
+            "tags": [["a", "b"], []],
+            "item_id": ["p0", "p1"],
+            "title": ["One", "Two"],
+            "events": [1, 2],
+        }
+    ).to_parquet(tmp_path / "assets.extra" / "items.parquet")
+    index = ItemIndex(tmp_path)
+    assert index.columns == ["brand", "price", "in_stock", "tags"]
+    assert index.shown(["p1", "?", "p0"]) == [
+        {"brand": "", "price": "", "in_stock": "no", "tags": ""},
+        {},
+        {"brand": "käse", "price": "12.1", "in_stock": "yes", "tags": "a, b"},
+    ]
+
+
 def test_a_version_of_another_program(tmp_path):
     index = ItemIndex(tmp_path)
     assert (len(index), index.users) == (0, None)

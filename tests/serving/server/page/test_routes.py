@@ -87,6 +87,8 @@ def test_models_and_their_labels(ask):
 def test_a_version_says_what_to_ask(ask):
     found = ask("api/models/shop/versions/2")[2]
     assert found["items"] == 40
+    assert found["columns"] == ["category", "price", "in_stock"]
+    assert ask("api/models/shop/versions/1")[2]["columns"] == []
     assert found["card"]["metrics"]["slices"]["total"]["users"] == 25
     assert found["card"]["run_config"] == {"epochs": 3}
     fields = {field["name"]: field["kind"] for field in found["form"]["fields"]}
@@ -102,6 +104,16 @@ def test_items_are_searched(ask, events):
     popular = ask("api/models/shop/versions/2/items?limit=50")[2]["items"]
     counts = np.bincount(events.item, minlength=40)
     assert [item["events"] for item in popular] == sorted(counts.tolist(), reverse=True)
+
+
+def test_an_answer_has_the_columns_of_its_items(ask, shop_items):
+    items = shop_items.set_index("item_id")
+    for item in _answers(ask, 2, {"user_id": "nobody", "k": 5})["items"]:
+        row = items.loc[item["item_id"]]
+        assert item["columns"]["category"] == row["category"]
+        assert item["columns"]["in_stock"] == ("yes" if row["in_stock"] else "no")
+        assert float(item["columns"]["price"] or "nan") == pytest.approx(row["price"], nan_ok=True)
+    assert [i["columns"] for i in _answers(ask, 1, {"user_id": "nobody", "k": 1})["items"]] == [{}]
 
 
 def test_answers_are_those_of_the_version(ask, page_models, events):

@@ -17,6 +17,7 @@ from tfrec_fusion.data import Vocabulary
 _ITEMS = "assets.extra/items.parquet"
 _USERS = "assets/users.txt"
 _MOST_COMPARED = 1000
+_OWN = ("item_id", "title", "events")
 
 
 class ItemIndex:
@@ -39,6 +40,9 @@ class ItemIndex:
             frame = pd.read_parquet(version / _ITEMS)
         except OSError:
             frame = pd.DataFrame({"item_id": [], "title": []}, dtype=object)
+        self._columns = {
+            name: values.to_numpy() for name, values in frame.items() if name not in _OWN
+        }
         self._ids = Vocabulary(frame["item_id"])
         self._titles = frame["title"].to_numpy(object)
         events = frame["events"] if "events" in frame else np.zeros(len(frame))
@@ -55,6 +59,11 @@ class ItemIndex:
         users = version / _USERS
         self.users = Vocabulary.load(users) if users.is_file() else None
 
+    @property
+    def columns(self) -> list[str]:
+        """What can be shown of an item beside its title: the columns of the filters."""
+        return list(self._columns)
+
     def __len__(self) -> int:
         return len(self._ids)
 
@@ -62,6 +71,14 @@ class ItemIndex:
         """ "" for an unknown item."""
         rows = self._ids.rows(np.array(item_ids, object))
         return [self._titles[row] if row >= 0 else "" for row in rows]
+
+    def shown(self, item_ids: Sequence[str]) -> list[dict[str, str]]:
+        """Column -> text of each item; {} for an unknown one, "" for a missing value."""
+        rows = self._ids.rows(np.array(item_ids, object))
+        return [
+            {name: _shown(values[row]) for name, values in self._columns.items() if row >= 0}
+            for row in rows
+        ]
 
     def unknown(self, item_ids: Sequence[str]) -> list[str]:
         """Those that the version does not know."""
@@ -132,6 +149,18 @@ def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text)
     marks = {ord(letter): None for letter in set(plain) if unicodedata.combining(letter)}
     return plain.translate(marks).casefold()
+
+
+def _shown(value) -> str:
+    if isinstance(value, np.ndarray | list | tuple):
+        return ", ".join(_shown(one) for one in value)
+    if pd.isna(value):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return np.format_float_positional(value, trim="-")
+    return str(value)
 
 
 def first_lines(path: Path, most: int) -> Iterable[str]:

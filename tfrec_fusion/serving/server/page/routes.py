@@ -56,10 +56,11 @@ def page_routes(predictor: Predictor) -> list[BaseRoute]:
     The API answers in JSON; an error is `{"error": message, "code": name}`.
 
     - GET `/api/models`: the models and their loaded versions with their labels.
-    - GET `/api/models/NAME/versions/N`: the card, and the fields to ask for.
+    - GET `/api/models/NAME/versions/N`: the card, the fields to ask for, and the columns of the
+      items that are shown beside titles.
     - GET `.../items?q=TEXT&limit=N`: items by title or id, the most popular first.
-    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, scores and, where
-      the version was exported with `explain`, the shares in them.
+    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, columns, scores
+      and, where the version was exported with `explain`, the shares in them.
     """
     api = _Api(predictor)
     version = "/api/models/{name}/versions/{version}"
@@ -132,7 +133,12 @@ class _Api:
             index = await asyncio.to_thread(item_index, servable.path)
         run_config = card.get("run_config") or {}
         card["run_config"] = {k: v for k, v in run_config.items() if k not in _PRIVATE}
-        return {"card": card, "form": form and form.to_dict(), "items": len(index)}
+        return {
+            "card": card,
+            "form": form and form.to_dict(),
+            "items": len(index),
+            "columns": index.columns,
+        }
 
     async def items(self, request: Request) -> dict:
         text, limit = request.query_params.get("q", ""), request.query_params.get("limit", "10")
@@ -173,10 +179,10 @@ class _Api:
             if output in outputs
         }
         rows = [
-            {"item_id": item_id, "title": title}
+            {"item_id": item_id, "title": title, "columns": shown}
             | {column: _finite(values[place]) for column, values in columns.items()}
-            for place, (item_id, title) in enumerate(
-                zip(item_ids, index.titles(item_ids), strict=True)
+            for place, (item_id, title, shown) in enumerate(
+                zip(item_ids, index.titles(item_ids), index.shown(item_ids), strict=True)
             )
             if item_id
         ]

@@ -1,18 +1,25 @@
-import { h, plural, short } from "./dom.js";
+import { byId, h, plural, short } from "./dom.js";
 import { splitScores } from "./shares.js";
 
 const DECIMALS = { score: 3, probability: 4 };
 
 const SHORTEST = 4; // per cent of a bar, so that the last one is seen
 
-/** A column with one version's answer; `other` is that of the version it is compared with. */
-export function answerColumn(answer, title, asked, side, other) {
+let folded = false; // the shares, in all columns
+
+/**
+ * A column with one version's answer.
+ *
+ * @param {object} other the answer of the version it is compared with, if any
+ * @param {string} column of the items to show beside their titles, if any
+ */
+export function answerColumn(answer, title, asked, side, other, column) {
   return h(
     "article",
     { class: `column ${side}`, "aria-label": title },
     h("header", {}, h("h2", {}, title), facts(answer, asked)),
     warnings(answer, asked),
-    answer.items.length ? list(answer, other) : h("p", { class: "nothing" }, "Nothing came back: nothing is left after filters and exclusions."),
+    answer.items.length ? list(answer, other, column) : h("p", { class: "nothing" }, "Nothing came back: nothing is left after filters and exclusions."),
   );
 }
 
@@ -39,6 +46,7 @@ function facts(answer, asked) {
   return h(
     "p",
     { class: "facts" },
+    "user_id" in asked ? h("span", { class: "user" }, asked.user_id ? `For user ${asked.user_id}` : "For nobody in particular") : "",
     who ? h("span", { class: `badge ${answer.known_user ? "good" : "new"}` }, who) : "",
     h("span", {}, "history" in asked ? from : ""),
     h("span", { class: "time" }, `${short(answer.milliseconds, 3)} ms`),
@@ -59,7 +67,7 @@ function warnings(answer, asked) {
   return found.map((text) => h("p", { class: "note" }, text));
 }
 
-function list(answer, other) {
+function list(answer, other, column) {
   const name = answer.items[0].probability === undefined ? "score" : "probability";
   const scores = answer.items.map((item) => item[name] ?? 0);
   const low = Math.min(...scores, name === "probability" ? 0 : Infinity);
@@ -86,15 +94,30 @@ function list(answer, other) {
             "span",
             { class: "meta" },
             h("span", { class: "id" }, { "": "no title", [item.item_id]: "" }[item.title] ?? item.item_id),
+            item.columns?.[column] ? h("span", { class: "beside", title: column }, item.columns[column]) : "",
             ranks ? move(place, ranks.get(item.item_id)) : "",
           ),
         ),
         h("span", { class: "score", title: name }, item[name]?.toFixed(DECIMALS[name]) ?? "–"),
-        item.shares ? split.of(item) : bar,
+        bar,
+        item.shares ? split.of(item) : "",
       );
     }),
   );
-  return split ? [split.legend, items] : items;
+  return split ? [foldable(split.legend), items] : items;
+}
+
+/** The legend of the shares, with which all shares fold away and the plain bars come back. */
+function foldable(legend) {
+  const element = h("details", { class: "fold", open: !folded }, h("summary", {}, "What the scores are made of"), legend);
+  const columns = byId("answers");
+  columns.classList.toggle("folded", folded);
+  element.addEventListener("toggle", () => {
+    folded = !element.open;
+    columns.classList.toggle("folded", folded);
+    for (const one of columns.querySelectorAll(".fold")) one.open = !folded;
+  });
+  return element;
 }
 
 /** Where the item stands in the other version's answer. */

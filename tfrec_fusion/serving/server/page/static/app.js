@@ -1,3 +1,4 @@
+import * as address from "./address.js";
 import * as api from "./api.js";
 import { answerColumn, errorColumn, overlap } from "./answers.js";
 import { modelCard } from "./card.js";
@@ -8,8 +9,15 @@ const NONE = "";
 const loaded = new Map(); // "model/version" -> what the server says of it
 let all = [];
 let asked = 0;
+let shown = null; // what the server says of the chosen version
+let drawn = () => {}; // draws the answers that are there again
 
-const chosen = () => ({ model: byId("model").value, version: byId("version").value, other: byId("other").value });
+const chosen = () => ({
+  model: byId("model").value,
+  version: byId("version").value,
+  other: byId("other").value,
+  column: byId("column").value,
+});
 
 function numbered(model, number) {
   const found = all.find(({ name }) => name === model)?.versions.find(({ version }) => String(version) === number);
@@ -29,30 +37,39 @@ function options(select, values, texts) {
   select.replaceChildren(...values.map((value, place) => h("option", { value }, texts[place])));
 }
 
-function chooseModel() {
-  byId("answers").replaceChildren();
+function listVersions() {
   const model = all.find(({ name }) => name === byId("model").value);
   const numbers = (model?.versions ?? []).map(({ version }) => String(version));
   options(byId("version"), numbers, numbers.map((number) => numbered(model.name, number)));
-  chooseVersion();
+  listOthers();
 }
 
-function chooseVersion() {
+function listOthers() {
   const { model, version } = chosen();
   const others = [...byId("version").options].map(({ value }) => value).filter((value) => value !== version);
   const select = byId("other");
   const before = select.value;
-  options(select, [NONE, ...others], [others.length ? "nothing" : "only one version is loaded", ...others.map((number) => numbered(model, number))]);
-  select.disabled = !others.length;
+  options(select, [NONE, ...others], ["nothing", ...others.map((number) => numbered(model, number))]);
+  byId("comparing").hidden = !others.length;
   select.value = others.includes(before) ? before : NONE;
-  show();
 }
 
-/** Draws the form and the card of the chosen versions, and asks again what was asked before. */
-async function show() {
-  const { model, version, other } = chosen();
+function listColumns(columns, column) {
+  const select = byId("column");
+  options(select, [NONE, ...columns], ["nothing", ...columns.map((name) => name.replaceAll("_", " "))]);
+  byId("beside").hidden = !columns.length;
+  select.value = columns.includes(column) ? column : NONE;
+}
+
+/**
+ * Draws the form and the card of the chosen versions, and asks again what was asked before.
+ *
+ * @param {object} question of the page's address, to ask instead
+ */
+async function show(question = null) {
+  const { model, version, other, column } = chosen();
   const mine = ++asked;
-  const again = byId("answers").querySelector("article") !== null;
+  const again = question !== null || byId("answers").querySelector("article") !== null;
   byId("answers").replaceChildren();
   byId("shares").replaceChildren();
   trouble(version ? null : new Error("No version of this model is loaded."));
@@ -62,9 +79,12 @@ async function show() {
     const numbers = other ? [version, other] : [version];
     const found = await Promise.all(numbers.map((number) => about(model, number)));
     if (mine !== asked) return;
-    form.show(found[0].form, found[0].card.example_users ?? []);
+    [shown] = found;
+    form.show(shown.form, shown.card.example_users ?? []);
+    listColumns([...new Set(found.flatMap(({ columns }) => columns))], question?.column ?? column);
+    if (question) form.fill(question.given);
     status("");
-    byId("answers").replaceChildren(welcome(found[0]));
+    byId("answers").replaceChildren(welcome(shown));
     byId("panel-model").replaceChildren(...modelCard(found.map((one, place) => ({ name: title(model, numbers[place]), ...one }))));
   } catch (error) {
     if (mine === asked) trouble(error);
@@ -72,10 +92,48 @@ async function show() {
   } finally {
     if (mine === asked) byId("main").removeAttribute("aria-busy");
   }
-  if (again) recommend();
+  if (again) recommend(question?.notice);
 }
 
-async function recommend() {
+/** Asks the question of the page's address, or shows the empty form where it has none. */
+function open(question) {
+  if (!question) {
+    form.clear();
+    empty();
+    return;
+  }
+  const choose = (id, value) => {
+    const there = [...byId(id).options].some((option) => option.value === value);
+    if (there) byId(id).value = value;
+    return there;
+  };
+  if (!choose("model", question.model)) {
+    form.clear();
+    empty();
+    show().then(() => trouble(new Error(`The model ${question.model}, which the address names, is not loaded.`)));
+    return;
+  }
+  listVersions();
+  const there = choose("version", question.version);
+  listOthers();
+  if (!choose("other", question.other)) byId("other").value = NONE;
+  const notice = there ? "" : `Version ${question.version}, which the address names, is not loaded; this is another one.`;
+  show({ ...question, notice });
+}
+
+/** Takes the answers away. */
+function empty() {
+  asked += 1;
+  trouble(null);
+  status("");
+  byId("answers").removeAttribute("aria-busy");
+  byId("answers").replaceChildren(shown ? welcome(shown) : "");
+  byId("shares").replaceChildren();
+}
+
+const remember = () => address.go(address.written(chosen(), form.given()));
+
+async function recommend(notice = "") {
   const { model, version, other } = chosen();
   const mine = ++asked;
   const numbers = other ? [version, other] : [version];
@@ -87,21 +145,24 @@ async function recommend() {
     trouble(error);
     return;
   }
+  remember();
   status("Asking…");
   byId("answers").setAttribute("aria-busy", "true");
   const found = await Promise.allSettled(numbers.map((number) => ask(model, number, inputs)));
   if (mine !== asked) return;
   byId("answers").removeAttribute("aria-busy");
   const good = found.filter((one) => one.status === "fulfilled").map((one) => one.value);
-  byId("answers").replaceChildren(
-    ...found.map((one, place) => {
-      const name = title(model, numbers[place]);
-      const side = place ? "b" : "a";
-      if (one.status === "rejected") return errorColumn(one.reason, name, side);
-      return answerColumn(one.value, name, inputs, side, good.length > 1 ? found[1 - place].value : null);
-    }),
-  );
-  status(good.length > 1 ? overlap(...good) : "");
+  drawn = () =>
+    byId("answers").replaceChildren(
+      ...found.map((one, place) => {
+        const name = title(model, numbers[place]);
+        const side = place ? "b" : "a";
+        if (one.status === "rejected") return errorColumn(one.reason, name, side);
+        return answerColumn(one.value, name, inputs, side, good.length > 1 ? found[1 - place].value : null, chosen().column);
+      }),
+    );
+  drawn();
+  status([notice, good.length > 1 ? overlap(...good) : ""].join(" ").trim());
   // On a phone the answers are below the form.
   if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
   const plain = numbers.filter((_, place) => found[place].value?.items.length && !found[place].value.explained);
@@ -127,7 +188,7 @@ function welcome({ form: fields, items }) {
       {},
       h("li", {}, "A known user: type an id, or try one of the examples."),
       h("li", {}, `Somebody new: leave the user out, and search the ${plural(items, "item")} for a history.`),
-      byId("other").disabled ? "" : h("li", {}, "Two versions side by side: choose the other one above."),
+      byId("comparing").hidden ? "" : h("li", {}, "Two versions side by side: choose the other one above."),
     ),
   );
 }
@@ -177,11 +238,28 @@ function openTab(name, focus) {
 const form = new Form(
   byId("form"),
   (text, limit, signal) => api.items(chosen().model, chosen().version, text, limit, signal),
-  recommend,
+  () => recommend(),
+  () => {
+    empty();
+    address.go("");
+  },
 );
-byId("model").addEventListener("change", chooseModel);
-byId("version").addEventListener("change", chooseVersion);
-byId("other").addEventListener("change", show);
+byId("model").addEventListener("change", () => {
+  byId("answers").replaceChildren();
+  listVersions();
+  show();
+});
+byId("version").addEventListener("change", () => {
+  listOthers();
+  show();
+});
+byId("other").addEventListener("change", () => show());
+byId("column").addEventListener("change", () => {
+  if (!byId("answers").querySelector("article")) return;
+  drawn();
+  remember();
+});
+addEventListener("popstate", () => open(address.read(location.hash)));
 const tabs = ["recommend", "model"];
 tabs.forEach((name, place) => {
   const tab = byId(`tab-${name}`);
@@ -194,7 +272,10 @@ tabs.forEach((name, place) => {
 try {
   all = await api.models();
   options(byId("model"), all.map(({ name }) => name), all.map(({ name }) => name));
-  chooseModel();
+  listVersions();
+  const question = address.read(location.hash);
+  if (question) open(question);
+  else show();
 } catch (error) {
   trouble(error);
 }

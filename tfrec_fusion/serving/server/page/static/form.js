@@ -42,9 +42,11 @@ const words = (name) => {
  *
  * @param {HTMLFormElement} element
  * @param {(text, limit, signal) => Promise} search of items
+ * @param {() => void} submit asks what the fields say
+ * @param {() => void} cleared follows when the fields are empty again
  */
 export class Form {
-  constructor(element, search, submit) {
+  constructor(element, search, submit, cleared) {
     this.element = element;
     this.search = search;
     this.fields = new Map();
@@ -52,8 +54,10 @@ export class Form {
       event.preventDefault();
       submit();
     });
-    element.addEventListener("reset", () => {
-      for (const field of this.fields.values()) field.clear?.();
+    element.addEventListener("reset", (event) => {
+      event.preventDefault();
+      this.clear();
+      cleared();
     });
   }
 
@@ -97,6 +101,21 @@ export class Form {
     );
   }
 
+  clear() {
+    for (const field of this.fields.values()) field.clear();
+  }
+
+  /** Name -> texts of the fields that are not as `clear` leaves them. */
+  given() {
+    return new Map([...this.fields].map(([name, field]) => [name, field.texts()]).filter(([, texts]) => texts.length));
+  }
+
+  /** Fills in what `given` said; fields that it does not name are cleared. */
+  fill(given) {
+    this.clear();
+    for (const [name, texts] of given) this.fields.get(name)?.read(texts);
+  }
+
   /** Field -> value, as the API wants them. Throws an Error that says what cannot be read. */
   values() {
     return Object.fromEntries([...this.fields].map(([name, field]) => [name, field.value()]));
@@ -133,6 +152,11 @@ export class Form {
         return picker.value;
       },
       clear: () => picker.clear(),
+      texts: () => picker.value,
+      read: (texts) => {
+        for (const text of texts) picker.add(text);
+        if (items) this.#title(picker, texts);
+      },
       keep: () => [...picker.chosen],
       restore: (kept) => kept.forEach(([value, text]) => picker.add(value, text)),
     });
@@ -147,9 +171,20 @@ export class Form {
     return picker.element;
   }
 
+  /** Ids become titles as they are found. */
+  async #title(picker, ids) {
+    for (const id of ids) {
+      const [item] = await this.search(id, 1).catch(() => []);
+      if (item?.item_id === id) picker.name(id, item.title);
+    }
+  }
+
   #flag(name, id, label, help) {
     const input = h("input", { id, type: "checkbox", "aria-describedby": `${id}-help` });
     this.fields.set(name, {
+      clear: () => (input.checked = false),
+      texts: () => (input.checked ? ["true"] : []),
+      read: ([text]) => (input.checked = text === "true"),
       value: () => input.checked,
       keep: () => input.checked,
       restore: (kept) => (input.checked = kept),
@@ -170,14 +205,18 @@ export class Form {
       type: number ? "number" : "text",
       step: kind === "number" ? "any" : null,
       min: name === "k" ? 1 : null,
-      value: name === "k" ? 10 : null,
+      value: name === "k" ? "10" : null,
       list: listed ? `${id}-choices` : null,
       autocomplete: "off",
       autocapitalize: "none",
       spellcheck: "false",
       "aria-describedby": help ? `${id}-help` : null,
     });
+    const empty = name === "k" ? "10" : "";
     this.fields.set(name, {
+      clear: () => (input.value = empty),
+      texts: () => (input.value.trim() === empty ? [] : [input.value.trim()]),
+      read: ([text]) => (input.value = text),
       value: () => {
         if (input.validity.badInput) throw new Error(`${label} must be a number.`);
         if (!number) return input.value.trim();

@@ -1,10 +1,14 @@
 import { freshId, h } from "./dom.js";
 
 const PAUSE = 120; // ms after the last key before the server is asked
+const HIGHEST = 320; // px of the suggestions
+const LEAST = 120; // below the field; with less room they open above it
+const GAP = 8;
 
 /**
  * A list that is typed in, with suggestions: arrows and Enter choose, Escape closes, Backspace in
- * the empty field takes the last one away. What is not suggested can be entered as it is.
+ * the empty field takes the last one away. What is not suggested can be entered as it is. The
+ * suggestions close after a choice, and end above the form's buttons.
  *
  * @param {object} options label, help, placeholder, and `suggest(text, signal)`, which gives
  *   `{value, text, hint}`s.
@@ -32,6 +36,7 @@ export class Picker {
       "aria-describedby": helpId,
       oninput: () => this.#later(),
       onfocus: () => this.#later(),
+      onclick: () => this.list.hidden && this.#later(),
       onblur: () => this.#close(),
       onkeydown: (event) => this.#key(event),
     });
@@ -52,13 +57,19 @@ export class Picker {
   clear() {
     this.chosen.clear();
     this.input.value = "";
+    this.#close();
     this.#draw();
+  }
+
+  /** Gives a chosen value its text, once that is known. */
+  name(value, text) {
+    if (this.chosen.has(value)) this.add(value, text);
   }
 
   add(value, text = value) {
     if (!value) return;
     this.chosen.set(value, text);
-    this.input.value = "";
+    if (this.input.value.trim() === value) this.input.value = "";
     this.#draw();
   }
 
@@ -125,6 +136,7 @@ export class Picker {
         ),
       ),
     );
+    if (open) this.#place();
     if (this.active < 0) this.input.removeAttribute("aria-activedescendant");
     else {
       this.input.setAttribute("aria-activedescendant", `${this.list.id}-${this.active}`);
@@ -132,11 +144,21 @@ export class Picker {
     }
   }
 
+  /** Below the field where there is room before the buttons, else above it. */
+  #place() {
+    const { top, bottom } = this.input.getBoundingClientRect();
+    const buttons = this.element.closest("form")?.querySelector(".buttons");
+    const below = (buttons?.getBoundingClientRect().top ?? Infinity) - bottom - 2 * GAP;
+    const above = below < LEAST && top > below;
+    this.list.classList.toggle("above", above);
+    this.list.style.maxHeight = `${Math.min(HIGHEST, Math.max(above ? top - 2 * GAP : below, 0))}px`;
+  }
+
   #choose(place) {
     const { value, text } = this.found[place];
+    this.input.value = "";
     this.add(value, text);
     this.#close();
-    this.#later();
   }
 
   #close() {
@@ -158,8 +180,10 @@ export class Picker {
     } else if (event.key === "Enter") {
       const typed = this.input.value.trim();
       if (this.active >= 0) this.#choose(this.active);
-      else if (typed) this.add(typed);
-      else return; // sends the form
+      else if (typed) {
+        this.add(typed);
+        this.#close();
+      } else return; // sends the form
       event.preventDefault();
     } else if (event.key === "Escape") {
       this.#close();
