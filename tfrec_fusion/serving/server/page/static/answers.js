@@ -42,7 +42,7 @@ function facts(answer, asked) {
       : "item_id" in asked
         ? "without a history"
         : "from nothing: what is popular";
-  const who = answer.known_user === null ? "" : answer.known_user ? "known user" : "unknown user";
+  const who = answer.known_user === null || !asked.user_id ? "" : answer.known_user ? "known user" : "unknown user";
   return h(
     "p",
     { class: "facts" },

@@ -61,7 +61,7 @@ export function splitScores(items) {
   const legend = h(
     "div",
     { class: "made-of" },
-    h("p", { class: "help" }, "What a score is made of: parts to the right of the line add to it, parts to the left take away."),
+    h("p", { class: "help" }, "Parts to the right of the line add to the score, parts to the left take away."),
     h(
       "ul",
       { class: "legend" },
