@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import tfrec_fusion
 from tfrec_fusion.cli import main
@@ -216,3 +217,32 @@ def test_a_small_version_and_its_refresh_with_newer_interactions(
 def test_a_refresh_needs_interactions(trained, tmp_path, capsys, more):
     assert main(["export", str(trained), "--to", str(tmp_path / "shop"), *more]) == 2
     assert "--refresh-trend and --interactions FILE go together" in capsys.readouterr().err
+
+
+def test_a_run_is_extended_overwritten_and_started_from(arguments, small_config, tmp_path, capsys):
+    run = tmp_path / "run"
+
+    def train(*options):
+        assert main(["train", *map(str, options), "--json", "-"]) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out), captured.err
+
+    result, err = train(*arguments, "--config", small_config, "--out", run)
+    assert result["trained"] and len(result["history"]["loss"]) == 1
+    # 40 users of the small shop are few.
+    assert "Few users: with" in err and err.count("Few users") == 1
+    result, err = train("--out", run)
+    assert not result["trained"]
+    assert f"{run} is done with its 1 epochs, so nothing was trained; a larger --epochs" in err
+    result, err = train("--out", run, "--epochs", 2)
+    assert result["trained"] and len(result["history"]["loss"]) == 2
+    assert "going on after epoch 1 of 2" in err
+    assert (
+        "the learning rate goes on as that of a run of 2 epochs, higher than at the end of 1" in err
+    )
+    result, err = train("--out", run, "--epochs", 1, "--overwrite")
+    assert result["trained"] and len(result["history"]["loss"]) == 1
+    result, err = train("--out", tmp_path / "next", "--from", run, "--seed", 4)
+    assert result["trained"] and len(result["history"]["loss"]) == 1
+    config = yaml.safe_load((tmp_path / "next/config.yaml").read_text())
+    assert (config["from_run"], config["seed"], config["model"]["dim"]) == (str(run), 4, 8)

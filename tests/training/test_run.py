@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -150,3 +151,60 @@ def test_a_spectral_start_and_another_optimizer(config, tmp_path):
     # A learning rate of 0 leaves the ids where a spectral start puts them: at zero.
     assert not model.tower.ids.table.numpy().any()
     assert model.tower.frozen["initial"].matrix.numpy().any()
+
+
+SGD = {"class_name": "SGD", "config": {"learning_rate": 0.05, "momentum": 0.9}}
+
+
+def test_a_run_that_is_made_longer_ends_as_one_that_was_as_long(config, tmp_path):
+    whole = Run.start(tmp_path / "whole", config(epochs=3, optimizer=SGD))
+    whole.train()
+    assert whole.extended is None
+    short = Run.start(tmp_path / "run", config(epochs=1, optimizer=SGD))
+    short.train()
+    longer = Run.start(tmp_path / "run", config(epochs=3, optimizer=SGD))
+    assert (longer.extended, longer.done, longer.epochs_done) == (1, False, 1)
+    history = longer.train()["history"]
+    assert history["loss"] == pytest.approx(whole.metrics()["history"]["loss"], abs=1e-5)
+    assert Run.open(tmp_path / "run").config.epochs == 3
+    expected = _weights(whole)
+    for name, values in _weights(longer).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)
+    with pytest.raises(InputError, match=r"epochs is 3 there and 2 here; .*or overwrite it"):
+        Run.start(tmp_path / "run", config(epochs=2, optimizer=SGD))
+
+
+def test_a_run_is_overwritten_when_asked(config, tmp_path):
+    Run.start(tmp_path / "run", config(epochs=1)).train()
+    with pytest.raises(InputError, match="another config: seed is 0 there and 3 here"):
+        Run.start(tmp_path / "run", config(epochs=2, seed=3))
+    again = Run.start(tmp_path / "run", config(epochs=2, seed=3), overwrite=True)
+    assert (again.done, again.epochs_done, again.logs.exists()) == (False, 0, False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(InputError, match="exists and holds no run"):
+        Run.start(tmp_path / "mine", config(), overwrite=True)
+    assert (tmp_path / "mine/thesis.txt").is_file()
+
+
+def test_a_run_starts_from_another_s_weights(config, tmp_path):
+    first = Run.start(tmp_path / "first", config(epochs=1))
+    first.train()
+    still = {"class_name": "SGD", "config": {"learning_rate": 0.0}}
+    options = {"epochs": 1, "optimizer": still, "seed": 5, "from_run": str(first.folder)}
+    values = config(**options).model_dump(exclude={"model"})
+    second = Run.start(tmp_path / "second", RunConfig.of(values))
+    assert second.config.model == first.config.model
+    second.train()
+    expected = _weights(first)
+    for name, values in _weights(second).items():
+        if "draws" not in name:  # what dropout has drawn so far
+            np.testing.assert_allclose(values, expected[name], atol=1e-6, err_msg=name)
+    with pytest.raises(InputError, match=r"from_run: model\.dim is 8 there and 4 here"):
+        Run.start(tmp_path / "third", config(**options, model={"dim": 4}))
+    with pytest.raises(InputError, match="a run cannot start from itself"):
+        Run.start(first.folder, config(**options))
+    # It has its own states now.
+    shutil.rmtree(first.folder)
+    again = Run.start(second.folder, second.config)
+    assert again.done and again.evaluate().metrics == second.evaluate().metrics

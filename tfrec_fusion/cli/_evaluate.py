@@ -31,8 +31,9 @@ def evaluate(
     result = {"run": str(run), "evaluation": report.to_dict()}
     if baselines:
         reports = [report, *trained.evaluate_baselines()]
-        output.print(
-            ranking_table(reports) if isinstance(report, RankingReport) else compare(reports)
-        )
+        of_ranker = isinstance(report, RankingReport)
+        table = ranking_table(reports) if of_ranker else compare(reports)
+        table.caption = None  # which is printed with the report
+        output.print(table)
         result["baselines"] = [other.to_dict() for other in reports[1:]]
     output.write(result)

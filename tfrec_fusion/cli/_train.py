@@ -50,9 +50,22 @@ def train(
             "[default: error]"
         ),
     ] = None,
+    from_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from this run's model and weights, and its config where nothing is said.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove the run that is there, and train anew.")
+    ] = False,
     json: Json = None,
 ) -> None:
-    """Train a model in a run folder; the same command goes on after a kill."""
+    """Train a model in a run folder; the same command goes on after a kill, and with more --epochs
+    after the end.
+    """
     output = Output(json)
     start_tensorflow()
     from tfrec_fusion.training import ProgressBar, Run
@@ -60,20 +73,38 @@ def train(
     given = _given(
         interactions, items, vectors, model, split, seed, epochs, min_rating, stray_times
     )
-    run = Run.start(out, _config(out, config, given))
-    if run.done:
-        output.print(f"{out} is done")
+    run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
+    trains = not run.done
+    if not trains:
+        output.print(
+            f"{out} is done with its {run.config.epochs} epochs, so nothing was trained; a larger "
+            "--epochs trains on, --overwrite starts anew, another --out keeps both"
+        )
     elif run.epochs_done:
         output.print(f"going on after epoch {run.epochs_done} of {run.config.epochs}")
+    if run.extended is not None:
+        output.print(_schedule(run))
     result = run.train([ProgressBar(output.console)])
     for line in _summary(result):
         output.print(line)
     output.print(f"run: {out}")
     output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.logs))}")
-    output.write({"run": str(out), **result})
+    output.write({"run": str(out), "trained": trains, **result})
+
+
+def _schedule(run) -> str:
+    """What becomes of the learning rate of a run that is made longer."""
+    if run.config.optimizer is not None:
+        return "the optimizer goes on with its own learning rate"
+    return (
+        f"the learning rate goes on as that of a run of {run.config.epochs} epochs, higher than at "
+        f"the end of {run.extended}; the result differs a little from one such run"
+    )
 
 
 def _summary(result: dict) -> list[str]:
+    from tfrec_fusion.evaluation.report import few_users
+
     evaluation = result.get("evaluation", {})
     slices = evaluation.get("slices", {})
     lines = [f"GAUC {evaluation['gauc']:.4f}"] if "gauc" in evaluation else []
@@ -83,17 +114,33 @@ def _summary(result: dict) -> list[str]:
             lines.append(
                 f"{label}: NDCG@10 {metrics['ndcg@10']:.4f}, Recall@20 {metrics['recall@20']:.4f}"
             )
-    return lines
+    warning = few_users(slices["total"]["users"]) if slices else None
+    return [*lines, warning] if warning else lines
 
 
-def _config(out: Path, path: Path | None, given: dict[str, Any]):
-    """The config file, or else that of the run that is there, with the given options over it."""
+def _config(
+    out: Path, path: Path | None, given: dict[str, Any], from_run: Path | None, overwrite: bool
+):
+    """The config file, or else that of the run that is there, with the given options over it.
+
+    Without either it is that of the run to start from. A run that is overwritten from other tables
+    says nothing.
+    """
     from tfrec_fusion.training.config import RunConfig, merged, read_mapping
 
     there = out / "config.yaml"
-    if path is None and there.is_file():
+    other_tables = overwrite and {"interactions", "items"} <= given.get("data", {}).keys()
+    if path is None and there.is_file() and not other_tables:
         path = there
     values = {} if path is None else read_mapping(path)
+    if path is None and from_run is not None and (from_run / "config.yaml").is_file():
+        values = read_mapping(from_run / "config.yaml")
+        values["model"] = {"kind": values["model"]["kind"]}
+    if path != there or overwrite:
+        # What another training found is no part of the wish.
+        values = {key: value for key, value in values.items() if key != "recorded"}
+    if from_run is not None:
+        given = {**given, "from_run": str(from_run.absolute())}
     values = merged(values, given)
     data = values.get("data")
     if not isinstance(data, dict) or "interactions" not in data or "items" not in data:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation.report import Report, format_value
+from tfrec_fusion.evaluation.report import Report, few_users, format_value
 
 
 def check_reports(reports: Sequence[Report], what: str) -> list[Report]:
@@ -64,7 +64,9 @@ def compare(reports: Sequence[Report]) -> Table:
     ]
     counts = reports[0].counts["total"]
     table = Table(
-        title=f"{reports[0].split} split, {counts['users']:,} users, {counts['targets']:,} targets"
+        title=f"{reports[0].split} split, {counts['users']:,} users, {counts['targets']:,} targets",
+        caption=few_users(counts["users"]),
+        caption_justify="left",
     )
     table.add_column("model")
     for *_, heading in columns:

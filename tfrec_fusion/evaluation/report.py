@@ -16,6 +16,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
 from tfrec_fusion.paths import local_path
 
+_FEW_USERS = 200
+
 
 @dataclass(frozen=True, repr=False)
 class Report:
@@ -64,7 +66,12 @@ class Report:
 
     def table(self) -> Table:
         """One row a metric, one column a slice, and the total's 95 % interval beside its mean."""
-        table = Table(title=f"{self.name}, {self.split} split", title_justify="left")
+        table = Table(
+            title=f"{self.name}, {self.split} split",
+            title_justify="left",
+            caption=few_users(self.counts["total"]["users"]),
+            caption_justify="left",
+        )
         table.add_column("", no_wrap=True)
         for label in self.metrics:
             table.add_column(label, justify="right", no_wrap=True)
@@ -142,6 +149,16 @@ class Report:
     def __repr__(self) -> str:
         metric = f"ndcg@{self.k[0]}"
         return f"<Report {self.name!r} {metric}={self.metrics['total'][metric]:.4f}>"
+
+
+def few_users(count: int) -> str | None:
+    """A warning where an evaluation has few users; None where it has enough."""
+    if count >= _FEW_USERS:
+        return None
+    return (
+        f"Few users: with {count}, and fewer than {_FEW_USERS}, models differ by chance. Hold out "
+        "more (test=), split by leave_one_out, or average several seeds."
+    )
 
 
 def render(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.config import read_json
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.paths import local_path
 
@@ -74,6 +76,21 @@ class Checkpoints:
         # A model that is not compiled leaves the optimizer's state unread.
         status.assert_existing_objects_matched().expect_partial()
         return described
+
+    def digest(self) -> str:
+        """SHA-256 of the latest state's weights.
+
+        Raises:
+          InputError: there is no state.
+        """
+        epochs = self.epochs()
+        if not epochs:
+            raise InputError(f"run: no epoch of {self.folder.parent} is complete; train it first")
+        digest = hashlib.sha256()
+        for path in sorted(self._path(epochs[-1]).glob("weights.*")):
+            with open(path, "rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        return digest.hexdigest()
 
     def clean(self) -> None:
         """Removes what killed writers left; only the folder's one writer may."""

@@ -169,6 +169,8 @@ class RunConfig(_Section):
       optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
       evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of them.
       seed: of initial weights, examples and dropout.
+      from_run: folder of another run, whose model this one starts as: with its options, its
+        description of the data and its weights, for the same items.
       recorded: written by the run itself.
     """
 
@@ -191,6 +193,7 @@ class RunConfig(_Section):
     optimizer: str | dict[str, Any] | None = None
     evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
+    from_run: str | None = None
     recorded: Recorded = Recorded()
 
     @field_validator("model", mode="before")
@@ -318,16 +321,18 @@ def _started(model: TwoTowerSection, n_items: int) -> TwoTowerSection:
 
 
 def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
-    """The nested mapping in a YAML or JSON file; its data paths are relative to the file's folder.
+    """The nested mapping in a YAML or JSON file; its paths are relative to the file's folder.
 
     Raises:
       InputError: no such file, or its content is no mapping.
     """
     path = Path(path)
     values = config.read_mapping(path, "config")
-    data = values.get("data")
-    if isinstance(data, dict):
-        values["data"] = with_absolute_paths(data, path.resolve().parent)
+    base = path.resolve().parent
+    if isinstance(values.get("data"), dict):
+        values["data"] = with_absolute_paths(values["data"], base)
+    if isinstance(values.get("from_run"), str):
+        values["from_run"] = str(base / Path(values["from_run"]).expanduser())
     return values
 
 

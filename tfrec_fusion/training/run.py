@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,8 @@ class Run:
     - `done`: the training is over.
 
     Everything but the logs appears complete or not at all. A training that is cut off goes on after
-    the last complete epoch, and on a CPU ends with the weights that it would have had.
+    the last complete epoch, and on a CPU ends with the weights that it would have had. A longer
+    config extends it, and another run can start from its weights (`RunConfig.from_run`).
 
     Example:
       >>> run = Run.start("runs/shop", RunConfig.load("shop.yaml"))
@@ -47,6 +49,7 @@ class Run:
     def __init__(self, folder: str | os.PathLike, config: RunConfig, split: Split | None = None):
         self.folder = local_path(folder, "run", tensorflow=True)
         self.config, self._split = config, split
+        self.extended: int | None = None  # epochs of the run that `start` has made longer
         self._checkpoints = Checkpoints(self.folder / "state")
 
     @classmethod
@@ -62,31 +65,45 @@ class Run:
         return cls(folder, RunConfig.load(path))
 
     @classmethod
-    def start(cls, folder: str | os.PathLike, config: RunConfig) -> Run:
-        """A new run, or the one in the folder if it has the same config.
+    def start(cls, folder: str | os.PathLike, config: RunConfig, *, overwrite: bool = False) -> Run:
+        """A new run, or the one in the folder if it has the same config but for its length.
+
+        With more `epochs` than the one there, that one is extended: it goes on from its last state,
+        and `extended` says from what length. Its optimizer goes on too, so with a constant learning
+        rate the end is that of an uninterrupted run. The default schedule is from there on that of
+        the longer run, whose rate is higher than the one at which the shorter run ended.
 
         A run of which no epoch is complete has nothing to lose, and takes the new config.
 
+        Args:
+          folder: the run's.
+          config: anything else than in the folder is refused.
+          overwrite: removes the run that is there, its states and logs.
+
         Raises:
-          InputError: the folder holds something else, the config differs from the one there, or an
-            input cannot be read or has changed since.
+          InputError: the folder holds something else, the config differs from the one there, an
+            input cannot be read or has changed since, or the run of `from_run` does not fit.
         """
         folder = local_path(folder, "run", tensorflow=True)
+        there = cls.open(folder) if (folder / "config.yaml").is_file() else None
+        begun = there is not None and not overwrite and bool(there._checkpoints.epochs())
         present = record(config.data)
-        check_inputs(config.recorded, present)
+        if config.from_run is not None:
+            # A run that has begun does not need the other one any more.
+            source = there if begun and there.config.from_run else Run.open(config.from_run)
+            config = _as_source(config, source, folder)
+            if not begun:
+                present.inputs["from_run"] = source._checkpoints.digest()
+        if not overwrite:
+            check_inputs(config.recorded, present)
         split = load_split(config)
         config = config.resolved(split.train).model_copy(update={"recorded": present})
-        if (folder / "config.yaml").is_file():
-            there = cls.open(folder)
-            if there._checkpoints.epochs():
-                difference = there.config.difference(config)
-                if difference:
-                    raise InputError(
-                        f"run: {folder} holds a run with another config: {difference}; give "
-                        "another folder"
-                    )
-                check_inputs(there.config.recorded, present)
-                return cls(folder, there.config, split)
+        if begun:
+            return there._going_on(config, split)
+        if config.from_run is not None:
+            _check_source(config, source, split.train)
+        if there is not None:
+            there._clear()
         elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
             raise InputError(f"run: {folder} exists and holds no run; give a new or empty folder")
         run = cls(folder, config, split)
@@ -95,6 +112,38 @@ class Run:
             with run._alone():
                 run._write("config.yaml", config.to_yaml())
         return run
+
+    def _going_on(self, config: RunConfig, split: Split) -> Run:
+        """The run of this folder with a config that may be longer."""
+        mine = self.config
+        longer = config.epochs > mine.epochs
+        if longer:
+            lengths = {"epochs": config.epochs, "evaluate_every": config.evaluate_every}
+            mine = mine.model_copy(update=lengths)
+        difference = mine.difference(config)
+        if difference:
+            raise InputError(
+                f"run: {self.folder} holds a run with another config: {difference}; give another "
+                "folder, or overwrite it"
+            )
+        check_inputs(mine.recorded, config.recorded)
+        run = Run(self.folder, mine, split)
+        if longer:
+            run.extended = self.config.epochs
+            with run._alone():
+                # In this order a kill leaves a run that is not done.
+                (self.folder / "done").unlink(missing_ok=True)
+                run._write("config.yaml", mine.to_yaml())
+        return run
+
+    def _clear(self) -> None:
+        """Removes all that a training has left, its first sign last."""
+        with self._alone():
+            for name in ("done", "metrics.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            for folder in (self.logs, self._checkpoints.folder):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
 
     @property
     def split(self) -> Split:
@@ -203,7 +252,7 @@ class Run:
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
-        model = build_model(config, self.split.train)
+        model = self._start()
         if config.epochs == 0:
             self._checkpoints.save(model, 0, {})
             return
@@ -214,7 +263,8 @@ class Run:
             if config.optimizer
             else adam(config.learning_rate, steps=steps)
         )
-        described = self._checkpoints.restore(model)
+        # A state of no epoch has no optimizer.
+        described = self._checkpoints.restore(model) if done else None
         board = TensorBoard(
             self.logs,
             split=self.split,
@@ -230,6 +280,15 @@ class Run:
             callbacks=[keep, StepsPerExecution(), *callbacks, board],
         )
 
+    def _start(self) -> keras.Model:
+        """The model before the first step; its weights are those of a state where there is one."""
+        if self.config.from_run is None:
+            return build_model(self.config, self.split.train)
+        described = self._checkpoints.describe()
+        if described is None:
+            return Run.open(self.config.from_run).model()
+        return MODELS[described["class_name"]].from_config(described["config"])
+
     def _write(self, name: str, text: str) -> None:
         with new_file(self.folder / name) as file:
             file.write(text.encode())
@@ -239,6 +298,33 @@ class Run:
         """Holds the folder's lock, which a killed process gives back."""
         with alone(self.folder / ".lock", "run: another process is training in the folder"):
             yield
+
+
+def _as_source(config: RunConfig, source: Run, folder: Path) -> RunConfig:
+    """The config with the model of the run that it starts from."""
+    path = Path(os.path.abspath(config.from_run))
+    if path == Path(os.path.abspath(folder)):
+        raise InputError(f"run: from_run: a run cannot start from itself. Received: {folder}")
+    theirs = source.config.model
+    for name in sorted(config.model.model_fields_set | {"kind"}):
+        mine = getattr(config.model, name)
+        if mine != getattr(theirs, name, None):
+            raise InputError(
+                f"run: from_run: model.{name} is {getattr(theirs, name, None)!r} there and "
+                f"{mine!r} here; leave the model's options out"
+            )
+    update = {"model": theirs, "spectral": False, "from_run": str(path)}
+    return config.model_copy(update=update)
+
+
+def _check_source(config: RunConfig, source: Run, train: Interactions) -> None:
+    """Raises InputError where the model to start from is not one for these events and examples."""
+    if config.model != source.config.model:
+        raise InputError(
+            f"run: from_run: examples.kind {config.examples.kind!r} is not for a model with "
+            f"trend={source.config.model.trend}; choose the other run's examples"
+        )
+    source.model().check(train)
 
 
 class _Keep(keras.callbacks.Callback):
