@@ -119,6 +119,34 @@ def test_rows_times_items_are_bounded(ask, protocol):
     assert caught.value.http == 400
 
 
+PAIR = rb"\ud83d\udca9"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("v1/models/shop:predict", b'{"instances": ["' + PAIR + b' "' + rb"\"" * 150_000 + b'"]}'),
+        ("v1/models/shop:predict", b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        ("v1/models/shop:predict", b'{"instances": [' + b"9" * 5000 + b"]}"),
+        ("v1/models/shop:predict", b'{"instances": ["a' + PAIR[:6] + b'"]}'),
+        (
+            "feedback",
+            b'{"events": [{"kind": "click", "model": "shop", "version": 1, "position": 1, '
+            b'"item_id": "a", "user_id": "' + PAIR[:6] + b'"}]}',
+        ),
+    ],
+    ids=["quotes behind a pair", "depth", "digits", "half a pair", "half a pair as feedback"],
+)
+def test_hostile_bodies(embedded, path, body):
+    headers = {"Content-Type": "application/json"}
+    answer = urllib3.request(
+        "POST", f"{embedded.rest}/{path}", body=body, headers=headers, retries=False, timeout=30
+    )
+    assert answer.status == 400
+    assert list(json.loads(answer.data)) == ["error"]
+    assert not any("Traceback" in line or '"bug"' in line for line in embedded.log)
+
+
 @pytest.mark.parametrize("dtype", [20, 21, 99])
 def test_tensors_without_values(ask, embedded, dtype):
     handle = tf.make_tensor_proto(0)

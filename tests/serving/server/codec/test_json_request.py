@@ -206,6 +206,8 @@ HOSTILE = {
     "exponents": lambda n: b'{"inputs": ["a"], "b": [1' + b",1e300" * (n // 6) + b"]}",
     "lists": lambda n: b'{"inputs": [[1]' + b",[1]" * (n // 4) + b",2]}",
     "open lists": lambda n: b"[" * n,
+    "spaces in base64": lambda n: b'{"inputs": [{"b64": "' + b" " * n + b'"}]}',
+    "no UTF-8": lambda n: b'{"inputs": ["' + b"\xff" * n + b'"]}',
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from itertools import chain
 
 import numpy as np
@@ -14,7 +13,7 @@ from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 _B64 = "b64"
-_SPACES = re.compile(r"[ \t\n\v\f\r]")
+_SPACES = b" \t\n\v\f\r"
 _MAX_RANK = 32
 _INT32 = (-(2**31), 2**31 - 1)
 # Values of the narrow types are read as int32 and then cut to their width.
@@ -111,8 +110,8 @@ def _bytes(value: str | dict, name: str) -> bytes:
         return value.encode("utf-8", "surrogateescape")
     if not is_base64(value):
         raise invalid(f"input {name}: Object not formatted correctly for base64 data")
-    text = _SPACES.sub("", value[_B64]).rstrip("=")
+    text = value[_B64].encode("ascii", "replace").translate(None, _SPACES).rstrip(b"=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
         raise invalid(f"input {name}: Unable to base64 decode") from None
