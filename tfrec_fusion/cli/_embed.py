@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tfrec_fusion.cli._output import Json, Output
+from tfrec_fusion.cli._reading import ItemColumns, Lists, reading
 
 
 def embed(
@@ -64,6 +65,8 @@ def embed(
         str | None,
         typer.Option("--dtype", help="Stored type: float16 (default), float32 or int8."),
     ] = None,
+    item_columns: ItemColumns = None,
+    lists: Lists = None,
     json: Json = None,
 ) -> None:
     """Encode item texts into a vector store; only what is new, and on from where a kill left it."""
@@ -71,8 +74,10 @@ def embed(
     from tfrec_fusion.data import Catalogue
     from tfrec_fusion.embeddings import encode, make_encoder
 
-    read = Catalogue.from_csv if items.suffix == ".csv" else Catalogue.from_parquet
-    frame = read(items).frame
+    how = reading(item_columns=item_columns, lists=lists)
+    frame = Catalogue.from_file(
+        items, columns=how.get("item_columns"), lists=how.get("lists")
+    ).frame
     made = make_encoder(
         encoder,
         pooling=pooling,

@@ -110,7 +110,7 @@ def export(
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
         "config": trained.config.model_dump(mode="json"),
         "kit": kit,
-        **_business(filters, rules, items),
+        **_business(trained, filters, rules, items),
     }
     given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
     limits = {name: value for name, value in given.items() if value is not None}
@@ -143,15 +143,13 @@ def export(
     output.write(result)
 
 
-def _business(filters: list[str] | None, rules: Path | None, items: Path | None) -> dict[str, Any]:
+def _business(
+    trained, filters: list[str] | None, rules: Path | None, items: Path | None
+) -> dict[str, Any]:
     """The options that are given; a refresh keeps the others."""
-    from tfrec_fusion.data import Catalogue
-
     given: dict[str, Any] = {"filters": filters, "rules": rules}
     if items is not None:
-        csv = items.name.lower().endswith((".csv", ".csv.gz"))
-        read = Catalogue.from_csv if csv else Catalogue.from_parquet
-        given["items"] = read(items).frame
+        given["items"] = trained.items(items)
     return {name: value for name, value in given.items() if value is not None}
 
 

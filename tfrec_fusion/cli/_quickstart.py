@@ -11,6 +11,7 @@ import typer
 from tfrec_fusion.cli._movielens import movielens
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.cli._reading import Columns, ItemColumns, Lists, TimestampUnit, reading
 from tfrec_fusion.cli._recommend import recommendations
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
@@ -43,6 +44,10 @@ def quickstart(
         Literal["error", "drop", "keep"],
         typer.Option(help="What becomes of events after today, at 0, or far from all others."),
     ] = "error",
+    columns: Columns = None,
+    item_columns: ItemColumns = None,
+    lists: Lists = None,
+    timestamp_unit: TimestampUnit = None,
     seed: Annotated[int, typer.Option(help="Of weights, examples and dropout.")] = 0,
     json: Json = None,
 ) -> None:
@@ -54,13 +59,14 @@ def quickstart(
     from tfrec_fusion.evaluation import compare
     from tfrec_fusion.training import ProgressBar, Run, RunConfig
 
-    section = _data(data, min_rating, output) | {"stray_times": stray_times}
+    how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
+    section = _data(data, min_rating, how, output)
     # The titles were made up from what drives the purchases: their vectors are worth training.
     models = _MODELS if data is not None else {**_MODELS, "fused": {"fusion": "sum"}}
     if not section["vectors"]:
         output.print("no vectors are there, so only ids are trained")
         models = {"ID-only": _MODELS["ID-only"]}
-    kind = _split_kind(section["interactions"])
+    kind = "temporal" if "timestamp" in _columns(section) else "random"
     output.print(f"split: {kind}")
 
     runs, reports = {}, []
@@ -111,7 +117,7 @@ def quickstart(
     )
 
 
-def _data(data: str | None, min_rating: float | None, output: Output) -> dict[str, Any]:
+def _data(data: str | None, min_rating: float | None, how: dict, output: Output) -> dict[str, Any]:
     """The config's `data` section, and a word on what is used."""
     from tfrec_fusion.data import sample_folder
 
@@ -139,28 +145,27 @@ def _data(data: str | None, min_rating: float | None, output: Output) -> dict[st
         "items": str(folder / "items.parquet"),
         "vectors": {name: str(path) for name, path in vectors.items()},
         "min_rating": min_rating,
+        **how,
     }
 
 
 def _vectors(folder: Path) -> dict[str, Path]:
-    """The folder's .npy files and vector stores by name; a single one is called "text"."""
-    found = sorted(folder.glob("*.npy"))
+    """The folder's .npy and .npz files and vector stores by name; a single one is called "text"."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".npy", ".npz"))
     found += sorted(path.parent for path in folder.glob("*/manifest.json"))
     if len(found) == 1:
         return {"text": found[0]}
     return {path.stem: path for path in found}
 
 
-def _split_kind(interactions: str) -> str:
-    return "temporal" if "timestamp" in _columns(Path(interactions)) else "random"
-
-
-def _columns(path: Path) -> list[str]:
-    """The columns of a Parquet file or folder; none where it cannot be read."""
+def _columns(section: dict[str, Any]) -> list[str]:
+    """The columns of the interactions as they are called here; none where they cannot be read."""
     import pyarrow as pa
     import pyarrow.dataset
 
     try:
-        return pyarrow.dataset.dataset(path).schema.names
+        names = pyarrow.dataset.dataset(section["interactions"]).schema.names
     except (pa.ArrowException, OSError):
         return []
+    name_of = {column: name for name, column in section.get("columns", {}).items()}
+    return [name_of.get(name, name) for name in names]

@@ -11,6 +11,7 @@ import typer
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.cli._reading import Columns, ItemColumns, Lists, TimestampUnit, reading
 from tfrec_fusion.errors import InputError
 
 
@@ -61,6 +62,10 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the run that is there, and train anew.")
     ] = False,
+    columns: Columns = None,
+    item_columns: ItemColumns = None,
+    lists: Lists = None,
+    timestamp_unit: TimestampUnit = None,
     json: Json = None,
 ) -> None:
     """Train a model in a run folder; the same command goes on after a kill, and with more --epochs
@@ -70,9 +75,8 @@ def train(
     start_tensorflow()
     from tfrec_fusion.training import ProgressBar, Run
 
-    given = _given(
-        interactions, items, vectors, model, split, seed, epochs, min_rating, stray_times
-    )
+    how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
+    given = _given(interactions, items, vectors, model, split, seed, epochs, min_rating, how)
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
     trains = not run.done
     if not trains:
@@ -152,7 +156,7 @@ def _config(
 
 
 def _given(
-    interactions, items, vectors, model, split, seed, epochs, min_rating, stray_times
+    interactions, items, vectors, model, split, seed, epochs, min_rating, how
 ) -> dict[str, Any]:
     from tfrec_fusion.training.config import with_absolute_paths
 
@@ -161,7 +165,7 @@ def _given(
         "items": None if items is None else str(items),
         "vectors": named_vectors(vectors) if vectors else None,
         "min_rating": min_rating,
-        "stray_times": stray_times,
+        **how,
     }
     data = {key: value for key, value in data.items() if value is not None}
     given: dict[str, Any] = {"data": with_absolute_paths(data, Path.cwd())} if data else {}

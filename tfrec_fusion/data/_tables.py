@@ -89,10 +89,16 @@ def renamed(frame: pd.DataFrame, columns: Mapping[str, str] | None, what: str) -
 
 
 def _near(name: str, names: list[str]) -> list[str]:
-    """Up to three of the names that are like it; case and separators do not count."""
+    """Up to three of the names that are like it; case and separators do not count.
+
+    Where none is like an id's name, any other id's.
+    """
     plain = {"".join(filter(str.isalnum, other.lower())): other for other in names}
     wanted = "".join(filter(str.isalnum, name.lower()))
-    return [plain[found] for found in difflib.get_close_matches(wanted, plain, 3, 0.5)]
+    like = difflib.get_close_matches(wanted, plain, 3, 0.5)
+    if not like and wanted.endswith("id"):
+        like = [other for other in plain if other.endswith("id")][:3]
+    return [plain[found] for found in like]
 
 
 def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from tfrec_fusion._compat import keras
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Split
@@ -20,7 +22,7 @@ from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.inputs import check_inputs, load_events, load_split, record
+from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
 from tfrec_fusion.training.ranking_report import RankingReport, evaluate_ranker
 from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
@@ -156,14 +158,25 @@ class Run:
     def events(self, interactions: str | os.PathLike) -> Interactions:
         """The events of another file with the run's items, e.g. newer ones to export from.
 
-        They are read as the run's were: with its `min_rating`, `unknown_items`, `duplicates` and
-        `nulls`. The vectors are not read again, so that the catalogue has none.
+        They are read as the run's were: with its `columns`, `timestamp_unit`, `min_rating`,
+        `unknown_items`, `duplicates` and `nulls`. The vectors are not read again, so that the
+        catalogue has none.
 
         Raises:
           InputError: what the run's own tables are refused for.
         """
-        update = {"interactions": str(interactions), "vectors": {}}
+        path = local_path(interactions, "interactions")
+        update = {"interactions": str(path), "vectors": {}}
         return load_events(self.config.data.model_copy(update=update))
+
+    def items(self, items: str | os.PathLike) -> pd.DataFrame:
+        """The table of another file of items, read as the run's was.
+
+        Raises:
+          InputError: what the run's own table is refused for.
+        """
+        update = {"items": str(local_path(items, "items")), "vectors": {}}
+        return load_items(self.config.data.model_copy(update=update)).frame
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,65 @@
+"""Options that say how tables are read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tfrec_fusion.errors import InputError
+
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=COLUMN,...",
+        help="Columns of the interactions that have other names: user_id=userId,item_id=movieId; "
+        "item_id also of the items.",
+    ),
+]
+ItemColumns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=COLUMN,...",
+        help="Columns of the items that have other names: item_id=id,title=name.",
+    ),
+]
+Lists = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--list",
+        metavar="COLUMN=SEPARATOR",
+        help='A column of the items that holds several texts: genres="|". May be repeated.',
+    ),
+]
+TimestampUnit = Annotated[
+    Literal["s", "ms", "us", "ns"] | None,
+    typer.Option(help="Of numbers in the column timestamp.  [default: s]"),
+]
+
+
+def reading(
+    columns: str | None = None,
+    item_columns: str | None = None,
+    lists: list[str] | None = None,
+    timestamp_unit: str | None = None,
+) -> dict:
+    """The keys of a config's `data` that the options give."""
+    found = {
+        "columns": _pairs(columns.split(","), "--columns") if columns else None,
+        "item_columns": _pairs(item_columns.split(","), "--item-columns") if item_columns else None,
+        "lists": _pairs(lists, "--list") if lists else None,
+        "timestamp_unit": timestamp_unit,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name.strip() or not value:
+            raise InputError(f"{option}: must be NAME=VALUE. Received: {text!r}")
+        if name.strip() in pairs:
+            raise InputError(f"{option}: {name.strip()!r} occurs twice. Received: {texts}")
+        pairs[name.strip()] = value
+    return pairs
