@@ -278,3 +278,16 @@ def test_progress_is_told_in_lines(tmp_path):
     assert lines[0] == "100 texts for $1"
     assert lines[-1].startswith("encoded 100 of 100 texts, ")
     assert lines[-1].endswith("texts/s, 0:00:00 left")
+
+
+def test_none_among_texts_is_no_text_and_half_an_emoji_is_refused(tmp_path):
+    result, _ = run(tmp_path / "store", ["a", None, float("nan"), pd.NA, "b"], ids=IDS[:5])
+    assert result.without_text == 3
+    assert result.store.ids.tolist() == ["i0", "i4"]
+    with pytest.raises(InputError, match=r"texts: must be strings.*at row 1 7"):
+        run(tmp_path / "other", ["a", 7], ids=IDS[:2])
+    with pytest.raises(InputError, match=r"texts: .* at row 1"):
+        run(tmp_path / "other", ["a", "b\ud83d"], ids=IDS[:2])
+    frame = pd.DataFrame({"item_id": ["a"], "title": pd.Series(["\ud83d"], dtype=object)})
+    with pytest.raises(InputError, match=r"'\{title\}' has 1 values .* at row 0"):
+        encode(frame, Counting(), tmp_path / "other", progress=False)

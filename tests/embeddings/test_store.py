@@ -2,6 +2,7 @@ import json
 import os
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -65,7 +66,8 @@ def test_what_was_written_is_read(tmp_path, dtype):
     hnp.arrays(
         np.float32,
         hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
-        elements=st.floats(-1000, 1000, width=32),
+        # What float16 cannot tell from 0 is refused.
+        elements=st.floats(-1000, 1000, width=32).map(lambda v: v if abs(v) >= 2**-14 else 0.0),
     )
 )
 def test_error_of_each_dtype_is_bounded(tmp_path_factory, vectors):
@@ -206,6 +208,22 @@ BAD = np.array([[np.nan, 1], [1, 1], [np.inf, 0]])
         ((["a", "b"], np.ones((3, 2))), "Received: 3 rows and 2 ids"),
         (([], np.ones((0, 2))), "there are no vectors"),
         ((["a"], np.ones((1, 0))), "there are no vectors"),
+        (
+            (["a", "b"], [[1e-9, 0], [1, 1e-9]]),
+            "too small for float16.* in 1 of 2 .*'a'; scale all",
+        ),
+        ((["a"], [[1e-7, 1e-7]]), "too small for float16"),
+        ((["a"], [[1e-50, 1e-50]], "float32"), "too small for float32"),
+        ((["a"], [[1e-44, 1e-44]], "int8"), "too small for int8"),
+        ((["a"], [[1e39, 1]], "float32"), "values beyond 3.40282e.38, float32's largest"),
+        ((["a"], np.ma.masked_equal([[1, 2]], 2)), "1 rows have masked values"),
+        ((["a"], np.ones((1, 1), complex)), "2-D array of numbers.*complex128"),
+        ((["a"], np.array([["2024-01-01"]], "datetime64[D]")), "2-D array of numbers.*datetime64"),
+        ((["a"], pd.DataFrame({"text": ["x"]})), "column 'text' holds no numbers"),
+        ((["a", "b"], pd.DataFrame([[1], [2]], index=["b", "a"])), "another order, than the ids"),
+        ((["a", "b"], pd.DataFrame([[1], [2]], index=[1, 0])), "index is neither 0, 1, ... nor"),
+        (([b"a"], np.ones((1, 1))), r"these are bytes; decode them"),
+        ((["a", "\ud83d"], np.ones((2, 1))), "ids has 1 values .* at row 1"),
         ((["a"], np.array([[1e5]])), "values beyond 65504, float16's largest, in 1 of 1"),
         ((["a"], np.ones((1, 1)), "float8"), "dtype: must be one of .* Received: 'float8'"),
         ((["a"], np.ones((1, 1)), "float64"), "dtype: must be one of .* Received: 'float64'"),
@@ -319,3 +337,37 @@ def test_parquet_that_is_none(tmp_path):
         VectorStore.from_parquet(tmp_path / "x.parquet", "emb")
     with pytest.raises(InputError, match="no such file"):
         VectorStore.from_parquet(tmp_path / "y.parquet", "emb")
+
+
+def test_a_file_that_is_written_to_while_it_is_mapped_is_told(tmp_path):
+    path = tmp_path / "v.npy"
+    vectors = VECTORS.astype(np.float32)
+    np.save(path, vectors)
+    store = VectorStore.from_npy(path, IDS)
+    np.testing.assert_array_equal(store.values([2]), [[3, 2, -127]])
+    np.save(path, vectors[:1])  # the same file, shorter
+    with pytest.raises(InputError, match=r"written to since it was opened.*v\.npy"):
+        store.values([2])
+    np.save(path, vectors)
+    store = VectorStore.from_npy(path, IDS)
+    np.save(tmp_path / "new.npy", vectors + 1)
+    os.replace(tmp_path / "new.npy", path)  # another file, while the map is of the old one
+    np.testing.assert_array_equal(store.values([2]), [[3, 2, -127]])
+
+
+def test_a_vector_of_zeros_is_none(caplog):
+    store = VectorStore(IDS, VECTORS)
+    aligned = store.align(IDS)
+    assert aligned.mask.tolist() == [True, False, True]
+    assert caplog.messages == [
+        "vectors: 1 of 3 items have a vector of zeros alone, which counts as none"
+    ]
+    with pytest.raises(InputError, match="all of the items' 1 vectors are zeros alone"):
+        store.align(["tëa pot"])
+
+
+def test_a_smaller_type_at_alignment_is_checked_too():
+    with pytest.raises(InputError, match=r"beyond 65504, float16's largest.*'a'"):
+        VectorStore(["a"], np.array([[1e6]])).align(["a"], "float16")
+    with pytest.raises(InputError, match=r"too small for float16.*'a'"):
+        VectorStore(["a"], np.array([[1e-9]])).align(["a"], "float16")

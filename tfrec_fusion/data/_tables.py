@@ -117,8 +117,9 @@ def require_columns(frame: pd.DataFrame, columns: list[str], what: str) -> None:
     names = [str(column) for column in frame.columns]
     missing = [column for column in columns if column not in names]
     if missing:
+        others = [name for name in names if name not in columns]
         raise InputError(
-            f"{what}: missing column {missing[0]!r}{_remedy(missing[0], names, what)}. "
+            f"{what}: missing column {missing[0]!r}{_remedy(missing[0], others, what)}. "
             f"Columns received: {names}"
         )
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -1,8 +1,10 @@
 """Arrays of vectors: checked for shape and finiteness, and turned into their stored types."""
 
 import os
+import zipfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from tfrec_fusion.errors import InputError
@@ -27,19 +29,15 @@ def check_vectors(vectors, field: str, ids: pa.Array | None = None) -> np.ndarra
     """A non-empty 2-D array of finite real numbers, one row an id.
 
     Args:
-        vectors: ``[n, dims]``, any real dtype; memory maps are read in chunks.
+        vectors: ``[n, dims]``, any real dtype, a frame of numbers or a tensor of PyTorch or
+            TensorFlow included; memory maps are read in chunks.
         field: what error messages call it.
         ids: the ids of the rows, if known: their number must agree.
 
     Raises:
         InputError: wrong rank, type or number of rows, no rows or columns, NaN or infinity.
     """
-    try:
-        vectors = np.asanyarray(vectors)
-    except ValueError:
-        raise InputError(
-            f"{field}: the rows must all have the same length. Received: a ragged sequence"
-        ) from None
+    vectors = as_array(vectors, field)
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
         raise InputError(
             f"{field}: must be a 2-D array of numbers, one row an item. "
@@ -60,14 +58,73 @@ def check_vectors(vectors, field: str, ids: pa.Array | None = None) -> np.ndarra
     return vectors
 
 
+def as_array(values, field: str) -> np.ndarray:
+    """Numbers as a NumPy array: a memory map as it is, bfloat16 as float32.
+
+    Raises:
+        InputError: ragged rows, masked or missing values, or what NumPy cannot read.
+    """
+    if isinstance(values, pd.DataFrame):
+        return _of_frame(values, field)
+    if isinstance(values, list | tuple) and any(map(_is_torch, values)):
+        values = [_of_torch(row, field) if _is_torch(row) else row for row in values]
+    if _is_torch(values):
+        values = _of_torch(values, field)
+    try:
+        array = np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError):
+        raise InputError(
+            f"{field}: the rows must be numbers and all have the same length. "
+            f"Received: {type(values).__name__}, ragged or of another type"
+        ) from None
+    if np.ma.isMaskedArray(array) and np.ma.getmaskarray(array).any():
+        raise InputError(
+            f"{field}: {int(np.ma.getmaskarray(array).any(-1).sum())} rows have masked values; "
+            "leave those items out (items without a vector are allowed). "
+            f"Received: a masked array of shape {array.shape}"
+        )
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    return array if isinstance(array, np.memmap) else np.asarray(array)
+
+
 def check_range(vectors: np.ndarray, dtype: np.dtype, ids: pa.Array, field: str) -> None:
-    """Refuse rows with a value that does not fit the stored type (above 65504 for float16)."""
+    """Refuse rows that the stored type changes: too large for it, or too small.
+
+    Above 65504 a float16 is infinite, and below 6e-5 it loses digits, until it is 0 at 3e-8. A row
+    is refused where that moves it by more than a hundredth of its length.
+    """
     limited = np.dtype(np.float16 if dtype == np.float16 else np.float32)
-    if np.can_cast(vectors.dtype, limited):
+    if dtype != np.int8 and np.can_cast(vectors.dtype, limited):
         return
     largest = float(np.finfo(limited).max)
-    outside = np.concatenate([np.abs(c).max(axis=1) > largest for c in _float_chunks(vectors)])
-    _refuse_rows(vectors, outside, ids, f"{field}: values beyond {largest:.6g}, {dtype}'s largest,")
+    outside, lost = [], []
+    for chunk in _float_chunks(vectors):
+        outside.append(np.abs(chunk).max(axis=1) > largest)
+        lost.append(_is_lost(chunk, dtype, limited))
+    _refuse_rows(
+        vectors,
+        np.concatenate(outside),
+        ids,
+        f"{field}: values beyond {largest:.6g}, {dtype}'s largest,",
+    )
+    _refuse_rows(
+        vectors,
+        np.concatenate(lost),
+        ids,
+        f"{field}: values too small for {dtype}, which would change or become 0,",
+        "scale all vectors up, or store a wider type" if limited == np.float16 else "scale them up",
+    )
+
+
+def _is_lost(vectors: np.ndarray, dtype: np.dtype, limited: np.dtype) -> np.ndarray:
+    if dtype == np.int8:
+        # The scale of a row is a normal number of float32.
+        row = np.abs(vectors).max(axis=1)
+        return (row > 0) & (row < 127 * np.finfo(np.float32).tiny)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.linalg.norm(vectors.astype(limited).astype(np.float64) - vectors, axis=1)
+        return moved > 0.01 * np.linalg.norm(vectors, axis=1)
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,20 +139,100 @@ def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_npy(path) -> np.ndarray:
-    """A ``.npy`` file, memory-mapped."""
+    """A ``.npy`` file, memory-mapped, or the one array of a ``.npz`` file.
+
+    Raises:
+        InputError: no such file, another kind of file, or several arrays.
+    """
     path = local_path(path, "vectors")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        state = os.stat(path)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found:
+                return _only(found, path)
+        found.opened = state
+        return found
     except FileNotFoundError:
         raise InputError(
             f"vectors: no such file; check the path. Received: {os.fspath(path)!r}"
         ) from None
-    except (ValueError, OSError, EOFError) as error:
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"vectors: not a readable .npy file of numbers ({reason}); write it again with "
             f"numpy.save. Received: {os.fspath(path)!r}"
         ) from None
+
+
+def check_unchanged(vectors: np.ndarray) -> None:
+    """Refuse to read on in a memory-mapped file that was written to since `load_npy` opened it.
+
+    Its values would be other ones, and reading beyond the end of a file that was cut ends the
+    process. A file that was replaced by another of its name does not matter: the map is of the old.
+    """
+    opened = getattr(vectors, "opened", None)
+    if opened is None:
+        return
+    try:
+        now = os.stat(vectors.filename)
+    except OSError:
+        return
+    same_file = (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino)
+    if same_file and (now.st_size, now.st_mtime_ns) != (opened.st_size, opened.st_mtime_ns):
+        raise InputError(
+            "vectors: the file was written to since it was opened; open it again, and replace a "
+            "file that is in use by renaming a new one. "
+            f"Received: {os.fspath(vectors.filename)!r}, {now.st_size} bytes now, "
+            f"{opened.st_size} then"
+        )
+
+
+def _only(arrays, path) -> np.ndarray:
+    names = list(arrays.files)
+    if len(names) != 1:
+        raise InputError(
+            f"vectors: a .npz file must hold one array; save the one that is meant alone. "
+            f"Received: {os.fspath(path)!r} with {names}"
+        )
+    return arrays[names[0]]
+
+
+def is_counted(index: pd.Index) -> bool:
+    """Whether a frame's index is 0, 1, ..., n - 1, and so says nothing of its rows."""
+    return index.equals(pd.RangeIndex(len(index)))
+
+
+def _of_frame(frame: pd.DataFrame, field: str) -> np.ndarray:
+    for name in frame:
+        kind = frame[name].dtype
+        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind):
+            raise InputError(
+                f"{field}: the frame's columns must be the dimensions, and column {name!r} holds "
+                f"no numbers; make ids the index with set_index. Received: {kind}"
+            )
+    array = frame.to_numpy()
+    if array.dtype.kind not in "fiu":
+        array = frame.to_numpy(np.float64, na_value=np.nan)
+    return array
+
+
+def _is_torch(values) -> bool:
+    return hasattr(values, "detach") and hasattr(values, "cpu")
+
+
+def _of_torch(tensor, field: str) -> np.ndarray:
+    """A tensor of PyTorch, which is not imported for it: without its gradient, on the CPU."""
+    try:
+        tensor = tensor.detach().cpu()
+        if "bfloat16" in str(tensor.dtype):
+            tensor = tensor.float()
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{field}: the tensor is not readable ({reason})") from None
 
 
 def _finite_rows(vectors: np.ndarray) -> np.ndarray:
@@ -112,7 +249,13 @@ def _float_chunks(vectors: np.ndarray):
         yield vectors[start : start + CHUNK_ROWS].astype(np.float64)
 
 
-def _refuse_rows(vectors: np.ndarray, bad: np.ndarray, ids: pa.Array | None, what: str) -> None:
+def _refuse_rows(
+    vectors: np.ndarray,
+    bad: np.ndarray,
+    ids: pa.Array | None,
+    what: str,
+    advice: str = "leave those items out (items without a vector are allowed) or encode them again",
+) -> None:
     rows = np.flatnonzero(bad)
     if not len(rows):
         return
@@ -120,7 +263,6 @@ def _refuse_rows(vectors: np.ndarray, bad: np.ndarray, ids: pa.Array | None, wha
         f"row {row}" if ids is None else repr(ids[int(row)].as_py()) for row in rows[:3]
     )
     raise InputError(
-        f"{what} in {len(rows)} of {len(vectors)} vectors, first {examples}; leave those items out "
-        f"(items without a vector are allowed) or encode them again. "
+        f"{what} in {len(rows)} of {len(vectors)} vectors, first {examples}; {advice}. "
         f"Received: dtype {vectors.dtype}, {vectors.shape[1]} dims"
     )

@@ -25,6 +25,7 @@ from tfrec_fusion.embeddings.templates import TextTemplate
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.texts import check_unicode
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def encode(
     ``items`` keep the rows they have; an id without a text has no row, and so a mask of False.
 
     Args:
-        items: a frame with ``id_column`` and the fields of the template, or ``[n]`` texts.
+        items: a frame with ``id_column`` and the fields of the template, or ``[n]`` texts, None
+            where an item has none.
         encoder: an `Encoder`, an object with `name` and `encode(list[str])`, a function
             ``list[str] -> [n, dims]``, or a name that `make_encoder` knows.
         store: folder of the store, old or new.
@@ -152,13 +154,14 @@ def _texts(items, ids, template, id_column) -> tuple[pa.Array, list[str], str | 
                 "ids: texts that are not in a frame need one id each, and no template. "
                 f"Received: ids {None if ids is None else 'given'}, template {template!r}"
             )
-        texts = list(items)
-        odd = next((text for text in texts if not isinstance(text, str)), None)
+        texts = ["" if _is_missing(text) else text for text in items]
+        odd = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
         if odd is not None or len(texts) != len(ids):
             raise InputError(
                 f"texts: must be strings, one an id. Received: {len(texts)} texts, {len(ids)} ids"
-                + (f", one of them {odd!r}" if odd is not None else "")
+                + (f", at row {odd} {texts[odd]!r}" if odd is not None else "")
             )
+        check_unicode(texts, "texts: the list")
         return check_ids(ids, "ids"), texts, None
     if ids is not None or id_column not in items:
         raise InputError(
@@ -168,7 +171,13 @@ def _texts(items, ids, template, id_column) -> tuple[pa.Array, list[str], str | 
     if not isinstance(template, TextTemplate):
         template = TextTemplate(_default_template(items) if template is None else template)
     known = check_ids(items[id_column].tolist(), f"column {id_column!r}")
-    return known, template.texts(items).tolist(), template.template
+    texts = template.texts(items).tolist()
+    check_unicode(texts, f"texts: {template.template!r}")
+    return known, texts, template.template
+
+
+def _is_missing(text) -> bool:
+    return text is None or text is pd.NA or (isinstance(text, float) and text != text)
 
 
 def _default_template(items: pd.DataFrame) -> str:

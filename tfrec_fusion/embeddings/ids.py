@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.texts import check_unicode
 
 
 def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
@@ -18,8 +19,10 @@ def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
     Raises:
         InputError: null or empty ids, mixed or other types, line breaks, duplicates.
     """
+    objects = np.asarray(ids, dtype=object)
+    check_unicode([value if isinstance(value, str) else "" for value in objects.ravel()], field)
     try:
-        array = pa.array(np.asarray(ids, dtype=object), from_pandas=True)
+        array = pa.array(objects, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(
             f"{field}: ids must all be strings or all integers; convert them with str(). "
@@ -33,6 +36,11 @@ def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
         )
     if pa.types.is_integer(array.type):
         array = array.cast(pa.string())
+    if pa.types.is_binary(array.type):
+        raise InputError(
+            f"{field}: ids must be strings and these are bytes; decode them, as with "
+            f"[value.decode('utf-8') for value in ids]. Received: {array[0].as_py()!r}"
+        )
     if len(array) and not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         raise InputError(
             f"{field}: ids must be strings or integers; convert them with str(). "

@@ -2,8 +2,10 @@
 
 import os
 
+import pandas as pd
+
 from tfrec_fusion.embeddings.aligned import AlignedVectors
-from tfrec_fusion.embeddings.arrays import check_vectors, load_npy
+from tfrec_fusion.embeddings.arrays import check_vectors, is_counted, load_npy
 from tfrec_fusion.embeddings.store import VectorStore
 from tfrec_fusion.errors import InputError
 
@@ -12,8 +14,9 @@ def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
     """Vectors from a store, a file or an array, in the order of ``ids``.
 
     Args:
-        source: a `VectorStore`, a store's folder, a ``.npy`` path ``[n, dims]``, or a 2-D array;
-            the last two must have one row an id, in the order of ``ids``.
+        source: a `VectorStore`, a store's folder, a ``.npy`` or ``.npz`` path ``[n, dims]``, a 2-D
+            array, a tensor, or a frame. A frame whose index is not 0 to n - 1 is aligned by the ids
+            in its index; the others have one row an id, in the order of ``ids``.
         ids: ``[n]`` item ids; None keeps the order of the source.
         dtype: ``"float32"`` or ``"float16"``.
 
@@ -32,7 +35,11 @@ def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
         )
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        source = load_npy(path) if path.endswith(".npy") else VectorStore.open(path)
+        source = (
+            load_npy(path) if path.lower().endswith((".npy", ".npz")) else VectorStore.open(path)
+        )
+    if isinstance(source, pd.DataFrame) and not is_counted(source.index):
+        source = VectorStore(source.index, source)
     if not isinstance(source, VectorStore):
         source = check_vectors(source, "vectors")
         source = VectorStore(range(len(source)) if ids is None else ids, source)

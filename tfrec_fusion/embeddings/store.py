@@ -1,11 +1,13 @@
 """Precomputed vectors on disk: one folder, memory-mapped, that says what is in it."""
 
+import logging
 import os
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
 
@@ -15,6 +17,7 @@ from tfrec_fusion.embeddings.arrays import (
     check_dtype,
     check_range,
     check_vectors,
+    is_counted,
     load_npy,
 )
 from tfrec_fusion.embeddings.hashing import text_hash
@@ -32,6 +35,8 @@ from tfrec_fusion.embeddings.truncation import Truncation
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.paths import local_path
+
+_log = logging.getLogger(__name__)
 
 
 class VectorStore:
@@ -142,11 +147,17 @@ class VectorStore:
         for start in range(0, len(rows), CHUNK_ROWS):
             part = rows[start : start + CHUNK_ROWS]
             chunk = apply_steps(self._content.raw(part), self._content.steps)
-            out[start : start + CHUNK_ROWS] = np.where((part >= 0)[:, None], chunk, 0)
+            chunk = np.where((part >= 0)[:, None], chunk, 0)
+            ids = self._content.ids.take(pa.array(np.maximum(part, 0)))
+            field = f"vectors of {self!r}"
+            check_range(check_vectors(chunk, field, ids), dtype, ids, field)
+            out[start : start + CHUNK_ROWS] = chunk
         return out
 
     def align(self, ids, dtype="float32") -> AlignedVectors:
         """The vectors of ``ids``, in their order; ids without one get a zero row and mask False.
+
+        A vector of zeros alone, as encoders and tables give for what they do not know, is none.
 
         Raises:
             InputError: none of the ids has a vector, or an id is null, empty or repeated.
@@ -159,7 +170,28 @@ class VectorStore:
                 f"be written alike. Received: items {_examples(wanted)}; vectors "
                 f"{_examples(self._content.ids)}"
             )
+        zero = self._is_zero(rows)
+        if zero.sum() == (rows >= 0).sum():
+            raise InputError(
+                f"vectors: all of the items' {zero.sum()} vectors are zeros alone, which says "
+                f"nothing of them; encode them again. Received: {self!r}"
+            )
+        if zero.any():
+            _log.warning(
+                "vectors: %d of %d items have a vector of zeros alone, which counts as none",
+                zero.sum(),
+                len(rows),
+            )
+            rows[zero] = -1
         return AlignedVectors(self.values(rows, dtype), rows >= 0)
+
+    def _is_zero(self, rows: np.ndarray) -> np.ndarray:
+        """``[n]`` bool: the row is there, and holds zeros alone."""
+        zero = np.zeros(len(rows), bool)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            part = rows[start : start + CHUNK_ROWS]
+            zero[start : start + CHUNK_ROWS] = (part >= 0) & ~self._content.raw(part).any(axis=1)
+        return zero
 
     def add_step(self, step, fit_on=None) -> "VectorStore":
         """The store with one more step after those it has; a store on disk is replaced there.
@@ -319,6 +351,8 @@ class VectorStore:
 def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
     """Checked ids and vectors of the rows that have a vector."""
     known = check_ids(ids, "ids")
+    if isinstance(vectors, pd.DataFrame):
+        _check_index(known, vectors.index)
     if mask is None:
         return known, check_vectors(vectors, "vectors", known)
     mask = np.asarray(mask)
@@ -331,6 +365,23 @@ def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
         check_vectors(vectors, "vectors", known)
     known = known.filter(pa.array(mask))
     return known, check_vectors(np.asanyarray(vectors)[mask], "vectors", known)
+
+
+def _check_index(known: pa.Array, index: pd.Index) -> None:
+    """Refuses a frame whose index says another order than the ids."""
+    if is_counted(index):
+        return
+    if not all(isinstance(value, str) for value in index):
+        raise InputError(
+            "vectors: the frame's index is neither 0, 1, ... nor ids, so the order of its rows is "
+            "not known; set_index to the item ids, or give .to_numpy() if the rows are in the "
+            f"order of the ids. Received: {index[:3].tolist()}"
+        )
+    if index.tolist() != known.to_pylist():
+        raise InputError(
+            "vectors: the frame's index has other ids, or another order, than the ids; give "
+            f"frame.loc[ids]. Received: index {index[:3].tolist()}, ids {known[:3].to_pylist()}"
+        )
 
 
 def _read_columns(path, columns: list[str]) -> pa.Table:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from tfrec_fusion.config import distinct_keys
-from tfrec_fusion.embeddings.arrays import CHUNK_ROWS, DTYPES, load_npy, quantize
+from tfrec_fusion.embeddings.arrays import CHUNK_ROWS, DTYPES, check_unchanged, load_npy, quantize
 from tfrec_fusion.embeddings.hashing import HashingWriter, file_hash
 from tfrec_fusion.embeddings.ids import check_ids
 from tfrec_fusion.embeddings.manifest import FORMAT, Manifest
@@ -41,6 +41,7 @@ class StoreContent:
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Raw vectors as floats, ``[n, dims]``, of the rows at positions ``[n]``."""
+        check_unchanged(self.vectors)
         chunk = self.vectors[rows]
         return chunk if self.scale is None else chunk * self.scale[rows, None]
 
@@ -198,6 +199,7 @@ def _compare(name: str, what: str, expected, found) -> None:
 
 def _stored(content: StoreContent, dtype: str, scales: list[np.ndarray]):
     for start in range(0, len(content.vectors), CHUNK_ROWS):
+        check_unchanged(content.vectors)
         chunk = content.vectors[start : start + CHUNK_ROWS]
         if dtype == "int8":
             chunk, scale = quantize(np.asarray(chunk, dtype=np.float32))

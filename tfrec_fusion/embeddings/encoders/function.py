@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tfrec_fusion.embeddings.arrays import as_array
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, longest_first
 from tfrec_fusion.errors import InputError
 
@@ -57,4 +58,5 @@ class CallableEncoder(Encoder):
         order = longest_first(texts)
         for start in range(0, len(order), self._batch):
             rows = order[start : start + self._batch]
-            yield rows, np.asarray(self._function([texts[row] for row in rows]), np.float32)
+            vectors = self._function([texts[row] for row in rows])
+            yield rows, as_array(vectors, f"vectors of {self.name}").astype(np.float32)
