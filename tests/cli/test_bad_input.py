@@ -127,6 +127,10 @@ def _recommend_from_what_is_no_export(arguments, tmp_path):
     return ["recommend", str(tmp_path / "no"), "--user", "u1"]
 
 
+def _recommend_for_half_a_character(arguments, tmp_path):
+    return ["recommend", str(tmp_path / "no"), "--user", "\udcf0"]
+
+
 def _quickstart_on_an_empty_folder(arguments, tmp_path):
     return ["quickstart", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
 
@@ -158,6 +162,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
         (_evaluate_what_is_no_run, "no config.yaml"),
         (_export_what_is_no_run, "no config.yaml"),
         (_recommend_from_what_is_no_export, "no"),
+        (_recommend_for_half_a_character, "half of a character"),
         (_quickstart_on_an_empty_folder, "interactions.parquet"),
     ],
 )

@@ -78,6 +78,7 @@ def test_columns_are_encoded_and_keep_their_rows(tmp_path):
         half=lambda rows: (rows / 2).astype(np.float32),
         even=lambda rows: rows % 2 == 0,
         time=lambda rows: pa.array(rows * 500, pa.timestamp("ms")),
+        day=lambda rows: pa.array(rows.astype(np.int32), pa.date32()),
         name=lambda rows: [f"n{row}" for row in rows],
     )
     users = Vocabulary([f"u{row}" for row in range(100)])  # u100 and above are unknown.
@@ -88,6 +89,7 @@ def test_columns_are_encoded_and_keep_their_rows(tmp_path):
         "half": "float32",
         "even": "bool",
         "time": "float64",
+        "day": "float64",
     }
     for batch in numbers.as_numpy_iterator():
         rows = batch["row"]
@@ -95,6 +97,7 @@ def test_columns_are_encoded_and_keep_their_rows(tmp_path):
         np.testing.assert_array_equal(batch["half"], rows / 2)
         np.testing.assert_array_equal(batch["even"], rows % 2 == 0)
         np.testing.assert_array_equal(batch["time"], rows / 2)
+        np.testing.assert_array_equal(batch["day"], rows * 86_400)
     named = ParquetWindow(tmp_path, columns=["name", "row"]).batches(32)
     for batch in named.as_numpy_iterator():
         assert batch["name"].tolist() == [b"n%d" % row for row in batch["row"]]

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.retrieval import ExactTopK, exact_top_k
 from tfrec_fusion.retrieval.top_k import GROUP
 
@@ -191,3 +192,8 @@ def test_graph_with_a_dynamic_k_equals_eager():
 def test_refuses_what_is_not_a_finite_matrix(values):
     with pytest.raises(ValueError, match=r"finite matrix.*Received"):
         ExactTopK(values)
+
+
+def test_a_negative_k_is_refused():
+    with pytest.raises(InputError, match="k may not be negative"):
+        ExactTopK([[1.0]])(tf.ones([1, 1]), -1)

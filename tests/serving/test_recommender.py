@@ -42,11 +42,6 @@ def test_the_highest_version_is_taken(tmp_path, exported):
     assert Recommender(tmp_path / "2").path == tmp_path / "2"
 
 
-def test_ids_that_are_no_text_are_unknown(shop):
-    # What Python makes of a command line with the byte 0xff in it.
-    assert shop.recommend("\udcff", history=["\udcff"], k=2) == shop.recommend(None, k=2)
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -57,6 +52,10 @@ def test_ids_that_are_no_text_are_unknown(shop):
         ({"k": "5"}, "k must be a whole number.*'5'"),
         ({"user_id": 7}, "user_id must hold strings. Received: 7"),
         ({"history": "item4"}, "history must be a list of ids. Received: the text 'item4'"),
+        ({"user_id": "\ud83d"}, "user_id has 1 values with half of a character"),
+        # What Python makes of a command line with the byte 0xff in it.
+        ({"user_id": "\udcff"}, "user_id has 1 values with half of a character"),
+        ({"history": ["a", "b\ude00"]}, "history has 1 values .* at row 1"),
         ({"exclude": [None]}, "exclude must hold strings. Received: None"),
     ],
 )

@@ -12,6 +12,7 @@ from rich.table import Table
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.texts import check_unicode
 
 
 def recommend(
@@ -38,6 +39,7 @@ def recommend(
 ) -> None:
     """Recommend items to a user from an export or a run."""
     output = Output(json)
+    check_unicode([user, history, exclude], "recommend: one of user, history and exclude")
     start_tensorflow()
     if (source / "config.yaml").is_file():
         if history:

@@ -139,7 +139,8 @@ class ParquetWindow:
     def _choose(self, schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
         def is_number(kind):
             numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            return numeric or pa.types.is_boolean(kind) or pa.types.is_timestamp(kind)
+            is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+            return numeric or pa.types.is_boolean(kind) or is_time
 
         def is_text(kind):
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -208,8 +209,9 @@ class ParquetWindow:
                     column = column.dictionary_encode()
                 rows = self._vocabularies[name].rows(column.dictionary.to_numpy(False))
                 decoded[name.removesuffix("_id")] = rows[column.indices.to_numpy()]
-            elif pa.types.is_timestamp(column.type):
-                micros = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+                zone = getattr(column.type, "tz", None)
+                micros = column.cast(pa.timestamp("us", zone), safe=False)
                 decoded[name] = micros.cast(pa.int64()).to_numpy() / 1e6
             else:
                 decoded[name] = column.to_numpy(zero_copy_only=False)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfrec_fusion.errors import InputError
+
 _COMPARED = 1 << 23  # target-item comparisons held at once, one byte each
 _GROUP = 32
 
@@ -54,6 +56,8 @@ def top_items(scores: np.ndarray, k: int) -> np.ndarray:
       >>> top_items(np.array([[1.0, 5.0, 5.0, -np.inf]], np.float32), 4)
       array([[ 1,  2,  0, -1]], dtype=int32)
     """
+    if k < 1:
+        raise InputError(f"top_items: k must be at least 1. Received: {k}")
     users, items = scores.shape
     lists = np.full((users, k), -1, np.int32)
     if not users or not items:

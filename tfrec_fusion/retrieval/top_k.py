@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
 
 # Items whose maximum stands for them; 16 and 64 were slower at 1M items and k 100.
 GROUP = 32
@@ -250,6 +251,8 @@ class ExactTopK(keras.layers.Layer):
         self._compiled = tf.function(self._static, jit_compile=True, autograph=False)
 
     def call(self, queries, k, masked_pairs=None):
+        if not tf.is_tensor(k) and k < 0:
+            raise InputError(f"ExactTopK: k may not be negative. Received: {k}")
         if not self.jit_compile:
             return exact_top_k(queries, self.item_vectors, k, masked_pairs)
         if tf.is_tensor(k):

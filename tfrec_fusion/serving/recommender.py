@@ -17,6 +17,7 @@ from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.saving import plain_function
 from tfrec_fusion.serving.signatures import NOTHING, SIGNATURES
 from tfrec_fusion.serving.versions import latest_version
+from tfrec_fusion.texts import check_unicode
 
 
 class Recommender:
@@ -102,7 +103,7 @@ class Recommender:
     @cached_property
     def card(self) -> dict:
         """The version's `model_card.json`."""
-        return read_json(self.path / CARD, "export")
+        return self._read(CARD, lambda path: read_json(path, "card"))
 
     def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
         """The inputs of all filters, neutral where not given."""
@@ -150,5 +151,5 @@ def _ids(ids: Iterable[str], name: str) -> list[bytes]:
     for value in values:
         if not isinstance(value, str):
             raise InputError(f"recommend: {name} must hold strings. Received: {value!r}")
-    # A text from a command line may hold bytes that are not UTF-8: an unknown id, not an error.
-    return [value.encode("utf-8", "surrogatepass") for value in values]
+    check_unicode(values, f"recommend: {name}")
+    return [value.encode() for value in values]

@@ -297,6 +297,7 @@ def test_outputs_that_were_widened_by_merged_requests_are_cut(client, backend, m
     ("call", "says"),
     [
         (lambda c: c.recommend("ü 3"), "users must be a list of ids.*the text 'ü 3'"),
+        (lambda c: c.recommend(["a", "\ud83d"]), "users has 1 values .* at row 1"),
         (lambda c: c.recommend([3]), "users must hold strings. Received: 3"),
         (lambda c: c.recommend(["a"], k=0), "k must be a whole number of at least 1. Received: 0"),
         (lambda c: c.recommend(["a"], [["b"], []]), "history must have a value for each of 1 rows"),

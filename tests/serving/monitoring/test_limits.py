@@ -44,6 +44,7 @@ def test_a_warning_comes_no_later_than_the_alert():
         (["score_psi"], "NAME=ALERT or NAME=WARN:ALERT.*Received: score_psi"),
         (["score_psi=a"], "Received: score_psi=a"),
         (["score_psi=1:2:3"], "Received: score_psi=1:2:3"),
+        (["score_psi=1", "gini=1", "score_psi=2"], "score_psi is given twice"),
         (["score_psi=nan"], "score_psi must be a number"),
         (["score_psi=0.3:0.2"], "score_psi must warn before it alerts"),
         (["coverage=0.2:0.3"], "coverage must warn before it alerts"),

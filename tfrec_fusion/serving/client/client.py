@@ -18,6 +18,7 @@ from tfrec_fusion.serving.client.model_spec import ModelSpec
 from tfrec_fusion.serving.client.rest_transport import RestTransport
 from tfrec_fusion.serving.client.retry import with_retries
 from tfrec_fusion.serving.signatures import NOTHING, explained_inputs, share_output
+from tfrec_fusion.texts import check_unicode
 
 # By the rule of the signatures; 0 and False for other types.
 _NEUTRAL = {"string": "", "float32": float("nan")}
@@ -319,6 +320,7 @@ def _ids(ids: Sequence[str], name: str) -> list[str]:
     for value in found:
         if not isinstance(value, str | bytes):
             raise InputError(f"client: {name} must hold strings. Received: {value!r}")
+    check_unicode([value for value in found if isinstance(value, str)], f"client: {name}")
     return found
 
 

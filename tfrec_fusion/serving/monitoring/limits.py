@@ -71,6 +71,8 @@ class Limits:
                     "--limit: must be NAME=ALERT or NAME=WARN:ALERT, as in score_psi=0.1:0.25. "
                     f"Received: {text}"
                 )
+            if name in found:
+                raise InputError(f"--limit: {name} is given twice; keep one. Received: {text}")
             found[name] = numbers
         return cls(found)
 

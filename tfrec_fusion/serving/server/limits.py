@@ -20,7 +20,7 @@ class Limits:
     Attributes:
       body_bytes: of one request.
       list_length: of each list of an input, and rows of a batch.
-      k: the largest value of an integer input of that name.
+      k: the largest value of an integer input of that name; the smallest is 1.
       in_flight: requests at once.
       seconds: a request without a deadline of its own gets this one; so does its body.
       values: rows x k of an answer, and values of each input, e.g. rows x items to be scored.
@@ -84,7 +84,9 @@ class Limits:
         wanted = inputs.get(_K)
         if wanted is None or wanted.dtype.kind not in "iu" or not wanted.size:
             return inputs
-        largest = int(wanted.max())
+        smallest, largest = int(wanted.min()), int(wanted.max())
+        if smallest < 1:
+            raise invalid(f"{_K} must be at least 1. Received: {smallest}")
         if largest > self.k:
             raise invalid(f"{_K} must be at most {self.k}. Received: {largest}")
         if items is not None and largest > items:

@@ -190,6 +190,8 @@ def test_a_model_that_is_slower_than_the_deadline():
     ("body", "says"),
     [
         (rows(1001), "k must be at most 1000. Received: 1001"),
+        (rows(3, 0), "k must be at least 1. Received: 0"),
+        (rows(-1), "k must be at least 1. Received: -1"),
         (rows(*range(101)), "k: lists may have at most 100 values. Received: 101"),
         (b'{"inputs": [[1]]}', "input k must have the shape [?] but has the shape [1,1]"),
         (b'{"inputs": 1}', "input k must have the shape [?] but has the shape []"),
