@@ -213,6 +213,17 @@ def test_rows_times_k_is_bounded_before_the_model_runs():
     assert error_of(answer) == (400, "k: may have at most 1000 values in all. Received: 1001")
 
 
+@pytest.mark.parametrize("part", [b"1,", b"[", b'{"a":'])
+def test_a_body_of_too_many_parts_is_not_parsed(part, monkeypatch):
+    module = importlib.import_module("tfrec_fusion.serving.server.rest.rest_api")
+    monkeypatch.setattr(module.JsonRequest, "parse", None)
+    answer = asyncio.run(Site(values=10).ask(b'{"instances": [' + part * 19))
+    assert error_of(answer) == (
+        400,
+        "the body may have at most 20 lists, objects and members. Received: 21",
+    )
+
+
 def test_k_is_cut_to_the_catalogue():
     """12 rows x 101 are more than 1000 values, 12 x 80 are not."""
     answer = asyncio.run(Site(items=80, values=1000).ask(rows(*[5, 101] * 6)))

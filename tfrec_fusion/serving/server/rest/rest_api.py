@@ -80,6 +80,7 @@ class RestApi:
         return status_json(manager.status(target.name, target.version)).encode()
 
     async def _predict(self, target: Target, body: bytes, deadline: float) -> bytes:
+        self._predictor.limits.check_json(body)
         held = _Held(self._predictor.manager, target)
         try:
             inline = len(body) <= _INLINE_BYTES
