@@ -140,9 +140,10 @@ def _config(
     if path is None and from_run is not None and (from_run / "config.yaml").is_file():
         values = read_mapping(from_run / "config.yaml")
         values["model"] = {"kind": values["model"]["kind"]}
-    if path != there or overwrite:
-        # What another training found is no part of the wish.
-        values = {key: value for key, value in values.items() if key != "recorded"}
+        values.pop("recorded", None)
+    if overwrite:
+        # The inputs may have changed since.
+        values.pop("recorded", None)
     if from_run is not None:
         given = {**given, "from_run": str(from_run.absolute())}
     values = merged(values, given)

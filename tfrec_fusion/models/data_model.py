@@ -144,7 +144,8 @@ class DataModel(tfrs.Model):
             raise InputError(
                 f"{type(self).__name__}: {where}: batches with flat histories cannot be cut into "
                 f"{replicas} parts, one a device; pass strategy.distribute_datasets_from_function("
-                f"lambda context: events.batches(...)), a batch a device. Received: {data}"
+                f"lambda context: events.batches(...)), a batch a device. "
+                f"Received: {type(data).__name__}"
             )
 
     @contextmanager

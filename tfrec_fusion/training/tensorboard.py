@@ -26,7 +26,8 @@ _SLICES = ("total", "warm", "cold")
 class TensorBoard(keras.callbacks.Callback):
     """Writes a training's course as TensorBoard events; the step is the optimizer's.
 
-    - `batch/...`: the losses and the learning rate, every `update_steps` steps;
+    - `batch/...`: the losses, as means of the epoch so far, and the learning rate, every
+      `update_steps` steps;
     - `epoch/...`: the model's metrics, and `epoch/examples_per_second` where it counts `examples`;
     - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end (a
       `Ranker`'s is `total/gauc`);
