@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -298,6 +300,43 @@ def test_without_modules_json_the_mean_of_512_tokens(bert):
     encoder = encoder_of(bert[0])
     assert (encoder.pooling, encoder.prompt, encoder.max_length) == ("mean", "", 512)
     assert set(encoder.identity()) == {"kind", "weights", "pooling", "prompt", "max_length"}
+
+
+def test_models_of_the_hub(bert, declare, tmp_path):
+    """Of a cache, without network; a model of which nobody knows whether it declares anything."""
+    names = ["1_Pooling/config.json", "sentence_bert_config.json"]
+    names.append("config_sentence_transformers.json")
+    declared = declare(["Pooling"], {name: {"pooling_mode_cls_token": True} for name in names})
+    for name, folder in (("shop/declared", declared), ("shop/bare", bert[0])):
+        home = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (home / "refs").mkdir(parents=True)
+        (home / "refs" / "main").write_text("a" * 40)
+        (home / "snapshots").mkdir()
+        (home / "snapshots" / ("a" * 40)).symlink_to(folder)
+    program = """if True:
+        from tfrec_fusion.embeddings import HuggingFaceEncoder
+        for name in ("shop/declared", "shop/bare"):
+            encoder = HuggingFaceEncoder(name, precision="fp32", device="cpu")
+            vector = encoder.encode(["a red mug"])[0]
+            print(encoder.name, encoder.pooling, encoder.revision[:3], *vector[:2])
+        """
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (line.split() for line in done.stdout.splitlines())
+    hidden = states(bert[1], "a red mug")
+    for found, name, pooling, vector in (
+        (first, "shop/declared", "cls", unit(hidden[0])),
+        (second, "shop/bare", "mean", unit(hidden.mean(0))),
+    ):
+        assert found[:3] == [name, pooling, "aaa"]
+        assert [float(value) for value in found[3:]] == pytest.approx(vector[:2], abs=1e-5)
+    said = "encoder: whether shop/bare has modules.json cannot be told without network"
+    assert [line for line in done.stderr.splitlines() if line.startswith("encoder:")] == [
+        f"{said}; it is read as if it had none"
+    ]
 
 
 def test_minilm_declares_a_limit_of_256_tokens(tmp_path):

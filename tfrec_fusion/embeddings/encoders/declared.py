@@ -116,7 +116,9 @@ def _pooling(files: ModelFiles, path: str) -> dict:
 
 def _transformer(files: ModelFiles, path: str) -> dict:
     prefix = f"{path}/" if path else ""
-    config = next((c for n in _TRANSFORMER_CONFIGS if (c := files.json(prefix + n))), {})
+    # Those of other names are old folders'; the hub's models have the first.
+    names = _TRANSFORMER_CONFIGS if files.is_folder else _TRANSFORMER_CONFIGS[:1]
+    config = next((c for n in names if (c := files.json(prefix + n))), {})
     task = config.get("transformer_task", "feature-extraction")
     text = config.get("modality_config", {}).get("text", {"method": "forward"})
     output = text.get("method_output_name", "last_hidden_state")

@@ -87,8 +87,8 @@ class HuggingFaceEncoder(Encoder):
         self._torch = optional("torch", extra="text")
         self._transformers = optional("transformers", extra="text")
         self._model = os.fspath(model)
-        self.name = Path(self._model).resolve().name if self._is_folder else self._model
         self._files = ModelFiles(self._model)
+        self.name = Path(self._model).resolve().name if self._files.is_folder else self._model
         self._declared = Declared.read(self._files)
         self._config = self._load("AutoConfig")
         self.pooling = pooling or self._declared.pooling
@@ -102,20 +102,16 @@ class HuggingFaceEncoder(Encoder):
         self._workers = min(self._threads, _MAX_WORKERS) if on_cpu else 1
         self._say_what_is_open(prompt)
 
-    @property
-    def _is_folder(self) -> bool:
-        return os.path.isdir(self._model)
-
     @cached_property
     def revision(self) -> str | None:
         """The hub's commit; for a folder the hash of its files, wherever the folder lies."""
-        if not self._is_folder:
-            return getattr(self._config, "_commit_hash", None)
+        if not self._files.is_folder:
+            return self._files.commit(os.path.join(self._declared.transformer, "config.json"))
         return _hash_of_files(Path(self._model, self._declared.transformer))
 
     def identity(self) -> dict:
         identity = {"kind": "transformers", "weights": self.revision, "pooling": self.pooling}
-        if not self._is_folder:
+        if not self._files.is_folder:
             identity["model"] = self._model
         identity |= {"prompt": self.prompt, "max_length": self.max_length}
         if self.prompt and not self._declared.include_prompt:
@@ -275,7 +271,7 @@ class HuggingFaceEncoder(Encoder):
 
     def _load(self, kind: str, **options):
         model = self._model
-        if self._declared.transformer and self._is_folder:
+        if self._declared.transformer and self._files.is_folder:
             model = os.path.join(model, self._declared.transformer)
         elif self._declared.transformer:
             options["subfolder"] = self._declared.transformer

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from tfrec_fusion._compat import optional
@@ -22,9 +23,14 @@ class ModelFiles:
         self.model = model
         self.unsure: list[str] = []
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the model is a folder."""
+        return os.path.isdir(self.model)
+
     def find(self, name: str) -> Path | None:
         """Where a file lies on this machine, downloaded if need be; None where there is none."""
-        if os.path.isdir(self.model):
+        if self.is_folder:
             path = Path(self.model, name)
             return path if path.is_file() else None
         hub = optional("huggingface_hub", extra="text")
@@ -38,6 +44,12 @@ class ModelFiles:
         except errors.HFValidationError:
             pass  # transformers says it when it looks for the weights
         return None
+
+    def commit(self, name: str) -> str | None:
+        """The hub's commit that a file is of; None where there is no such file."""
+        path = self.find(name)
+        match = path and re.search(r"/snapshots/([0-9a-f]{40})/", path.as_posix())
+        return match[1] if match else None
 
     def json(self, name: str):
         """What a JSON file holds; {} where there is none.
