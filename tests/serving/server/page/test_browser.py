@@ -12,6 +12,7 @@ By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 ui = pytest.importorskip("selenium.webdriver.support.ui")
 Select, WebDriverWait = ui.Select, ui.WebDriverWait
+Stale = pytest.importorskip("selenium.common.exceptions").StaleElementReferenceException
 
 BARS = """
 const parts = (bar) => [...bar.querySelectorAll(":scope > :not(.zero)")];
@@ -27,7 +28,8 @@ class Page:
 
     def __init__(self, driver, address, screenshots):
         self.driver, self.address, self._screenshots = driver, address, screenshots
-        self._wait = WebDriverWait(driver, 20)
+        # An answer may be drawn anew while it is read.
+        self._wait = WebDriverWait(driver, 20, ignored_exceptions=[Stale])
 
     def open(self, model="shop"):
         self.driver.get_log("browser")
