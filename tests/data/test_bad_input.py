@@ -264,6 +264,10 @@ CASES = {
         lambda tmp: Catalogue(items(kind=objects("x", "y", "\ude00"))),
         ["'kind'", "1 values", "row 2"],
     ),
+    "items: half an emoji in pandas' own strings": (
+        lambda tmp: Catalogue(items(kind=pd.Series(["x", "\ude00", "y"], dtype="string[python]"))),
+        ["'kind'", "1 values", "row 1"],
+    ),
     "items: half an emoji in a list": (
         lambda tmp: Catalogue(items(tags=[["x", "\ude00"], [], None])),
         ["'tags'", "1 values", "row 0"],

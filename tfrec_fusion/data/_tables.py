@@ -264,8 +264,11 @@ def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
                 f"3.4e38, first {found[bad][0]:g}, at rows {_rows(bad)}; correct them, or make "
                 "them missing (NaN)"
             )
-    elif isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_object_dtype(values.dtype):
-        check_unicode((_text_of(value) for value in values), field)
+    elif getattr(values.dtype, "storage", "python") == "python" and (
+        pd.api.types.is_object_dtype(values.dtype) or isinstance(values.dtype, pd.StringDtype)
+    ):
+        # Arrow's strings, which pandas takes by default, are UTF-8 as they are.
+        check_unicode(map(_text_of, values.tolist()), field)
 
 
 def _text_of(value) -> str:
