@@ -98,6 +98,52 @@ def test_the_new_events_alone_are_refused_and_fewer_are_told(
     assert f"are fewer than the {known} of the latest version" in caplog.text
 
 
+def _at_other_times(events, change, **options):
+    table = _table(events)
+    table["timestamp"] = change(table["timestamp"])
+    return Interactions.from_frame(table, events.catalogue, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "year", "refused"),
+    [
+        (lambda seconds: seconds / 86_400, "1970", "days: multiply by 86400"),
+        # 80 years later.
+        (lambda seconds: seconds + 80 * 365.25 * 86_400, "2101", "must be unix seconds from 1990"),
+    ],
+)
+def test_a_wrong_time_is_refused_and_one_that_was_served_does_not_stay(
+    tmp_path, make_model, events, newer, change, year, refused
+):
+    wrong = _at_other_times(events, change, stray_times="keep")
+    model, base = make_model(events), tmp_path / "shop"
+    for write in (export, refresh):
+        with pytest.raises(InputError, match=f"the last event.*{refused}"):
+            write(model, wrong, base, kit=False)
+    assert not base.exists()
+    first = export(model, wrong, base, kit=False, any_time=True)
+    assert Recommender(first).card["data"]["as_of"][:4] == year
+    with pytest.raises(InputError, match=rf"{year}-.*any_time=True \(--any-time\)"):
+        refresh(model, newer, base, kit=False)
+    assert set(versions(base)) == {1}
+    recovered = refresh(model, newer, base, kit=False, any_time=True)
+    # And from then on as ever.
+    after = refresh(model, newer, base, kit=False)
+    assert [path.name for path in (recovered, after)] == ["2", "3"]
+    assert Recommender(after).card["data"]["as_of"].startswith("2020")
+
+
+def test_a_version_does_not_go_back_in_time(tmp_path, make_model, events, newer):
+    model, base = make_model(events), tmp_path / "shop"
+    export(model, newer, base, kit=False)
+    early = "must not be as of an earlier time than the latest one"
+    with pytest.raises(InputError, match=early):
+        refresh(model, events, base, kit=False)
+    with pytest.raises(InputError, match=early):
+        refresh(model, newer, base, kit=False, at=float(np.median(events.timestamp)))
+    assert set(versions(base)) == {1}
+
+
 def test_a_model_of_user_ids_needs_its_users(tmp_path, model, newer):
     with pytest.raises(InputError, match="its users are in no version below the folder"):
         refresh(model, newer, tmp_path / "shop", kit=False)

@@ -46,6 +46,14 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Parquet file or folder, or CSV; for --refresh-trend."),
     ] = None,
+    any_time: Annotated[
+        bool,
+        typer.Option(
+            "--any-time",
+            help="Also take a version's time that is before 1990, after now or, with "
+            "--refresh-trend, before the latest version's, as where that one's was wrong.",
+        ),
+    ] = False,
     precision: Annotated[
         Literal["float32", "bfloat16", "float16", "int8"] | None,
         typer.Option(
@@ -115,6 +123,8 @@ def export(
     given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
     limits = {name: value for name, value in given.items() if value is not None}
     options["limits"] = serving.ParityLimits(**limits) if limits else None
+    if any_time:
+        options["any_time"] = True
     if precision is not None:
         options["precision"] = precision
     if explain is not None:

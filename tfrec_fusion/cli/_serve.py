@@ -55,6 +55,32 @@ def serve(
     feedback_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep what POST /feedback brings there.")
     ] = None,
+    feedback_any_time: Annotated[
+        bool,
+        typer.Option(
+            "--feedback-any-time",
+            help="Also take feedback with times from before 1990 or from more than a day ahead.",
+        ),
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name under which REST may be asked, beside localhost, --host and IP addresses; "
+            "* allows all. May be repeated.",
+        ),
+    ] = None,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(
+            help="Connections of REST at once, half of them from one address.  [default: 1000, or "
+            "4 a request; fewer where the process may open fewer files]",
+            show_default=False,
+        ),
+    ] = None,
+    header_timeout_seconds: Annotated[
+        float, typer.Option(help="Time for the headers of a request.")
+    ] = 10.0,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -90,6 +116,7 @@ def serve(
     from tfrec_fusion.serving.server.logs import Log
     from tfrec_fusion.serving.server.model_config import ModelConfig, read_models
     from tfrec_fusion.serving.server.page.routes import page_routes
+    from tfrec_fusion.serving.server.rest.connections import ConnectionLimits
     from tfrec_fusion.serving.server.server import Server
 
     if model_config_file is not None:
@@ -111,6 +138,9 @@ def serve(
         values=max_values,
         scores=max_scores,
     )
+    connections = {"header_seconds": header_timeout_seconds}
+    if max_connections is not None:
+        connections["connections"] = max_connections
     server = Server(
         models,
         model_config_file,
@@ -127,5 +157,8 @@ def serve(
         None if key is None else ApiKey(key),
         None if tls_certificate is None else (tls_certificate, tls_key),
         feedback_dir,
+        feedback_any_time,
+        allowed_host or (),
+        ConnectionLimits.of(limits, **connections),
     )
     server.run(lambda rest, rpc: print(f"serving: REST at {rest}, gRPC at {rpc}", flush=True))

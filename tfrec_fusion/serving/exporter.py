@@ -6,6 +6,7 @@ import logging
 import math
 import numbers
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tfrec_fusion.serving.monitoring.reference_builder import build_reference, i
 from tfrec_fusion.serving.parity import Parity
 from tfrec_fusion.serving.parity_limits import ParityLimits
 from tfrec_fusion.serving.parity_report import REPORT
+from tfrec_fusion.serving.plausible_time import time_problem
 from tfrec_fusion.serving.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.serving.rules import Rules
 from tfrec_fusion.serving.saving import save_graph
@@ -61,6 +63,7 @@ def export(
     limits: ParityLimits | None = None,
     held_out: Split | None = None,
     explain: bool = False,
+    any_time: bool = False,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
@@ -97,13 +100,15 @@ def export(
         inputs in its scores, see `evaluation.explain`. Of n inputs among the ids and vectors it
         stores 2^n - 2 more tables of item vectors: of ids and texts the items take three times the
         room, with images seven times. A log line and the card's "explain" say how many bytes.
+      any_time: also export as of a time before 1990 or after now, e.g. where times are no unix
+        seconds.
 
     Returns:
       The folder of the new version.
 
     Raises:
-      InputError: other vocabularies, no event before `at`, a path that TF Serving could not serve
-        from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
+      InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
+        TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
         would refuse, a precision that is further from float32 than the limits, limits for float32
         itself, or `explain` of a `Ranker` or of more than 4 vectors.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
@@ -120,7 +125,7 @@ def export(
             f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
         )
     model.check(events)
-    every = _before(events, at)
+    every = _before(events, at, any_time)
     events = every.first_events()
     if len(events) == 0:
         raise InputError("export: all events are impressions, with a label of 0 or less")
@@ -174,15 +179,18 @@ def export(
     return result[0]
 
 
-def _before(events: Interactions, at: float | None) -> Interactions:
+def _before(events: Interactions, at: float | None, any_time: bool) -> Interactions:
     if at is None:
+        if events.timestamp is not None and len(events) and not any_time:
+            last = float(events.timestamp.max())
+            _check_time("the time of the last event", last, time.time() + DAY)
         return events
     if not isinstance(at, numbers.Real) or isinstance(at, bool) or not math.isfinite(at):
         raise InputError(f"export: at must be a finite unix time in seconds. Received: {at!r}")
     if events.timestamp is None:
         raise InputError(f"export: at needs events with a 'timestamp'. Received: at={at}")
-    if at > 1e11:
-        raise InputError(f"export: at must be unix seconds; divide milliseconds. Received: {at}")
+    if not any_time:
+        _check_time("at", at, time.time())
     earlier = events.timestamp < at
     if not earlier.any():
         raise InputError(
@@ -190,6 +198,15 @@ def _before(events: Interactions, at: float | None) -> Interactions:
             f"Received: {at}"
         )
     return events.select(earlier)
+
+
+def _check_time(name: str, value: float, latest: float) -> None:
+    problem = time_problem(value, latest)
+    if problem is not None:
+        raise InputError(
+            f"export: {name} {problem}; any_time=True (--any-time) takes it as it is. "
+            f"Received: {value:.0f}"
+        )
 
 
 def _two_tower(

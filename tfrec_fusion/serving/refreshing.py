@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+import numbers
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from tfrec_fusion.config import read_json
@@ -13,10 +15,12 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.serving.exporter import export
 from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.plausible_time import utc
 from tfrec_fusion.serving.versions import versions
 
 USERS = "assets/users.txt"
 _log = logging.getLogger(__name__)
+_WRONG_BEFORE = "If that time is wrong, any_time=True (--any-time) writes a version after it"
 
 
 def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> Path:
@@ -32,14 +36,16 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       events: all events up to now, not the new ones alone; `Run.events` reads them as the run's.
       path: folder of the model's versions, as `export` was given it.
       **options: of `export`. Precision, filters, rules and whether scores are explained are those
-        of the latest version unless given.
+        of the latest version unless given. `any_time` also writes a version that is as of an
+        earlier time than the latest one, as is needed where that one's time was wrong.
 
     Returns:
       The folder of the new version.
 
     Raises:
       InputError: a model without a trend, events without times or none from before the latest
-        version, or what `export` refuses.
+        version, a version that would be as of an earlier time than the latest, or what `export`
+        refuses.
 
     Example:
       >>> run = Run.open("runs/shop")
@@ -51,7 +57,9 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
         raise InputError("refresh: the interactions have no column 'timestamp'")
     events = events.first_events()
     card = _latest_card(path)
-    _check_whole(events, card)
+    if not options.get("any_time"):
+        _check_whole(events, card)
+        _check_later(events, card, options.get("at"))
     reads_user_ids = model.config.user != "history"
     if reads_user_ids and events.users.fingerprint != model.spec.users:
         known = events.encode_users(_trained_users(model, path))
@@ -87,12 +95,12 @@ def _check_whole(events: Interactions, card: dict) -> None:
     before = card.get("data")
     if not before:
         return
-    begin = datetime.fromtimestamp(events.timestamp.min(), UTC)
-    if before["as_of"] and begin >= datetime.fromisoformat(before["as_of"]):
+    begin = float(events.timestamp.min())
+    if before["as_of"] and begin >= datetime.fromisoformat(before["as_of"]).timestamp():
         raise InputError(
             "refresh: interactions must be all events up to now, as users' histories are made of "
-            f"them; these begin where the latest version ends, {before['as_of']}. "
-            f"Received: {len(events)} events from {begin.isoformat(timespec='seconds')} on"
+            f"them; these begin where the latest version ends, {before['as_of']}. {_WRONG_BEFORE}. "
+            f"Received: {len(events)} events from {utc(begin)} on"
         )
     if len(events) < before["events"]:
         _log.warning(
@@ -100,6 +108,19 @@ def _check_whole(events: Interactions, card: dict) -> None:
             "these alone",
             len(events),
             before["events"],
+        )
+
+
+def _check_later(events: Interactions, card: dict, at: float | None) -> None:
+    """A version never goes back in time, unless that is asked for."""
+    before = (card.get("data") or {}).get("as_of")
+    given = isinstance(at, numbers.Real) and not isinstance(at, bool) and math.isfinite(at)
+    after = float(at) if given else float(events.timestamp.max())
+    # The card has whole seconds.
+    if before and after < datetime.fromisoformat(before).timestamp() - 1:
+        raise InputError(
+            f"refresh: the new version must not be as of an earlier time than the latest one, "
+            f"{before}. {_WRONG_BEFORE}. Received: {utc(after)}"
         )
 
 

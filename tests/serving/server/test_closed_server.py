@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 from types import SimpleNamespace
 
@@ -56,8 +57,10 @@ def closed(server_process, exported, tmp_path_factory):
         yield SimpleNamespace(server=server, pool=pool, chain=chain, folder=folder)
 
 
-def post(closed, path, document, key=KEY):
+def post(closed, path, document, key=KEY, kind="application/json"):
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    if kind is not None:
+        headers["Content-Type"] = kind
     body = json.dumps(document)
     return closed.pool.request("POST", closed.server.rest + path, body=body, headers=headers)
 
@@ -79,6 +82,33 @@ def test_without_the_key(closed, key, path):
 def test_the_page_is_open_and_what_it_asks_is_not(closed):
     for path, status in (("/", 200), ("/page/app.js", 200), ("/api/models", 401)):
         assert closed.pool.request("GET", closed.server.rest + path).status == status
+
+
+def test_another_server_of_the_feedback_and_a_certificate_that_is_none(
+    server_process, exported, closed
+):
+    private = closed.folder / "key.pem"
+    for options, says in (
+        (("--feedback-dir", closed.folder / "feedback"), "another server keeps feedback"),
+        (("--tls-certificate", private, "--tls-key", private), "serve: "),
+    ):
+        with pytest.raises(RuntimeError, match="did not start") as caught:
+            server_process(exported.parent, *options)
+        told = [line for line in str(caught.value).splitlines() if line.startswith("error: ")]
+        assert len(told) == 1 and says in told[0]
+        assert "Traceback" not in str(caught.value)
+
+
+def test_as_the_page_of_another_site(closed):
+    address, key = closed.server.rest, {"X-API-Key": KEY}
+    for method, path in (("GET", "/api/models"), ("GET", "/v1/models/shop"), ("POST", "/feedback")):
+        for name, value in (("Host", "evil.example"), ("Origin", "https://evil.example")):
+            headers = key | {name: value, "Content-Type": "application/json"}
+            answer = closed.pool.request(method, address + path, headers=headers, body=b"")
+            assert answer.status == 403
+    # What `curl -d` sends.
+    kind = "application/x-www-form-urlencoded"
+    assert post(closed, "/v1/models/shop:predict", ASK, kind=kind).status == 200
 
 
 def test_without_tls(closed):
@@ -147,13 +177,19 @@ def test_the_client(closed, protocol, caplog):
 
 def test_feedback_is_kept_when_the_server_stops(closed):
     """Runs last in this file: it ends the server."""
+    assert post(closed, "/feedback", {"events": [CLICK]}).status == 202
+    closed.server.process.send_signal(signal.SIGHUP)
+    closed.server.wait_for("feedback_written")
     answer = post(closed, "/feedback", {"events": [CLICK, {**CLICK, "kind": "impression"}]})
     assert (answer.status, answer.json()) == (202, {"accepted": 2})
+    for kind in (None, "text/plain"):
+        assert post(closed, "/feedback", {"events": [CLICK]}, kind=kind).status == 415
     answer = post(closed, "/feedback", {"events": [{**CLICK, "kind": "look"}]})
     assert answer.status == 400
     assert "kind must be one of" in answer.json()["error"]
     assert closed.server.stop() == 0
-    (path,) = (closed.folder / "feedback").iterdir()
+    first, path = sorted((closed.folder / "feedback").glob("events-*.parquet"))
+    assert pq.read_metadata(first).num_rows == 1
     rows = pq.read_table(path).to_pylist()
     assert [row["kind"] for row in rows] == ["click", "impression"]
     assert {key: rows[0][key] for key in CLICK} == CLICK

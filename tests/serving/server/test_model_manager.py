@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tfrec_fusion.errors import InputError
@@ -152,6 +154,28 @@ def test_configs_that_are_refused(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         read_models(path)
+
+
+def test_a_config_that_is_refused_is_told_once_for_each_content(base, manage, tmp_path):
+    path, told = tmp_path / "models.config", []
+    path.write_text(config(base))
+    manager = manage(
+        read_models(path),
+        config_file=path,
+        poll_seconds=0,
+        log=lambda event, **fields: told.append(event),
+    )
+    told.clear()
+    for text, times in (("nonsense", 1), ("more nonsense", 2), ("nonsense", 3)):
+        path.write_text(text)
+        for _ in range(3):
+            manager.look()
+        os.utime(path, (1, 1))  # written again, and the same
+        manager.look()
+        assert told == ["config_refused"] * times
+    path.write_text(config(base, "specific { versions: 2 }"))
+    manager.look()
+    assert "config_read" in told
 
 
 def test_the_folder_of_the_image_is_that_of_the_config(base, tmp_path):

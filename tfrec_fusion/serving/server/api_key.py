@@ -55,6 +55,14 @@ def open_to_all(endpoint: Callable) -> Callable:
     return endpoint
 
 
+def is_open(app: Starlette, scope) -> bool:
+    """Whether a request goes to a route that is `open_to_all`."""
+    for route in app.routes:
+        if route.matches(scope)[0] is Match.FULL:
+            return getattr(getattr(route, "endpoint", None), "open_to_all", False)
+    return False
+
+
 class KeyedApp:
     """An application that answers 401 without the key, but for routes that are `open_to_all`."""
 
@@ -63,7 +71,7 @@ class KeyedApp:
 
     async def __call__(self, scope, receive, send) -> None:
         headers = [(name.decode("latin-1"), value) for name, value in scope.get("headers", ())]
-        if scope["type"] != "http" or self._key.matches(headers) or self._is_open(scope):
+        if scope["type"] != "http" or self._key.matches(headers) or is_open(self._app, scope):
             await self._app(scope, receive, send)
             return
         body = error_body(_REFUSAL)
@@ -76,12 +84,6 @@ class KeyedApp:
         ]
         await send({"type": "http.response.start", "status": 401, "headers": found})
         await send({"type": "http.response.body", "body": body})
-
-    def _is_open(self, scope) -> bool:
-        for route in self._app.routes:
-            if route.matches(scope)[0] is Match.FULL:
-                return getattr(getattr(route, "endpoint", None), "open_to_all", False)
-        return False
 
 
 class KeyedCalls(grpc.ServerInterceptor):

@@ -48,6 +48,7 @@ class ModelManager:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._written = self._file_state()
+        self._refused: tuple[str, bytes | None] | None = None
         self._apply(models)
 
     def start(self) -> None:
@@ -183,11 +184,16 @@ class ModelManager:
                 model.update()
 
     def _watch(self) -> None:
+        failing = ""
         while not self._stopped.wait(self._poll_seconds):
             try:
                 self.look()
+                failing = ""
             except Exception as error:  # what goes wrong once must not end the watch
-                self._log("watch_failed", error=f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                if reason != failing:
+                    self._log("watch_failed", error=reason)
+                failing = reason
 
     def _read_again(self) -> None:
         state = self._file_state()
@@ -197,10 +203,19 @@ class ModelManager:
             self._apply(read_models(self._config_file))
         except (InputError, StatusError) as error:
             # Read again at the next look: a label may wait for its version.
-            self._log("config_refused", file=str(self._config_file), error=str(error))
+            refused = str(error), self._content()
+            if refused != self._refused:
+                self._log("config_refused", file=str(self._config_file), error=str(error))
+            self._refused = refused
             return
-        self._written = state
+        self._written, self._refused = state, None
         self._log("config_read", file=str(self._config_file))
+
+    def _content(self) -> bytes | None:
+        try:
+            return self._config_file.read_bytes()
+        except OSError:
+            return None
 
     def _file_state(self) -> tuple[int, int] | None:
         if self._config_file is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tfrec_fusion import __version__
+from tfrec_fusion.serving.plausible_time import DAY, EARLIEST
 from tfrec_fusion.serving.server.codec.tensor_slot import TensorSlot
 from tfrec_fusion.serving.server.feedback.events import KINDS, MAX_EVENTS
 from tfrec_fusion.serving.server.limits import Limits
@@ -25,14 +27,16 @@ _FEEDBACK = "/feedback"
 _MEANINGS = {
     400: "what was asked for is not what the model takes",
     401: "the API key is missing or wrong, where the server has one",
+    403: "the host is not the server's, or a page of another site asks",
     404: "no such model, version or label is served",
     408: "the body came too slowly",
     413: "the body is too large",
+    415: "the body is not declared as JSON",
     429: "too many requests are being answered",
-    503: "too much is waiting",
+    503: "too much is waiting, or the disk is full",
     504: "no answer by the deadline",
 }
-_OF_A_BODY = (400, 401, 408, 413, 503)
+_OF_A_BODY = (400, 401, 403, 408, 413, 503)
 _NUMBERS = (
     "A number that is not finite is NaN, Infinity or -Infinity, without quotes, as in TF Serving. "
     "Whole numbers have no point. Lists of one depth are of one length. Text that is not UTF-8 "
@@ -234,7 +238,7 @@ def _feedback() -> dict:
     event = _object("kind", "model", "version", "user_id", "item_id", "position")
     event["properties"] = {
         "kind": {"enum": list(KINDS)},
-        "time": {"type": "number", "minimum": 0, "exclusiveMaximum": 1e11},
+        "time": {"type": "number", "minimum": EARLIEST, "maximum": time.time() + DAY},
         "model": text,
         "version": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
         "user_id": text,
@@ -252,7 +256,7 @@ def _feedback() -> dict:
         "summary": "Keep impressions and clicks",
         "description": "Whole numbers have no point.",
         "requestBody": {"required": True, "content": _json(events)},
-        "responses": _responses(202, _json(accepted), _OF_A_BODY),
+        "responses": _responses(202, _json(accepted), (*_OF_A_BODY, 415, 504)),
     }
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import uvicorn
 from starlette.routing import BaseRoute
 
 from tfrec_fusion.errors import InputError
@@ -25,12 +23,12 @@ from tfrec_fusion.serving.server.logs import Log
 from tfrec_fusion.serving.server.metrics import Metrics
 from tfrec_fusion.serving.server.model_config import ModelConfig
 from tfrec_fusion.serving.server.model_manager import ModelManager
+from tfrec_fusion.serving.server.origins import GuardedApp, Hosts
 from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.app import create_app
+from tfrec_fusion.serving.server.rest.connections import ConnectionLimits
+from tfrec_fusion.serving.server.rest.http_server import HttpServer
 from tfrec_fusion.serving.server.rpc.services import add_services
-
-# Of HTTP; those beyond it are answered 503.
-_CONNECTIONS, _CONNECTIONS_A_REQUEST = 1000, 4
 
 
 class Server:
@@ -51,9 +49,13 @@ class Server:
       key: every request must bring it.
       tls: files of the certificate chain and of its private key, in PEM.
       feedback: folder for what `POST /feedback` brings; there is no such path without one.
+      any_time: also take feedback with times from before 1990 or from more than a day ahead.
+      allowed_hosts: names under which REST may be asked, see `Hosts`.
+      connections: bounds of REST's; by default those that suit `limits`.
 
     Raises:
-      InputError: no version of a model can be loaded, or a port is taken.
+      InputError: no version of a model can be loaded, a port is taken, or the folder of feedback is
+        another server's.
 
     Example:
       >>> server = Server([ModelConfig("shop", Path("saved_models/shop"))])
@@ -77,7 +79,11 @@ class Server:
         key: ApiKey | None = None,
         tls: tuple[Path, Path] | None = None,
         feedback: Path | None = None,
+        any_time: bool = False,
+        allowed_hosts: Sequence[str] = (),
+        connections: ConnectionLimits | None = None,
     ):
+        hosts = Hosts(host, allowed_hosts)
         self._host, self._ports = host, (rest_port, grpc_port)
         self._grace = grace_seconds
         self._threads = threads or max(4, 2 * (os.cpu_count() or 1))
@@ -96,15 +102,21 @@ class Server:
         further = list(routes(self.predictor))
         if feedback is not None:
             self._feedback = FeedbackLog(feedback, log=self._log)
-            further.insert(0, feedback_route(self._feedback, limits))
+            further.insert(0, feedback_route(self._feedback, limits, any_time))
         app = create_app(self.predictor, self._log, further)
-        self._app = app if key is None else KeyedApp(app, key)
+        self._app = GuardedApp(app if key is None else KeyedApp(app, key), app, hosts)
+        self._connections = connections or ConnectionLimits.of(limits)
 
     def run(self, ready: Callable[[str, str], None] = lambda rest, rpc: None) -> None:
         """Loads the models, serves, and returns after SIGTERM or SIGINT.
 
+        With feedback, SIGHUP makes a file of what has come so far.
+
         Args:
           ready: is told the addresses of REST and of gRPC once requests are answered.
+
+        Raises:
+          InputError: one of the two does not start, or REST ends before it is told to.
         """
         try:
             self.manager.start()
@@ -117,15 +129,15 @@ class Server:
     async def _serve(self, ready: Callable[[str, str], None]) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         listening = _listen(self._host, self._ports[0])
-        rest = _Rest(self._app, self.predictor.limits, self._grace, self._tls)
+        seconds = self.predictor.limits.seconds
+        rest = HttpServer(self._app, self._connections, seconds, self._grace, self._tls)
         rpc, rpc_port = self._rpc()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if self._feedback is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._feedback.rotate)
+        serving = await rest.start(listening)
         rpc.start()
-        serving = asyncio.create_task(rest.serve([listening]))
-        await asyncio.wait(
-            [asyncio.create_task(rest.up.wait()), serving], return_when="FIRST_COMPLETED"
-        )
         host = f"[{self._host}]" if ":" in self._host else self._host
         scheme = "http" if self._tls is None else "https"
         ready(f"{scheme}://{host}:{listening.getsockname()[1]}", f"{host}:{rpc_port}")
@@ -136,6 +148,8 @@ class Server:
         await asyncio.gather(serving, asyncio.to_thread(rpc.stop(self._grace).wait))
         self._log("stopped", in_flight=self.predictor.in_flight)
         await asyncio.to_thread(self.predictor.close)
+        if not stop.is_set():
+            raise InputError("serve: REST ended before it was told to")
 
     def _rpc(self) -> tuple[grpc.Server, int]:
         limits = self.predictor.limits
@@ -161,36 +175,6 @@ class Server:
             return server, server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise InputError(f"serve: gRPC cannot listen at {address}: {error}") from None
-
-
-class _Rest(uvicorn.Server):
-    """Leaves signals to `Server` and says when it is up."""
-
-    def __init__(self, app, limits: Limits, grace: float, tls: tuple[Path, Path] | None):
-        chain, private = tls or (None, None)
-        super().__init__(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=max(_CONNECTIONS, _CONNECTIONS_A_REQUEST * limits.in_flight),
-                timeout_graceful_shutdown=max(1, round(grace)),
-                ws="none",
-                ssl_certfile=chain,
-                ssl_keyfile=private,
-            )
-        )
-        self.up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _listen(host: str, port: int) -> socket.socket:

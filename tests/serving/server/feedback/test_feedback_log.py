@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.serving.server.feedback.events import SCHEMA, read_events
 from tfrec_fusion.serving.server.feedback.feedback_log import FeedbackLog
 from tfrec_fusion.serving.server.status import StatusError
@@ -42,7 +45,8 @@ def test_what_is_taken_is_kept(tmp_path):
         log.append([click(number), click(1000 + number)])
     log.close()
     assert kept(tmp_path) == [*range(1, 101), *range(1001, 1101)]
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("[!.]*")
+    assert path.stat().st_mode & 0o777 == 0o600
     assert pq.read_table(path).to_pylist()[0] == CLICK
 
 
@@ -58,7 +62,7 @@ def test_files_rotate(tmp_path):
 
 def test_nothing_comes_of_nothing(tmp_path):
     FeedbackLog(tmp_path).close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("[!.]*")) == []
 
 
 def test_many_at_once(tmp_path):
@@ -78,41 +82,144 @@ def test_many_at_once(tmp_path):
 
 
 KILLED = """
-import sys, time
+import sys
 from pathlib import Path
 from tfrec_fusion.serving.server.feedback.feedback_log import FeedbackLog
-log = FeedbackLog(Path(sys.argv[1]))
+log = FeedbackLog(Path(sys.argv[1]), rotate_rows=40)
 number = 0
 while True:
     number += 1
-    log.append([{**%r, "position": number}])
-    print(number, time.monotonic(), flush=True)
-    time.sleep(0.001)
+    log.append([{**%r, "position": number}]).result()
+    print(number, flush=True)
 """
 
 
-def test_a_kill_costs_a_second_at_most(tmp_path):
+def test_after_a_kill_each_acknowledged_event_is_there_once(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED % CLICK, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[4],
     )
-    lines = [process.stdout.readline() for _ in range(1500)]
+    lines = [process.stdout.readline() for _ in range(130)]
     process.send_signal(signal.SIGKILL)
     lines += process.stdout.readlines()
     process.wait()
     # A line may be cut off in its middle, as a kill of the machine leaves it.
-    (journal,) = tmp_path.glob("*.journal")
-    with journal.open("a") as file:
-        file.write('{"kind": "cl')
+    journals = list(tmp_path.glob("*.journal"))
+    for journal in journals:
+        assert journal.stat().st_mode & 0o777 == 0o600
+        with journal.open("a") as file:
+            file.write('{"kind": "cl')
     FeedbackLog(tmp_path).close()
     assert list(tmp_path.glob("*.journal")) == []
-    found = kept(tmp_path)
-    assert found == list(range(1, len(found) + 1))
-    last_time = float(lines[-1].split()[1])
-    lost = [line for line in lines if int(line.split()[0]) > len(found)]
-    assert not lost or last_time - float(lost[0].split()[1]) < 1
+    found, acknowledged = kept(tmp_path), int(lines[-1])
+    # The last may have been written and not yet told.
+    assert found in ([*range(1, acknowledged + 1)], [*range(1, acknowledged + 2)])
+    assert len(list(tmp_path.glob("*.bad"))) == len(journals)
+
+
+@pytest.fixture
+def full_disk():
+    """A function that lets files grow up to so many bytes, or None: as before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+
+    yield limit
+    limit(None)
+
+
+def test_on_a_full_disk_nothing_that_was_taken_is_lost(tmp_path, full_disk):
+    told = []
+    log = FeedbackLog(tmp_path, log=lambda event, **fields: told.append((event, fields)))
+    line = len(json.dumps(click(10))) + 1
+    assert log.append([click(10)]).result() == 1
+    full_disk(line * 3 + line // 2)
+    # The second goes to the disk in part only, before there is an error.
+    assert log.append([click(11), click(12)]).result() == 2
+    for _ in range(3):
+        with pytest.raises(StatusError, match=r"now \(File too large\)") as caught:
+            log.append([click(13), click(14)]).result()
+        assert caught.value.http == 503
+    (journal,) = tmp_path.glob("*.journal")
+    assert journal.stat().st_size == 3 * line
+    full_disk(None)
+    assert log.append([click(15)]).result() == 1
+    log.close()
+    assert kept(tmp_path) == [10, 11, 12, 15]
+    assert [event for event, _ in told] == [
+        "feedback_failed",
+        "feedback_works_again",
+        "feedback_written",
+    ]
+    assert told[-1][1]["events"] == 4
+
+
+@pytest.mark.parametrize("size", [0, 300])
+def test_a_file_that_cannot_be_made_waits_in_its_journal(tmp_path, full_disk, size):
+    told = []
+    log = FeedbackLog(tmp_path, log=lambda event, **fields: told.append(event))
+    assert log.append([click(1), click(2)]).result() == 2
+    full_disk(size)
+    log.close()
+    full_disk(None)
+    assert told == ["feedback_failed"]
+    assert not list(tmp_path.glob("*.parquet"))
+    FeedbackLog(tmp_path).close()
+    assert kept(tmp_path) == [1, 2]
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_a_disk_without_room_for_a_new_file(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path)
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(2):
+            with pytest.raises(StatusError, match="No space left on device"):
+                log.append([click(1)]).result()
+    assert log.append([click(2)]).result() == 1
+    log.close()
+    assert kept(tmp_path) == [2]
+
+
+def test_lines_that_are_no_events_are_set_aside(tmp_path):
+    lines = [
+        json.dumps(click(1)).encode(),
+        b'{"kind": "click"}',
+        b"\xff\xfe\x00",
+        b"[" * 5000,
+        b"",
+        json.dumps({**click(3), "version": 2**70}).encode(),
+        json.dumps(click(2)).encode(),
+        b'{"kind": "cli',
+    ]
+    (tmp_path / "events-1.journal").write_bytes(b"\n".join(lines))
+    told = []
+    FeedbackLog(tmp_path, log=lambda event, **f: told.append((event, f))).close()
+    assert kept(tmp_path) == [1, 2]
+    (bad,) = tmp_path.glob("*.bad")
+    assert bad.read_bytes() == b"\n".join([*lines[1:6], lines[7]])
+    assert bad.stat().st_mode & 0o777 == 0o600
+    assert told[0] == ("feedback_bad_lines", {"lines": 6, "file": str(bad)})
+    assert (told[1][0], told[1][1]["events"]) == ("feedback_recovered", 2)
+
+
+def test_a_file_on_demand(tmp_path):
+    written = threading.Event()
+    log = FeedbackLog(tmp_path, log=lambda event, **fields: written.set())
+    log.append([click(1)])
+    log.rotate()
+    assert written.wait(60)
+    assert kept(tmp_path) == [1]
+    log.close()
+    with pytest.raises(StatusError, match="is stopping"):
+        log.append([click(2)])
 
 
 def test_a_kill_between_the_file_and_the_end_of_its_journal(tmp_path):
@@ -123,15 +230,16 @@ def test_a_kill_between_the_file_and_the_end_of_its_journal(tmp_path):
     assert kept(tmp_path) == [1]
 
 
-def test_the_journal_of_another_server_is_left_alone(tmp_path):
+def test_a_folder_has_one_server(tmp_path):
     first = FeedbackLog(tmp_path)
-    first.append([click(1)])
-    while not list(tmp_path.glob("*.journal")):
-        os.sched_yield()
-    FeedbackLog(tmp_path).close()
-    assert len(list(tmp_path.glob("*.journal"))) == 1
+    first.append([click(1)]).result()
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="another server keeps feedback in the folder"):
+        FeedbackLog(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == before
     first.close()
     assert kept(tmp_path) == [1]
+    FeedbackLog(tmp_path).close()
 
 
 def test_events_as_they_come():
@@ -153,13 +261,24 @@ def test_events_as_they_come():
         ({"item_id": "x" * 1001}, "item_id must be text of at most 1000"),
         ({"user_id": "\ud83d"}, "user_id must be text"),
         ({"time": float("nan")}, "time must be unix seconds"),
-        ({"time": 1.7e12}, "time must be unix seconds"),
+        ({"time": 1.7e12}, r"time must be unix seconds.*milliseconds: divide by 1000"),
+        ({"time": 19_675}, r"time must be unix seconds from 1990-01-01.*days: multiply by 86400"),
+        ({"time": 0}, "time must be unix seconds"),
+        ({"time": -1.7e9}, "time must be unix seconds"),
+        ({"time": True}, "time must be unix seconds"),
+        ({"time": 4.1e9}, "time must be unix seconds"),  # 2099
+        ({"time": 10**400}, "time must be unix seconds"),
         ({"colour": 1}, "has no field 'colour'"),
     ],
 )
 def test_events_that_are_refused(change, says):
     with pytest.raises(StatusError, match=says):
         read_events(json.dumps({"events": [{**CLICK, **change}]}).encode())
+
+
+def test_any_time_where_that_is_wanted():
+    body = json.dumps({"events": [{**CLICK, "time": 5}, {**CLICK, "time": 4.1e9}]}).encode()
+    assert [event["time"] for event in read_events(body, any_time=True)] == [5, 4.1e9]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ def ask(page_address):
         def ask(path, body=None):
             method = "GET" if body is None else "POST"
             given = body if isinstance(body, bytes | None) else json.dumps(body)
-            answer = pool.request(method, page_address + path, body=given, retries=False)
+            kind = {"content-type": "application/json"}
+            answer = pool.request(
+                method, page_address + path, body=given, headers=kind, retries=False
+            )
             found = answer.data.decode()
             if answer.headers["content-type"] == "application/json":
                 found = json.loads(found)
@@ -98,9 +101,15 @@ def test_a_version_says_what_to_ask(ask):
     assert category["choices"] == ["käse & co", "other"]
 
 
+# 17 words; e with an accent is the e of another.
+WORDS = "+".join("abcdefghijklmnopq") + "+%C3%A9"
+
+
 def test_items_are_searched(ask, events):
     found = ask("api/models/shop/versions/2/items?q=THING%2012&limit=3")[2]["items"]
     assert found[0]["title"] == "Thing № 12"
+    again = "api/models/shop/versions/2/items?q=THING" + "%20thing" * 20 + "%2012&limit=3"
+    assert ask(again)[2]["items"][0]["title"] == "Thing № 12"
     popular = ask("api/models/shop/versions/2/items?limit=50")[2]["items"]
     # A second event of a pair does not count, as in training.
     pairs = np.unique(np.stack([events.user, events.item]), axis=1)
@@ -205,6 +214,8 @@ def test_a_ranker_scores_what_it_is_given(ask, ranker, golden):
         ("api/models/shop/versions/9223372036854775808", None, 400, "Failed to convert version"),
         ("api/models/shop/versions/x", None, 400, "Failed to convert version"),
         ("api/models/shop/versions/2/answers", b'{"inputs": {"user_id": "\\ud83d"}}', 400, "pair"),
+        (f"api/models/shop/versions/2/items?q={'a+' * 101}", None, 400, "at most 200 characters"),
+        (f"api/models/shop/versions/2/items?q={WORDS}", None, 400, "at most 16 different words"),
         ("api/models/shop/versions/2/answers", b"{", 400, "not JSON"),
         ("api/models/shop/versions/2/answers", b"[" * 10**5, 400, "not JSON"),
         ("api/models/shop/versions/2/answers", {"inputs": []}, 400, "the body must be"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping
 
 import pyarrow as pa
 
+from tfrec_fusion.serving.plausible_time import DAY, time_problem
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
 KINDS = ("impression", "click")
@@ -33,11 +33,14 @@ SCHEMA = pa.schema(
 _TEXTS = ("model", "user_id", "item_id")
 
 
-def read_events(body: bytes) -> list[dict]:
+def read_events(body: bytes, any_time: bool = False) -> list[dict]:
     """The events of a body `{"events": [{...}, ...]}`, each with all columns.
 
     `kind`, `model`, `version`, `user_id`, `item_id` and `position` must be there; `time` is now and
     `request_id` is "" where they are not.
+
+    Args:
+      any_time: also take events from before 1990 and from more than a day ahead.
 
     Raises:
       StatusError: INVALID_ARGUMENT; names the event and the field.
@@ -50,7 +53,20 @@ def read_events(body: bytes) -> list[dict]:
     if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
         raise invalid(f'feedback: "events" must be a list of 1 to {MAX_EVENTS} events')
     now = time.time()
-    return [_event(position, event, now) for position, event in enumerate(events)]
+    found = [_event(position, event, now) for position, event in enumerate(events)]
+    for position, event in enumerate(found):
+        problem = None if any_time else time_problem(event["time"], now + DAY)
+        if problem is not None:
+            raise _wrong(position, f"time {problem}. Received: {event['time']}")
+    return found
+
+
+def kept_event(line: bytes) -> dict | None:
+    """The event of a journal's line; None where it is none, as after a write that was cut off."""
+    try:
+        return _event(0, json.loads(line), 0.0) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError, StatusError):
+        return None
 
 
 def _event(position: int, event, now: float) -> dict:
@@ -69,7 +85,7 @@ def _event(position: int, event, now: float) -> dict:
         if type(found.get(name)) is not int or not low <= found[name] <= high:
             raise _wrong(position, f"{name} must be a whole number of at least {low}")
     seconds = found["time"]
-    if type(seconds) not in (int, float) or not 0 <= seconds < 1e11 or math.isnan(seconds):
+    if type(seconds) not in (int, float) or not abs(seconds) < _INT64:
         raise _wrong(position, "time must be unix seconds")
     return found
 

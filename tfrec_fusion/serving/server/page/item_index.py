@@ -94,8 +94,9 @@ class ItemIndex:
         which a word starts with it, then all others; the most popular first in each. Of the items
         that hold the words the 1000 most popular are compared.
         """
-        words = _folded(text).split()
+        words = folded_words(text)
         wanted = " ".join(words)
+        words = list(dict.fromkeys(words))
         exact = self._ids.rows(np.array([text], object))[0]
         found: list[list[int]] = [[exact] if exact >= 0 else [], [], [], []]
         for place in islice(self._places(words), _MOST_COMPARED):
@@ -143,6 +144,11 @@ def item_index(version: Path) -> ItemIndex:
 @lru_cache(maxsize=4)
 def _made(version: Path, changed: int) -> ItemIndex:
     return ItemIndex(version)
+
+
+def folded_words(text: str) -> list[str]:
+    """The words of a text as they are searched for, without accents and case."""
+    return _folded(text).split()
 
 
 def _folded(text: str) -> str:

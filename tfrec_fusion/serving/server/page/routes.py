@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.server.api_key import open_to_all
 from tfrec_fusion.serving.server.codec.json_text import parse_object
+from tfrec_fusion.serving.server.origins import require_json
 from tfrec_fusion.serving.server.page.form import Form
-from tfrec_fusion.serving.server.page.item_index import item_index
+from tfrec_fusion.serving.server.page.item_index import folded_words, item_index
 from tfrec_fusion.serving.server.page.shares import SIGNATURE, explain_inputs, explains, shares
 from tfrec_fusion.serving.server.predictor import Predictor
 from tfrec_fusion.serving.server.rest.body import DisconnectedError, read_body
@@ -44,6 +45,8 @@ _HEADERS = {
 }
 _MOST_SUGGESTIONS = 50
 _LIMITS = {str(limit) for limit in range(1, _MOST_SUGGESTIONS + 1)}
+# Of a search of the items; each word is looked for in all titles.
+_MOST_CHARACTERS, _MOST_WORDS, _SEARCHES_AT_ONCE = 200, 16, 2
 # Of the run's config: where its files were is nobody's business.
 _PRIVATE = ("data", "recorded")
 
@@ -105,6 +108,7 @@ def _json(function: Callable[[Request], Awaitable[dict]]):
 class _Api:
     def __init__(self, predictor: Predictor):
         self._predictor, self._manager = predictor, predictor.manager
+        self._searches = asyncio.Semaphore(_SEARCHES_AT_ONCE)
 
     async def models(self, request: Request) -> dict:
         found = []
@@ -141,27 +145,47 @@ class _Api:
         }
 
     async def items(self, request: Request) -> dict:
-        text, limit = request.query_params.get("q", ""), request.query_params.get("limit", "10")
-        if limit not in _LIMITS:
-            raise invalid(f"limit must be from 1 to {_MOST_SUGGESTIONS}. Received: {limit:.20}")
-        with self._servable(request) as servable:
-            index = await asyncio.to_thread(item_index, servable.path)
-            return {"items": await asyncio.to_thread(index.search, text, int(limit))}
+        with self._counted(request, "Items"):
+            text, limit = _search(request)
+            with self._servable(request) as servable, self._predictor.request() as deadline:
+                async with self._searching(deadline):
+                    index = await asyncio.to_thread(item_index, servable.path)
+                    return {"items": await asyncio.to_thread(index.search, text, limit)}
+
+    @contextlib.asynccontextmanager
+    async def _searching(self, deadline: float) -> AsyncIterator[None]:
+        """Waits for its turn, as a search takes the interpreter for itself."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._searches.acquire()
+        except TimeoutError:
+            raise StatusError("DEADLINE_EXCEEDED", "too many searches are waiting") from None
+        try:
+            yield
+        finally:
+            self._searches.release()
 
     async def answers(self, request: Request) -> dict:
-        started, name, error = time.monotonic(), request.path_params["name"], None
         headers = dict(request.scope["headers"])
-        try:
+        with self._counted(request, "Predict"):
+            require_json(request)
             body = await read_body(request.receive, headers, self._predictor.limits)
             inputs = _inputs(body)
             with self._servable(request) as servable, self._predictor.request() as deadline:
                 return await self._answer(servable, inputs, deadline)
+
+    @contextlib.contextmanager
+    def _counted(self, request: Request, api: str) -> Iterator[None]:
+        """Counts and logs a request with its outcome."""
+        started, error = time.monotonic(), None
+        try:
+            yield
         except StatusError as caught:
             error = caught
             raise
         finally:
             seconds = time.monotonic() - started
-            self._predictor.done("PAGE", name, "Predict", error, seconds)
+            self._predictor.done("PAGE", request.path_params["name"], api, error, seconds)
 
     async def _answer(self, servable: Servable, given: dict, deadline: float) -> dict:
         _, form = await asyncio.to_thread(_card_and_form, servable)
@@ -225,6 +249,19 @@ def _card_and_form(servable: Servable) -> tuple[dict, Form | None]:
     path = servable.path / CARD
     card = read_json(path, "page") if path.is_file() else {}
     return card, Form.of(servable.signatures, card, servable.path)
+
+
+def _search(request: Request) -> tuple[str, int]:
+    """The text to search for and how many items to find."""
+    text, limit = request.query_params.get("q", ""), request.query_params.get("limit", "10")
+    if limit not in _LIMITS:
+        raise invalid(f"limit must be from 1 to {_MOST_SUGGESTIONS}. Received: {limit:.20}")
+    if len(text) > _MOST_CHARACTERS:
+        raise invalid(f"q may have at most {_MOST_CHARACTERS} characters. Received: {len(text)}")
+    words = len(set(folded_words(text)))
+    if words > _MOST_WORDS:
+        raise invalid(f"q may have at most {_MOST_WORDS} different words. Received: {words}")
+    return text, int(limit)
 
 
 def _inputs(body: bytes) -> dict:
