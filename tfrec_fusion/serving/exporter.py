@@ -108,9 +108,9 @@ def export(
 
     Raises:
       InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
-        TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot say, a kit that TF Serving
-        would refuse, a precision that is further from float32 than the limits, limits for float32
-        itself, or `explain` of a `Ranker` or of more than 4 vectors.
+        TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
+        say, a kit that TF Serving would refuse, a precision that is further from float32 than the
+        limits, limits for float32 itself, or `explain` of a `Ranker` or of more than 4 vectors.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 

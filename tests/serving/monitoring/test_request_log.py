@@ -11,7 +11,7 @@ from tfrec_fusion.serving.monitoring import read_requests
 
 ROWS = [
     {
-        "time": "2026-11-22T08:00:00Z",
+        "time": "2025-11-22T08:00:00Z",
         "signature": "recommend",
         "version": 2,
         "user_id": "käse",
@@ -22,7 +22,7 @@ ROWS = [
         "hour": 8,
         "channel": "web",
     },
-    {"time": 1.8e9, "user_id": None, "item_ids": [], "scores": [], "channel": None},
+    {"time": 1.765e9, "user_id": None, "item_ids": [], "scores": [], "channel": None},
 ]
 
 
@@ -32,7 +32,7 @@ def _lines(path, rows=ROWS):
 
 
 def _check(found):
-    assert found["time"].tolist() == [1795334400.0, 1.8e9]
+    assert found["time"].tolist() == [1763798400.0, 1.765e9]
     assert found["signature"].tolist() == ["recommend", "recommend"]
     assert found["version"][0] == 2 and math.isnan(found["version"][1])
     assert found["user_id"].tolist() == ["käse", ""]
@@ -57,7 +57,7 @@ def test_compressed_json_lines(tmp_path):
 
 def test_parquet(tmp_path):
     frame = pd.DataFrame(ROWS)
-    frame["time"] = pd.to_datetime([1795334400, 1_800_000_000], unit="s")
+    frame["time"] = pd.to_datetime([1763798400, 1_765_000_000], unit="s")
     frame.to_parquet(tmp_path / "a.parquet")
     _check(read_requests(tmp_path / "a.parquet"))
 
@@ -69,7 +69,7 @@ def test_a_folder_and_a_file_together_since(tmp_path):
     _lines(tmp_path / "b.jsonl", ROWS[1:])
     paths = [tmp_path / "logs", tmp_path / "b.jsonl"]
     assert len(read_requests(paths)) == 3
-    assert read_requests(paths, since=1.8e9)["user_id"].tolist() == ["", ""]
+    assert read_requests(paths, since=1.765e9)["user_id"].tolist() == ["", ""]
     assert len(read_requests(paths, since=1.9e9)) == 0
 
 
@@ -99,7 +99,12 @@ def test_null_scores_are_not_finite(tmp_path):
             "line 2: column 'scores' must be as long as item_ids, 1. Received: 2",
         ),
         ({"time": "yesterday"}, "line 2: column 'time' must be unix seconds or an ISO 8601 time"),
-        ({"time": 1.7e12}, "line 2: column 'time' must be unix seconds; divide milliseconds"),
+        ({"time": 1.7e12}, "line 2: column 'time' must be unix seconds.* divide by 1000"),
+        ({"time": 19_675}, "line 2: column 'time' must be unix seconds.* multiply by 86400"),
+        ({"time": "2100-01-01"}, "line 2: column 'time' must be unix seconds from 1990-01-01"),
+        ({"time": 0}, "line 2: column 'time' must be unix seconds from 1990-01-01"),
+        ({"time": -5}, "line 2: column 'time' must be unix seconds from 1990-01-01"),
+        ({"time": True}, "line 2: column 'time' must be a number"),
         ({"version": "two"}, "line 2: column 'version' must be a number"),
         ({"k": True}, "line 2: column 'k' must be a number"),
         ({"score": [1.0]}, "line 2: column 'score' must be a number"),

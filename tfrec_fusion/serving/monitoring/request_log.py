@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,11 +15,11 @@ import pandas as pd
 from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.serving.plausible_time import DAY, time_problem
 
 _LISTS = ("history", "items", "item_ids", "scores")
 COLUMNS = ("time", "signature", "version", "user_id", "k", *_LISTS)
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
-_MILLISECONDS = 1e11
 
 
 def read_requests(
@@ -222,10 +223,12 @@ def _time(value) -> float:
         except ValueError:
             raise _ValueError("unix seconds or an ISO 8601 time") from None
         stamp = stamp.tz_localize("UTC") if stamp.tz is None else stamp
-        return stamp.timestamp()
-    seconds = _number(value)
-    if abs(seconds) > _MILLISECONDS:
-        raise _ValueError("unix seconds; divide milliseconds")
+        seconds = stamp.timestamp()
+    else:
+        seconds = _number(value)
+    problem = None if np.isnan(seconds) else time_problem(seconds, time.time() + DAY)
+    if problem is not None:
+        raise _ValueError(problem.removeprefix("must be "))
     return seconds
 
 
