@@ -54,11 +54,34 @@ def export(
             "--refresh-trend, before the latest version's, as where that one's was wrong.",
         ),
     ] = False,
+    stray_times: Annotated[
+        Literal["error", "drop", "keep"] | None,
+        typer.Option(
+            help="What becomes of events of --interactions after today, at 0, or far from all "
+            "others.  [default: as in training]",
+        ),
+    ] = None,
+    train_only: Annotated[
+        bool,
+        typer.Option(
+            "--train-only",
+            help="Serve the training events alone, as the evaluation had them; not those of the "
+            "test.",
+        ),
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep/--no-keep",
+            help="Whether filters, rules, explain and precision that are not given are those of "
+            "the latest version.",
+        ),
+    ] = True,
     precision: Annotated[
         Literal["float32", "bfloat16", "float16", "int8"] | None,
         typer.Option(
-            help="Of item vectors, tables and histories; compared with float32.  [default: "
-            "float32, or with --refresh-trend that of the latest version]"
+            help="Of item vectors, tables and histories; compared with float32.  [default: that "
+            "of the latest version, or float32]"
         ),
     ] = None,
     min_overlap: Annotated[
@@ -90,8 +113,8 @@ def export(
         typer.Option(
             "--explain/--no-explain",
             help="Also store what says which share of a two-tower's score is from ids, text and "
-            "context: with one vector the items take three times the room.  [default: no, or with "
-            "--refresh-trend as the latest version]",
+            "context: with one vector the items take three times the room.  [default: as the "
+            "latest version, or no]",
             show_default=False,
         ),
     ] = None,
@@ -108,13 +131,21 @@ def export(
     """Write the next version of a SavedModel that TF Serving can load."""
     if refresh_trend != (interactions is not None):
         raise InputError("export: --refresh-trend and --interactions FILE go together")
+    if refresh_trend and train_only:
+        raise InputError("export: --train-only is for an export without --refresh-trend")
+    if stray_times is not None and not refresh_trend:
+        raise InputError(
+            "export: --stray-times is for the events of --interactions; the run's own are read as "
+            "in training"
+        )
     output = Output(json)
     start_tensorflow()
     from tfrec_fusion import serving
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
-    options = {
+    options = {} if keep else {"filters": (), "rules": {}, "explain": False, "precision": "float32"}
+    options |= {
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
         "config": trained.config.model_dump(mode="json"),
         "kit": kit,
@@ -130,10 +161,12 @@ def export(
     if explain is not None:
         options["explain"] = explain
     if refresh_trend:
-        version = serving.refresh(trained.model(), trained.events(interactions), to, **options)
+        how = {} if stray_times is None else {"stray_times": stray_times}
+        events = trained.events(interactions, **how)
+        version = serving.refresh(trained.model(), events, to, **options)
     else:
-        options["held_out"] = trained.split
-        version = serving.export(trained.model(), trained.split.train, to, **options)
+        model, options["held_out"] = trained.model(), trained.split
+        version = serving.export(model, served_events(trained, model, train_only), to, **options)
     output.print(f"exported: {version}")
     result: dict[str, Any] = {"run": str(run), "export": str(version)}
     if (version / serving.REPORT).is_file():
@@ -153,10 +186,19 @@ def export(
     output.write(result)
 
 
+def served_events(run, model, train_only: bool):
+    """What a run's export serves: all its events or those of training."""
+    from tfrec_fusion.serving.known_users import with_known_users
+
+    if train_only:
+        return run.split.train
+    return with_known_users(model, run.events(), lambda: run.split.train.users)
+
+
 def _business(
     trained, filters: list[str] | None, rules: Path | None, items: Path | None
 ) -> dict[str, Any]:
-    """The options that are given; a refresh keeps the others."""
+    """The options that are given; an export keeps the others of the version before."""
     given: dict[str, Any] = {"filters": filters, "rules": rules}
     if items is not None:
         given["items"] = trained.items(items)

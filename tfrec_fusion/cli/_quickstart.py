@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tfrec_fusion.cli._export import served_events
 from tfrec_fusion.cli._movielens import movielens
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
@@ -48,6 +49,12 @@ def quickstart(
     item_columns: ItemColumns = None,
     lists: Lists = None,
     timestamp_unit: TimestampUnit = None,
+    train_only: Annotated[
+        bool,
+        typer.Option(
+            "--train-only", help="Serve the training events alone, not those of the test."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of weights, examples and dropout.")] = 0,
     json: Json = None,
 ) -> None:
@@ -83,9 +90,10 @@ def quickstart(
     trained = runs[first]
     with output.console.status("baselines"):
         reports += trained.evaluate_baselines()
+    model = trained.model()
     version = serving.export(
-        trained.model(),
-        trained.split.train,
+        model,
+        served_events(trained, model, train_only),
         out / "saved_models" / "quickstart",
         metrics=reports[0].to_dict(),
         config=trained.config.model_dump(mode="json"),

@@ -64,7 +64,7 @@ class Business:
         if isinstance(rules, str | os.PathLike):
             source, rules = os.fspath(rules), Rules.load(rules)
         elif isinstance(rules, Mapping):
-            rules = Rules.of(rules)
+            rules = Rules.of(rules) if rules else None
         compiled = None if rules is None else CompiledRules.of(rules, catalogue, source)
         return cls(catalogue, attributes, rules, compiled)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import numbers
@@ -22,6 +23,7 @@ from tfrec_fusion.models import HiddenInputs, Ranker, TwoTower
 from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving.business import Business
 from tfrec_fusion.serving.explained_items import ExplainedItems
+from tfrec_fusion.serving.kept_options import NONE_OF_THEM, kept_options
 from tfrec_fusion.serving.kit.files import new_version_with_kit
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.merging import Merging
@@ -56,13 +58,13 @@ def export(
     metrics: Mapping | None = None,
     config: Mapping | None = None,
     kit: Kit | bool | None = None,
-    filters: Sequence[str] = (),
+    filters: Sequence[str] | None = None,
     rules: Rules | Mapping | str | os.PathLike | None = None,
     items: pd.DataFrame | None = None,
-    precision: str = "float32",
+    precision: str | None = None,
     limits: ParityLimits | None = None,
     held_out: Split | None = None,
-    explain: bool = False,
+    explain: bool | None = None,
     any_time: bool = False,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
@@ -71,6 +73,9 @@ def export(
     `SEMANTICS` say what it takes, gives and promises, and its card repeats them. Users' histories,
     item vectors and trends are baked in as of `at`. The folder appears whole or not at all, however
     the process ends, and no version is ever replaced.
+
+    Filters, rules, explain and precision that are not given are those of the latest version, so
+    that a new one answers what the one before did; a log line and the card's "kept" say which.
 
     Args:
       model: a trained `TwoTower` or `Ranker`.
@@ -86,16 +91,19 @@ def export(
         folder above `path`, configs and manifests of a server of all models there; see `Kit`.
         True asks for it, False leaves it; None leaves it, with a log line, only where the extra
         `serving` is not installed.
-      filters: columns of the items that requests to a two-tower may filter by; see `Filters`.
+      filters: columns of the items that requests to a two-tower may filter by; see `Filters`. ()
+        for none.
       rules: a shop's boosts, blocks, pins and caps for a two-tower; `Rules`, or what
-        `Rules.of` or `Rules.load` takes.
+        `Rules.of` or `Rules.load` takes. {} for none.
       items: a frame with the catalogue's item ids in any order, whose columns and titles take the
         place of the catalogue's in filters, rules and titles. The model still scores with the
         columns that it was trained on.
-      precision: of what takes the room: "float32", "bfloat16", "float16" or "int8". Anything but
-        float32 is compared with it, and the `ParityReport` goes into `parity.json` and the card.
+      precision: of what takes the room: "float32" (the default of a first version), "bfloat16",
+        "float16" or "int8". Anything but float32 is compared with it, and the `ParityReport` goes
+        into `parity.json` and the card.
       limits: what stops such an export; `ParityLimits()` by default.
-      held_out: the split whose training events are exported, for N@10 in the report.
+      held_out: the split that the model was trained on, for N@10 in the report. It is measured with
+        what was known from its training events, whichever are exported.
       explain: whether a two-tower's version has the signature `explain`, the shares of the model's
         inputs in its scores, see `evaluation.explain`. Of n inputs among the ids and vectors it
         stores 2^n - 2 more tables of item vectors: of ids and texts the items take three times the
@@ -118,6 +126,9 @@ def export(
       >>> export(model, events, "saved_models/shop")
       PosixPath('saved_models/shop/1')
     """
+    given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
+    options, kept = kept_options(model, path, given)
+    precision, explain = options["precision"], options["explain"]
     check_precision(precision)
     if limits is not None and precision == "float32":
         raise InputError(
@@ -130,7 +141,15 @@ def export(
     if len(events) == 0:
         raise InputError("export: all events are impressions, with a label of 0 or less")
     check_base(path)
-    business = Business.of(events.catalogue, filters, rules, items)
+    try:
+        business = Business.of(events.catalogue, options["filters"], options["rules"], items)
+    except InputError as error:
+        if not {"filters", "rules"} & set(kept):
+            raise
+        raise InputError(
+            f"{error} (the latest version's {' and '.join(kept)} are kept unless given; pass "
+            f"{NONE_OF_THEM} for none)"
+        ) from None
     ranks = isinstance(model, Ranker)
     merging = (kit if isinstance(kit, Kit) else Kit()).in_graph
     build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain, merging)
@@ -164,19 +183,33 @@ def export(
         build_reference(
             served.plain["serving_default"], every, _context(model) if ranks else None
         ).save(folder / REFERENCE)
-        entries = {"precision": precision}
+        entries = {"precision": precision, "kept": kept}
         if explain:
             entries["explain"] = served.explanation.size
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if precision != "float32":
             full = build(users, items, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
-            report = Parity(full, served, events, held_out, ranks).report(precision, folder, more)
+            report = Parity(full, served, events, ranks).report(precision, folder, more)
+            if held_out is not None and len(held_out.test):
+                ndcg = _held_out_ndcg(model, held_out, business, folder.parent, precision)
+                report = dataclasses.replace(report, ndcg_10=ndcg)
             report.check(limits or ParityLimits())
             report.save(folder / REPORT)
             entries["parity"] = report.to_dict()
         (folder / CARD).write_text(with_entries(card, entries), encoding="utf-8")
     return result[0]
+
+
+def _held_out_ndcg(model, split: Split, business: Business, folder: Path, precision: str):
+    """N@10 of what the model answers from the split's training events, in both precisions."""
+    model.check(split.train)
+    ranks, train = isinstance(model, Ranker), split.train.first_events()
+    build, _ = (_ranker if ranks else _two_tower)(model, train, None, business, False, False)
+    users, items = folder / "known_users.txt", folder / "items.txt"
+    train.users.save(users)
+    full, smaller = build(users, items, "float32"), build(users, items, precision)
+    return Parity(full, smaller, train, ranks, split.targets()).ndcg()
 
 
 def _before(events: Interactions, at: float | None, any_time: bool) -> Interactions:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import Interactions, Split
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.serving.parity_report import ParityReport
 from tfrec_fusion.serving.saving import size_of
 
@@ -29,11 +28,9 @@ class Parity:
     Args:
       full, smaller: `ServedModel`s or `ServedRanker`s, the former in float32.
       events: what is baked into both.
-      held_out: the split whose training events they are, for N@10.
       ranks: whether they are rankers.
-
-    Raises:
-      InputError: a split of other events.
+      targets: rows of the users to ask for and what each of them took later; by default all users
+        with a history, and nothing.
     """
 
     def __init__(
@@ -41,22 +38,16 @@ class Parity:
         full,
         smaller,
         events: Interactions,
-        held_out: Split | None = None,
         ranks: bool = False,
+        targets: tuple[np.ndarray, History] | None = None,
     ):
         self._served = [_Asked(full.plain, ranks), _Asked(smaller.plain, ranks)]
         self._vocabulary, self._ranks = events.catalogue.vocabulary, ranks
-        rows, targets = np.flatnonzero(events.histories().lengths), None
-        if held_out is not None and len(held_out.test):
-            if held_out.train.fingerprint() != events.fingerprint():
-                raise InputError(
-                    "export: held_out must be the split whose training events are exported"
-                )
-            rows, targets = held_out.targets()
+        rows, later = targets or (np.flatnonzero(events.histories().lengths), None)
         most = min(_USERS, max(_SCORES // len(self._vocabulary), _FEWEST), len(rows))
         chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), most).astype(int))
         self._users = events.users.ids[rows[chosen]] if len(rows) else np.array([""], object)
-        self._targets = None if targets is None else [targets.of(place) for place in chosen]
+        self._targets = None if later is None else [later.of(place) for place in chosen]
         self._rng = np.random.default_rng(0)
 
     def report(self, precision: str, folder: Path, more: int) -> ParityReport:
@@ -68,22 +59,13 @@ class Parity:
           more: bytes that the other takes more.
         """
         size = size_of(folder)
-        errors, scores, overlaps, ndcgs = [], [], {10: [], 100: []}, []
-        for start in range(0, len(self._users), _BATCH):
-            users = self._users[start : start + _BATCH]
-            targets = self._targets and self._targets[start : start + _BATCH]
-            lists, values = self._rank(users, targets)
+        errors, scores, overlaps = [], [], {10: [], 100: []}
+        for _, lists, values in self._answers():
             errors.append(np.abs(values[1] - values[0]))
             scores.append(values[0])
             for k, found in overlaps.items():
                 found += map(lambda a, b, k=k: _overlap(a[:k], b[:k]), *lists)
-            if targets:
-                ndcgs += map(lambda a, b, t: (_ndcg(a, t), _ndcg(b, t)), *lists, targets)
         errors, scores = np.concatenate(errors), np.concatenate(scores)
-        ndcg = None
-        if ndcgs:
-            before, after = np.mean(ndcgs, 0)
-            ndcg = {"float32": float(before), "smaller": float(after), "users": len(ndcgs)}
         return ParityReport(
             precision=precision,
             users=len(self._users),
@@ -93,10 +75,27 @@ class Parity:
                 "spread": float(scores.std()),
             },
             overlap={str(k): float(np.mean(found)) for k, found in overlaps.items()},
-            ndcg_10=ndcg,
+            ndcg_10=None,
             bytes={"float32": size + more, "smaller": size},
             p50_ms={str(batch): self._p50(batch, times) for batch, times in _REPEATS.items()},
         )
+
+    def ndcg(self) -> dict[str, float] | None:
+        """Mean N@10 of the targets in both, and how many users have some."""
+        found = []
+        for targets, lists, _ in self._answers():
+            found += map(lambda a, b, t: (_ndcg(a, t), _ndcg(b, t)), *lists, targets)
+        if not found:
+            return None
+        before, after = np.mean(found, 0)
+        return {"float32": float(before), "smaller": float(after), "users": len(found)}
+
+    def _answers(self):
+        """Batch by batch the users' targets, and what both answer, see `_rank`."""
+        for start in range(0, len(self._users), _BATCH):
+            users = self._users[start : start + _BATCH]
+            targets = self._targets and self._targets[start : start + _BATCH]
+            yield targets or [], *self._rank(users, targets)
 
     def _rank(self, users, targets):
         """The first 100 rows of each user in both, -1 for none, and scores of the same pairs."""

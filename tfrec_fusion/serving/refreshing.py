@@ -9,12 +9,12 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.serving.exporter import export
-from tfrec_fusion.serving.model_card import CARD
+from tfrec_fusion.serving.kept_options import latest_card
+from tfrec_fusion.serving.known_users import with_known_users
 from tfrec_fusion.serving.plausible_time import utc
 from tfrec_fusion.serving.versions import versions
 
@@ -55,39 +55,12 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     _check_trend(model)
     if events.timestamp is None:
         raise InputError("refresh: the interactions have no column 'timestamp'")
-    events = events.first_events()
-    card = _latest_card(path)
     if not options.get("any_time"):
-        _check_whole(events, card)
-        _check_later(events, card, options.get("at"))
-    reads_user_ids = model.config.user != "history"
-    if reads_user_ids and events.users.fingerprint != model.spec.users:
-        known = events.encode_users(_trained_users(model, path))
-        new = len(set(events.user[known.user < 0].tolist()))
-        if new:
-            _log.warning(
-                "refresh: %d users are new to the model, which reads user ids; they count in the "
-                "trends only",
-                new,
-            )
-        events = known
-    return export(model, events, path, **_carried(model, card) | options)
-
-
-def _latest_card(path: str | os.PathLike) -> dict:
-    """The card of the latest version, empty where there is none."""
-    found = versions(path)
-    if not found or not (found[max(found)] / CARD).is_file():
-        return {}
-    return read_json(found[max(found)] / CARD, "refresh")
-
-
-def _carried(model, card: dict) -> dict:
-    """The options of the latest version that are to stay."""
-    ranks = isinstance(model, Ranker)
-    names = ("precision",) if ranks else ("precision", "filters", "rules")
-    kept = {name: card[name] for name in names if card.get(name)}
-    return kept | ({"explain": True} if "explain" in card and not ranks else {})
+        first, card = events.first_events(), latest_card(path)
+        _check_whole(first, card)
+        _check_later(first, card, options.get("at"))
+    events = with_known_users(model, events, lambda: _trained_users(model, path))
+    return export(model, events, path, **options)
 
 
 def _check_whole(events: Interactions, card: dict) -> None:

@@ -155,19 +155,28 @@ class Run:
             self._split = load_split(self.config)
         return self._split
 
-    def events(self, interactions: str | os.PathLike) -> Interactions:
-        """The events of another file with the run's items, e.g. newer ones to export from.
+    def events(self, interactions: str | os.PathLike | None = None, **options) -> Interactions:
+        """All events of the run, those of the test included, e.g. to export from.
 
-        They are read as the run's were: with its `columns`, `timestamp_unit`, `min_rating`,
-        `unknown_items`, `duplicates` and `nulls`. The vectors are not read again, so that the
-        catalogue has none.
+        With `interactions` they are those of another file with the run's items, e.g. newer ones.
+
+        They are read as the run's were, with all that its config's `data` says but the vectors, so
+        that the catalogue has none.
+
+        Args:
+          interactions: another file.
+          **options: of `data` in the place of the config's, e.g. `stray_times`.
 
         Raises:
-          InputError: what the run's own tables are refused for.
+          InputError: what the run's own tables are refused for, or these have changed.
         """
-        path = local_path(interactions, "interactions")
-        update = {"interactions": str(path), "vectors": {}}
-        return load_events(self.config.data.model_copy(update=update))
+        data = self.config.data.model_copy(update={"vectors": {}, **options})
+        if interactions is None:
+            check_inputs(self.config.recorded, record(data))
+        else:
+            path = local_path(interactions, "interactions")
+            data = data.model_copy(update={"interactions": str(path)})
+        return load_events(data)
 
     def items(self, items: str | os.PathLike) -> pd.DataFrame:
         """The table of another file of items, read as the run's was.
