@@ -14,7 +14,7 @@ from tfrec_fusion.evaluation import baselines, evaluate
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 from tfrec_fusion.serving import export
 
-N_ITEMS, N_USERS = 30, 20
+N_ITEMS, N_USERS, START = 30, 20, 1.6e9
 
 
 def _shop():
@@ -29,7 +29,7 @@ def _table(n=300):
         {
             "user_id": [f"u{u}" for u in rng.integers(0, N_USERS, n)],
             "item_id": [f"i{i}" for i in rng.integers(0, N_ITEMS - 5, n)],
-            "timestamp": np.sort(rng.integers(0, 100 * int(DAY), n)).astype(float),
+            "timestamp": START + np.sort(rng.integers(0, 100 * int(DAY), n)),
         }
     )
     return frame.drop_duplicates(["user_id", "item_id"])
@@ -54,7 +54,7 @@ def _with_impressions(times=True):
         {
             "user_id": rng.choice(CLEAN["user_id"].unique(), n),
             "item_id": [f"i{i}" for i in rng.integers(0, N_ITEMS, n)],
-            "timestamp": rng.uniform(-50, 150, n) * DAY,
+            "timestamp": START + rng.uniform(-50, 150, n) * DAY,
             "label": rng.choice([0.0, -1.0], n),
         }
     )
@@ -130,7 +130,7 @@ def _baseline(make):
 
 def _trend(events):
     trend = ItemTrend(events)
-    return [trend.end, *trend.at(trend.end), *trend.at(50 * DAY)]
+    return [trend.end, *trend.at(trend.end), *trend.at(START + 50 * DAY)]
 
 
 def _log_shares(events):

@@ -205,7 +205,7 @@ def _held_out_ndcg(model, split: Split, business: Business, folder: Path, precis
     """N@10 of what the model answers from the split's training events, in both precisions."""
     model.check(split.train)
     ranks, train = isinstance(model, Ranker), split.train.first_events()
-    build, _ = (_ranker if ranks else _two_tower)(model, train, None, business, False, False)
+    build, _ = (_ranker if ranks else _two_tower)(model, train, None, business, False, None)
     users, items = folder / "known_users.txt", folder / "items.txt"
     train.users.save(users)
     full, smaller = build(users, items, "float32"), build(users, items, precision)
