@@ -84,3 +84,40 @@ def test_dates_far_away_are_kept(tmp_path):
     read = Catalogue.from_parquet(tmp_path / "items.parquet").frame
     assert read["day"].tolist() == days
     assert [moment.date() for moment in read["moment"].dt.to_pydatetime()] == days
+
+
+def _numbers(**columns):
+    return Catalogue(pd.DataFrame({"item_id": [f"i{i}" for i in range(40)]} | columns))
+
+
+def test_columns_that_look_like_ids_are_no_numbers():
+    whole = np.arange(40)
+    gaps = np.where(whole == 3, np.nan, whole * 7.0)
+    catalogue = _numbers(
+        tmdbId=[5] * 40,
+        s3_id=[5] * 40,
+        ID=[5] * 40,
+        index=whole,
+        code=gaps,
+        price=whole + 0.5,
+        exact=whole * 1.0,
+        paid=[1, 2] * 20,
+        has_id=[True, False] * 20,
+        year=[*whole[:39], 0],
+    )
+    assert catalogue.numeric_columns == ["exact", "has_id", "paid", "price", "year"]
+    assert catalogue.id_columns == ["tmdbId", "s3_id", "ID", "index", "code"]
+
+
+def test_a_few_different_whole_numbers_may_be_prices():
+    frame = pd.DataFrame({"item_id": list("abc"), "price": [1, 2, 3]})
+    assert Catalogue(frame).numeric_columns == ["price"]
+
+
+def test_numbers_can_be_chosen():
+    frame = pd.DataFrame({"item_id": list("ab"), "movie_id": [1, 2], "year": [3, 4], "kind": "x"})
+    assert Catalogue(frame, numbers=["year", "movie_id"]).numeric_columns == ["movie_id", "year"]
+    assert Catalogue(frame, numbers=[]).numeric_columns == []
+    for wrong in (["kind"], ["prices"], "year"):
+        with pytest.raises(InputError, match=r"kind|prices|year"):
+            Catalogue(frame, numbers=wrong)

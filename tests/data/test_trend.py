@@ -58,12 +58,17 @@ def test_nothing_from_the_time_on_matters(rows, day):
     np.testing.assert_array_equal(whole[1], past[1])
 
 
-def test_numeric_columns_are_standardised_over_seen_items(events_of):
-    events = events_of([("u", "a", 0), ("u", "b", 1)], price=[np.e - 1, np.e**3 - 1, np.nan])
+def test_numeric_columns_are_signed_logs_by_name(events_of):
+    events = events_of(
+        [("u", "a", 0), ("u", "b", 1)], price=[np.e - 1, 1 - np.e**3, np.nan], age=[0, 0, 0]
+    )
     trend = ItemTrend(events)
-    # log1p gives 1 and 3: mean 2, deviation 1; missing is the mean.
-    price = trend.at(2 * DAY)[0][:, trend.names.index("price")]
-    np.testing.assert_allclose(price, [-1, 1, 0], rtol=1e-5)
+    assert trend.names[-2:] == ("age", "price")
+    # log1p gives 1 and 3; nothing is fitted here, so that a number is the same in any events.
+    np.testing.assert_allclose(trend.at(2 * DAY)[0][:, -1], [1, -3, np.nan], rtol=1e-5)
+    chosen = ItemTrend(events, ["price", "age"])
+    assert chosen.names[-2:] == ("price", "age")
+    np.testing.assert_allclose(chosen.at(2 * DAY)[0][:, -2], [1, -3, np.nan], rtol=1e-5)
 
 
 def test_an_item_of_which_nothing_is_known(events_of):

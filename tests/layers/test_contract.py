@@ -14,6 +14,7 @@ from tfrec_fusion.layers import (
     HistoryPooling,
     IdEmbedding,
     PreNormAttention,
+    Standardise,
 )
 from tfrec_fusion.losses import (
     Distillation,
@@ -86,6 +87,10 @@ CASES = {
     "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
     "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),
+    "standardise": (
+        lambda **k: Standardise(2, **k),
+        lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),
+    ),
     "history": (
         lambda **k: HistoryPooling(10.0, **k),
         lambda b: (

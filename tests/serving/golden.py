@@ -214,7 +214,7 @@ def ranker_batch(events, asked):
     items = vocabulary.rows(given.pop("item_id").reshape(-1)).reshape(asked["item_id"].shape)
     lists = given.pop("history")
     features, seen, now = item_state(events)
-    unseen = np.zeros(features.shape[1]) if now is None else ItemTrend(events).unseen(now)
+    unseen = np.full(features.shape[1], np.nan) if now is None else ItemTrend(events).unseen(now)
     features = np.append(features, unseen[None], 0).astype(np.float32)
     histories = events.histories()
     rows, ages = [], []

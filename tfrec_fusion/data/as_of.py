@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.continuations import continuations
 from tfrec_fusion.data.cuts import cut_times
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.example_batch import ExampleBatch, ranges
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
@@ -27,6 +30,7 @@ def as_of_examples(
     last: int | None = None,
     known: Interactions | None = None,
     at: float | None = None,
+    numbers: Sequence[str] | None = None,
     seed: int = 0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -54,6 +58,8 @@ def as_of_examples(
         the histories and item features are made. There is one cut, and all new items of a user are
         targets: `split.test.batches(known=split.train)`. See `continuations`.
       at: unix time of that cut; the moment after the last known event by default.
+      numbers: names of the catalogue's columns among the item features, in order: a model's
+        `spec.numbers`, or by default the catalogue's `numeric_columns`.
       seed: of the order and of the sampled candidates.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
 
@@ -74,6 +80,7 @@ def as_of_examples(
             at=at,
             last=last,
             candidates=candidates,
+            numbers=numbers,
             seed=seed,
         )
     if at is not None:
@@ -87,7 +94,7 @@ def as_of_examples(
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
     events = events.first_events()
-    trend = ItemTrend(events)
+    trend = ItemTrend(events, numbers)
     histories = events.histories()
     counts_before = _CountsBefore(histories)
     recent = np.quantile(events.timestamp, 0.99)
@@ -113,12 +120,10 @@ def as_of_examples(
             f"more max_cuts. Received: max_cuts={max_cuts}"
         )
     n_batches = sum(-(-len(users) // batch_size) for users in users_of)
-    epoch = first_epoch
+    epochs = Epochs(seed, first_epoch)
 
     def generate():
-        nonlocal epoch
-        rng = np.random.default_rng([seed, epoch])
-        epoch += 1
+        rng = epochs.generator()
         batches = []
         for cut, users in enumerate(users_of):
             order = rng.permutation(len(users))
@@ -147,7 +152,7 @@ def as_of_examples(
 
     signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return read_ahead(dataset, n_batches)
+    return read_ahead(dataset, n_batches, epochs)
 
 
 def _returning_users(histories: History) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from tfrec_fusion.embeddings import AlignedVectors, open_vectors
 from tfrec_fusion.errors import InputError
 
 _TITLES = ("title", "name", "text")
+_ID_NAME = re.compile(r"(^|[\W_])[iI][dD]$|[a-z0-9]I[dD]$")
+_LEAST_IDS = 30  # fewer different whole numbers may well be prices
 
 
 class Catalogue:
@@ -35,11 +38,21 @@ class Catalogue:
       columns: name -> the frame's column that has it, e.g. `{"item_id": "movieId"}`.
       lists: column -> what separates the texts that it holds, e.g. `{"genres": "|"}`; the column
         then holds lists, by whose texts an export can filter.
+      numbers: names of the numeric columns that models may use as features, [] for none. All of
+        them unless given, booleans too, but for those that look like ids: columns whose name ends
+        in "id" as a word of its own ("tmdbId", "s3_id"), and whole numbers that are all different
+        (in 30 items or more).
+
+    Attributes:
+      numeric_columns: names of the columns that models may use, in alphabetical order.
+      id_columns: names of the numeric columns that were left out because they look like ids.
+      numbers_inferred: whether the columns were not chosen by `numbers`.
 
     Raises:
       InputError: `item_id` is missing, null, empty, not a string or repeated; `title`, `name` or
         `text` holds something else than text; a number is infinite or float32 cannot hold it, a
-        text UTF-8 cannot; `vectors` names no stores, or one does not fit.
+        text UTF-8 cannot; `vectors` names no stores, or one does not fit; `numbers` names a column
+        that is absent or not numeric.
     """
 
     def __init__(
@@ -49,6 +62,7 @@ class Catalogue:
         *,
         columns: Mapping[str, str] | None = None,
         lists: Mapping[str, str] | None = None,
+        numbers: Sequence[str] | None = None,
     ):
         frame = renamed(frame, columns, "items")
         require_columns(frame, ["item_id"], "items")
@@ -76,27 +90,40 @@ class Catalogue:
             name: open_vectors(source, self.vocabulary.ids)
             for name, source in (vectors or {}).items()
         }
+        self.id_columns: list[str] = []
+        self.numbers_inferred = numbers is None
+        if numbers is None:
+            numeric = [c for c in self.frame if pd.api.types.is_numeric_dtype(self.frame[c])]
+            self.id_columns = [c for c in numeric if _looks_like_ids(self.frame[c])]
+            numbers = [c for c in numeric if c not in self.id_columns]
+        elif isinstance(numbers, str):
+            raise InputError(f"items: numbers must be a list of columns. Received: {numbers!r}")
+        else:
+            for column in numbers:
+                self.numeric(column)
+        self.numeric_columns: list[str] = sorted(set(numbers))
 
     @classmethod
     def from_parquet(
-        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None, numbers=None
     ) -> Catalogue:
         """Reads a Parquet file or a folder of them."""
-        return cls(read_table(path, "parquet", "items", columns), vectors, lists=lists)
+        frame = read_table(path, "parquet", "items", columns)
+        return cls(frame, vectors, lists=lists, numbers=numbers)
 
     @classmethod
     def from_csv(
-        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None, numbers=None
     ) -> Catalogue:
         """Reads a CSV file; ids stay strings."""
-        return cls(read_table(path, "csv", "items", columns), vectors, lists=lists)
+        return cls(read_table(path, "csv", "items", columns), vectors, lists=lists, numbers=numbers)
 
     @classmethod
     def from_file(
-        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None
+        cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None, numbers=None
     ) -> Catalogue:
         """`from_csv` of a path that ends in .csv or .csv.gz, `from_parquet` of any other."""
-        return cls(read_table(path, None, "items", columns), vectors, lists=lists)
+        return cls(read_table(path, None, "items", columns), vectors, lists=lists, numbers=numbers)
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -108,11 +135,6 @@ class Catalogue:
             if column in self.frame:
                 return self.texts(column)
         return self.vocabulary.ids
-
-    @property
-    def numeric_columns(self) -> list[str]:
-        """Names of the numeric columns; booleans count."""
-        return [c for c in self.frame if pd.api.types.is_numeric_dtype(self.frame[c])]
 
     def texts(self, column: str) -> np.ndarray:
         """A text column, `[n_items]` strings, "" where missing."""
@@ -128,3 +150,15 @@ class Catalogue:
             return self.frame[column].astype("Float64").to_numpy(np.float32, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise InputError(f"items: column {column!r} is not numeric ({error})") from None
+
+
+def _looks_like_ids(values: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(values):
+        return False
+    if _ID_NAME.search(str(values.name)):
+        return True
+    known = values.dropna()
+    # Whole numbers with gaps are floats in pandas.
+    gaps = len(known) < len(values) and (known == np.rint(known)).all()
+    whole = pd.api.types.is_integer_dtype(values) or gaps
+    return bool(whole and len(known) >= _LEAST_IDS and known.is_unique)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ def continuations(
     last: int | None = None,
     candidates: int | None = None,
     denoising: bool = False,
+    numbers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """Batches for validation: histories and item features from `known`, targets from `events`.
@@ -42,6 +43,7 @@ def continuations(
       last: keep only the last so many events of a history.
       candidates: how many items to sample beside the batch's targets; None scores all.
       denoising: whether the history's items are targets too, as in autoencoder examples.
+      numbers: as in `as_of_examples`.
       seed: of the sampled candidates.
 
     Returns:
@@ -61,7 +63,7 @@ def continuations(
     if dated:
         if events.timestamp is None or known.timestamp is None:
             raise InputError(f"{name}: events and known need a column 'timestamp'")
-        trend = ItemTrend(known)
+        trend = ItemTrend(known, numbers)
         time = trend.end if at is None else at
         if at is not None:
             early = events.timestamp[events.user >= 0] < at

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.negatives import Negatives
 from tfrec_fusion.data.read_ahead import read_ahead
@@ -31,11 +32,12 @@ def pair_examples(
     shuffle: bool = True,
     num_shards: int = 1,
     index: int = 0,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of events, each with the user's history before it and, if asked for, negatives.
 
-    B is `batch_size (1 + negatives)`, less in the last batch. A pass over the dataset is an epoch,
-    in another order each time. An event is followed by its negatives.
+    B is `batch_size (1 + negatives)`, less in the last batch. A whole pass over the dataset is an
+    epoch, in another order each time. An event is followed by its negatives.
 
     - `user`, `item` `[B]` int32; `timestamp` `[B]` float64 where there are times;
     - `history` `[B, history]` int32: the user's last items strictly before the event, each once, at
@@ -65,11 +67,46 @@ def pair_examples(
       seed: of order and samples. Equal seeds give equal epochs.
       shuffle: False keeps the events' order.
       num_shards, index: of workers; see `BlockWindow.batches`.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
 
     Raises:
       InputError: a bad size, a context column that is absent or not usable, no event of a known
         user, vocabularies of `known` that differ, or a user who has every item and so no negative.
     """
+    epochs = Epochs(seed, first_epoch)
+    batches = pair_batches(
+        events,
+        batch_size,
+        epochs,
+        history=history,
+        negatives=negatives,
+        known=known,
+        context=context,
+        window_days=window_days,
+        seed=seed,
+        shuffle=shuffle,
+        num_shards=num_shards,
+        index=index,
+    )
+    return read_ahead(batches, epochs=epochs)
+
+
+def pair_batches(
+    events: Interactions,
+    batch_size: int,
+    epochs: Epochs,
+    *,
+    history: int,
+    negatives: int,
+    known: Interactions | None,
+    context: Sequence[str] | None,
+    window_days: float,
+    seed: int,
+    shuffle: bool,
+    num_shards: int = 1,
+    index: int = 0,
+) -> tf.data.Dataset:
+    """As `pair_examples`, for a pipeline that goes on and counts the epochs."""
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
         if value < least:
             raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
@@ -99,17 +136,17 @@ def pair_examples(
     sampler = Negatives(past, window_days) if negatives else None
 
     batches = BlockWindow(columns | places).batches(
-        batch_size, seed=seed, shuffle=shuffle, num_shards=num_shards, index=index
+        batch_size, shuffle=shuffle, num_shards=num_shards, index=index, epochs=epochs
     )
     batches = batches.map(attach_history, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if sampler is not None:
-        numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-        batches = tf.data.Dataset.zip(batches, numbers).map(
-            lambda batch, number: _with_negatives(batch, sampler, negatives, number),
+        seeds = epochs.seeds(stream=1, count=None).enumerate()
+        batches = tf.data.Dataset.zip(batches, seeds).map(
+            lambda batch, seed: _with_negatives(batch, sampler, negatives, tf.stack(seed)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-    return read_ahead(batches)
+    return batches
 
 
 def _together(events: Interactions, known: Interactions) -> Interactions:
@@ -198,9 +235,9 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     return attach, {"_end": end.astype(np.int64), "_own": own.astype(np.int64)}
 
 
-def _with_negatives(batch, sampler: Negatives, count: int, number: tf.Tensor):
+def _with_negatives(batch, sampler: Negatives, count: int, seed: tf.Tensor):
     """Each row followed by `count` rows of sampled items with label 0."""
-    drawn = sampler(batch["user"], batch.get("timestamp"), count, tf.stack([number, 0]))
+    drawn = sampler(batch["user"], batch.get("timestamp"), count, seed)
     item = tf.concat([batch["item"][:, None], drawn], axis=1)
     label = tf.pad(batch["label"][:, None], [[0, 0], [0, count]])
     repeated = {name: tf.repeat(values, count + 1, axis=0) for name, values in batch.items()}

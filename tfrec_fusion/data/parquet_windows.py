@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data._tables import parquet_files
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
@@ -87,10 +88,10 @@ class ParquetWindow:
         index: int = 0,
         first_epoch: int = 0,
     ) -> tf.data.Dataset:
-        """A dataset of dicts `{name: [batch]}`; each pass is an epoch in another order.
+        """A dataset of dicts `{name: [batch]}`; each whole pass is an epoch in another order.
 
         An epoch has every row exactly once; its last batch has what is left. Equal seeds give equal
-        sequences of epochs.
+        sequences of epochs; see `Epochs`.
 
         Args:
           batch_size: rows a batch.
@@ -118,12 +119,10 @@ class ParquetWindow:
                 "write smaller ones"
             )
         groups = self._shard(num_shards, index)
-        epoch = first_epoch
+        epochs = Epochs(seed, first_epoch)
 
         def windows():
-            nonlocal epoch
-            rng = np.random.default_rng([seed, epoch])
-            epoch += 1
+            rng = epochs.generator()
             order = rng.permutation(groups) if shuffle else groups
             for first in range(0, len(order), row_groups):
                 window = self._read(order[first : first + row_groups])
@@ -134,7 +133,8 @@ class ParquetWindow:
 
         rows = sum(self._groups[group][2] for group in groups)
         windows = tf.data.Dataset.from_generator(windows, output_signature=self._signature)
-        return read_ahead(windows.prefetch(1).rebatch(batch_size), -(-rows // batch_size))
+        batches = windows.prefetch(1).rebatch(batch_size)
+        return read_ahead(batches, -(-rows // batch_size), epochs)
 
     def _choose(self, schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
         def is_number(kind):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.cuts import cut_times
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.data.pairs import pair_examples
+from tfrec_fusion.data.pairs import pair_batches
 from tfrec_fusion.data.read_ahead import read_ahead
-from tfrec_fusion.data.trend import DAY, ItemTrend, standardised
+from tfrec_fusion.data.trend import DAY, ItemTrend, item_numbers
 from tfrec_fusion.errors import InputError
 
 _MAX_CUTS = 150
@@ -32,8 +33,10 @@ def rank_batches(
     min_history: int = 0,
     context: Sequence[str] = (),
     window_days: float = 7.0,
+    numbers: Sequence[str] | None = None,
     seed: int = 0,
     shuffle: bool = True,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of B events, each in a row with N = 1 + `negatives` items, for rankers.
 
@@ -48,7 +51,7 @@ def rank_batches(
       with -1 at the front and in place of the event's own item. `history_age` `[B, history]`
       float32: days from them to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
-      columns) and `item_seen` `[B, N]` bool, as of c;
+      columns alone; NaN where a number is missing) and `item_seen` `[B, N]` bool, as of c;
     - the context columns `[B]`.
 
     With `negatives=0`, `item`, `label`, `item_features` and `item_seen` have no axis N. How
@@ -69,7 +72,9 @@ def rank_batches(
       min_history: rows with fewer items before their cut are left out; batches get smaller.
       context: names of context columns. They must be known before the item is: what describes the
         event's item (its price) tells it from its negatives.
-      window_days, seed, shuffle: see `pair_examples`.
+      numbers: names of the catalogue's columns among the item features, in order: a model's
+        `spec.numbers`, or by default the catalogue's `numeric_columns`.
+      window_days, seed, shuffle, first_epoch: see `pair_examples`.
 
     Raises:
       InputError: what `pair_examples` refuses, a negative horizon, a cut after an event, or `at`
@@ -84,9 +89,11 @@ def rank_batches(
         negatives = 4 if events.label is None else 0
     past = (events if known is None else known).first_events()
     past = past.select(past.user >= 0)
-    rows = pair_examples(
+    epochs = Epochs(seed, first_epoch)
+    rows = pair_batches(
         events,
         batch_size,
+        epochs,
         history=1,
         negatives=negatives,
         known=known,
@@ -99,9 +106,9 @@ def rank_batches(
         if at is not None:
             raise InputError(f"rank_batches: at={at} needs events with timestamps")
         cuts = None
-        features, seen = _undated(past)
+        trends, seen = _undated(past)
     else:
-        trend = ItemTrend(past)
+        trend = ItemTrend(past, ())
         if at is not None:
             early = events.timestamp[events.user >= 0] < at
             if early.any():
@@ -110,15 +117,16 @@ def rank_batches(
         else:
             horizon_days, every_days = _as_users_return(past, horizon_days, every_days)
             cuts = _grid(past, events, trend, every_days, horizon_days)
-        features, seen = _stack(trend, cuts, len(past.catalogue))
-    attach = _Attach(past, cuts, features, seen, history, min_history, horizon_days * DAY)
-    numbers = tf.data.Dataset.random(seed=seed + 1, rerandomize_each_iteration=True)
-    batches = tf.data.Dataset.zip(rows, numbers).map(
-        lambda batch, number: attach(batch, negatives, number),
+        trends, seen = _stack(trend, cuts, len(past.catalogue))
+    items = _Items(trends, seen, item_numbers(past.catalogue, numbers))
+    attach = _Attach(past, cuts, items, history, min_history, horizon_days * DAY, seed)
+    seeds = epochs.seeds(stream=2, count=None).enumerate()
+    batches = tf.data.Dataset.zip(rows, seeds).map(
+        lambda batch, seed: attach(batch, negatives, tf.stack(seed)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return read_ahead(batches)
+    return read_ahead(batches, epochs=epochs)
 
 
 def feature_names(events: Interactions) -> tuple[str, ...]:
@@ -129,17 +137,21 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
 
 
 def item_state(
-    events: Interactions, at: float | None = None
+    events: Interactions, at: float | None = None, numbers: Iterable[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
     """All items as of a time, by default the moment after the last event.
+
+    Args:
+      events: what is known.
+      at: the time.
+      numbers: as in `rank_batches`.
 
     Returns:
       `item_features` `[n_items, F]` float32, `item_seen` `[n_items]` bool and the time.
     """
     if events.timestamp is None:
-        features, seen = _undated(events)
-        return features[0], seen[0], None
-    trend = ItemTrend(events)
+        return item_numbers(events.catalogue, numbers), _undated(events)[1][0], None
+    trend = ItemTrend(events, numbers)
     time = trend.end if at is None else at
     return *trend.at(time), time
 
@@ -161,10 +173,7 @@ def padded_histories(
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
     seen = past.item_counts() > 0
-    catalogue = past.catalogue
-    columns = [standardised(catalogue.numeric(name), seen) for name in catalogue.numeric_columns]
-    features = np.stack(columns, 1) if columns else np.zeros((len(seen), 0), np.float32)
-    return features[None], seen[None]
+    return np.zeros((1, len(seen), 0), np.float16), seen[None]
 
 
 def _as_users_return(
@@ -203,21 +212,38 @@ def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray
     return features, seen
 
 
-class _Attach:
-    """Adds to rows of `pair_examples` what was known before their cuts."""
+class _Items:
+    """What is known of the items: trends `[n_cuts, n_items, T]`, seen flags, and numbers."""
 
-    def __init__(self, past, cuts, features, seen, length, least, horizon):
+    def __init__(self, trends: np.ndarray, seen: np.ndarray, numbers: np.ndarray):
+        with tf.device("CPU:0"):
+            self._trends, self._seen = tf.constant(trends), tf.constant(seen)
+            self._numbers = tf.constant(numbers)
+
+    def __call__(self, at: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`item_features` and `item_seen` of places `[..., 2]` (cut, item)."""
+        features = tf.gather(self._numbers, at[..., 1])
+        if self._trends.shape[-1]:
+            trends = tf.cast(tf.gather_nd(self._trends, at), tf.float32)
+            features = tf.concat([trends, features], -1)
+        return {"item_features": features, "item_seen": tf.gather_nd(self._seen, at)}
+
+
+class _Attach:
+    """Adds to rows of `pair_batches` what was known before their cuts."""
+
+    def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed):
         histories = past.histories()
         items, times = histories.items, histories.times
         owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
         if times is None:
             # No order is known, and the file's may tell the event: cut histories at random.
-            items = items[np.lexsort([np.random.default_rng(0).random(len(items)), owners])]
+            items = items[np.lexsort([np.random.default_rng(seed).random(len(items)), owners])]
+        self._of_items = of_items
         self._length, self._least, self._horizon = length, least, horizon
         with tf.device("CPU:0"):
             self._items = tf.constant(items)
             self._splits = tf.constant(histories.splits)
-            self._features, self._seen = tf.constant(features), tf.constant(seen)
             if times is not None:
                 moments = np.unique(times)
                 self._times, self._cuts = tf.constant(times), tf.constant(cuts)
@@ -228,7 +254,7 @@ class _Attach:
                 self._n_moments = len(moments)
         self._dated = times is not None
 
-    def __call__(self, batch, negatives: int, number: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(self, batch, negatives: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         if negatives:
             width = 1 + negatives
             lists = ("item", "label")
@@ -240,7 +266,7 @@ class _Attach:
         time = batch.pop("timestamp", None)
         user, item = batch["user"], batch["item"]
         own = item[:, 0] if negatives else item
-        cut = self._draw_cut(time, number) if self._dated else tf.zeros_like(user)
+        cut = self._draw_cut(time, seed) if self._dated else tf.zeros_like(user)
         batch["history"], batch["history_age"] = self._history(user, own, cut)
         at = (
             tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
@@ -252,12 +278,9 @@ class _Attach:
             kept = size >= self._least
             at = tf.boolean_mask(at, kept)
             batch = {name: tf.boolean_mask(values, kept) for name, values in batch.items()}
-        batch["item_features"] = tf.cast(tf.gather_nd(self._features, at), tf.float32)
-        batch["item_seen"] = tf.gather_nd(self._seen, at)
-        return batch
+        return batch | self._of_items(at)
 
-    def _draw_cut(self, time, number):
-        seed = tf.stack([number, 0])
+    def _draw_cut(self, time, seed):
         lag = self._horizon * tf.random.stateless_uniform(tf.shape(time), seed, dtype=tf.float64)
         after = tf.searchsorted(self._cuts, time - lag, side="right")
         return tf.maximum(after - 1, 0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import numpy as np
 
+from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 
@@ -21,12 +23,13 @@ class ItemTrend:
     `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are the log
     shares over 7, 14, 30, 60 and 120 days, over all time and over the 45 days that began a year
     before t; the log shares of 30 and 7 days less that of all time; the log days since the first
-    and the last event; whether the item is unseen; and the catalogue's numeric columns, signed-log
-    scaled and standardised over the items seen in `events`.
+    and the last event; whether the item is unseen; and columns of the catalogue, see
+    `item_numbers`.
 
     Args:
-      events: events with times; features never depend on those at or after the time asked for,
-        apart from the fixed scaling of the numeric columns.
+      events: events with times; features never depend on those at or after the time asked for.
+      numbers: names of the catalogue's columns, which come last in this order; its
+        `numeric_columns` by default.
 
     Attributes:
       names: the features' names, `F` of them.
@@ -35,7 +38,7 @@ class ItemTrend:
       InputError: `events` has no timestamps.
     """
 
-    def __init__(self, events: Interactions):
+    def __init__(self, events: Interactions, numbers: Iterable[str] | None = None):
         if events.timestamp is None:
             raise InputError("trend: the interactions have no column 'timestamp'")
         first = events.first_events()
@@ -46,13 +49,10 @@ class ItemTrend:
             )
         self._times, self._items = first.timestamp, first.item
         self._n_items = len(events.catalogue)
-        seen = np.bincount(self._items, minlength=self._n_items) > 0
-        numeric = events.catalogue.numeric_columns
-        columns = [standardised(events.catalogue.numeric(name), seen) for name in numeric]
+        numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
         # One row more than there are items: an item of which nothing is known; see `unseen`.
-        self._static = np.zeros((self._n_items + 1, len(columns)), np.float32)
-        for index, column in enumerate(columns):
-            self._static[:-1, index] = column
+        self._static = np.full((self._n_items + 1, len(numbers)), np.nan, np.float32)
+        self._static[:-1] = item_numbers(events.catalogue, numbers)
         self.names = (
             *(f"log_share_{days}d" for days in WINDOWS),
             "log_share",
@@ -62,7 +62,7 @@ class ItemTrend:
             "log_age",
             "log_since_last",
             "unseen",
-            *numeric,
+            *numbers,
         )
         self._cache: OrderedDict[float, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
@@ -72,12 +72,15 @@ class ItemTrend:
         return float(self._times[-1]) + 1.0
 
     def at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Features `[n_items, F]` float32 and seen flags `[n_items]` bool from before `time`."""
+        """Features `[n_items, F]` float32 and seen flags `[n_items]` bool from before `time`.
+
+        Missing numbers are NaN.
+        """
         features, seen = self._at(time)
         return features[:-1], seen[:-1]
 
     def unseen(self, time: float) -> np.ndarray:
-        """Features `[F]` float32 at `time` of an item without any event and without numbers."""
+        """Features `[F]` float32 at `time` of an item without any event; its numbers are NaN."""
         return self._at(time)[0][-1]
 
     def _at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
@@ -118,9 +121,22 @@ class ItemTrend:
         return np.log((counts + 1) * (self._n_items / (end - begin + self._n_items)))
 
 
-def standardised(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Signed-log values `[n]` float32, of mean 0 and deviation 1 over `fitted`; 0 for NaN."""
-    scaled = np.sign(values) * np.log1p(np.abs(values))
-    known = scaled[fitted & np.isfinite(scaled)]
-    mean, deviation = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
-    return np.nan_to_num((scaled - mean) / max(deviation, 1e-6), nan=0.0).astype(np.float32)
+def item_numbers(catalogue: Catalogue, names: Iterable[str] | None = None) -> np.ndarray:
+    """Numeric columns of a catalogue, `[n_items, len(names)]` float32.
+
+    Each is `sign(x) log(1 + |x|)`, NaN where it is missing. Nothing is fitted here: a model has
+    mean and deviation of its training items among its weights, see `layers.Standardise`.
+
+    Args:
+      catalogue: the items.
+      names: of the columns, in their order; `numeric_columns` by default.
+
+    Raises:
+      InputError: a column is absent or not numeric.
+    """
+    names = catalogue.numeric_columns if names is None else list(names)
+    values = np.empty((len(catalogue), len(names)), np.float32)
+    for index, name in enumerate(names):
+        column = catalogue.numeric(name)
+        values[:, index] = np.sign(column) * np.log1p(np.abs(column))
+    return values

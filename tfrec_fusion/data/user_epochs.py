@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.read_ahead import read_ahead
@@ -43,12 +44,10 @@ def user_epochs(
     users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
     if len(users) == 0:
         raise InputError(f"{name}: no user has two items")
-    epoch = first_epoch
+    epochs = Epochs(seed, first_epoch)
 
     def generate() -> Iterator[dict]:
-        nonlocal epoch
-        rng = np.random.default_rng([seed, epoch])
-        epoch += 1
+        rng = epochs.generator()
         order = rng.permutation(users)
         for begin in range(0, len(order), batch_size):
             batch = order[begin : begin + batch_size]
@@ -56,4 +55,4 @@ def user_epochs(
             yield build(batch, chosen, np.repeat(np.arange(len(batch)), chosen.lengths), rng)
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return read_ahead(dataset, -(-len(users) // batch_size))
+    return read_ahead(dataset, -(-len(users) // batch_size), epochs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.data.epochs import Epochs
 from tfrec_fusion.data.packed_columns import PackedColumns
 from tfrec_fusion.data.read_ahead import read_ahead
 from tfrec_fusion.errors import InputError
@@ -60,11 +61,12 @@ class BlockWindow:
         num_shards: int = 1,
         index: int = 0,
         first_epoch: int = 0,
+        epochs: Epochs | None = None,
     ) -> tf.data.Dataset:
-        """A dataset of dicts `{name: [batch, ...]}`; each pass is an epoch in another order.
+        """A dataset of dicts `{name: [batch, ...]}`; each whole pass is an epoch in another order.
 
         An epoch has every row exactly once; its last batch has what is left. Equal seeds give equal
-        sequences of epochs.
+        sequences of epochs; see `Epochs`.
 
         Args:
           batch_size: rows a batch.
@@ -76,6 +78,8 @@ class BlockWindow:
             their shares differ by one row at most.
           index: of this worker.
           first_epoch: how many epochs of the sequence to leave out, to go on with a training.
+          epochs: those of a pipeline that this one is a part of, in place of `seed` and
+            `first_epoch`; that pipeline then counts them.
 
         Raises:
           InputError: a size that is not positive or an index outside the shards.
@@ -111,12 +115,10 @@ class BlockWindow:
                 inside = _shuffle(inside, tf.stack([epoch_seed, window]))
             return inside if num_shards == 1 else inside[(index - start) % num_shards :: num_shards]
 
-        seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
-        for _ in range(first_epoch):
-            next(iter(seeds))
+        counted = Epochs(seed, first_epoch) if epochs is None else None
         # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
-        windows = seeds.flat_map(lambda seed: tf.data.Dataset.from_tensors(seed).repeat(n_windows))
-        windows, take = windows.enumerate(), self._columns.take
+        windows = (epochs or counted).seeds(count=n_windows).enumerate()
+        take = self._columns.take
         parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
         if self._row_bytes * block_rows * blocks <= _TAKEN_BYTES:
             taken = windows.map(lambda window, seed: take(rows_of(window, seed)), **parallel)
@@ -125,7 +127,7 @@ class BlockWindow:
             taken = windows.map(rows_of).rebatch(batch_size * together).map(take, **parallel)
         batches = taken.rebatch(batch_size)
         shard_rows = len(range(index, rows, num_shards))
-        return read_ahead(batches, -(-shard_rows // batch_size))
+        return read_ahead(batches, -(-shard_rows // batch_size), counted)
 
 
 def _shuffle(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

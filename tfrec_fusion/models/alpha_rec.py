@@ -69,6 +69,7 @@ class AlphaRec(RetrievalModel):
         self.config = checked("AlphaRec", AlphaRecConfig, options)
         self.spec, frozen = _described(data, self.config)
         spec, config = self.spec, self.config
+        self.sign(reads_user_ids=True)
         self.tower = ContentTower(
             spec.n_items,
             spec.vector_dims,
@@ -240,6 +241,7 @@ class AlphaRec(RetrievalModel):
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has another catalogue than the model was built for."""
         check_vocabularies(self.spec, events, reads_user_ids=False)
+        self.check_weights()
 
     def _take_graph(self, data: Interactions) -> None:
         pairs = data.matrix().tocoo()

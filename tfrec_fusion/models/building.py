@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data.trend import item_numbers
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.data_spec import DataSpec
 
+_log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=BaseModel)
 
 
@@ -90,6 +94,76 @@ def frozen_vectors(
             values = whitening.transform(values, aligned.mask)
         frozen[name] = values, aligned.mask
     return frozen
+
+
+def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, str]:
+    """The catalogue's numeric columns and their kinds, as in `DataSpec.numbers`; logs what it used.
+
+    What the user chose needs no words.
+    """
+    used, left_out = catalogue.numeric_columns, catalogue.id_columns
+    if catalogue.numbers_inferred and (used or left_out):
+        _log.warning(
+            "%s: numeric columns of the items that are features: %s%s; choose them with "
+            "Catalogue(..., numbers=[...]) or, in a run's config, data.numbers",
+            model,
+            ", ".join(used) or "none",
+            f". Left out, as they look like ids: {', '.join(left_out)}" if left_out else "",
+        )
+    return {name: _kind(catalogue, name) for name in used}
+
+
+def fitted_numbers(data: Interactions) -> np.ndarray:
+    """What `Standardise` is fitted on: the numbers `[n, columns]` of the items of training."""
+    return item_numbers(data.catalogue)[data.item_counts() > 0]
+
+
+def _kind(catalogue: Catalogue, name: str) -> str:
+    return "flag" if pd.api.types.is_bool_dtype(catalogue.frame[name]) else "number"
+
+
+def check_features(spec: DataSpec, events: Interactions) -> None:
+    """Raises InputError where `events` lacks what the features of `spec` are made of.
+
+    Columns are looked for by name, in any order; further ones are not read.
+    """
+    catalogue = events.catalogue
+    missing = [name for name in spec.numbers if name not in catalogue.frame]
+    if missing:
+        raise InputError(
+            f"items: the model reads {len(spec.numbers)} numeric columns and {len(missing)} are "
+            f"not there: {', '.join(missing[:3])}; give the items the columns that it was trained "
+            f"with. Received: {list(catalogue.frame.columns)}"
+        )
+    for name, kind in spec.numbers.items():
+        catalogue.numeric(name)
+        if kind != _kind(catalogue, name):
+            raise InputError(
+                f"items: column {name!r} was of the kind {kind!r} in training; give it as it was. "
+                f"Received: {catalogue.frame[name].dtype}"
+            )
+    if len(spec.feature_names) > len(spec.numbers) and events.timestamp is None:
+        raise InputError(
+            "interactions: the model reads the items' trends, which need a column 'timestamp'. "
+            "Received: no times"
+        )
+
+
+def width_of(features) -> int | None:
+    """The last dimension; None where it is not known, as of what is spread over devices."""
+    return getattr(features, "shape", [None])[-1]
+
+
+def check_width(model: str, spec: DataSpec, features) -> None:
+    """Raises InputError where a batch has another number of item features than `spec`."""
+    width = width_of(features)
+    if width is not None and width != len(spec.feature_names):
+        raise InputError(
+            f"{model}: the model reads {len(spec.feature_names)} item features, "
+            f"{list(spec.feature_names)}, and the batch has {width}; make the batches of items "
+            f"with the same numeric columns, or pass numbers={list(spec.numbers)} to the examples. "
+            f"Received: {width}"
+        )
 
 
 def check_vocabularies(spec: DataSpec, events: Interactions, *, reads_user_ids: bool) -> None:

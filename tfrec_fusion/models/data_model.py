@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from tfrec_fusion._compat import keras, tf, tfrs
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.finite_loss import FiniteLoss
 from tfrec_fusion.models.fit_data import (
@@ -15,15 +15,16 @@ from tfrec_fusion.models.fit_data import (
     is_flat,
     warn_of_few,
 )
+from tfrec_fusion.models.signed_weights import SignedWeights
 
 
-class DataModel(tfrs.Model):
+class DataModel(SignedWeights):
     """A model whose constructor takes events or their saved description, and makes every variable.
 
     A subclass sets `spec`, a pydantic model of what it took from the events, and `config`, one of
-    its options, and its constructor takes `(spec, name=, **options)`. Its `compute_loss` gives what
-    a step minimises and updates all metrics, one of them called "loss", which Keras then reports as
-    the mean over an epoch; its `check_batch` refuses examples that it cannot be trained on.
+    its options, and its constructor takes `(spec, name=, **options)` and calls `sign`. Its
+    `compute_loss` gives what a step minimises and updates all metrics, one of them called "loss",
+    which Keras then reports as the mean over an epoch; its `check_batch` refuses examples that it cannot be trained on.
     """
 
     def compile(self, optimizer="rmsprop", *args, jit_compile=None, **options):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataSpec(BaseModel):
@@ -12,7 +14,10 @@ class DataSpec(BaseModel):
       n_users, n_items: rows of the vocabularies.
       users, items: their SHA-256 fingerprints.
       vector_dims: name -> columns of the frozen vectors.
-      feature_names: of the item trend features; empty without times.
+      feature_names: of the item features that the model reads, in order: trends, then `numbers`;
+        empty without any.
+      numbers: numeric column of the catalogue -> "number", or "flag" for booleans; a model finds
+        them by name in the events that it meets.
       weighted_history: whether items have a fixed weight in the history pools.
     """
 
@@ -24,4 +29,5 @@ class DataSpec(BaseModel):
     items: str
     vector_dims: dict[str, int]
     feature_names: tuple[str, ...] = ()
+    numbers: dict[str, Literal["number", "flag"]] = Field(default_factory=dict)
     weighted_history: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from tfrec_fusion._compat import tf
@@ -45,7 +46,10 @@ class HiddenInputs:
     def item_vectors(self, fused, rows, features, seen, hidden: Collection[str]) -> tf.Tensor:
         """`TwoTower.item_side` of what `fuse` gives for the same `hidden`: `[M, D]` float32."""
         if "context" in hidden:
-            features = tf.zeros_like(features)
+            # An average item: a number that is missing counts as the mean.
+            numbers = len(self._model.spec.numbers)
+            average = [0.0] * (features.shape[-1] - numbers) + [math.nan] * numbers
+            features = tf.broadcast_to(tf.constant(average), tf.shape(features))
         if "id" in hidden:
             # Only the bias asks from here on whether an item was seen.
             seen = tf.zeros_like(seen)

@@ -11,12 +11,22 @@ from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.ranking_examples import feature_names, item_state, padded_histories
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.layers import HistoryMatch, HistoryPooling, IdEmbedding, PoolAverage
+from tfrec_fusion.layers import (
+    HistoryMatch,
+    HistoryPooling,
+    IdEmbedding,
+    PoolAverage,
+    Standardise,
+)
 from tfrec_fusion.models.building import (
+    check_features,
     check_storage,
     check_vocabularies,
+    check_width,
     checked,
+    fitted_numbers,
     frozen_vectors,
+    item_numbers_of,
     precision_of,
     vector_names,
 )
@@ -68,8 +78,9 @@ class Ranker(DataModel):
             self._make(data)
 
     def _make(self, data) -> None:
-        self.spec, frozen, categories = _described(data, self.config)
+        self.spec, frozen, fitted = _described(data, self.config)
         spec, config = self.spec, self.config
+        self.sign(reads_user_ids=config.user != "history")
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -109,6 +120,8 @@ class Ranker(DataModel):
             self.category_tables[column] = IdEmbedding(
                 len(values), config.category_dim, name=f"context_{column}"
             )
+        self.numbers = Standardise(len(spec.numbers), name="numbers")
+        self.context_numbers = Standardise(len(spec.context_numbers), name="context_numbers")
         names = spec.feature_names if config.trend else spec.numbers
         self.columns = [spec.feature_names.index(name) for name in names]
         self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
@@ -127,8 +140,12 @@ class Ranker(DataModel):
         self(_example(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
-        for column, rows in categories.items():
-            self.category_rows[column].assign(rows)
+        if isinstance(data, Interactions):
+            categories, context = fitted
+            for column, rows in categories.items():
+                self.category_rows[column].assign(rows)
+            self.context_numbers.fit(context)
+            self.numbers.fit(fitted_numbers(data))
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Logits float32 of a batch of `rank_batches`, `[B]` or `[B, N]` as its `item`."""
@@ -196,6 +213,7 @@ class Ranker(DataModel):
                 f"Ranker: the batches have no {missing[0]!r}, which the model reads; make them by "
                 f"rank_batches(events, context={context}). {received}"
             )
+        check_width("Ranker", self.spec, batch["item_features"])
 
     def scorer(
         self, events: Interactions, at: float | None = None, history: int = 64
@@ -213,7 +231,7 @@ class Ranker(DataModel):
         self.check(events)
         if self.config.context:
             raise InputError(f"Ranker: a scorer has no context. Received: {self.config.context}")
-        features, seen, now = item_state(events, at)
+        features, seen, now = item_state(events, at, self.spec.numbers)
         histories = events.histories()
         n_items = self.spec.n_items
         features, seen = tf.constant(features), tf.constant(seen)
@@ -242,9 +260,14 @@ class Ranker(DataModel):
         return scores
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has vocabularies that the model was not built for."""
+        """Raises InputError where `events` has vocabularies that the model was not built for.
+
+        It also does where they lack columns that the model reads, which it finds by name.
+        """
         reads_user_ids = self.config.user in ("id", "both")
         check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
+        check_features(self.spec, events)
+        self.check_weights()
 
     def _features(self, batch, training) -> tf.Tensor:
         """x_0 `[B, N, width]` in the item tower's compute dtype; N is 1 for flat items."""
@@ -288,10 +311,9 @@ class Ranker(DataModel):
         for column in self.spec.categories:
             rows = tf.gather(self.category_rows[column], tf.maximum(items, 0))
             embedded.append(self.category_tables[column](tf.where(items >= 0, rows, -1)))
-        for column, (mean, deviation) in self.spec.context_numbers.items():
-            value = (tf.cast(batch[column], tf.float32) - mean) / deviation
-            value = tf.where(tf.math.is_finite(value), value, 0.0)
-            numbers.append(for_each_item(value[:, None]))
+        if self.spec.context_numbers:
+            values = [tf.cast(batch[column], tf.float32) for column in self.spec.context_numbers]
+            numbers.append(for_each_item(self.context_numbers(tf.stack(values, 1))))
         for column in self.spec.context_categories:
             rows = self.context_rows(column, batch[column])
             embedded.append(for_each_item(self.category_tables[column](rows)))
@@ -325,6 +347,7 @@ class Ranker(DataModel):
         return tf.cast(self.lookups[column](values), tf.int32) - 1
 
     def _item_numbers(self, features, shape):
+        features = self.numbers(features)
         if len(self.columns) < len(self.spec.feature_names):
             features = tf.gather(features, self.columns, axis=-1)
         return tf.reshape(features, tf.concat([shape, [len(self.columns)]], 0))
@@ -337,9 +360,12 @@ def _rows(matrix, rows) -> tf.Tensor:
 
 
 def _described(data, config: RankerConfig):
-    """The spec of `data`, name -> (values, mask) of the frozen vectors, column -> category rows."""
+    """The spec of `data`, name -> (values, mask) of the frozen vectors, and what is fitted.
+
+    That is column -> category rows, and the context's numbers `[n_events, columns]`.
+    """
     if isinstance(data, RankerSpec | dict):
-        return RankerSpec.model_validate(data), {}, {}
+        return RankerSpec.model_validate(data), {}, None
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)
@@ -362,11 +388,9 @@ def _described(data, config: RankerConfig):
             )
         values = data.context[column]
         if pd.api.types.is_numeric_dtype(values):
-            values = values.to_numpy(np.float64, na_value=np.nan)
-            values = values[np.isfinite(values)]
-            if len(values) == 0:
+            numbers[column] = values.to_numpy(np.float64, na_value=np.nan)
+            if not np.isfinite(numbers[column]).any():
                 raise InputError(f"Ranker: context: column {column!r} has no finite number")
-            numbers[column] = float(values.mean()), max(float(values.std()), 1e-6)
         else:
             strings[column] = sorted({value for value in values.dropna() if value != ""})
     spec = RankerSpec(
@@ -376,12 +400,13 @@ def _described(data, config: RankerConfig):
         items=catalogue.vocabulary.fingerprint,
         vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
         feature_names=feature_names(data),
-        numbers=tuple(catalogue.numeric_columns),
+        numbers=item_numbers_of("Ranker", catalogue),
         categories=categories,
-        context_numbers=numbers,
+        context_numbers=tuple(numbers),
         context_categories=strings,
     )
-    return spec, frozen, rows
+    context = np.stack(list(numbers.values()), 1) if numbers else np.zeros((len(data), 0))
+    return spec, frozen, (rows, context)
 
 
 def _example(spec: RankerSpec) -> dict[str, tf.Tensor]:

@@ -12,7 +12,7 @@ from tfrec_fusion.models.data_spec import DataSpec
 def item_state(events: Interactions, spec: DataSpec, at: float | None = None):
     """Trend features `[n_items, F]`, seen flags `[n_items]` and the unix time of scoring."""
     if spec.feature_names:
-        trend = ItemTrend(events)
+        trend = ItemTrend(events, spec.numbers)
         now = trend.end if at is None else at
         return *trend.at(now), now
     first = events.first_events()

@@ -9,7 +9,7 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
+from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage, Standardise
 from tfrec_fusion.losses import (
     Distillation,
     InBatchSoftmax,
@@ -18,7 +18,15 @@ from tfrec_fusion.losses import (
     NormalisedSquared,
 )
 from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
-from tfrec_fusion.models.building import check_vocabularies, checked, precision_of
+from tfrec_fusion.models.building import (
+    check_features,
+    check_vocabularies,
+    check_width,
+    checked,
+    fitted_numbers,
+    precision_of,
+    width_of,
+)
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
@@ -80,6 +88,7 @@ class TwoTower(RetrievalModel):
     def _make(self, data, initial) -> None:
         self.spec, frozen = described(data, self.config, initial)
         spec, config = self.spec, self.config
+        self.sign(reads_user_ids=config.user != "history")
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -109,6 +118,7 @@ class TwoTower(RetrievalModel):
                 "history_weights", (spec.n_items,), initializer="ones", trainable=False
             )
         if spec.feature_names:
+            self.numbers = Standardise(len(spec.numbers), name="numbers")
             zeros = {"kernel_initializer": "zeros", "dtype": "float32"}
             dense = keras.layers.Dense
             self.trend_hidden = dense(
@@ -144,6 +154,8 @@ class TwoTower(RetrievalModel):
             self.tower.frozen[key].assign(values, mask)
         if isinstance(data, Interactions):
             self.item_log_share.assign(log_shares(data))
+            if spec.numbers:
+                self.numbers.fit(fitted_numbers(data))
         if initial is not None and spec.weighted_history:
             self.history_weights.assign(initial.weights)
 
@@ -157,7 +169,8 @@ class TwoTower(RetrievalModel):
 
         Args:
           rows: `[M]` int32, -1 unknown.
-          features: `[M, F]` float32 trend features as of the scoring time.
+          features: `[M, F]` float32 trends and numbers as of the scoring time, `spec.feature_names`
+            in order; NaN where a number is missing.
           seen: `[M]` bool.
 
         Returns:
@@ -175,6 +188,7 @@ class TwoTower(RetrievalModel):
             )
         parts = [fused]
         if self.spec.feature_names:
+            features = self.numbers(features)
             hidden = tf.concat([features, self.trend_hidden(features)], 1)
             parts.append(self.trend_match(hidden))
             prior += self.trend_prior(hidden)[:, 0]
@@ -332,15 +346,16 @@ class TwoTower(RetrievalModel):
                 f"TwoTower: the batches have no {missing[0]!r}; pass those of events.batches(512). "
                 f"{received}"
             )
-        # What is spread over devices does not tell its shape.
         names = self.spec.feature_names
-        columns = getattr(batch["item_features"], "shape", [None])[-1]
-        if names and columns not in (None, len(names)):
+        columns = width_of(batch["item_features"])
+        if names and columns == 0:
             raise InputError(
                 f"TwoTower: 'item_features' has {columns} columns, and the model reads "
                 f"{list(names)}; pass TwoTower(..., trend=False), or train on batches with "
                 "examples='as_of'"
             )
+        if names:
+            check_width("TwoTower", self.spec, batch["item_features"])
 
     def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
         """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.
@@ -370,5 +385,10 @@ class TwoTower(RetrievalModel):
         return DotProductScorer(user_vectors, items)
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has vocabularies that the model was not built for."""
+        """Raises InputError where `events` has vocabularies that the model was not built for.
+
+        It also does where they lack columns that the model reads, which it finds by name.
+        """
         check_vocabularies(self.spec, events, reads_user_ids=self.config.user != "history")
+        check_features(self.spec, events)
+        self.check_weights()

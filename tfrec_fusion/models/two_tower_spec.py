@@ -8,7 +8,12 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.trend import ItemTrend
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models.building import check_storage, frozen_vectors, vector_names
+from tfrec_fusion.models.building import (
+    check_storage,
+    frozen_vectors,
+    item_numbers_of,
+    vector_names,
+)
 from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
@@ -55,13 +60,15 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
             )
         frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
     trend = config.trend and data.timestamp is not None
+    numbers = item_numbers_of("TwoTower", catalogue) if trend else {}
     spec = DataSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
         users=data.users.fingerprint,
         items=catalogue.vocabulary.fingerprint,
         vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
-        feature_names=ItemTrend(data).names if trend else (),
+        feature_names=ItemTrend(data, numbers).names if trend else (),
+        numbers=numbers,
         weighted_history=initial is not None,
     )
     return spec, frozen

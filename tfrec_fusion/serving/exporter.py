@@ -19,7 +19,7 @@ from tfrec_fusion.data import History, Interactions, Split, ranking_examples
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models import HiddenInputs, Ranker, TwoTower
+from tfrec_fusion.models import AlphaRec, HiddenInputs, Ranker, TwoTower
 from tfrec_fusion.models.scoring_state import item_state
 from tfrec_fusion.serving.business import Business
 from tfrec_fusion.serving.explained_items import ExplainedItems
@@ -78,7 +78,7 @@ def export(
     that a new one answers what the one before did; a log line and the card's "kept" say which.
 
     Args:
-      model: a trained `TwoTower` or `Ranker`.
+      model: a trained `TwoTower`, `Ranker` or `AlphaRec`.
       events: histories and trends come from here, those after training included; of each
         user-item pair the first positive event counts, as in training
         (`Interactions.first_events`). The catalogue must be the model's, and for a model that reads
@@ -118,7 +118,8 @@ def export(
       InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
         TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
         say, a kit that TF Serving would refuse, a precision that is further from float32 than the
-        limits, limits for float32 itself, or `explain` of a `Ranker` or of more than 4 vectors.
+        limits, limits for float32 itself, `explain` of anything but a `TwoTower` or of more than 4
+        vectors, or `filters` or `rules` for a `Ranker`.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -126,9 +127,19 @@ def export(
       >>> export(model, events, "saved_models/shop")
       PosixPath('saved_models/shop/1')
     """
+    if not isinstance(model, TwoTower | Ranker | AlphaRec):
+        raise InputError(
+            "export: model must be a TwoTower, a Ranker or an AlphaRec. "
+            f"Received: {type(model).__name__}"
+        )
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
     options, kept = kept_options(model, path, given)
     precision, explain = options["precision"], options["explain"]
+    if explain and not isinstance(model, TwoTower):
+        raise InputError(
+            "export: explain is for a TwoTower; of other models no shares of a score are known. "
+            f"Received: {type(model).__name__}"
+        )
     check_precision(precision)
     if limits is not None and precision == "float32":
         raise InputError(
@@ -294,10 +305,6 @@ def _ranker(
     merging: Merging | None,
 ):
     """As `_two_tower`."""
-    if explain:
-        raise InputError(
-            "export: explain is for a two-tower; a ranker's scores have no known shares"
-        )
     if business.attributes or business.rules:
         raise InputError(
             "export: filters and rules are for a two-tower's recommend; a ranker scores the items "
@@ -309,11 +316,10 @@ def _ranker(
             f"export: {len(diverged)} of the model's variables are not finite; its training has "
             f"diverged. Received: {diverged[0]}"
         )
-    features, seen, now = ranking_examples.item_state(events, at)
-    _check_features(model, events, features)
-    unseen = np.zeros(features.shape[1], np.float32)
+    features, seen, now = ranking_examples.item_state(events, at, model.spec.numbers)
+    unseen = np.full(features.shape[1], np.nan, np.float32)
     if now is not None:
-        unseen = ItemTrend(events).unseen(now)
+        unseen = ItemTrend(events, model.spec.numbers).unseen(now)
     features = np.concatenate([features, unseen[None]]).astype(np.float32)
     histories = _with_ages(events.histories(), now)
 
@@ -330,23 +336,12 @@ def _context(model: Ranker) -> dict[str, str]:
     return numbers | dict.fromkeys(model.spec.context_categories, "text")
 
 
-def _check_features(model, events: Interactions, features: np.ndarray) -> None:
-    expected = len(model.spec.feature_names)
-    if features.shape[1] != expected:
-        raise InputError(
-            f"export: the model reads {expected} item features and the catalogue gives "
-            f"{features.shape[1]}; use the numeric columns it was trained with. "
-            f"Received: {events.catalogue.numeric_columns}"
-        )
-
-
 def _item_state(model, events: Interactions, at: float | None):
     """`item_state` with an unknown item as the last one: `[N + 1, F]`, `[N + 1]` and the time."""
     features, seen, now = item_state(events, model.spec, at)
-    _check_features(model, events, features)
     nothing = np.zeros(0, np.float32)
     if model.spec.feature_names:
-        nothing = ItemTrend(events).unseen(now)
+        nothing = ItemTrend(events, model.spec.numbers).unseen(now)
     return np.concatenate([features, nothing[None]]), np.append(seen, False), now
 
 

@@ -24,12 +24,13 @@ class ServedRanker(tf.Module):
 
     Args:
       model: whose `call` is exported, with its variables.
-      features: `[N + 1, F]` float32, of the items as of the export; the last row is an unknown one.
+      features: `[N + 1, F]` float32, of the items as of the export, NaN where a number is missing;
+        the last row is an unknown one.
       seen: `[N]` bool, whether an item was sold before.
       histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times. The
         last 64 of each are read, as in training.
       users, items: files with one id a line, copied into the export.
-      precision: of the features and the ages: all but "float32" hold them as float16.
+      precision: of the trends and the ages: all but "float32" hold them as float16.
 
     Attributes:
       plain: signature -> function without checks, for callers in this process and for converters.
@@ -48,7 +49,10 @@ class ServedRanker(tf.Module):
         super().__init__(name="served_ranker")
         spec = model.spec
         self._numbers, self._texts = list(spec.context_numbers), list(spec.context_categories)
-        self.features = _variable(features, precision, "item_features")
+        trends = features.shape[1] - len(spec.numbers)
+        self.features = _variable(features[:, :trends], precision, "item_features")
+        # Not standardised yet: years differ in the fourth digit of their logarithms.
+        self.numbers = tf.Variable(features[:, trends:], trainable=False, name="item_numbers")
         # Only what is read of the histories is kept.
         histories = histories.take(np.arange(len(histories.lengths)), HISTORY)
         self.seen = tf.Variable(np.append(seen, False), trainable=False, name="item_seen")
@@ -130,7 +134,8 @@ class ServedRanker(tf.Module):
     def _score_rows(self, **inputs):
         items = inputs["item"]
         rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
-        features = tf.cast(tf.gather(self.features, rows), tf.float32)
+        trends = tf.cast(tf.gather(self.features, rows), tf.float32)
+        features = tf.concat([trends, tf.gather(self.numbers, rows)], 2)
         seen = tf.gather(self.seen, rows)
         unknown = tf.fill(tf.shape(items)[:1], -1)
         logits = self._logits(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import FrozenVectors, IdEmbedding
-from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 from tfrec_fusion.serving.stored_items import StoredItems
 
 
-def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
+def stored_user_side(model: TwoTower | AlphaRec, precision: str) -> TwoTower | AlphaRec:
     """A model with the user side of another, whose tables are stored in a precision.
 
-    These are the users' ids; the kernel that maps the pools of a history is float16. It has no item
-    side to speak of.
+    Of a two-tower these are the users' ids; the kernel that maps the pools of a history is float16,
+    and there is no item side to speak of. Of an AlphaRec they are the vectors that users are made
+    of.
 
     Args:
       model: the trained one, which comes back itself for "float32".
@@ -20,6 +21,8 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     """
     if precision == "float32":
         return model
+    if isinstance(model, AlphaRec):
+        return _with_stored_vectors(model, precision)
     config = model.get_config()
     config["data"] = config["data"] | {"n_items": 1}
     side = type(model).from_config(config)
@@ -45,12 +48,17 @@ def stored_ranker(model: Ranker, precision: str) -> Ranker:
     """
     if precision == "float32":
         return model
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
+    copy = _with_stored_vectors(model, precision)
     if model.config.user != "history":
         copy.user_ids = _StoredIds(model.user_ids, precision)
     if model.config.use_ids:
         copy.tower.ids = _StoredIds(model.tower.ids, precision)
+    return copy
+
+
+def _with_stored_vectors(model, precision: str):
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
     for name, layer in model.tower.frozen.items():
         if layer.storage == "float32":
             copy.tower.frozen[name] = _stored(layer, precision)

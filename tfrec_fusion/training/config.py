@@ -48,12 +48,14 @@ class DataConfig(_Section):
     """Where the data is and how it is read; see `Interactions.from_frame` and `Catalogue`.
 
     `columns` are those of the interactions. The items' `item_id` is in the column of the same name
-    unless `item_columns` says otherwise.
+    unless `item_columns` says otherwise. `numbers` are the numeric columns of the items that are
+    features; None takes all but those that look like ids, [] takes none.
     """
 
     interactions: str
     items: str
     vectors: dict[str, str] = {}
+    numbers: list[str] | None = None
     min_rating: float | None = None
     unknown_items: Literal["error", "drop"] = "error"
     duplicates: Literal["error", "first"] = "error"
@@ -277,6 +279,7 @@ class RunConfig(_Section):
         epochs = epochs if self.epochs is None else self.epochs
         return self.model_copy(
             update={
+                "data": self.data.model_copy(update={"numbers": train.catalogue.numeric_columns}),
                 "examples": examples,
                 "model": model,
                 "spectral": spectral,

@@ -60,7 +60,11 @@ def load_items(data: DataConfig) -> Catalogue:
     """
     columns = {name: column for name, column in data.columns.items() if name == "item_id"}
     return Catalogue.from_file(
-        data.items, data.vectors, columns=columns | data.item_columns, lists=data.lists
+        data.items,
+        data.vectors,
+        columns=columns | data.item_columns,
+        lists=data.lists,
+        numbers=data.numbers,
     )
 
 

@@ -79,6 +79,8 @@ def evaluate_ranker(
     """
     if negatives < 1:
         raise InputError(f"evaluate_ranker: negatives must be at least 1. Received: {negatives}")
+    if isinstance(model, Ranker):
+        model.check(split.train)
     batches = rank_batches(
         split.test,
         negatives=negatives,
@@ -86,6 +88,7 @@ def evaluate_ranker(
         at=split.time,
         horizon_days=0.0,
         context=model.config.context if isinstance(model, Ranker) else (),
+        numbers=model.spec.numbers if isinstance(model, Ranker) else (),
         seed=seed,
         shuffle=False,
     )

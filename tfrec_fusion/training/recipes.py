@@ -29,11 +29,13 @@ def training_batches(
         return train.batches(
             config.batch_size, examples=config.examples.kind, first_epoch=first_epoch, **options
         )
-    batches = rank_batches(train, config.batch_size, context=config.model.context, **options)
-    for _ in range(first_epoch):
-        # Each iterator draws the seeds of its epoch from the dataset's.
-        next(iter(batches))
-    return batches
+    return rank_batches(
+        train,
+        config.batch_size,
+        context=config.model.context,
+        first_epoch=first_epoch,
+        **options,
+    )
 
 
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
