@@ -24,7 +24,8 @@ class DataModel(SignedWeights):
     A subclass sets `spec`, a pydantic model of what it took from the events, and `config`, one of
     its options, and its constructor takes `(spec, name=, **options)` and calls `sign`. Its
     `compute_loss` gives what a step minimises and updates all metrics, one of them called "loss",
-    which Keras then reports as the mean over an epoch; its `check_batch` refuses examples that it cannot be trained on.
+    which Keras then reports as the mean over an epoch; its `check_batch` refuses examples that it
+    cannot be trained on.
     """
 
     def compile(self, optimizer="rmsprop", *args, jit_compile=None, **options):
