@@ -138,6 +138,13 @@ def test_undated_histories_of_a_ranker_are_cut_by_the_seed():
     assert (histories(0) != histories(1)).any()
 
 
+def test_what_a_ranker_is_validated_on_stays_the_same():
+    split = _events().split("temporal", test=0.2)
+    batches = rank_batches(split.test, 8, known=split.train, at=split.time, negatives=2)
+    first, second = _passes(batches, 2)
+    _assert_equal(first, second)
+
+
 @pytest.mark.parametrize("option", ["seed", "first_epoch"])
 def test_a_negative_number_is_refused(option):
     with pytest.raises(InputError, match=option):

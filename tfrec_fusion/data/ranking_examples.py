@@ -63,7 +63,8 @@ def rank_batches(
       negatives: sampled items an event; by default 4, or none where the events have labels.
       known: the events that histories and item features are computed from; `events` unless given.
         For test events: the training events. Impressions are not looked at.
-      at: unix time of the cut of all rows, for evaluation. Events before it are refused.
+      at: unix time of the cut of all rows, for evaluation: each pass is then the same. Events
+        before it are refused.
       horizon_days: largest distance of event and cut, up to the grid. It is no longer than nine of
         ten users who return are around: of sessions, their length.
       every_days: days between cuts, less where the horizon is; there are fewer where the events
@@ -126,7 +127,8 @@ def rank_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return read_ahead(batches, epochs=epochs)
+    # What is evaluated on stays the same.
+    return read_ahead(batches, epochs=epochs if at is None else None)
 
 
 def feature_names(events: Interactions) -> tuple[str, ...]:
