@@ -92,8 +92,8 @@ class FiniteLoss(keras.callbacks.Callback):
         """Name and values of every column of numbers that a pass over the data shows."""
         spec = getattr(self.model, "spec", None)
         names = list(getattr(spec, "feature_names", ()))
-        # A number of the context that is missing is replaced by the model.
-        known = set(getattr(spec, "context_numbers", ()))
+        # A number of the context or of an item that is missing is replaced by the model.
+        known = {*getattr(spec, "context_numbers", ()), *getattr(spec, "numbers", ())}
         if not isinstance(self._data, tf.data.Dataset):
             return
         for batch in self._data:
@@ -104,6 +104,7 @@ class FiniteLoss(keras.callbacks.Callback):
                     continue
                 values = values.numpy()
                 if name == "item_features" and values.shape[-1] == len(names):
-                    yield from ((names[j], values[..., j].ravel()) for j in range(len(names)))
+                    columns = ((name, values[..., j]) for j, name in enumerate(names))
+                    yield from ((name, x.ravel()) for name, x in columns if name not in known)
                 else:
                     yield name, values.ravel()
