@@ -30,25 +30,25 @@ IN_PROCESS = "the signature in the process"
 def claims(options: Options):
     items = options.size(100_000, 100_000, 500)
     with tempfile.TemporaryDirectory() as folder:
-        version = _export(Path(folder), items)
+        version, merging = _export(Path(folder), items)
         requests = _requests(version)
         signatures = tf.saved_model.load(str(version)).signatures
         with ExitStack() as stack:
             plain = stack.enter_context(_server(version.parent))
-            batching = version.parent.parent / "batching_parameters.txt"
-            batched = stack.enter_context(
-                _server(version.parent, "--batching-parameters-file", batching)
-            )
+            batched = stack.enter_context(_server(merging.parent))
             yield from _added(options, plain, signatures, requests, items)
             yield from _batching(options, plain, batched, version)
             yield from _mixed(options, plain, batched, signatures, requests)
 
 
-def _export(folder: Path, items: int) -> Path:
-    """A version of an untrained model; its answers take as long as those of any other."""
+def _export(folder: Path, items: int) -> list[Path]:
+    """Versions of an untrained model, whose answers take as long as those of any other.
+
+    The first runs each request on its own, the second merges those that wait.
+    """
     from tfrec_fusion.data import Catalogue, Interactions
     from tfrec_fusion.models import TwoTower
-    from tfrec_fusion.serving import export
+    from tfrec_fusion.serving import Kit, export
 
     rng = np.random.default_rng(0)
     names = [f"item-{i}" for i in range(items)]
@@ -63,7 +63,11 @@ def _export(folder: Path, items: int) -> Path:
         }
     )
     events = Interactions.from_frame(frame, catalogue, duplicates="first")
-    return export(TwoTower(events, dim=64), events, folder / "shop", kit=True)
+    model = TwoTower(events, dim=64)
+    return [
+        export(model, events, folder / str(merging) / "shop", kit=Kit(merging=merging))
+        for merging in (None, "graph")
+    ]
 
 
 def _requests(version: Path) -> list[tuple[str, dict]]:
@@ -140,7 +144,7 @@ def _batching(options: Options, plain, batched, version: Path):
         timings = interleave({"batching": measure(batched), "none": measure(plain)}, options.rounds)
     yield Claim.of(
         f"time of a request to recommend, {clients} clients, the same catalogue",
-        "the same server without batching",
+        "the same server and model without merging",
         timings,
         "batching",
         "none",

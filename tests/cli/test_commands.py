@@ -149,11 +149,26 @@ def test_recommend_from_the_run_says_where_scores_come_from(trained, capsys):
         assert [i["item_id"] for i in same["items"]] == [i["item_id"] for i in result["items"]]
 
 
+def test_recommend_names_the_ids_that_are_unknown(trained, capsys, caplog):
+    options = ["--user", "U1", "--exclude", "i5,I6,i 7", "-k", "2", "--json", "-"]
+    expected = {"user_id": ["U1"], "exclude": ["I6", "i 7"]}
+    assert main(["recommend", str(trained), *options]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == expected
+    export = str(trained.parent / "export")
+    assert main(["recommend", export, *options, "--history", "i3,i99"]) == 0
+    expected = {"user_id": ["U1"], "history": ["i99"], "exclude": ["I6", "i 7"]}
+    assert json.loads(capsys.readouterr().out)["unknown"] == expected
+    assert caplog.text.count("unknown ids change nothing: {'user_id': ['U1']") == 2
+    assert main(["recommend", export, "--user", "u1", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == {}
+
+
 def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
     for source, option, says in (
         (trained.parent / "export", ["--explain"], "--explain needs the folder of a run"),
         (trained, ["--history", "i3"], "--history needs an export"),
         (trained, ["-k", "0"], "k must be a whole number of at least 1. Received: 0"),
+        (trained.parent / "export", ["-k", "-3"], "k must be a whole number of at least 1"),
     ):
         assert main(["recommend", str(source), "--user", "u1", *option]) == 2
         error = capsys.readouterr().err

@@ -35,6 +35,19 @@ def test_titles_and_card(shop, events):
     assert shop.recommend(shop.card["example_users"][0], k=3)
 
 
+def test_unknown_ids_are_named(shop, caplog):
+    asked = "ü 3", ["item4", "x"], ["item9 ", "item9", ""], ["käse 0", "\udcff"]
+    expected = {"history": ["x"], "exclude": ["item9 "], "include": ["\udcff"]}
+    assert shop.unknown(*asked) == expected
+    shop.recommend(*asked[:3], include=asked[3])
+    assert "'exclude': ['item9 ']" in caplog.text
+    caplog.clear()
+    shop.recommend("ü 3", exclude=["item9"])
+    shop.recommend()
+    assert not caplog.text
+    assert shop.unknown("nobody") == {"user_id": ["nobody"]}
+
+
 def test_the_highest_version_is_taken(tmp_path, exported):
     for number in (2, 10):
         shutil.copytree(exported, tmp_path / str(number))
@@ -82,7 +95,7 @@ def test_no_folder_no_version_no_model(tmp_path, exported):
     (tmp_path / "2" / "model_card.json").write_text("{")
     broken = Recommender(tmp_path)
     for name in ("titles", "card"):
-        with pytest.raises(InputError, match="is not readable"):
+        with pytest.raises(InputError, match=r"is not (readable|JSON)"):
             getattr(broken, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.texts import check_unicode
+
+_log = logging.getLogger(__name__)
 
 
 def recommend(
@@ -40,6 +43,8 @@ def recommend(
     """Recommend items to a user from an export or a run."""
     output = Output(json)
     check_unicode([user, history, exclude], "recommend: one of user, history and exclude")
+    if k < 1:
+        raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k}")
     start_tensorflow()
     if (source / "config.yaml").is_file():
         if history:
@@ -58,13 +63,15 @@ def recommend(
     from tfrec_fusion.serving import Recommender
 
     recommender = Recommender(source)
-    best = recommender.recommend(user, _ids(history), _ids(exclude), k)
+    asked = user, _ids(history), _ids(exclude)
+    best = recommender.recommend(*asked, k)
     titles = recommender.titles
     output.print(recommendations(best, titles))
     output.write(
         {
             "export": str(recommender.path),
             "user_id": user,
+            "unknown": recommender.unknown(*asked),
             "items": [
                 {"item_id": item, "score": score, "title": titles[item]} for item, score in best
             ],
@@ -77,6 +84,9 @@ def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bo
 
     run = Run.open(folder)
     model, events = run.model(), run.split.train
+    unknown = _unknown(events, user, exclude)
+    if unknown:
+        _log.warning("recommend: unknown ids change nothing: %s", unknown)
     best = _best(model, events, user, exclude, k)
     ids, titles = events.catalogue.vocabulary.ids, events.catalogue.titles
     title_of = dict(zip(ids, titles, strict=True))
@@ -95,15 +105,22 @@ def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bo
             ]
     else:
         output.print(recommendations(best, title_of))
-    output.write({"run": str(folder), "user_id": user, "items": items})
+    output.write({"run": str(folder), "user_id": user, "unknown": unknown, "items": items})
+
+
+def _unknown(events, user: str, exclude: list[str]) -> dict[str, list[str]]:
+    """As `Recommender.unknown`."""
+    found = {
+        "user_id": [user] if events.users.rows([user])[0] < 0 else [],
+        "exclude": [item for item in exclude if events.catalogue.vocabulary.rows([item])[0] < 0],
+    }
+    return {name: ids for name, ids in found.items() if ids}
 
 
 def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[str, float]]:
     """The k best (item id, score) of those that are neither the user's nor excluded."""
     import numpy as np
 
-    if k < 1:
-        raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k}")
     row, vocabulary = events.users.rows([user]), events.catalogue.vocabulary
     scores = np.asarray(model.scorer(events)(row)[0])
     left = np.ones(len(scores), bool)

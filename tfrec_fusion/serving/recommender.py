@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
 import os
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from tfrec_fusion.serving.saving import plain_function
 from tfrec_fusion.serving.signatures import NOTHING, SIGNATURES
 from tfrec_fusion.serving.versions import latest_version
 from tfrec_fusion.texts import check_unicode
+
+_log = logging.getLogger(__name__)
 
 
 class Recommender:
@@ -78,11 +81,20 @@ class Recommender:
           filters: input of the export's filters -> a text or a list of texts, a number, or a bool,
             e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
 
+        A log line names the unknown ids among those given, which change nothing; see `unknown`.
+
         Raises:
           InputError: ids that are not strings, a bad k, or a filter that the export lacks.
         """
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
             raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
+        history, exclude, include = (
+            value if isinstance(value, str | None) else list(value)
+            for value in (history, exclude, include)
+        )
+        lacking = self.unknown(user_id, history, exclude, include or ())
+        if lacking:
+            _log.warning("recommend: unknown ids change nothing: %s", lacking)
         answer = self._recommend(
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
             history=tf.constant([_ids(history, "history")], tf.string),
@@ -94,6 +106,37 @@ class Recommender:
         )
         pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
         return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+
+    def unknown(
+        self,
+        user_id: str | None = None,
+        history: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+    ) -> dict[str, list[str]]:
+        """Argument -> those of its ids that the export has not; only arguments with such ids.
+
+        An id must be the same to the letter: "P1 " is not "P1".
+        """
+        asked = {
+            "user_id": [] if user_id is None else [user_id],
+            "history": history,
+            "exclude": exclude,
+            "include": include,
+        }
+        found = {}
+        for name, ids in asked.items():
+            table = self._loaded.user_table if name == "user_id" else self._loaded.item_table
+            ids = ids if isinstance(ids, str) else list(ids)
+            rows = tf.raw_ops.LookupTableFindV2(
+                table_handle=table.table.resource_handle,
+                keys=tf.constant(_ids(ids, name), tf.string),
+                default_value=tf.constant(-1, tf.int64),
+            )
+            lacking = [own for own, row in zip(ids, rows.numpy(), strict=True) if row < 0 and own]
+            if lacking:
+                found[name] = lacking
+        return found
 
     @cached_property
     def titles(self) -> pd.Series:

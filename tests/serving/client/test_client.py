@@ -141,7 +141,7 @@ def test_filters_and_rules(stubs, ruled, business):
     filters = {"category": ["käse", "wein"], "tags": "a", "price_max": 30, "in_stock": True}
     asked = {**filters, "tags": ["a"], "price_max": 30.0}
     for server in (stubs.grpc_server, stubs.rest_server):
-        with server(backend) as address, Client(address, model="shop") as client:
+        with server(backend) as address, Client(address, model="shop", timeout=60) as client:
             frame = client.recommend(["u3", "nobody"], k=7, filters=filters)
             for user, name in enumerate(["u3", "nobody"]):
                 expected = reference.answer({"user_id": name, **asked}, 7)
@@ -186,7 +186,7 @@ def test_predict_any_signature(client, reference):
     for vector, item in zip(vectors, ["item4", "x"], strict=True):
         np.testing.assert_allclose(vector, reference.item(item), atol=1e-5)
     best = client.predict({"user_id": ["ü 3"]})
-    assert len(best["item_id"][0]) == 100
+    assert len(best["item_id"][0]) == len(reference.item_ids)
     assert best["item_id"][0][0] in reference.item_ids
 
 
@@ -215,12 +215,40 @@ def test_version_and_label(address, backend, which):
     assert set(backend.specs) == {("shop", which.get("version"), which.get("label"))}
 
 
-@pytest.mark.parametrize("which", [{"model": "shp"}, {"model": "shop", "label": "canary"}])
-def test_what_the_server_lacks(address, backend, which):
+@pytest.mark.parametrize(
+    ("which", "attempts"),
+    [
+        ({"model": "shp"}, 1),
+        # They may be loading.
+        ({"model": "shop", "label": "canary"}, 3),
+        ({"model": "shop", "version": 7}, 3),
+    ],
+)
+def test_what_the_server_lacks(address, backend, which, attempts):
+    which |= {"retries": 2, "backoff": 0.001}
     with Client(address, **which) as client, pytest.raises(ModelNotFound, match="Servable") as e:
         client.recommend(["ü 3"])
-    assert (e.value.code, e.value.attempts) == ("NOT_FOUND", 1)
-    assert len(backend.specs) == 1
+    assert (e.value.code, e.value.attempts) == ("NOT_FOUND", attempts)
+    assert len(backend.specs) == attempts
+
+
+def test_a_canary_that_is_loading_is_waited_for(address, backend, monkeypatch):
+    check, asked = backend.check, []
+
+    def loading(name, version, label):
+        asked.append(label)
+        return check(name, version, "canary" if len(asked) < 3 else "stable")
+
+    monkeypatch.setattr(backend, "check", loading)
+    with Client(address, model="shop", label="canary", backoff=0.001) as client:
+        assert len(client.recommend(["ü 3"], k=2)) == 2
+    assert len(asked) > 3
+
+
+def test_a_label_chooses_nothing_in_a_status(address, backend):
+    with Client(address, model="shop", label="stable") as client:
+        assert client.status()["version"].tolist() == [1, 2]
+    assert not [label for _, _, label in backend.specs if label]
 
 
 @pytest.mark.parametrize("fault", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])

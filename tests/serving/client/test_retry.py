@@ -1,6 +1,7 @@
 import pytest
 
 from tfrec_fusion.serving.client.errors import (
+    ModelNotFound,
     RequestRefused,
     ServerUnavailable,
     serving_error,
@@ -56,6 +57,18 @@ def test_a_pause_past_the_deadline_is_not_waited_for():
     with pytest.raises(ServerUnavailable, match="after 2 tries"):
         _run(clock, timeout=1.5)
     assert clock.now < 1.5
+
+
+def test_a_run_that_another_requests_deadline_ended_is_tried_again():
+    error = serving_error("INTERNAL", "Missing 0-th output from {{node cond/BatchFunction}}")
+    assert isinstance(error, ServerUnavailable)
+
+
+def test_what_is_loading_is_tried_again_where_it_may_be():
+    clock = Clock("NOT_FOUND", "NOT_FOUND", "OK")
+    assert _run(clock, loading=True) == "answer"
+    with pytest.raises(ModelNotFound):
+        _run(Clock("NOT_FOUND", "OK"))
 
 
 def test_other_errors_are_raised_at_once():

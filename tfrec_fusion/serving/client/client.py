@@ -29,11 +29,12 @@ class Client:
 
     Requests of more rows than `batch_size` go out in parts. What may work the next time (the server
     is gone, busy or starting, a connection is reset) is tried again with growing pauses within the
-    deadline; nothing else is. Connections stay open between calls; a client may be used by several
-    threads.
+    deadline, and so is NOT_FOUND where a version or a label is asked for: it may be loading.
+    Nothing else is. Connections stay open between calls; a client may be used by several threads.
 
     Lists are filled up to one width with "", and each starts with one: a server that merges
-    requests fills the narrower ones up with their first value, and "" is what changes nothing.
+    requests with `pad_variable_length_inputs` fills the narrower ones up with their first value,
+    and "" is what changes nothing.
 
     Args:
       server: "host:8500" for gRPC, or "http://host:8501" or "https://..." for REST.
@@ -90,6 +91,7 @@ class Client:
         transport = RestTransport if rest else GrpcTransport
         self._transport = transport(server, spec, credentials=credentials)
         self._timing = {"timeout": timeout, "retries": retries, "backoff": backoff}
+        self._timing["loading"] = version is not None or label is not None
         self._batch_size = batch_size
         self._signatures: dict | None = None
 
@@ -243,7 +245,11 @@ class Client:
         return self._signatures
 
     def status(self) -> pd.DataFrame:
-        """The columns `version`, `state` ("AVAILABLE", "LOADING", ...) and `error`."""
+        """The columns `version`, `state` ("AVAILABLE", "LOADING", ...) and `error`.
+
+        A row for each version that the server knows of, or for the client's `version`. A label
+        chooses nothing here: TF Serving ignores it in a status.
+        """
         found = self._call(self._transport.status)
         frame = pd.DataFrame(found, columns=["version", "state", "error"])
         return frame.sort_values("version", ignore_index=True)

@@ -26,7 +26,7 @@ class DeadlineExceeded(ServingError):  # noqa: N818
 
 
 class ModelNotFound(ServingError):  # noqa: N818
-    """No such model, version or label there: NOT_FOUND."""
+    """No such model, version or label there, or it is loading: NOT_FOUND."""
 
 
 class Unauthenticated(ServingError):  # noqa: N818
@@ -49,6 +49,12 @@ _CLASSES = {
 }
 
 
+# What is left of a run that requests shared where the deadline of one passed before it began.
+_ABANDONED = "Missing 0-th output from"
+
+
 def serving_error(code: str, message: str, attempts: int = 1) -> ServingError:
     """The error of a gRPC status name."""
+    if code == "INTERNAL" and _ABANDONED in message:
+        code = "UNAVAILABLE"
     return _CLASSES.get(code, ServingError)(code, message, attempts)

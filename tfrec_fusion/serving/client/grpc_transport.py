@@ -78,6 +78,8 @@ class GrpcTransport:
         """Version, state and error of each version that the server knows of."""
         request = self._status.GetModelStatusRequest()
         self._address(request.model_spec)
+        if self._spec.label is not None:
+            request.model_spec.ClearField("version_label")
         answer = self._call(self._models.GetModelStatus, request, timeout)
         states = self._status.ModelVersionStatus.State
         return [

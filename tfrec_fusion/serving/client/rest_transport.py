@@ -72,6 +72,7 @@ class RestTransport:
         at = f"{url.rstrip('/')}/v1/models/{quote(model.name, safe='')}"
         if model.version is not None:
             at += f"/versions/{model.version}"
+        self._status_url = at
         if model.label is not None:
             at += f"/labels/{quote(model.label, safe='')}"
         self._url = at
@@ -94,7 +95,7 @@ class RestTransport:
 
     def signatures(self, timeout: float) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
         """Signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
-        answer = self._request("GET", "/metadata", None, timeout)
+        answer = self._request("GET", self._url + "/metadata", None, timeout)
         found = answer["metadata"]["signature_def"]["signature_def"]
         return {
             name: {
@@ -107,7 +108,7 @@ class RestTransport:
 
     def status(self, timeout: float) -> list[dict]:
         """Version, state and error of each version that the server knows of."""
-        answer = self._request("GET", "", None, timeout)
+        answer = self._request("GET", self._status_url, None, timeout)
         return [
             {
                 "version": int(version["version"]),
@@ -133,15 +134,15 @@ class RestTransport:
         raise serving_error("ABORTED", f"{signature}: another version took over; ask again")
 
     def _post(self, path: str, body: dict, timeout: float) -> dict:
-        return self._request("POST", path, json.dumps(body).encode(), timeout)
+        return self._request("POST", self._url + path, json.dumps(body).encode(), timeout)
 
-    def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> dict:
+    def _request(self, method: str, url: str, body: bytes | None, timeout: float) -> dict:
         errors = self._urllib3.exceptions
         limit = self._urllib3.Timeout(total=timeout)
         try:
             answer = self._pool.request(
                 method,
-                self._url + path,
+                url,
                 body=body,
                 timeout=limit,
                 # It would take the key elsewhere.

@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tfrec_fusion.serving.client.errors import ServerUnavailable, ServingError, serving_error
+from tfrec_fusion.serving.client.errors import (
+    ModelNotFound,
+    ServerUnavailable,
+    ServingError,
+    serving_error,
+)
 
 _Answer = TypeVar("_Answer")
 
@@ -18,10 +23,11 @@ def with_retries(
     timeout: float,
     retries: int,
     backoff: float,
+    loading: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> _Answer:
-    """What `call` returns, called again while it raises `ServerUnavailable`.
+    """What `call` returns, called again while it raises what may work the next time.
 
     Between tries it waits `backoff` seconds, then twice that and so on, each time a random part of
     it between half and all, so that many clients do not come back at once. One deadline holds for
@@ -31,15 +37,17 @@ def with_retries(
       call: takes the seconds that are left.
       timeout: seconds for everything.
       retries: tries after the first.
+      loading: whether `ModelNotFound` is tried again, as `ServerUnavailable` always is.
 
     Raises:
       ServingError: the last one, with the number of tries.
     """
+    again = (ServerUnavailable, ModelNotFound) if loading else (ServerUnavailable,)
     end = clock() + timeout
     for attempt in range(1, retries + 2):
         try:
             return call(max(end - clock(), 1e-3))
-        except ServerUnavailable as error:
+        except again as error:
             pause = backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1)
             if attempt > retries or clock() + pause >= end:
                 raise _again(error, attempt) from error.__cause__

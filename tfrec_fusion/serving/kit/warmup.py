@@ -19,6 +19,8 @@ from tfrec_fusion.serving.versions import GRAPH
 FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 _CONTROL = "__saved_model_"
+# What TensorFlow adds to the text of an error begins so: names of the graph's nodes.
+_NODE = "\n\t [["
 
 
 def write_warmup(version: Path, kit: Kit) -> None:
@@ -28,8 +30,8 @@ def write_warmup(version: Path, kit: Kit) -> None:
       version: a folder with the SavedModel, its assets and its card.
 
     Raises:
-      InputError: more than 1000 records, or one that does not fit its signature, with which TF
-        Serving would not load the version.
+      InputError: more than 1000 records, one that does not fit its signature, or one of
+        `kit.requests` that it does not answer, with which TF Serving would not load the version.
     """
     signatures = signature_specs(version)
     samples = Samples(version)
@@ -38,6 +40,7 @@ def write_warmup(version: Path, kit: Kit) -> None:
         for name, (inputs, outputs) in signatures.items()
         for size in kit.batch_sizes
     ]
+    asked: list[tuple[str, dict]] = []
     for name, requests in kit.requests.items():
         if name not in signatures:
             raise InputError(
@@ -45,13 +48,31 @@ def write_warmup(version: Path, kit: Kit) -> None:
                 f"It has: {list(signatures)}"
             )
         inputs, outputs = signatures[name]
-        logs += [_log(name, _arrays(name, request, inputs), outputs) for request in requests]
+        arrays = [_arrays(name, request, inputs) for request in requests]
+        logs += [_log(name, each, outputs) for each in arrays]
+        asked += [(name, each) for each in arrays]
     path = version / FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as file:
         for log in logs:
             file.write(log.SerializeToString())
     check_warmup(version)
+    _check_answered(version, asked)
+
+
+def _check_answered(version: Path, requests: list[tuple[str, dict]]) -> None:
+    """Refuses a request that fits its signature and that the model does not answer all the same."""
+    loaded = tf.saved_model.load(str(version)) if requests else None
+    for place, (name, inputs) in enumerate(requests, 1):
+        tensors = {key: tf.constant(value) for key, value in inputs.items()}
+        try:
+            loaded.signatures[name](**tensors)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            message = getattr(error, "message", str(error)).split(_NODE)[0].strip()
+            raise InputError(
+                f"export: kit.requests: request {place}: {name} does not answer it, so TF Serving "
+                f"would never serve the version: {message.splitlines()[-1]}"
+            ) from None
 
 
 def check_warmup(version: Path) -> None:

@@ -43,7 +43,8 @@ class Server:
       limits: of the requests.
       poll_seconds: time between two looks for new versions.
       grace_seconds: what requests that are being answered get at a stop.
-      threads: runs of a model at once without batching.
+      threads: requests to models at once without batching; a version that merges them by itself
+        needs as many as are to be merged. None is 2 a core, at least 32.
       log: events go there.
       routes: makes further routes of HTTP from the predictor, e.g. those of a page.
       key: every request must bring it.
@@ -86,7 +87,7 @@ class Server:
         hosts = Hosts(host, allowed_hosts)
         self._host, self._ports = host, (rest_port, grpc_port)
         self._grace = grace_seconds
-        self._threads = threads or max(4, 2 * (os.cpu_count() or 1))
+        self._threads = threads or max(32, 2 * (os.cpu_count() or 1))
         self._log = log or Log()
         limits = limits or Limits()
         self.manager = ModelManager(models, config_file, poll_seconds, self._log)
