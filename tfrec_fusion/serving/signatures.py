@@ -23,7 +23,7 @@ _RANKED = {
 
 SIGNATURES = {
     "serving_default": {
-        "does": "the 100 best items for each user, from the baked history",
+        "does": "the 100 best items for each user (all where they are fewer), by baked history",
         "inputs": {"user_id": _USER},
         "outputs": {name: text.replace("k]", "100]") for name, text in _RANKED.items()},
     },
@@ -35,7 +35,8 @@ SIGNATURES = {
             "exclude": 'string [B, E]: item ids that must not come back, "" pads',
             "include": _INCLUDE,
             "exclude_seen": _EXCLUDE_SEEN,
-            "k": "int32 [B]: how many; the largest of the batch rules, a negative one counts as 0",
+            "k": "int32 [B]: how many; the largest of the request rules, below 0 counts as 0 and "
+            "above the number of items as that",
         },
         "outputs": _RANKED,
     },
