@@ -74,6 +74,8 @@ def test_it_describes_what_is_loaded(embedded):
     assert columns["divide"]["required"] == ["x", "z"]
     i8 = columns["types"]["properties"]["i8"]["items"]["items"]
     assert i8 == {"type": "integer", "minimum": -128, "maximum": 127}
+    k = forms(found, "/v1/models/shop:predict", "inputs")["recommend"]["properties"]["k"]["items"]
+    assert (k["minimum"], k["maximum"]) == (1, 10_000)
 
 
 @pytest.mark.slow

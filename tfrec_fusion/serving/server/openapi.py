@@ -212,7 +212,7 @@ def _values(name: str, slot: TensorSlot, shape: tuple | None, limits: Limits | N
         return {}
     found = _LEAVES[slot.type_name]
     if limits is not None and name == "k" and found.get("type") == "integer":
-        found = found | {"maximum": min(limits.k, found["maximum"])}
+        found = found | {"minimum": 1, "maximum": min(limits.k, found["maximum"])}
     for size in reversed(shape):
         # An empty list does not say how deep it is.
         least = {"minItems": 1} if limits is not None and found.get("type") == "array" else {}
