@@ -1,5 +1,10 @@
 """What `fit` reports, takes and refuses, for every model."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -365,3 +370,18 @@ def test_the_lowest_ndcg_is_not_taken_for_the_best(events, two_tower):
     ):
         with pytest.raises(InputError, match=r"takes lower values of 'val_.*; pass mode='max'"):
             two_tower.fit(events.batches(4), callbacks=[callback], verbose=0)
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one():
+    script = Path(__file__).with_name("two_devices.py")
+    paths = [str(script.parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr[-4000:]

@@ -118,7 +118,8 @@ def _summary(result: dict) -> list[str]:
             lines.append(
                 f"{label}: NDCG@10 {metrics['ndcg@10']:.4f}, Recall@20 {metrics['recall@20']:.4f}"
             )
-    warning = few_users(slices["total"]["users"]) if slices else None
+    users = slices["total"]["users"] if slices else evaluation.get("users")
+    warning = None if users is None else few_users(users)
     return [*lines, warning] if warning else lines
 
 

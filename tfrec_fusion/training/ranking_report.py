@@ -11,6 +11,7 @@ from rich.table import Table
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Split, rank_batches
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation.report import few_users
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker
 
@@ -22,6 +23,7 @@ class RankingReport:
     Attributes:
       name: of the model.
       gauc: mean AUC within a user; see `tfrec_fusion.metrics.gauc`.
+      users: known users with test events.
       events: test events of known users.
       negatives: sampled items an event.
       split: kind of the split.
@@ -29,6 +31,7 @@ class RankingReport:
 
     name: str
     gauc: float
+    users: int
     events: int
     negatives: int
     split: str
@@ -49,7 +52,12 @@ class RankingReport:
 
 def ranking_table(reports: Sequence[RankingReport]) -> Table:
     """One row a model, in the given order; the reports are of the same split."""
-    table = Table("model", title=f"{reports[0].split} split")
+    table = Table(
+        "model",
+        title=f"{reports[0].split} split",
+        caption=few_users(reports[0].users),
+        caption_justify="left",
+    )
     for column in ("GAUC", "events", "sampled items each"):
         table.add_column(column, justify="right")
     for report in reports:
@@ -102,6 +110,7 @@ def evaluate_ranker(
     return RankingReport(
         name=name or getattr(model, "name", None) or type(model).__name__,
         gauc=gauc(np.concatenate(users), np.concatenate(labels), np.concatenate(scores)),
+        users=len(np.unique(np.concatenate(users))),
         events=len(np.concatenate(users)) // (1 + negatives),
         negatives=negatives,
         split=split.kind,
