@@ -127,6 +127,17 @@ def test_an_answer_has_the_columns_of_its_items(ask, shop_items):
     assert [i["columns"] for i in _answers(ask, 1, {"user_id": "nobody", "k": 1})["items"]] == [{}]
 
 
+def test_searches_count_as_requests(ask):
+    def count():
+        line = ':tensorflow:serving:request_count{model_name="shop",status="OK"} '
+        text = ask("monitoring/prometheus/metrics")[2]
+        return sum(int(found.removeprefix(line)) for found in text.split("\n") if line in found)
+
+    before = count()
+    assert ask("api/models/shop/versions/2/items?q=thing")[0] == 200
+    assert count() == before + 1
+
+
 def test_answers_are_those_of_the_version(ask, page_models, events):
     shop = Recommender(page_models["shop"] / "2")
     user = events.users.ids[0]
