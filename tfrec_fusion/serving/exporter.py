@@ -132,6 +132,7 @@ def export(
             "export: model must be a TwoTower, a Ranker or an AlphaRec. "
             f"Received: {type(model).__name__}"
         )
+    check_base(path)
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
     options, kept = kept_options(model, path, given)
     precision, explain = options["precision"], options["explain"]
@@ -151,7 +152,6 @@ def export(
     events = every.first_events()
     if len(events) == 0:
         raise InputError("export: all events are impressions, with a label of 0 or less")
-    check_base(path)
     try:
         business = Business.of(events.catalogue, options["filters"], options["rules"], items)
     except InputError as error:
