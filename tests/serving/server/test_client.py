@@ -1,5 +1,9 @@
 """The client of this project against the embedded server, over both protocols."""
 
+import json
+import urllib.error
+import urllib.request
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +34,21 @@ def test_recommend_equals_the_model(client, reference):
         ids, scores = reference.best(vector, seen[user], exclude[user], 5)
         assert rows["item_id"].tolist() == ids
         np.testing.assert_allclose(rows["score"], scores, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "short", [{"history": [["item4"]]}, {"k": [3]}, {"exclude_seen": [True]}, {"include": [[""]]}]
+)
+def test_a_batch_of_different_sizes_is_refused(embedded, short):
+    asked = {name: [[""], [""]] for name in ("history", "exclude", "include")}
+    asked |= {"user_id": ["ü 3", "ü 5"], "k": [3, 3], "exclude_seen": [False, False]} | short
+    body = json.dumps({"signature_name": "recommend", "inputs": asked}).encode()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{embedded.rest}/v1/models/shop:predict", body)
+    assert caught.value.code == 400
+    error = json.loads(caught.value.read())["error"]
+    assert next(iter(short)) in error and "user_id" in error
+    assert "{{" not in error
 
 
 def test_fewer_items_than_k_give_fewer_rows(client, reference):
