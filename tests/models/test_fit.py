@@ -320,6 +320,20 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch_and_the_column(
     assert "mend or drop these rows" in str(error.value)
 
 
+@pytest.mark.parametrize("together", [1, 3])
+def test_the_cause_is_looked_for_in_the_batches_that_were_seen_of_data_without_end(
+    events, together
+):
+    model = TwoTower(events, dim=4, trend=False)
+    model.compile("adam", steps_per_execution=together)
+    model.scale.assign(np.nan)
+    batches = events.batches(1).take(3)
+    with pytest.raises(InputError, match="all inputs are finite and small"):
+        model.fit(batches.repeat(), steps_per_epoch=3, verbose=0)
+    with pytest.raises(InputError, match="column 'weight' has 1 values that are not finite"):
+        model.fit(_spoilt(batches, 1, weight=np.inf).repeat(), steps_per_epoch=3, verbose=0)
+
+
 def test_an_item_s_column_that_is_not_finite_is_named():
     events = _events()
     model = TwoTower(events, dim=4)

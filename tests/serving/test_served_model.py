@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tfrec_fusion._compat import tf
 from tfrec_fusion.serving import export
 from tfrec_fusion.serving.kit.warmup import signature_specs
+from tfrec_fusion.serving.served_model import _as_lists
 from tfrec_fusion.serving.signatures import SIGNATURES
 
 LOWEST = np.finfo(np.float32).min
@@ -271,3 +272,11 @@ def test_nothing_of_the_catalogues_size_is_a_constant(exported, reference):
     tensors = [node.attr["value"].tensor for node in nodes if node.op == "Const"]
     sizes = [np.prod([dim.size for dim in tensor.tensor_shape.dim]) for tensor in tensors]
     assert 1 < max(sizes) < len(reference.events.users) < len(reference.item_ids)
+
+
+def test_no_step_makes_lists_of_all_users_times_all_their_items():
+    """10,000 users of 50 items each would take gigabytes."""
+    pairs = tf.TensorSpec([1000, 2], tf.int32)
+    graph = tf.function(lambda pairs: _as_lists(pairs, 1000)).get_concrete_function(pairs).graph
+    sizes = [tensor.shape.num_elements() for op in graph.get_operations() for tensor in op.outputs]
+    assert 1000 < max(size for size in sizes if size is not None) <= 3000

@@ -32,6 +32,9 @@ class FiniteLoss(keras.callbacks.Callback):
         self._data = data
         self._supports_tf_logs = True  # losses stay tensors until they are looked at
 
+    def on_train_begin(self, logs=None):
+        self._seen = 0  # batches of all epochs
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._next, self._waiting = epoch, 0, None
 
@@ -41,6 +44,7 @@ class FiniteLoss(keras.callbacks.Callback):
         # A parameter server's losses are not here yet.
         if loss is not None and isinstance(loss, tf.Tensor | float | np.floating | np.ndarray):
             self._waiting = self._next, batch, loss
+        self._seen += batch + 1 - self._next
         self._next = batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
@@ -96,7 +100,9 @@ class FiniteLoss(keras.callbacks.Callback):
         known = {*getattr(spec, "context_numbers", ()), *getattr(spec, "numbers", ())}
         if not isinstance(self._data, tf.data.Dataset):
             return
-        for batch in self._data:
+        # One that is repeated has no end.
+        endless = int(self._data.cardinality()) < 0
+        for batch in self._data.take(self._seen) if endless else self._data:
             if not isinstance(batch, Mapping):
                 return
             for name, values in batch.items():

@@ -71,6 +71,8 @@ class Recommender:
     ) -> list[tuple[str, float]]:
         """The best items for one user as (item id, score), best first; fewer where fewer are left.
 
+        A log line names the unknown ids among those given, which change nothing; see `unknown`.
+
         Args:
           user_id: an unknown one, or None, is a user of whom nothing is known.
           history: item ids, the latest last; takes the place of the baked history if not empty.
@@ -80,8 +82,6 @@ class Recommender:
           exclude_seen: whether the baked history is excluded too where `history` is given.
           filters: input of the export's filters -> a text or a list of texts, a number, or a bool,
             e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
-
-        A log line names the unknown ids among those given, which change nothing; see `unknown`.
 
         Raises:
           InputError: ids that are not strings, a bad k, or a filter that the export lacks.

@@ -254,8 +254,9 @@ class ServedModel(tf.Module):
 def _as_lists(pairs, batch) -> tf.Tensor:
     """Pairs `[P, 2]` (position, row), by position, as rows `[B, W]` with -1 at the ends."""
     positions = pairs[:, 0]
-    own = positions[None] == tf.range(batch)[:, None]
-    counts = tf.reduce_sum(tf.cast(own, tf.int32), 1)
+    # Not by comparing each pair with each position, which takes gigabytes for thousands of users.
+    ones = tf.ones_like(positions, tf.float32)
+    counts = tf.cast(tf.math.unsorted_segment_sum(ones, positions, batch), tf.int32)
     columns = tf.range(tf.size(positions)) - tf.gather(tf.cumsum(counts, exclusive=True), positions)
     width = tf.reduce_max(tf.concat([counts, [0]], 0))
     lists = tf.fill([batch, width], -1)

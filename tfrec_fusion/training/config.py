@@ -335,7 +335,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
     if isinstance(values.get("data"), dict):
         values["data"] = with_absolute_paths(values["data"], base)
     if isinstance(values.get("from_run"), str):
-        values["from_run"] = str(base / Path(values["from_run"]).expanduser())
+        values["from_run"] = str(base / local_path(values["from_run"], "from_run").expanduser())
     return values
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfrec_fusion.config import read_json
 from tfrec_fusion.serving.kit.options import Kit
 from tfrec_fusion.serving.model_card import CARD
 from tfrec_fusion.serving.saving import size_of
@@ -57,4 +57,4 @@ def memory_mib(kit: Kit, footprint: Footprint) -> int:
 
 def _items(folder: Path) -> int:
     card = folder / CARD
-    return json.loads(card.read_bytes())["data"]["items"] if card.is_file() else 0
+    return read_json(card, "export").get("data", {}).get("items", 0) if card.is_file() else 0

@@ -188,6 +188,31 @@ def test_a_disk_without_room_for_a_new_file(tmp_path, monkeypatch):
     assert kept(tmp_path) == [2]
 
 
+@pytest.mark.parametrize("events", [0, 1])
+def test_a_journal_that_cannot_be_removed_stops_nothing(tmp_path, monkeypatch, full_disk, events):
+    log = FeedbackLog(tmp_path)
+    full_disk(None if events else 0)
+    if events:
+        assert log.append([click(1)]).result() == 1
+    else:
+        with pytest.raises(StatusError, match="File too large"):
+            log.append([click(1)]).result()
+    full_disk(None)
+
+    def read_only(path, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        log.rotate()
+        assert log.append([click(2)]).result(timeout=10) == 1
+    assert log.append([click(3)]).result(timeout=10) == 1
+    log.close()
+    FeedbackLog(tmp_path).close()
+    assert kept(tmp_path) == ([1, 2, 3] if events else [2, 3])
+    assert not list(tmp_path.glob("*.journal"))
+
+
 def test_lines_that_are_no_events_are_set_aside(tmp_path):
     lines = [
         json.dumps(click(1)).encode(),

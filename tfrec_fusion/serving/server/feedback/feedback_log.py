@@ -181,11 +181,6 @@ class FeedbackLog:
         journal = self._journal
         if journal is None or (time.monotonic() < self._not_before and not now):
             return
-        if not journal.rows:
-            journal.close()
-            journal.path.unlink(missing_ok=True)
-            self._journal = None
-            return
         try:
             rows = journal.to_parquet()
         except Exception as error:
@@ -193,7 +188,8 @@ class FeedbackLog:
             self._not_before = time.monotonic() + _RETRY_SECONDS
             return
         self._journal = None
-        self._log("feedback_written", events=rows, file=_target(journal.path))
+        if rows:
+            self._log("feedback_written", events=rows, file=_target(journal.path))
 
     def _recover(self, path: Path) -> None:
         try:

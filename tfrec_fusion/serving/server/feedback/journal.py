@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -68,13 +69,19 @@ class Journal:
     def to_parquet(self) -> int:
         """Makes the Parquet file, removes this one, and returns the events of that file.
 
+        Without events there is no Parquet file.
+
         Raises:
           OSError: nothing has changed.
         """
-        data = os.pread(self._file, self._size, 0)
+        with open(self._file, "rb", closefd=False) as file:
+            file.seek(0)
+            data = file.read(self._size)
         rows, _ = write_parquet(data, self.path)
         self.close()
-        self.path.unlink(missing_ok=True)
+        # One that cannot be removed is removed at the next start, as after a kill.
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
         return rows
 
     def close(self) -> None:
@@ -95,12 +102,10 @@ def write_parquet(data: bytes, path: Path) -> tuple[int, int]:
       path: of the journal.
 
     Returns:
-      How many events and how many bad lines there are; zeros where the file was there before.
+      How many events and how many bad lines there are.
     """
+    # A file that is there already is of the same journal, when it had these events or fewer.
     target = path.with_suffix(".parquet")
-    # A server that was killed after this step and before the journal was removed has left both.
-    if target.exists():
-        return 0, 0
     events, bad = [], []
     for line in data.splitlines(keepends=True):
         event = kept_event(line)

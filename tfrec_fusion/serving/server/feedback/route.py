@@ -31,6 +31,7 @@ def feedback_route(log: FeedbackLog, limits: Limits, any_time: bool = False) -> 
         try:
             require_json(request)
             body = await read_body(request.receive, dict(request.scope["headers"]), limits)
+            limits.check_json(body)
             accepted = await _written(log, read_events(body, any_time), limits)
         except StatusError as error:
             return Response(error_body(error.message), error.http, media_type=_JSON)

@@ -170,6 +170,7 @@ class _Api:
         with self._counted(request, "Predict"):
             require_json(request)
             body = await read_body(request.receive, headers, self._predictor.limits)
+            self._predictor.limits.check_json(body)
             inputs = _inputs(body)
             with self._servable(request) as servable, self._predictor.request() as deadline:
                 return await self._answer(servable, inputs, deadline)
