@@ -331,7 +331,7 @@ def test_the_cause_is_looked_for_in_the_batches_that_were_seen_of_data_without_e
     with pytest.raises(InputError, match="all inputs are finite and small"):
         model.fit(batches.repeat(), steps_per_epoch=3, verbose=0)
     with pytest.raises(InputError, match="column 'weight' has 1 values that are not finite"):
-        model.fit(_spoilt(batches, 1, weight=np.inf).repeat(), steps_per_epoch=3, verbose=0)
+        model.fit(_spoilt(batches, 0, weight=np.inf).repeat(), steps_per_epoch=3, verbose=0)
 
 
 def test_an_item_s_column_that_is_not_finite_is_named():
