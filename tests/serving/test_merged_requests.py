@@ -60,6 +60,11 @@ def version(exported):
 
 
 @pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(str(exported))
+
+
+@pytest.fixture(scope="module")
 def alone(model, events, tmp_path_factory):
     """The same, exported without merging."""
     base = tmp_path_factory.mktemp("alone") / "shop"
@@ -110,6 +115,14 @@ MALFORMED = [
 def test_the_graph_refuses_what_does_not_fit_and_names_the_input(version, signature, inputs, says):
     with pytest.raises(StatusError, match=says):
         version.ask(signature, **inputs)
+
+
+@pytest.mark.parametrize(("signature", "inputs", "says"), MALFORMED)
+def test_a_loaded_signature_refuses_it_too(loaded, signature, inputs, says):
+    # Where no session runs the graph, nothing of it may be answered from promised shapes.
+    inputs = {name: tf.constant(_array(value)) for name, value in inputs.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=says):
+        loaded.signatures[signature](**inputs)
 
 
 def test_a_rankers_graph_refuses_it_too(ranker):

@@ -17,8 +17,13 @@ def checked(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
       inputs: name -> tensor of known rank, 1 or more, which a session does not enforce.
     """
     names, values = list(inputs), list(inputs.values())
-    # The raw operations, for TensorFlow answers the others from what the signature promises.
-    shapes = [tf.raw_ops.Shape(input=value) for value in values]
+    # TensorFlow answers what it can from the shapes that the signature promises: the functions of
+    # tf.shape while tracing, and the optimizer of a loaded signature's graph the raw operations.
+    unpromised = [
+        tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
+        for value in values
+    ]
+    shapes = [tf.raw_ops.Shape(input=value) for value in unpromised]
     ranks = tf.stack([tf.raw_ops.Size(input=shape) for shape in shapes])
     rows = tf.stack([tf.concat([shape, [-1]], 0)[0] for shape in shapes])
     fits = (ranks == [value.shape.rank for value in values]) & (rows == rows[0])
