@@ -30,7 +30,8 @@ def _read(sample, times, **options):
 @pytest.mark.parametrize(
     ("time", "reason", "date"),
     [
-        (0, "at 0, which often stands for a missing time", "1970-01-01"),
+        (0, "at 0 or close to it, as of a missing time or of another unit", "1970-01-01"),
+        (-1, "at 0 or close to it, as of a missing time or of another unit", "1969-12-31"),
         (2_145_916_800, "after today", "2038-01-01"),
         (MILLENNIUM, "far from all others", "2000-01-01"),
         (-2_208_988_800, "far from all others", "1900-01-01"),
@@ -52,6 +53,35 @@ def test_strays_at_both_ends_are_dropped_together(sample):
     events = _read(sample, [0, 2_145_916_800, MILLENNIUM], stray_times="drop")
     assert len(events) == 59_997
     assert events.timestamp.max() - events.timestamp.min() < 2.1 * YEAR
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+@pytest.mark.parametrize("value", [0, -1])
+def test_missing_times_are_refused_however_many_there_are(value, share):
+    times = MILLENNIUM + np.arange(1000.0) * DAY
+    times[: int(share * 1000)] = value
+    found = stray_times(times, NOW)
+    assert {reason: int(mask.sum()) for reason, mask in found.items()} == {
+        "at 0 or close to it, as of a missing time or of another unit": int(share * 1000)
+    }
+
+
+def test_seconds_among_milliseconds_are_refused(sample):
+    table, shop = sample
+    times = table["timestamp"].to_numpy(float) * 1000
+    times[::10] /= 1000
+    with pytest.raises(InputError, match=r"has 6000 of 60000 times at 0 or close to it"):
+        Interactions.from_frame(table.assign(timestamp=times), shop, timestamp_unit="ms")
+
+
+@pytest.mark.parametrize("seconds", [86400, 3600, 60])
+def test_days_hours_and_minutes_taken_for_seconds_are_told(sample, caplog, seconds):
+    table, shop = sample
+    with caplog.at_level(logging.WARNING):
+        Interactions.from_frame(table, shop)
+        assert "before 1990" not in caplog.text
+        Interactions.from_frame(table.assign(timestamp=table["timestamp"] // seconds), shop)
+    assert "all times are before 1990" in caplog.text and "86400" in caplog.text
 
 
 def test_an_unknown_choice_is_refused(sample):

@@ -25,7 +25,7 @@ from tfrec_fusion.data._tables import (
 from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.history import History
-from tfrec_fusion.data.stray_times import plausible_times
+from tfrec_fusion.data.stray_times import plausible_times, tell_of_old_times
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 
@@ -137,6 +137,7 @@ class Interactions:
         keep = np.ones(len(frame), bool)
         if "timestamp" in encoded:
             keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
+            tell_of_old_times(encoded["timestamp"].to_numpy()[keep])
         context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
         for name in context:
             check_values(frame, name, "interactions")

@@ -11,6 +11,10 @@ from tfrec_fusion.errors import InputError
 
 DAY = 86400.0
 YEAR = 365 * DAY
+# Exports take times from here on, see `serving.plausible_time`.
+_EARLIEST = 631_152_000.0  # 1990-01-01
+# 0 and -1 stand for missing times, and seconds taken for milliseconds are in the first month.
+_NEAR_ZERO = 31 * DAY
 # A gap at an end is looked for among so many events; fewer events have no bulk to be far from.
 _FEWEST, _SHARE = 100, 20
 _log = logging.getLogger(__name__)
@@ -44,12 +48,25 @@ def plausible_times(times: np.ndarray, strays: str) -> np.ndarray:
     return keep
 
 
+def tell_of_old_times(times: np.ndarray) -> None:
+    """Logs a warning where all times `[n]` are before 1990, as days taken for seconds are."""
+    if len(times) and times.max() < _EARLIEST:
+        first, last = (f"{end:.0f}" for end in (times.min(), times.max()))
+        _log.warning(
+            "interactions: all times are before 1990, from %s to %s unix seconds; if they count "
+            "days, hours or minutes, multiply them by 86400, 3600 or 60. An export takes such "
+            "times only with any_time=True (--any-time)",
+            first,
+            last,
+        )
+
+
 def stray_times(times: np.ndarray, now: float) -> dict[str, np.ndarray]:
     """Reason -> `[n]` bool, for each reason that some of the times are strays for.
 
     - After today: more than a day after `now`, as a local time may be ahead of UTC.
-    - At 0, where less than half are and all others come ten years later or more: what stands for a
-      missing time.
+    - At 0 or within a month of it, where all others come ten years later or more: what stands for a
+      missing time, or seconds among milliseconds.
     - Far from the others: of 100 events or more up to a 20th at either end, where the gap to all
       others is longer than a year and than the time that all these span. So old events that are
       sparse are no strays while their gaps are shorter than what follows.
@@ -59,9 +76,9 @@ def stray_times(times: np.ndarray, now: float) -> dict[str, np.ndarray]:
       now: unix seconds.
     """
     found = {"after today": times > now + DAY}
-    zero = times == 0
-    if 0 < zero.sum() < len(times) / 2 and times[~zero].min() >= 10 * YEAR:
-        found["at 0, which often stands for a missing time"] = zero
+    zero = np.abs(times) < _NEAR_ZERO
+    if zero.any() and not zero.all() and times[~zero].min() >= 10 * YEAR:
+        found["at 0 or close to it, as of a missing time or of another unit"] = zero
     others = ~np.any(list(found.values()), axis=0)
     if others.sum() >= _FEWEST:
         low, high = _bulk(np.sort(times[others]))
