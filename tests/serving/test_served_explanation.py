@@ -241,7 +241,7 @@ def test_what_cannot_be_explained(names, says, tmp_path):
 
 def test_rankers_are_refused(ranker, tmp_path):
     model, events, _ = ranker("all")
-    with pytest.raises(InputError, match="explain is for a two-tower"):
+    with pytest.raises(InputError, match="explain is for a TwoTower"):
         export(model, events, tmp_path / "rank", kit=False, explain=True)
 
 

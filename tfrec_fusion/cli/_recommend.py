@@ -80,10 +80,14 @@ def recommend(
 
 
 def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bool, output: Output):
+    from tfrec_fusion.serving.known_users import with_known_users
     from tfrec_fusion.training import Run
 
     run = Run.open(folder)
-    model, events = run.model(), run.split.train
+    model = run.model()
+    # What an export of the run serves, with the vectors that an explanation compares items by.
+    events = run.events(vectors=run.config.data.vectors)
+    events = with_known_users(model, events, lambda: run.split.train.users)
     unknown = _unknown(events, user, exclude)
     if unknown:
         _log.warning("recommend: unknown ids change nothing: %s", unknown)
