@@ -292,6 +292,18 @@ CASES = {
         lambda tmp: Catalogue(pd.DataFrame({"ItemID": ["a"]})),
         ["near it is 'ItemID'", "--item-columns item_id=ItemID"],
     ),
+    "items: an id under another name, beside a title": (
+        lambda tmp: Catalogue(pd.DataFrame({"movieId": ["a"], "title": ["b"]})),
+        ["near it is 'movieId': rename", "--item-columns item_id=movieId"],
+    ),
+    "items: lists of a column with a near name": (
+        lambda tmp: Catalogue(items(genres=["a|b", "a", None]), lists={"genre": "|"}),
+        ["lists: there is no column 'genre'; near it is 'genres'"],
+    ),
+    "events: repeats, and times under another name": (
+        lambda tmp: read(timestamp=None, item_id=["a", "a", "b"], bought_at=["2024-05-31"] * 3),
+        ["1 repeated", "--columns timestamp=COLUMN", "data.duplicates", "'bought_at'"],
+    ),
     "vocabulary: half an emoji": (
         lambda tmp: Vocabulary(["a", "\ud83d"]),
         ["vocabulary", "row 1"],

@@ -77,28 +77,33 @@ def renamed(frame: pd.DataFrame, columns: Mapping[str, str] | None, what: str) -
     """
     if not columns or not isinstance(frame, pd.DataFrame):
         return frame
-    names = [str(column) for column in frame.columns]
     for column in columns.values():
-        if column not in names:
-            near = f"; near it is {', '.join(map(repr, _near(column, names)))}"
-            raise InputError(
-                f"{what}: columns: there is no column {column!r}"
-                f"{near if _near(column, names) else ''}. Columns received: {names}"
-            )
+        _require(column, frame, f"{what}: columns")
     return frame.rename(columns={column: name for name, column in columns.items()})
+
+
+def _require(column: str, frame: pd.DataFrame, what: str) -> None:
+    names = [str(name) for name in frame.columns]
+    if column not in names:
+        near = ", ".join(map(repr, _near(column, names)))
+        raise InputError(
+            f"{what}: there is no column {column!r}{'; near it is ' if near else ''}{near}. "
+            f"Columns received: {names}"
+        )
 
 
 def _near(name: str, names: list[str]) -> list[str]:
     """Up to three of the names that are like it; case and separators do not count.
 
-    Where none is like an id's name, any other id's.
+    For an id's name any other id's is nearer than all else: `movieId` to `item_id`, not `title`.
     """
     plain = {"".join(filter(str.isalnum, other.lower())): other for other in names}
     wanted = "".join(filter(str.isalnum, name.lower()))
-    like = difflib.get_close_matches(wanted, plain, 3, 0.5)
-    if not like and wanted.endswith("id"):
-        like = [other for other in plain if other.endswith("id")][:3]
-    return [plain[found] for found in like]
+    least = 0.5
+    if wanted.endswith("id"):
+        ids = {other: found for other, found in plain.items() if other.endswith("id")}
+        plain, least = (ids, 0.0) if ids else (plain, 0.6)
+    return [plain[found] for found in difflib.get_close_matches(wanted, plain, 3, least)]
 
 
 def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -155,11 +160,7 @@ def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.
         return frame
     frame = frame.copy(deep=False)
     for column, separator in lists.items():
-        if column not in frame:
-            raise InputError(
-                f"{what}: lists: there is no column {column!r}. "
-                f"Columns received: {list(frame.columns)}"
-            )
+        _require(column, frame, f"{what}: lists")
         if not isinstance(separator, str) or not separator:
             raise InputError(
                 f"{what}: lists: column {column!r} needs the text that separates its values. "

@@ -181,7 +181,9 @@ class Interactions:
                     raise InputError(
                         f"interactions: {repeated.sum()} repeated user-item pairs, first "
                         f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
-                        "add a 'timestamp' or pass duplicates='first'"
+                        "name the column of their times, columns={'timestamp': 'COLUMN'} "
+                        "(--columns timestamp=COLUMN), or pass duplicates='first' (in a run's "
+                        f"config data.duplicates). Columns received: {list(frame.columns)}"
                     )
                 _log.warning(
                     "interactions: kept the first of %d repeated user-item pairs", repeated.sum()

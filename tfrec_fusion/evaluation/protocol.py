@@ -93,6 +93,11 @@ def evaluate(
             "evaluate: model must have a method scorer(train) that returns a function from user "
             f"rows to scores. Received: {type(model).__name__}"
         )
+    if not callable(getattr(split, "targets", None)):
+        raise InputError(
+            "evaluate: split must be a Split, as events.split('temporal') makes it. "
+            f"Received: {type(split).__name__}"
+        )
     users, targets = split.targets()
     if not len(users):
         raise InputError(

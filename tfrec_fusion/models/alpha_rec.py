@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import SampledSoftmax
 from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
@@ -265,6 +266,7 @@ def _described(data, config: AlphaRecConfig) -> tuple[GraphSpec, dict]:
     """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
     if isinstance(data, GraphSpec | dict):
         return GraphSpec.model_validate(data), {}
+    require_interactions(data, "AlphaRec")
     names = vector_names("AlphaRec", data.catalogue, config.vectors)
     if not names:
         raise InputError("AlphaRec: vectors: at least one is needed. Received: []")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.data.ranking_examples import feature_names, item_state, padded_histories
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import (
@@ -366,6 +367,7 @@ def _described(data, config: RankerConfig):
     """
     if isinstance(data, RankerSpec | dict):
         return RankerSpec.model_validate(data), {}, None
+    require_interactions(data, "Ranker")
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)

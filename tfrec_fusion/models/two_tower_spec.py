@@ -6,6 +6,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.data.trend import ItemTrend
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.building import (
@@ -42,6 +43,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
     if isinstance(data, DataSpec | dict):
         return DataSpec.model_validate(data), {}
+    require_interactions(data, "TwoTower")
     catalogue = data.catalogue
     names = vector_names("TwoTower", catalogue, config.vectors)
     check_storage("TwoTower", config.storage, [*names, "initial"])

@@ -16,6 +16,7 @@ import pandas as pd
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Interactions, Split, ranking_examples
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
@@ -132,6 +133,7 @@ def export(
             "export: model must be a TwoTower, a Ranker or an AlphaRec. "
             f"Received: {type(model).__name__}"
         )
+    require_interactions(events, "export")
     check_base(path)
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
     options, kept = kept_options(model, path, given)

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tfrec_fusion.data import Interactions, Vocabulary
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.serving.exporter import export
@@ -53,6 +54,7 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       PosixPath('saved_models/shop/2')
     """
     _check_trend(model)
+    require_interactions(events, "refresh")
     if events.timestamp is None:
         raise InputError("refresh: the interactions have no column 'timestamp'")
     if not options.get("any_time"):
