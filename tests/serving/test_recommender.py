@@ -99,6 +99,12 @@ def test_no_folder_no_version_no_model(tmp_path, exported):
             getattr(broken, name)
 
 
+def test_a_ranker_is_told_by_its_name(ranker):
+    _, _, folder = ranker("id only")
+    with pytest.raises(InputError, match=r"ranker scores .* recommend from its run, .*Received: "):
+        Recommender(folder)
+
+
 def test_another_kind_of_saved_model(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     with pytest.raises(InputError, match="no signature 'recommend'"):

@@ -33,7 +33,7 @@ class Recommender:
       path: the version's folder.
 
     Raises:
-      InputError: no version there, or one that is not an export of this package.
+      InputError: no version there, or one that is no export of this package, or a ranker's.
 
     Example:
       >>> shop = Recommender("saved_models/shop")
@@ -50,6 +50,12 @@ class Recommender:
             raise InputError(
                 f"export: {self.path} does not load as a SavedModel: {reason}"
             ) from None
+        if "classify" in loaded.signatures:
+            raise InputError(
+                "recommend: an exported ranker scores the items that a request names, by its "
+                "signature 'score'; recommend from its run, or from a two-tower's export. "
+                f"Received: {self.path}"
+            )
         if "recommend" not in loaded.signatures:
             raise InputError(
                 f"export: {self.path} has no signature 'recommend', so it was not written by "
