@@ -39,8 +39,10 @@ def test_unknown_ids_are_named(shop, caplog):
     asked = "ü 3", ["item4", "x"], ["item9 ", "item9", ""], ["käse 0", "\udcff"]
     expected = {"history": ["x"], "exclude": ["item9 "], "include": ["\udcff"]}
     assert shop.unknown(*asked) == expected
-    shop.recommend(*asked[:3], include=asked[3])
+    shop.recommend(*asked[:3], include=["käse 0"])
     assert "'exclude': ['item9 ']" in caplog.text
+    with pytest.raises(InputError, match="include has 1 values with half of a character"):
+        shop.recommend(*asked[:3], include=asked[3])
     caplog.clear()
     shop.recommend("ü 3", exclude=["item9"])
     shop.recommend()
