@@ -31,7 +31,7 @@ class Standardise(keras.layers.Layer):
     """
 
     def __init__(self, columns: int, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(autocast=False, **{"dtype": "float32", **kwargs})
         if columns < 0:
             raise ValueError(f"columns must be 0 or more. Received: {columns}")
         self.columns = columns
@@ -42,7 +42,12 @@ class Standardise(keras.layers.Layer):
             return
         for name, start in (("mean", "zeros"), ("deviation", "ones")):
             weight = self.add_weight(
-                name, (self.columns,), tf.float32, initializer=start, trainable=False
+                name,
+                (self.columns,),
+                tf.float32,
+                initializer=start,
+                trainable=False,
+                experimental_autocast=False,  # float32 under mixed precision too
             )
             setattr(self, name, weight)
         super().build(input_shape)
