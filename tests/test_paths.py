@@ -125,6 +125,15 @@ def test_a_scheme_is_refused_in_one_line(name, scheme):
     assert "\n" not in message
 
 
+# Paths within a config and the cache of MovieLens are expanded.
+@pytest.mark.parametrize(
+    "name", sorted({*ENTRIES} - {"Run: interactions", "Run: vectors", "fetch_movielens"})
+)
+def test_a_home_folder_that_nobody_would_expand_is_refused(name):
+    with pytest.raises(InputError, match=r"~ is not expanded"):
+        ENTRIES[name]("~/new/shop")
+
+
 @pytest.mark.parametrize("character", "*?[]")
 @pytest.mark.parametrize("name", TENSORFLOW)
 def test_a_pattern_of_tensorflow_is_refused_where_it_reads_or_writes(name, character):

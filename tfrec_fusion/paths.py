@@ -24,8 +24,9 @@ def local_path(path: str | os.PathLike, name: str, *, tensorflow: bool = False) 
 
     Raises:
       InputError: the path has a scheme (`s3://`, `gs://`, `hdfs://`, `file://`), of which pathlib
-        would make a local folder, a null character, or, for TensorFlow, a pattern's character in
-        it or in a folder above it.
+        would make a local folder, a null character, `~` as its first folder, which some libraries
+        take for the home folder and others do not, or, for TensorFlow, a pattern's character in it
+        or in a folder above it.
 
     Example:
       >>> local_path("runs/shop", "run").name
@@ -41,6 +42,11 @@ def local_path(path: str | os.PathLike, name: str, *, tensorflow: bool = False) 
         raise InputError(
             f"{name}: must be a path of a local or mounted file system; {scheme[1]}:// is not "
             f"supported, so copy to or from there with its own tools. Received: {text}"
+        )
+    if text.partition("/")[0].startswith("~"):
+        raise InputError(
+            f"{name}: ~ is not expanded here, nor by a shell within --option=~/...; write the home "
+            f"folder out, or ./~ for a folder of that name. Received: {text}"
         )
     if tensorflow and _PATTERN.search(os.path.abspath(text)):
         raise InputError(

@@ -53,7 +53,7 @@ def fetch_movielens(
       folder = fetch_movielens("~/.cache/tfrec-fusion")
       movies = Catalogue.from_parquet(folder / "items.parquet")
     """
-    folder = local_path(cache, "movielens").expanduser() / NAME
+    folder = local_path(os.path.expanduser(cache), "movielens") / NAME
     if folder.is_dir():
         return folder
     url = f"{base_url.rstrip('/')}/{NAME}.zip"

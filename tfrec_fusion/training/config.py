@@ -335,7 +335,9 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
     if isinstance(values.get("data"), dict):
         values["data"] = with_absolute_paths(values["data"], base)
     if isinstance(values.get("from_run"), str):
-        values["from_run"] = str(base / local_path(values["from_run"], "from_run").expanduser())
+        values["from_run"] = str(
+            base / local_path(os.path.expanduser(values["from_run"]), "from_run")
+        )
     return values
 
 
@@ -345,7 +347,7 @@ def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
     def absolute(value, key):
         if not isinstance(value, str):
             return value
-        return str(base / local_path(value, f"data.{key}").expanduser())
+        return str(base / local_path(os.path.expanduser(value), f"data.{key}"))
 
     data = dict(data)
     for key in ("interactions", "items"):
