@@ -131,14 +131,14 @@ def test_repairs_are_made_when_asked_for_and_logged(caplog):
         {
             "user_id": ["u", None, "u", "v", "", "w"],
             "item_id": ["b", "a", "x", "a", "a", "c"],
-            "timestamp": [1, 2, 3, np.nan, 5, 6],
+            "timestamp": [1e9, 1e9, 1e9, np.nan, 1e9, 1e9 + 5],
         }
     )
     with caplog.at_level(logging.WARNING):
         events = Interactions.from_frame(table, SHOP, nulls="drop", unknown_items="drop")
     # Rows 1, 3 and 4 lack a value; row 2 is of item x.
     assert events.users.ids.tolist() == ["u", "w"]
-    assert events.timestamp.tolist() == [1, 6]
+    assert events.timestamp.tolist() == [1e9, 1e9 + 5]
     assert [record.getMessage() for record in caplog.records] == [
         "interactions: dropped 3 events with missing values",
         "interactions: dropped 1 events of items that are not in the catalogue",
