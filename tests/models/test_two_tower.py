@@ -103,6 +103,9 @@ def test_the_score_is_the_written_formula(events):
     kernel, bias = model.to_user.get_weights()
     u = pooled @ kernel + bias
     x = batch["item_features"].numpy()
+    # The last column is the price, whose mean and deviation were fitted to the training items.
+    price = np.log1p(events.catalogue.numeric("price")[events.item_counts() > 0])
+    x[:, -1] = (x[:, -1] - price.mean()) / price.std()
     hidden_kernel, hidden_bias = model.trend_hidden.get_weights()
     x = np.concatenate([x, np.maximum(x @ hidden_kernel + hidden_bias, 0)], 1)
 
