@@ -212,7 +212,7 @@ def test_a_small_version_and_its_refresh_with_newer_interactions(
     rules = tmp_path / "rules.yaml"
     rules.write_text("block: [{item: i3}]\n")
     for more in (
-        ["--precision", "int8", "--rules", str(rules)],
+        ["--precision", "int8", "--rules", str(rules), "--train-only"],
         ["--refresh-trend", "--interactions", str(events)],
     ):
         assert main([*command, *loose, *more]) == 0
