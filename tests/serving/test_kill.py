@@ -72,6 +72,7 @@ def test_killed_before_the_rename(tmp_path, model, events):
     _check(base, reported, model, events)
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment(tmp_path, model, events):
     base = tmp_path / "shop"
     _check(base, _kill_at_a_random_moment("export", base, 0), model, events)

@@ -46,9 +46,9 @@ def test_each_user_of_a_request_is_a_row(tmp_path):
         },
         version=4,
     )
-    log.log_metadata.timestamp_secs = 1_800_000_000
+    log.log_metadata.timestamp_secs = 1_700_000_000
     found = read_requests(_write(tmp_path / "log-00000", log))
-    assert found["time"].tolist() == [1.8e9, 1.8e9]
+    assert found["time"].tolist() == [1.7e9, 1.7e9]
     assert found["signature"].tolist() == ["recommend"] * 2
     assert found["version"].tolist() == [4, 4]
     assert found["user_id"].tolist() == ["u", "k�se"]
