@@ -162,6 +162,8 @@ def test_the_command_line_refuses_a_pattern(command, capfd):
 def test_a_folder_above_counts_and_so_do_null_characters(tmp_path):
     with pytest.raises(InputError, match="TensorFlow takes"):
         local_path(tmp_path / "a*" / "b", "run", tensorflow=True)
+    with pytest.raises(InputError, match="export: a path may not be empty"):
+        local_path("", "export")
     with pytest.raises(InputError, match="null character"):
         Catalogue.from_parquet("a\0b")
 

@@ -23,10 +23,10 @@ def local_path(path: str | os.PathLike, name: str, *, tensorflow: bool = False) 
         patterns and then does not find what it wrote.
 
     Raises:
-      InputError: the path has a scheme (`s3://`, `gs://`, `hdfs://`, `file://`), of which pathlib
-        would make a local folder, a null character, `~` as its first folder, which some libraries
-        take for the home folder and others do not, or, for TensorFlow, a pattern's character in it
-        or in a folder above it.
+      InputError: the path is empty; or has a scheme (`s3://`, `gs://`, `hdfs://`, `file://`), of
+        which pathlib would make a local folder; or a null character; or `~` as its first folder,
+        which some libraries take for the home folder and others do not; or, for TensorFlow, a
+        pattern's character in it or in a folder above it.
 
     Example:
       >>> local_path("runs/shop", "run").name
@@ -35,6 +35,8 @@ def local_path(path: str | os.PathLike, name: str, *, tensorflow: bool = False) 
     text = os.fspath(path)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
+    if not text:
+        raise InputError(f"{name}: a path may not be empty; '.' is the present folder")
     if "\0" in text:
         raise InputError(f"{name}: a path may not hold a null character. Received: {text!r}")
     scheme = _SCHEME.match(text)

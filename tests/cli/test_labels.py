@@ -21,6 +21,9 @@ def test_labels_move_to_another_version(trained, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'shop'}: stable is 1, canary is 2\n"
     assert main(["labels", str(tmp_path / "shop"), "--stable", "3"]) == 2
     assert "stable must be a version" in capsys.readouterr().err
+    assert main(["labels", str(tmp_path / "shop"), "--stable", "2", "--canary", "2"]) == 2
+    assert "must be two versions" in capsys.readouterr().err
+    assert read_models(config)["shop"]["labels"] == {"stable": 1, "canary": 2}
 
 
 def test_no_kit(trained, tmp_path):

@@ -77,13 +77,18 @@ def label_versions(
       canary: the one on trial, if any.
 
     Raises:
-      InputError: no such version.
+      InputError: no such version, or one for both labels.
 
     Example:
       >>> label_versions("saved_models/shop", stable=2)  # the trial of 2 is over
     """
     base = Path(os.path.abspath(local_path(path, "labels", tensorflow=True)))
     present = versions(base)
+    if canary == stable:
+        raise InputError(
+            f"labels: stable and canary must be two versions; leave canary out where there is no "
+            f"trial. Received: {stable} for both"
+        )
     labels = {STABLE: stable} | ({} if canary is None else {CANARY: canary})
     for label, version in labels.items():
         if version not in present:

@@ -274,6 +274,12 @@ def test_events_as_they_come():
     assert event == {**given, "request_id": ""}
 
 
+def test_a_field_that_is_there_twice_is_refused():
+    body = json.dumps({"events": [CLICK]}).replace('"position"', '"position": 3, "position"')
+    with pytest.raises(StatusError, match="the key 'position' occurs twice"):
+        read_events(body.encode())
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from tfrec_fusion.config import distinct_keys
 from tfrec_fusion.serving.plausible_time import DAY, time_problem
 from tfrec_fusion.serving.server.status import StatusError, invalid
 
@@ -46,9 +47,11 @@ def read_events(body: bytes, any_time: bool = False) -> list[dict]:
       StatusError: INVALID_ARGUMENT; names the event and the field.
     """
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
+        document = json.loads(body, object_pairs_hook=distinct_keys)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("feedback: the body is not JSON") from None
+    except ValueError as error:  # a key twice, or a number of thousands of digits
+        raise invalid(f"feedback: {error}") from None
     events = document.get("events") if isinstance(document, dict) else None
     if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
         raise invalid(f'feedback: "events" must be a list of 1 to {MAX_EVENTS} events')
