@@ -12,7 +12,7 @@ from tfrec_fusion.errors import InputError
 DAY = 86400.0
 YEAR = 365 * DAY
 # Exports take times from here on, see `serving.plausible_time`.
-_EARLIEST = 631_152_000.0  # 1990-01-01
+EARLIEST = 631_152_000.0  # 1990-01-01
 # 0 and -1 stand for missing times, and seconds taken for milliseconds are in the first month.
 _NEAR_ZERO = 31 * DAY
 # A gap at an end is looked for among so many events; fewer events have no bulk to be far from.
@@ -50,7 +50,7 @@ def plausible_times(times: np.ndarray, strays: str) -> np.ndarray:
 
 def tell_of_old_times(times: np.ndarray) -> None:
     """Logs a warning where all times `[n]` are before 1990, as days taken for seconds are."""
-    if len(times) and times.max() < _EARLIEST:
+    if len(times) and times.max() < EARLIEST:
         first, last = (f"{end:.0f}" for end in (times.min(), times.max()))
         _log.warning(
             "interactions: all times are before 1990, from %s to %s unix seconds; if they count "

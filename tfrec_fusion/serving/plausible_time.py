@@ -6,8 +6,8 @@ import math
 import numbers
 from datetime import UTC, datetime
 
-EARLIEST = 631_152_000.0  # 1990-01-01
-DAY = 86_400.0
+from tfrec_fusion.data.stray_times import DAY, EARLIEST
+
 _UNITS = {
     "days": (DAY, "multiply by 86400"),
     "milliseconds": (1e-3, "divide by 1000"),
