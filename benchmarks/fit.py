@@ -4,7 +4,7 @@ import numpy as np
 from harness import Claim, Options, interleave, main, seconds
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import BlockWindow
+from tfrec_fusion.examples import BlockWindow
 from tfrec_fusion.layers import IdEmbedding
 from tfrec_fusion.optimizers import for_tables
 from tfrec_fusion.training import StepsPerExecution

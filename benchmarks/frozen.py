@@ -11,7 +11,7 @@ import numpy as np
 from harness import Claim, Options, interleave, main, seconds
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import BlockWindow
+from tfrec_fusion.examples import BlockWindow
 from tfrec_fusion.layers import FrozenVectors
 
 BATCH, DIM = 4096, 64

@@ -14,10 +14,12 @@ from harness import Claim, Options, Timing, interleave, main, seconds
 from scipy import sparse
 
 from tfrec_fusion._compat import keras, tf, tfrs
-from tfrec_fusion.data import BlockWindow, History
+from tfrec_fusion.data import History
 from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.examples import BlockWindow
+from tfrec_fusion.features import DataSpec
 from tfrec_fusion.layers import IdEmbedding
-from tfrec_fusion.models import DataSpec, TwoTower
+from tfrec_fusion.models import TwoTower
 from tfrec_fusion.optimizers import for_tables
 from tfrec_fusion.retrieval import ExactTopK
 

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from harness import Claim, Options, interleave, main, seconds
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import BlockWindow, ParquetWindow
+from tfrec_fusion.examples import BlockWindow, ParquetWindow
 
 FOLDER = Path(__file__).resolve().parent
 BATCH = 4096
@@ -26,7 +26,7 @@ GROUP_ROWS = 32_768
 MEMORY = """
 import json, sys
 from harness import peak_mb
-from tfrec_fusion.data import ParquetWindow
+from tfrec_fusion.examples import ParquetWindow
 small, table = sys.argv[1:]
 read = lambda path: sum(1 for _ in ParquetWindow(path).batches(4096))
 read(small)

@@ -16,9 +16,9 @@ import numpy as np
 from harness import ROOT, Claim, Options, interleave, main, p50
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.export import ParityLimits, ParityReport, export, refresh
 from tfrec_fusion.retrieval import exact_top_k
-from tfrec_fusion.serving import ParityLimits, ParityReport, export, refresh
-from tfrec_fusion.serving.stored_items import PRECISIONS, StoredItems
+from tfrec_fusion.retrieval.stored_items import PRECISIONS, StoredItems
 from tfrec_fusion.training import Run, RunConfig
 
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data") / "retail"

@@ -23,14 +23,14 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import LexicalEncoder, SpectralFusion
 from tfrec_fusion.evaluation import evaluate
-from tfrec_fusion.evaluation.baselines import (
+from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models.classic import (
     EASE,
     ItemKNN,
     Popularity,
     RecentPopularity,
     TextMean,
 )
-from tfrec_fusion.models import TwoTower
 from tfrec_fusion.optimizers import adam
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.data import Catalogue, Interactions, rank_batches
-from tfrec_fusion.data.trend import DAY
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.optimizers import adam
+from tfrec_fusion.times import DAY
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")

@@ -18,11 +18,11 @@ import pandas as pd
 from harness import ROOT, Claim, Options, Worker, interleave, main, p50, serve
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.serving.client.grpc_transport import GrpcTransport
-from tfrec_fusion.serving.client.model_spec import ModelSpec
-from tfrec_fusion.serving.client.rest_transport import RestTransport
-from tfrec_fusion.serving.kit.samples import Samples
-from tfrec_fusion.serving.kit.warmup import signature_specs
+from tfrec_fusion.client.grpc_transport import GrpcTransport
+from tfrec_fusion.client.model_spec import ModelSpec
+from tfrec_fusion.client.rest_transport import RestTransport
+from tfrec_fusion.deploy.warmup import signature_specs
+from tfrec_fusion.export.samples import Samples
 
 IN_PROCESS = "the signature in the process"
 
@@ -47,8 +47,9 @@ def _export(folder: Path, items: int) -> list[Path]:
     The first runs each request on its own, the second merges those that wait.
     """
     from tfrec_fusion.data import Catalogue, Interactions
+    from tfrec_fusion.deploy import Kit
+    from tfrec_fusion.export import export
     from tfrec_fusion.models import TwoTower
-    from tfrec_fusion.serving import Kit, export
 
     rng = np.random.default_rng(0)
     names = [f"item-{i}" for i in range(items)]

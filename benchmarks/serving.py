@@ -9,9 +9,9 @@ from harness import Claim, Options, interleave, main, p50
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.export import export
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.retrieval import exact_top_k
-from tfrec_fusion.serving import export
 
 DIM, K = 64, 100
 PEER = "exact_top_k with the same masks"

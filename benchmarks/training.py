@@ -41,8 +41,9 @@ def ours(rows: int, dim: int, batch: int, steps: int) -> Callable[[], float]:
     sys.path.append(str(PEERS))
     from pairs import pairs
 
-    from tfrec_fusion.data import BlockWindow
-    from tfrec_fusion.models import DataSpec, TwoTower
+    from tfrec_fusion.examples import BlockWindow
+    from tfrec_fusion.features import DataSpec
+    from tfrec_fusion.models import TwoTower
     from tfrec_fusion.optimizers import for_tables
 
     spec = DataSpec(n_users=rows, n_items=rows, users="", items="", vector_dims={})

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 import tfrec_fusion as tff
-from tfrec_fusion.evaluation.baselines import EASE
+from tfrec_fusion.models.classic import EASE
 
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="books-"))
@@ -34,9 +34,7 @@ model.fit(batches, epochs=3, verbose=0)
 reports = [tff.evaluation.evaluate(m, split) for m in (model, EASE(l2=50).fit(split.train))]
 Console(width=120).print(tff.evaluation.compare(reports))
 
-recommender = tff.serving.Recommender(
-    tff.serving.export(model, ratings, out / "saved_models/books")
-)
+recommender = tff.export.Recommender(tff.export(model, ratings, out / "saved_models/books"))
 titles = recommender.titles
 history = titles.index[titles.str.startswith("Dune")][:2]
 print("\nto a new reader of", " and ".join(titles[history]))

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from rich.console import Console
 
 import tfrec_fusion as tff
-from tfrec_fusion.evaluation.baselines import RecentPopularity, TextMean
+from tfrec_fusion.models.classic import RecentPopularity, TextMean
 
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="retail-"))
@@ -38,7 +38,7 @@ reports = [tff.evaluation.evaluate(model, split) for model in models]
 Console(width=120).print(tff.evaluation.compare(reports))
 
 # The export has all events, so that it knows what sells now.
-recommender = tff.serving.Recommender(tff.serving.export(fused, events, out / "saved_models/shop"))
+recommender = tff.export.Recommender(tff.export(fused, events, out / "saved_models/shop"))
 for user in ("13085", "17850"):
     print(f"\nto customer {user}:")
     for item, score in recommender.recommend(user, k=5):

@@ -24,7 +24,7 @@ model.fit(batches, epochs=2, callbacks=[tff.training.TensorBoard(out / "logs", s
 print(tff.evaluation.evaluate(model, split))
 
 # All events go into the export, so that it knows the latest histories and trends.
-recommender = tff.serving.Recommender(tff.serving.export(model, events, out / "saved_models/shop"))
+recommender = tff.export.Recommender(tff.export(model, events, out / "saved_models/shop"))
 for user, history in (("U2932", ()), ("a new user", (shop.vocabulary.ids[0],))):
     print(f"\nto {user}:")
     for item, score in recommender.recommend(user, history=history, k=5):

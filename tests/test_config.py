@@ -8,8 +8,8 @@ import pytest
 from tfrec_fusion.config import read_json, read_mapping
 from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.serving.monitoring import read_requests
-from tfrec_fusion.serving.rules import Rules
+from tfrec_fusion.monitoring import read_requests
+from tfrec_fusion.rerank.rules import Rules
 from tfrec_fusion.training import RunConfig
 
 TWICE_YAML = "block:\n  items: [a]\nboost: []\nblock:\n  items: [b]\n"

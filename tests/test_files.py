@@ -176,7 +176,7 @@ def _hold_by_a_run(folder, lock):
 
 
 def _hold_by_labels(folder, lock):
-    from tfrec_fusion.serving import label_versions
+    from tfrec_fusion.deploy import label_versions
 
     (folder / "shop" / "1").mkdir(parents=True)
     (folder / ".kit.lock").symlink_to(lock)

@@ -59,8 +59,9 @@ def test_a_name_equal_to_its_file_is_refused():
 
 def test_the_rooms_are_public():
     assert set(tfrec_fusion.__all__) == {
-        *("data", "embeddings", "evaluation", "layers", "losses", "metrics", "models"),
-        *("optimizers", "retrieval", "serving", "training"),
+        *("client", "data", "deploy", "embeddings", "evaluation", "examples", "export"),
+        *("features", "layers", "losses", "metrics", "models", "monitoring", "optimizers"),
+        *("rerank", "retrieval", "training"),
     }
 
 

@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.cli import main
-from tfrec_fusion.data import Catalogue, Interactions, ParquetWindow, Vocabulary, fetch_movielens
+from tfrec_fusion.data import Catalogue, Interactions, Vocabulary, fetch_movielens
+from tfrec_fusion.deploy import label_versions
 from tfrec_fusion.embeddings import LexicalEncoder, VectorStore, Whitening, encode, open_vectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import ParquetWindow
+from tfrec_fusion.export import Recommender, export_litert, export_onnx
+from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.files import new_file
+from tfrec_fusion.monitoring import compare, read_requests
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.serving import Recommender, export_litert, export_onnx, label_versions
-from tfrec_fusion.serving.monitoring import compare, read_requests
-from tfrec_fusion.serving.rules import Rules
-from tfrec_fusion.serving.versions import check_base
+from tfrec_fusion.rerank.rules import Rules
 from tfrec_fusion.training import Checkpoints, Run, RunConfig, TensorBoard, write_projector
 
 SHOP = Catalogue(pd.DataFrame({"item_id": ["a"]}))

@@ -7,8 +7,8 @@ import pytest
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.export import export, refresh
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
-from tfrec_fusion.serving import export, refresh
 
 
 @pytest.fixture(scope="module")

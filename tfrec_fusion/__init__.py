@@ -9,16 +9,22 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submodules=[
+        "client",
         "data",
+        "deploy",
         "embeddings",
         "evaluation",
+        "examples",
+        "export",
+        "features",
         "layers",
         "losses",
         "metrics",
         "models",
+        "monitoring",
         "optimizers",
+        "rerank",
         "retrieval",
-        "serving",
         "training",
     ],
 )

@@ -54,8 +54,8 @@ def words(data: str):
 def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
     """A trained model of a row."""
     from tfrec_fusion._compat import keras
-    from tfrec_fusion.evaluation.baselines import TextMean
     from tfrec_fusion.models import AlphaRec, TwoTower
+    from tfrec_fusion.models.classic import TextMean
     from tfrec_fusion.optimizers import adam
 
     keras.utils.set_random_seed(seed)

@@ -207,7 +207,7 @@ def test_json_to_a_folder_that_is_a_file(trained, tmp_path, capfd):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    from tfrec_fusion.serving import recommender
+    from tfrec_fusion.export import recommender
 
     def broken(*args):
         raise ZeroDivisionError

@@ -7,7 +7,7 @@ import yaml
 
 import tfrec_fusion
 from tfrec_fusion.cli import main
-from tfrec_fusion.serving import Recommender
+from tfrec_fusion.export import Recommender
 
 
 def test_help_names_the_commands_and_imports_no_tensorflow():

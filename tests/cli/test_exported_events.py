@@ -9,7 +9,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.cli import main
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.serving import Recommender, export
+from tfrec_fusion.export import Recommender, export
 from tfrec_fusion.training import Run
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tfrec_fusion.cli import main
-from tfrec_fusion.serving.kit.models_config import read_models
+from tfrec_fusion.deploy.models_config import read_models
 
 pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.cli import main
-from tfrec_fusion.serving import Recommender
+from tfrec_fusion.export import Recommender
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.cli import main
-from tfrec_fusion.serving import Recommender
+from tfrec_fusion.export import Recommender
 from tfrec_fusion.training import Run
 
 GENRES = ["Action|Drama", "Drama", "Action | Comedy", None, "Comedy"]

@@ -2,15 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfrec_fusion.data import (
-    BlockWindow,
-    Catalogue,
-    Interactions,
-    ParquetWindow,
-    Vocabulary,
-    pair_examples,
-)
+from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import BlockWindow, ParquetWindow, pair_examples
 
 
 def items(**columns):

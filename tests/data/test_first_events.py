@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import Catalogue, Interactions, rank_batches
-from tfrec_fusion.data.trend import DAY, ItemTrend
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import baselines, evaluate
-from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
-from tfrec_fusion.serving import export
+from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.export import export
+from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.models import AlphaRec, Ranker, TwoTower, classic
+from tfrec_fusion.times import DAY
 
 N_ITEMS, N_USERS, START = 30, 20, 1.6e9
 
@@ -155,7 +157,7 @@ def _split(kind):
 
 def _evaluation(events):
     split = events.split("temporal", test=0.3)
-    report = evaluate(baselines.Popularity().fit(split.train), split, bootstrap=0)
+    report = evaluate(classic.Popularity().fit(split.train), split, bootstrap=0)
     return [value for row in report.metrics.values() for value in row.values()]
 
 
@@ -172,11 +174,11 @@ CONSUMERS = {
     "temporal split": _split("temporal"),
     "leave-one-out split": _split("leave_one_out"),
     "evaluate": _evaluation,
-    "popularity": _baseline(baselines.Popularity),
-    "recent popularity": _baseline(baselines.RecentPopularity),
-    "item-kNN": _baseline(baselines.ItemKNN),
-    "EASE": _baseline(baselines.EASE),
-    "text mean": _baseline(lambda: baselines.TextMean(dims=4)),
+    "popularity": _baseline(classic.Popularity),
+    "recent popularity": _baseline(classic.RecentPopularity),
+    "item-kNN": _baseline(classic.ItemKNN),
+    "EASE": _baseline(classic.EASE),
+    "text mean": _baseline(lambda: classic.TextMean(dims=4)),
     "TwoTower.scorer": _scores("two_tower"),
     "Ranker.scorer": _scores("ranker"),
     "AlphaRec.scorer": _scores("alpha_rec"),

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion.data import Catalogue, Interactions, sample_folder
-from tfrec_fusion.data.stray_times import DAY, YEAR, stray_times
+from tfrec_fusion.data.stray_times import YEAR, stray_times
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.times import DAY
 
 NOW = 1.8e9  # January 2027
 MILLENNIUM = 946_684_800.0  # 2000-01-01

@@ -1,26 +1,7 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.evaluation import Report
-
-
-@pytest.fixture
-def temporal():
-    def temporal(train, test, items="abcde", vectors=None):
-        """A temporal split with exactly these (user, item) pairs on its sides, one a second."""
-        pairs = [*train, *test]
-        frame = pd.DataFrame(pairs, columns=["user_id", "item_id"])
-        frame["timestamp"] = np.arange(len(pairs), dtype=float)
-        catalogue = Catalogue(pd.DataFrame({"item_id": list(items)}), vectors)
-        split = Interactions.from_frame(frame, catalogue).split(
-            "temporal", test=(len(test) - 0.5) / len(pairs)
-        )
-        assert (len(split.train), len(split.test)) == (len(train), len(test))
-        return split
-
-    return temporal
 
 
 @pytest.fixture

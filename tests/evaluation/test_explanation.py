@@ -4,12 +4,12 @@ import pytest
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.data.trend import DAY
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
+from tfrec_fusion.features.state import flat_histories, item_state
 from tfrec_fusion.layers import FUSIONS
 from tfrec_fusion.models import AlphaRec, TwoTower
-from tfrec_fusion.models.scoring_state import flat_histories, item_state
+from tfrec_fusion.times import DAY
 
 N_USERS, N_ITEMS = 50, 40
 

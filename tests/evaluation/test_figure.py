@@ -14,12 +14,12 @@ def test_a_png_of_several_models(report_of, tmp_path):
 
 
 def test_a_report_draws_itself_beside_others(report_of, tmp_path):
-    path = report_of().plot(tmp_path / "a.png", others=[report_of("b")], metric="recall@10")
+    path = plot([report_of(), report_of("b")], tmp_path / "a.png", metric="recall@10")
     assert path.read_bytes().startswith(PNG)
 
 
 def test_without_intervals_and_at_zero(report_of, tmp_path):
-    assert report_of(ndcg=0.0, intervals=False).plot(tmp_path / "a.png").exists()
+    assert plot([report_of(ndcg=0.0, intervals=False)], tmp_path / "a.png").exists()
 
 
 def test_bad_input(report_of, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate, protocol
-from tfrec_fusion.evaluation.baselines import Popularity
+from tfrec_fusion.models.classic import Popularity
 
 
 class Table:

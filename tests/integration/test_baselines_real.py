@@ -5,7 +5,7 @@ import pytest
 
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.evaluation import evaluate
-from tfrec_fusion.evaluation.baselines import (
+from tfrec_fusion.models.classic import (
     EASE,
     ItemKNN,
     Popularity,

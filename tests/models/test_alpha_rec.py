@@ -7,8 +7,8 @@ import pytest
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.export import export
 from tfrec_fusion.models import AlphaRec, AlphaRecConfig
-from tfrec_fusion.serving import export
 
 N_USERS, N_ITEMS = 60, 40
 

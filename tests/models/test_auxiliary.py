@@ -3,12 +3,13 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions, as_of_examples, pair_examples
-from tfrec_fusion.data.trend import DAY
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import as_of_examples, pair_examples
 from tfrec_fusion.losses import InfoNCE
 from tfrec_fusion.models import TwoTower
-from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
+from tfrec_fusion.models.objectives.auxiliary import alignment_loss, distillation_loss
+from tfrec_fusion.times import DAY
 
 N_ITEMS = 12
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions, rank_batches
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 N_ITEMS = 6

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions, Split, rank_batches
-from tfrec_fusion.data.trend import DAY
+from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import evaluate_ranker
+from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.export import export
 from tfrec_fusion.models import Ranker, TwoTower
-from tfrec_fusion.serving import export
-from tfrec_fusion.training import evaluate_ranker
+from tfrec_fusion.times import DAY
 
 N_ITEMS = 8
 # Signed logs of the first two are 1 and 3: mean 2, deviation 1. The others are sold later.

@@ -6,10 +6,10 @@ import pytest
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.data.trend import DAY
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models import TwoTower
-from tfrec_fusion.models.pair_loss import log_shares
+from tfrec_fusion.models.objectives.pairs import log_shares
+from tfrec_fusion.times import DAY
 
 N_USERS, N_ITEMS = 60, 40
 

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions, rank_batches
-from tfrec_fusion.data.trend import DAY
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker, RankerConfig
 from tfrec_fusion.optimizers import adam
+from tfrec_fusion.times import DAY
 
 N_USERS, N_ITEMS = 60, 40
 

@@ -7,13 +7,14 @@ import pytest
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.data.as_of import as_of_examples
-from tfrec_fusion.data.autoencoder import autoencoder_examples
-from tfrec_fusion.data.trend import DAY, ItemTrend
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.as_of import as_of_examples
+from tfrec_fusion.examples.autoencoder import autoencoder_examples
+from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.models import TwoTower, TwoTowerConfig
 from tfrec_fusion.optimizers import adam
+from tfrec_fusion.times import DAY
 
 N_USERS, N_ITEMS = 60, 40
 

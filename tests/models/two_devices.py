@@ -8,8 +8,9 @@ Each device gets a batch, the same, so that weights and losses are those of one 
 import numpy as np
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions, rank_batches, sample_folder
+from tfrec_fusion.data import Catalogue, Interactions, sample_folder
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.models import Ranker, TwoTower
 
 

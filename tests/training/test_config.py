@@ -3,15 +3,10 @@ import json
 
 import pytest
 
-from tfrec_fusion.data import (
-    Catalogue,
-    Interactions,
-    as_of_examples,
-    autoencoder_examples,
-    held_out_examples,
-)
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import as_of_examples, autoencoder_examples, held_out_examples
 from tfrec_fusion.models import TwoTowerConfig
 from tfrec_fusion.training import RunConfig
 from tfrec_fusion.training.config import (

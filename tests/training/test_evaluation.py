@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.data import rank_batches
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation import evaluate, evaluate_ranker
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.models import Ranker, TwoTower
-from tfrec_fusion.training import Evaluation, evaluate_ranker
+from tfrec_fusion.training import Evaluation
 from tfrec_fusion.training.inputs import load_split
 
 

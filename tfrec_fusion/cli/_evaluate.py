@@ -21,9 +21,9 @@ def evaluate(
     """Rank the whole catalogue for the test users of a run."""
     output = Output(json)
     start_tensorflow()
-    from tfrec_fusion.evaluation import compare
-    from tfrec_fusion.training import RankingReport, Run
-    from tfrec_fusion.training.ranking_report import ranking_table
+    from tfrec_fusion.evaluation import RankingReport, compare
+    from tfrec_fusion.evaluation.ranking_report import ranking_table
+    from tfrec_fusion.training import Run
 
     trained = Run.open(run)
     report = trained.evaluate()

@@ -140,7 +140,7 @@ def export(
         )
     output = Output(json)
     start_tensorflow()
-    from tfrec_fusion import serving
+    from tfrec_fusion import export as serving
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
@@ -188,7 +188,7 @@ def export(
 
 def served_events(run, model, train_only: bool):
     """What a run's export serves: all its events or those of training."""
-    from tfrec_fusion.serving.known_users import with_known_users
+    from tfrec_fusion.export.known_users import with_known_users
 
     if train_only:
         return run.split.train

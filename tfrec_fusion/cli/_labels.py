@@ -22,7 +22,7 @@ def labels(
     """Say which versions of an exported model TF Serving loads as stable and canary."""
     output = Output(json)
     start_tensorflow()
-    from tfrec_fusion import serving
+    from tfrec_fusion import export as serving
 
     serving.label_versions(model, stable=stable, canary=canary)
     found = {"stable": stable} | ({} if canary is None else {"canary": canary})

@@ -61,9 +61,9 @@ def monitor(
     output = Output(json)
     if logdir is not None:
         local_path(logdir, "logdir", tensorflow=True)
+    from tfrec_fusion.export.versions import latest_version
     from tfrec_fusion.files import new_file
-    from tfrec_fusion.serving.monitoring import Limits, compare, read_requests
-    from tfrec_fusion.serving.versions import latest_version
+    from tfrec_fusion.monitoring import Limits, compare, read_requests
 
     report = compare(
         latest_version(version),
@@ -80,7 +80,7 @@ def monitor(
         from tfrec_fusion.cli._quiet import start_tensorflow
 
         start_tensorflow()
-        from tfrec_fusion.serving.monitoring import write_summaries
+        from tfrec_fusion.monitoring import write_summaries
 
         write_summaries(report, logdir)
         output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(logdir))}")

@@ -62,7 +62,7 @@ def quickstart(
     output = Output(json)
     local_path(out, "out", tensorflow=True)
     start_tensorflow()
-    from tfrec_fusion import serving
+    from tfrec_fusion import export as serving
     from tfrec_fusion.evaluation import compare
     from tfrec_fusion.training import ProgressBar, Run, RunConfig
 

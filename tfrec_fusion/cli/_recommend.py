@@ -60,7 +60,7 @@ def recommend(
             "and vectors; an export that was written with --explain is asked by its signature. "
             f"Received: {source}"
         )
-    from tfrec_fusion.serving import Recommender
+    from tfrec_fusion.export import Recommender
 
     recommender = Recommender(source)
     asked = user, _ids(history), _ids(exclude)
@@ -80,7 +80,7 @@ def recommend(
 
 
 def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bool, output: Output):
-    from tfrec_fusion.serving.known_users import with_known_users
+    from tfrec_fusion.export.known_users import with_known_users
     from tfrec_fusion.training import Run
 
     run = Run.open(folder)

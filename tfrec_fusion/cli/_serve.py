@@ -110,14 +110,14 @@ def serve(
     for needed, extra in (("uvicorn", "server"), ("starlette", "server")):
         optional(needed, extra)
     optional("tensorflow_serving", "server")
-    from tfrec_fusion.serving.server.api_key import VARIABLE, ApiKey
-    from tfrec_fusion.serving.server.batching.batching_parameters import BatchingParameters
-    from tfrec_fusion.serving.server.limits import Limits
-    from tfrec_fusion.serving.server.logs import Log
-    from tfrec_fusion.serving.server.model_config import ModelConfig, read_models
-    from tfrec_fusion.serving.server.page.routes import page_routes
-    from tfrec_fusion.serving.server.rest.connections import ConnectionLimits
-    from tfrec_fusion.serving.server.server import Server
+    from tfrec_fusion.server.api_key import VARIABLE, ApiKey
+    from tfrec_fusion.server.batching.batching_parameters import BatchingParameters
+    from tfrec_fusion.server.limits import Limits
+    from tfrec_fusion.server.logs import Log
+    from tfrec_fusion.server.model_config import ModelConfig, read_models
+    from tfrec_fusion.server.page.routes import page_routes
+    from tfrec_fusion.server.rest.connections import ConnectionLimits
+    from tfrec_fusion.server.server import Server
 
     if model_config_file is not None:
         models = read_models(model_config_file)

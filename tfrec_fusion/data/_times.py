@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion.data._tables import inferred, numbers
+from tfrec_fusion.data.tables import inferred, numbers
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.texts import check_unicode
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion.data._tables import (
+from tfrec_fusion.data.tables import (
     check_ids,
     check_texts,
     check_values,

@@ -12,7 +12,12 @@ import pandas as pd
 import scipy.sparse
 
 from tfrec_fusion.data._ratings import tell_of_ratings
-from tfrec_fusion.data._tables import (
+from tfrec_fusion.data._times import timestamps
+from tfrec_fusion.data.catalogue import Catalogue
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.split import Split
+from tfrec_fusion.data.stray_times import plausible_times, tell_of_old_times
+from tfrec_fusion.data.tables import (
     check_ids,
     check_present,
     check_values,
@@ -22,13 +27,19 @@ from tfrec_fusion.data._tables import (
     renamed,
     require_columns,
 )
-from tfrec_fusion.data._times import timestamps
-from tfrec_fusion.data.catalogue import Catalogue
-from tfrec_fusion.data.history import History
-from tfrec_fusion.data.stray_times import plausible_times, tell_of_old_times
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.registry import Registry
 
+EXAMPLES = Registry(
+    "batches: examples",
+    {
+        "as_of": "tfrec_fusion.examples:as_of_examples",
+        "autoencoder": "tfrec_fusion.examples:autoencoder_examples",
+        "held_out": "tfrec_fusion.examples:held_out_examples",
+        "pairs": "tfrec_fusion.examples:pair_examples",
+    },
+)
 _NUMBERS = ("timestamp", "rating", "weight", "label")
 # The user's row before `encode_users`, by which repeated events of unknown users are told.
 _PERSON = "_person"
@@ -332,8 +343,6 @@ class Interactions:
 
     def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
         """Training and test events; see `Split`."""
-        from tfrec_fusion.data.split import Split
-
         return Split.of(self, kind, test=test, seed=seed)
 
     def batches(self, batch_size: int = 512, *, examples: str | None = None, **options):
@@ -353,20 +362,7 @@ class Interactions:
           InputError: an unknown kind of example, or an option out of range.
         """
         kind = examples or ("autoencoder" if self.timestamp is None else "as_of")
-        if kind == "as_of":
-            from tfrec_fusion.data.as_of import as_of_examples as make
-        elif kind == "autoencoder":
-            from tfrec_fusion.data.autoencoder import autoencoder_examples as make
-        elif kind == "held_out":
-            from tfrec_fusion.data.held_out import held_out_examples as make
-        elif kind == "pairs":
-            from tfrec_fusion.data.pairs import pair_examples as make
-        else:
-            raise InputError(
-                "batches: examples must be 'as_of', 'autoencoder', 'held_out' or 'pairs'. "
-                f"Received: {examples!r}"
-            )
-        return make(self, batch_size, **options)
+        return EXAMPLES.resolve(kind)(self, batch_size, **options)
 
     def fingerprint(self) -> str:
         """SHA-256 over users, items and times."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from tfrec_fusion.data.history import History
-from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
+
+if TYPE_CHECKING:
+    from tfrec_fusion.data.interactions import Interactions
 
 KINDS = ("temporal", "leave_one_out", "random", "none")
 

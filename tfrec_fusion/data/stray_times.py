@@ -8,11 +8,9 @@ import time
 import numpy as np
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.times import DAY, EARLIEST
 
-DAY = 86400.0
 YEAR = 365 * DAY
-# Exports take times from here on, see `serving.plausible_time`.
-EARLIEST = 631_152_000.0  # 1990-01-01
 # 0 and -1 stand for missing times, and seconds taken for milliseconds are in the first month.
 _NEAR_ZERO = 31 * DAY
 # A gap at an end is looked for among so many events; fewer events have no bulk to be far from.

@@ -12,6 +12,8 @@ __getattr__, __dir__, __all__ = attach(
         "plot": "figure",
         "paired_bootstrap": "bootstrap",
         "PairedDifference": "bootstrap",
+        "RankingReport": "ranking_report",
+        "default_baselines": "baselines",
+        "evaluate_ranker": "ranking_report",
     },
-    submodules=["baselines"],
 )

@@ -9,10 +9,10 @@ from scipy import sparse
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.expectation import expected_metrics, metric_names, tie_groups
-from tfrec_fusion.evaluation.ranking import count_ranks, top_items
 from tfrec_fusion.evaluation.ranks import Ranks
 from tfrec_fusion.evaluation.report import Report
 from tfrec_fusion.evaluation.slices import ITEM_SLICES, USER_SLICES, item_slices, user_slices
+from tfrec_fusion.retrieval.counted_ranks import count_ranks, top_items
 
 _BLOCK_SCORES = 1 << 26  # scores held at once (256 MB)
 

@@ -1,10 +1,9 @@
-"""What an evaluation found: numbers, a table, JSON and a plot."""
+"""What an evaluation found: numbers, a table and JSON."""
 
 import io
 import json
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,17 +127,6 @@ class Report:
             text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
             file.write(f"{text}\n".encode())
         return path
-
-    def plot(
-        self,
-        path: str | os.PathLike,
-        others: Iterable["Report"] = (),
-        metric: str | None = None,
-    ) -> Path:
-        """Bars of one metric by slice, beside other models' reports; see `evaluation.plot`."""
-        from tfrec_fusion.evaluation.figure import plot
-
-        return plot([self, *others], path, metric=metric)
 
     def __str__(self) -> str:
         return render(self.table())

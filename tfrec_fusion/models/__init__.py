@@ -1,4 +1,4 @@
-"""Keras models."""
+"""Keras models that fuse ids and vectors, and the classic models beside them."""
 
 from tfrec_fusion._lazy import attach
 
@@ -7,16 +7,15 @@ __getattr__, __dir__, __all__ = attach(
     {
         "AlphaRec": "alpha_rec",
         "AlphaRecConfig": "alpha_rec_config",
-        "ContentTower": "content_tower",
-        "DataSpec": "data_spec",
+        "ContentTower": "towers.content_tower",
         "GraphSpec": "graph_spec",
-        "HiddenInputs": "hidden_inputs",
-        "ItemTower": "item_tower",
-        "PairScorer": "pair_scorer",
+        "HiddenInputs": "explained.hidden_inputs",
+        "ItemTower": "towers.item_tower",
+        "PairScorer": "explained.pair_scorer",
         "Ranker": "ranker",
         "RankerConfig": "ranker_config",
-        "RankerSpec": "ranker_spec",
         "TwoTower": "two_tower",
         "TwoTowerConfig": "two_tower_config",
     },
+    submodules=["classic"],
 )

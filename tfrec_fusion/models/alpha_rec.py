@@ -10,6 +10,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import flat_histories
 from tfrec_fusion.losses import SampledSoftmax
 from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
 from tfrec_fusion.models.building import (
@@ -18,11 +19,10 @@ from tfrec_fusion.models.building import (
     frozen_vectors,
     vector_names,
 )
-from tfrec_fusion.models.content_tower import ContentTower
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
-from tfrec_fusion.models.scoring_state import flat_histories
+from tfrec_fusion.models.towers.content_tower import ContentTower
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")

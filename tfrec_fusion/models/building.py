@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.data.trend import item_numbers
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models.data_spec import DataSpec
+from tfrec_fusion.features.item_trend import item_numbers
+from tfrec_fusion.features.spec import DataSpec
 
 _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=BaseModel)

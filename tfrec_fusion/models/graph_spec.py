@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfrec_fusion.models.data_spec import DataSpec
+from tfrec_fusion.features.spec import DataSpec
 
 
 class GraphSpec(DataSpec):

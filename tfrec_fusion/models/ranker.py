@@ -10,8 +10,9 @@ import pandas as pd
 from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
-from tfrec_fusion.data.ranking_examples import feature_names, item_state, padded_histories
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.ranking import feature_names, item_state, padded_histories
+from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.layers import (
     HistoryMatch,
     HistoryPooling,
@@ -32,9 +33,8 @@ from tfrec_fusion.models.building import (
     vector_names,
 )
 from tfrec_fusion.models.data_model import DataModel
-from tfrec_fusion.models.item_tower import ItemTower
 from tfrec_fusion.models.ranker_config import RankerConfig
-from tfrec_fusion.models.ranker_spec import RankerSpec
+from tfrec_fusion.models.towers.item_tower import ItemTower
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")

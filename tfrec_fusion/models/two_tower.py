@@ -9,6 +9,8 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.features.state import flat_histories, item_state
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage, Standardise
 from tfrec_fusion.losses import (
     Distillation,
@@ -17,7 +19,6 @@ from tfrec_fusion.losses import (
     MultiTargetSoftmax,
     NormalisedSquared,
 )
-from tfrec_fusion.models.auxiliary import alignment_loss, distillation_loss
 from tfrec_fusion.models.building import (
     check_features,
     check_vocabularies,
@@ -28,12 +29,11 @@ from tfrec_fusion.models.building import (
     width_of,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
-from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
-from tfrec_fusion.models.item_tower import ItemTower
-from tfrec_fusion.models.own_scores import own_scores
-from tfrec_fusion.models.pair_loss import check_pairs, log_shares, pair_loss
-from tfrec_fusion.models.scoring_state import flat_histories, item_state
+from tfrec_fusion.models.objectives.auxiliary import alignment_loss, distillation_loss
+from tfrec_fusion.models.objectives.pairs import check_pairs, log_shares, pair_loss
+from tfrec_fusion.models.towers.item_tower import ItemTower
+from tfrec_fusion.models.towers.own_scores import own_scores
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 from tfrec_fusion.models.two_tower_spec import (
     EXAMPLE_FIELDS,

@@ -7,15 +7,15 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
-from tfrec_fusion.data.trend import ItemTrend
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import (
     check_storage,
     frozen_vectors,
     item_numbers_of,
     vector_names,
 )
-from tfrec_fusion.models.data_spec import DataSpec
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
 # What a batch of `Interactions.batches` has, but for pairs.

@@ -8,12 +8,10 @@ __getattr__, __dir__, __all__ = attach(
         "Checkpoints": "checkpoints",
         "Evaluation": "evaluation",
         "ProgressBar": "progress",
-        "RankingReport": "ranking_report",
         "Run": "run",
         "RunConfig": "config",
         "StepsPerExecution": "steps_per_execution",
         "TensorBoard": "tensorboard",
-        "evaluate_ranker": "ranking_report",
         "write_projector": "projector",
     },
 )

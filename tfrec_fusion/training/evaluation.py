@@ -8,8 +8,8 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.models import Ranker
-from tfrec_fusion.training.ranking_report import evaluate_ranker
 
 
 class Evaluation(keras.callbacks.Callback):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Interactions, rank_batches
+from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import rank_batches
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.training.config import RunConfig
 

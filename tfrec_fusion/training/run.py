@@ -16,14 +16,20 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import Report, baselines, evaluate
+from tfrec_fusion.evaluation import (
+    RankingReport,
+    Report,
+    default_baselines,
+    evaluate,
+    evaluate_ranker,
+)
 from tfrec_fusion.files import alone, new_file
+from tfrec_fusion.models import classic
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
-from tfrec_fusion.training.ranking_report import RankingReport, evaluate_ranker
 from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
@@ -258,9 +264,9 @@ class Run:
         self._check_test()
         train = self.split.train
         if self.config.model.kind == "ranker":
-            yield evaluate_ranker(baselines.Popularity().fit(train), self.split)
+            yield evaluate_ranker(classic.Popularity().fit(train), self.split)
             return
-        for baseline in baselines.default_baselines(train):
+        for baseline in default_baselines(train):
             yield evaluate(baseline.fit(train), self.split)
 
     def _check_test(self) -> None:

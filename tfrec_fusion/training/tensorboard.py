@@ -12,11 +12,11 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Split
 from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.layers import IdEmbedding
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.projector import write_projector
-from tfrec_fusion.training.ranking_report import evaluate_ranker
 
 _PROJECTED_ITEMS = 10_000
 _HISTOGRAM_ROWS = 10_000

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.deploy import Kit
+from tfrec_fusion.deploy.warmup import FILE, check_warmup, iterate_warmup
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.export import export
+from tfrec_fusion.export.two_tower_signatures import SIGNATURES
+
+
+@pytest.fixture(scope="module")
+def version(kit, model, events, tmp_path_factory):
+    request = {"user_id": ["ü 3"], "history": [["", "item4"]]}
+    more = Kit(batch_sizes=(1, 3), requests={"user_vector": [request]})
+    return export(model, events, tmp_path_factory.mktemp("warm") / "shop", kit=more)
+
+
+def test_every_signature_and_batch_size_has_a_record(version, events):
+    found = list(iterate_warmup(version))
+    rows = [(name, len(next(iter(inputs.values())))) for name, inputs in found]
+    assert sorted(rows[:-1]) == sorted((name, size) for name in SIGNATURES for size in (1, 3))
+    assert rows[-1] == ("user_vector", 1)
+    users = np.concatenate([inputs["user_id"] for _, inputs in found if "user_id" in inputs])
+    known = events.users.rows([user.decode() for user in users]) >= 0
+    assert known.any() and not known.all()
+    for _, inputs in found:
+        if "history" in inputs:
+            assert (inputs["history"][:, 0] == b"").all()
+
+
+def test_every_record_is_answered(version):
+    loaded = tf.saved_model.load(str(version))
+    for name, inputs in iterate_warmup(version):
+        tensors = {key: tf.constant(value) for key, value in inputs.items()}
+        outputs = loaded.signatures[name](**tensors)
+        assert {len(value) for value in outputs.values()} == {len(next(iter(inputs.values())))}
+
+
+@pytest.mark.parametrize(
+    ("requests", "says"),
+    [
+        ({"recommnd": [{}]}, "no signature 'recommnd'"),
+        ({"item_vector": [{"item": ["a"]}]}, "has no input 'item'"),
+        ({"score": [{"user_id": ["a"]}]}, "needs the input 'item_id'"),
+        (
+            {
+                "recommend": [
+                    {
+                        "user_id": ["a"],
+                        "history": [[]],
+                        "exclude": [[]],
+                        "include": [[]],
+                        "exclude_seen": [False],
+                        "k": ["ten"],
+                    }
+                ]
+            },
+            "k must be int32",
+        ),
+        ({"user_vector": [{"user_id": ["a"], "history": ["b"]}]}, r"history must have the shape"),
+        (
+            {"user_vector": [{"user_id": ["a", "b"], "history": [["c"]]}]},
+            "request 1: user_vector does not answer it.*history must have .* as many rows",
+        ),
+        ({"item_vector": [{"item_id": ["a"]}] * 1000}, "at most 1000 records. Received: 1010"),
+    ],
+)
+def test_a_request_that_does_not_fit_stops_the_export(kit, model, events, tmp_path, requests, says):
+    wrong = Kit(batch_sizes=(1, 2), requests=requests)
+    with pytest.raises(InputError, match=says):
+        export(model, events, tmp_path / "shop", kit=wrong)
+    assert list((tmp_path / "shop").iterdir()) == []
+    assert not (tmp_path / "models.config").exists()
+
+
+def test_a_wrong_file_is_refused(version):
+    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    path = version / FILE
+    whole = path.read_bytes()
+
+    def write(record):
+        with tf.io.TFRecordWriter(str(path)) as file:
+            file.write(record)
+
+    def log(signature, **inputs):
+        found = apis.PredictionLog()
+        request = found.predict_log.request
+        request.model_spec.signature_name = signature
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        return found.SerializeToString()
+
+    try:
+        for record, says in [
+            (b"\xff\xff", "record 1 is not a PredictionLog"),
+            (b"", "record 1: log_type must be predict_log"),
+            (log("nothing"), "signature_name must be one of"),
+            (log("item_vector", item=["a"]), "no input 'item'"),
+            (log("item_vector", item_id=[1.0]), "item_id must be string. Received: float32"),
+            (log("item_vector", item_id=[["a"]]), r"item_id must have the shape"),
+        ]:
+            write(record)
+            with pytest.raises(InputError, match=says):
+                check_warmup(version)
+        path.write_bytes(whole[:-3])
+        with pytest.raises(InputError, match="not a TFRecord file after"):
+            check_warmup(version)
+    finally:
+        path.write_bytes(whole)
+    check_warmup(version)

@@ -1,0 +1,335 @@
+"""Reading tables and checking their columns at the door."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.paths import local_path
+from tfrec_fusion.texts import check_unicode
+
+TEXT_COLUMNS = ("title", "name", "text", "description")
+_LISTS = (list, tuple, np.ndarray)
+# An id may well be "NA" or "null"; in an id column of a CSV file only the empty field is a null.
+_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+
+
+def read_table(
+    path: str | os.PathLike, kind: str | None, what: str, columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """A Parquet file or folder, or a CSV file, as a frame; a CSV's ids and texts stay strings.
+
+    Args:
+      kind: "parquet", "csv", or None to tell them by the ending of the path.
+      columns: name -> the column of the file that has it; see `renamed`.
+    """
+    path = local_path(path, what)
+    if kind is None:
+        kind = "csv" if path.name.lower().endswith((".csv", ".csv.gz")) else "parquet"
+    if not path.exists():
+        raise InputError(f"{what}: no such file or folder. Received: {path}")
+    try:
+        if kind == "csv":
+            frame = _read_csv(path, columns or {})
+        else:
+            frame = pyarrow.dataset.dataset(parquet_files(path, what)).to_table().to_pandas()
+    except (
+        pa.ArrowException,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        OSError,
+        UnicodeError,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{what}: {path} is not a readable {kind} table ({reason})") from None
+    if kind == "csv" and not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(f"{what}: {path} has rows with more fields than its header")
+    return renamed(frame, columns, what)
+
+
+def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
+    """The file itself, or the folder's `*.parquet` files, in the order of their names."""
+    path = local_path(path, what)
+    if not path.is_dir():
+        return [str(path)]
+    files = sorted(str(file) for file in path.rglob("*.parquet"))
+    if not files:
+        raise InputError(f"{what}: the folder has no .parquet files. Received: {path}")
+    return files
+
+
+def renamed(frame: pd.DataFrame, columns: Mapping[str, str] | None, what: str) -> pd.DataFrame:
+    """The frame with columns under other names.
+
+    Args:
+      columns: name -> the present column that gets it, e.g. `{"user_id": "userId"}`.
+
+    Raises:
+      InputError: a column that is not there; says which is near.
+    """
+    if not columns or not isinstance(frame, pd.DataFrame):
+        return frame
+    for column in columns.values():
+        _require(column, frame, f"{what}: columns")
+    return frame.rename(columns={column: name for name, column in columns.items()})
+
+
+def _require(column: str, frame: pd.DataFrame, what: str) -> None:
+    names = [str(name) for name in frame.columns]
+    if column not in names:
+        near = ", ".join(map(repr, _near(column, names)))
+        raise InputError(
+            f"{what}: there is no column {column!r}{'; near it is ' if near else ''}{near}. "
+            f"Columns received: {names}"
+        )
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """Up to three of the names that are like it; case and separators do not count.
+
+    For an id's name any other id's is nearer than all else: `movieId` to `item_id`, not `title`.
+    """
+    plain = {"".join(filter(str.isalnum, other.lower())): other for other in names}
+    wanted = "".join(filter(str.isalnum, name.lower()))
+    least = 0.5
+    if wanted.endswith("id"):
+        ids = {other: found for other, found in plain.items() if other.endswith("id")}
+        plain, least = (ids, 0.0) if ids else (plain, 0.6)
+    return [plain[found] for found in difflib.get_close_matches(wanted, plain, 3, least)]
+
+
+def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    header = pd.read_csv(path, nrows=0).columns
+    name_of = {column: name for name, column in columns.items()}
+    name_of = {column: name_of.get(column, column) for column in header}
+    ids = [column for column in header if name_of[column].endswith("_id")]
+    text = {column: str for column in header if column in ids or name_of[column] in TEXT_COLUMNS}
+    nulls = {column: [""] if column in ids else _NULLS for column in header}
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=nulls)
+
+
+def require_columns(frame: pd.DataFrame, columns: list[str], what: str) -> None:
+    """Raises InputError where `frame` is no frame or lacks one of the columns."""
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"{what}: must be a pandas DataFrame. Received: {type(frame).__name__}")
+    names = [str(column) for column in frame.columns]
+    missing = [column for column in columns if column not in names]
+    if missing:
+        others = [name for name in names if name not in columns]
+        raise InputError(
+            f"{what}: missing column {missing[0]!r}{_remedy(missing[0], others, what)}. "
+            f"Columns received: {names}"
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{what}: column {repeated[0]!r} occurs twice. Columns received: {names}")
+    if len(frame) == 0:
+        raise InputError(f"{what}: the table has no rows. Columns received: {names}")
+
+
+def _remedy(missing: str, names: list[str], what: str) -> str:
+    near = _near(missing, names)
+    if not near:
+        return ""
+    option = "--item-columns" if what == "items" else "--columns"
+    return (
+        f"; near it is {', '.join(map(repr, near))}: rename it, or pass "
+        f"columns={{{missing!r}: {near[0]!r}}} ({option} {missing}={near[0]})"
+    )
+
+
+def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.DataFrame:
+    """The frame with lists of texts in the place of separated texts; what are lists stays.
+
+    White space around a text goes, and so do empty texts; a missing value is an empty list.
+
+    Args:
+      lists: column -> separator.
+
+    Raises:
+      InputError: no such column, no separator, or values that are neither texts nor lists.
+    """
+    if not lists:
+        return frame
+    frame = frame.copy(deep=False)
+    for column, separator in lists.items():
+        _require(column, frame, f"{what}: lists")
+        if not isinstance(separator, str) or not separator:
+            raise InputError(
+                f"{what}: lists: column {column!r} needs the text that separates its values. "
+                f"Received: {separator!r}"
+            )
+        if pd.api.types.infer_dtype(frame[column].dropna()) in ("mixed", "empty"):
+            kinds = frame[column].dropna().map(lambda value: isinstance(value, _LISTS))
+            if kinds.all():
+                continue
+        texts = check_texts(frame, column, what)
+        split = [[part.strip() for part in text.split(separator)] for text in texts]
+        values = [[part for part in parts if part] for parts in split]
+        frame[column] = pd.Series(values, frame.index, dtype=object)
+    return frame
+
+
+def empty_ids(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """`[n]` bool: the id is null or the empty string."""
+    return (frame[column].isna() | (frame[column] == "")).to_numpy(bool)
+
+
+def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> np.ndarray:
+    """The ids of `column` as an object array of non-empty strings.
+
+    Raises:
+      InputError: nulls, empty strings, values that are not strings (a number's text depends on its
+        type: 7, 7.0 and "7" would be three ids), or line breaks, which vocabularies cannot hold.
+    """
+    values = frame[column]
+    null = values.isna().to_numpy(bool)
+    if null.any():
+        raise InputError(
+            f"{what}: column {column!r} has {null.sum()} null values, first at rows {_rows(null)}; "
+            f"drop or fill them{remedy}"
+        )
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.astype(object)
+        kinds = values.map(type)
+        wrong = kinds.ne(str).to_numpy()
+        if wrong.any():
+            names = " and ".join(sorted({kind.__name__ for kind in kinds.unique()}))
+            advice = "convert with .astype(str) where that gives clean ids"
+            if kinds[wrong].eq(bytes).any():
+                advice = f"decode bytes with frame[{column!r}].str.decode('utf-8')"
+            raise InputError(
+                f"{what}: column {column!r} must hold strings and has {wrong.sum()} other values "
+                f"(it holds {names}), first {values[wrong].iloc[0]!r}; {advice}"
+            )
+    ids = values.to_numpy(object)
+    empty = ids == ""
+    if empty.any():
+        raise InputError(
+            f"{what}: column {column!r} has {empty.sum()} empty ids, first at rows {_rows(empty)}; "
+            f"drop or fill them{remedy}"
+        )
+    check_unicode(ids, f"{what}: column {column!r}")
+    text = "\0".join(ids)
+    if "\n" in text or "\r" in text:
+        broken = [value for value in ids if "\n" in value or "\r" in value]
+        raise InputError(
+            f"{what}: column {column!r} has {len(broken)} ids with line breaks, first "
+            f"{broken[0]!r}; strip them"
+        )
+    return ids
+
+
+def check_texts(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
+    """A column of strings as an object array, "" where it is null."""
+    values = frame[column]
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.astype(object)
+        wrong = (values.notna() & values.map(type).ne(str)).to_numpy(bool)
+        if wrong.any():
+            raise InputError(
+                f"{what}: column {column!r} must hold text and has {wrong.sum()} other values, "
+                f"first {values[wrong].iloc[0]!r} at row {int(np.argmax(wrong))}; convert them"
+            )
+    texts = values.fillna("").to_numpy(object)
+    check_unicode(texts, f"{what}: column {column!r}")
+    return texts
+
+
+def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
+    """Refuses what would only be found out in a training or an export.
+
+    Raises:
+      InputError: numbers that are infinite or complex, or that float32 cannot hold; texts, also in
+        lists, with lone surrogates.
+    """
+    values = frame[column]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    field = f"{what}: column {column!r}"
+    if pd.api.types.is_complex_dtype(values.dtype):
+        raise InputError(f"{field} must hold real numbers. Received: {values.dtype}")
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        found = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        bad = ~np.isnan(found) & ~np.isfinite(as_float32(found))
+        if bad.any():
+            raise InputError(
+                f"{field} has {bad.sum()} infinite values or values beyond float32's largest, "
+                f"3.4e38, first {found[bad][0]:g}, at rows {_rows(bad)}; correct them, or make "
+                "them missing (NaN)"
+            )
+    elif getattr(values.dtype, "storage", "python") == "python" and (
+        pd.api.types.is_object_dtype(values.dtype) or isinstance(values.dtype, pd.StringDtype)
+    ):
+        # Arrow's strings, which pandas takes by default, are UTF-8 as they are.
+        check_unicode(map(_text_of, values.tolist()), field)
+
+
+def _text_of(value) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, _LISTS):
+        return "\0".join(text for text in value if isinstance(text, str))
+    return ""
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """The values as float32: infinity where they are beyond its largest."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def inferred(values: pd.Series) -> pd.Series:
+    """A column of objects as what the objects are, where they are all of one kind."""
+    if not pd.api.types.is_object_dtype(values.dtype):
+        return values
+    try:
+        return values.infer_objects()
+    except UnicodeEncodeError:  # texts that UTF-8 cannot hold
+        return values
+
+
+def numbers(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
+    """A column of real numbers as float64, NaN where it is missing or float32 cannot hold it."""
+    values = frame[column]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    values = inferred(values)
+    try:
+        if pd.api.types.infer_dtype(values, skipna=True) == "decimal":
+            values = values.astype(float)
+        if not pd.api.types.is_numeric_dtype(values.dtype):
+            raise TypeError
+        found = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        check_unicode((_text_of(value) for value in values), f"{what}: column {column!r}")
+        wrong = values[pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()]
+        example = (wrong if len(wrong) else values).iloc[0]
+        raise InputError(
+            f"{what}: column {column!r} must be numeric. Received: {example!r} "
+            f"({frame[column].dtype})"
+        ) from None
+    return np.where(np.isfinite(as_float32(found)), found, np.nan)
+
+
+def check_present(values: np.ndarray, column: str, what: str, remedy: str = "") -> None:
+    """Refuses NaN in what `numbers` or `timestamps` gave."""
+    bad = np.isnan(values)
+    if bad.any():
+        raise InputError(
+            f"{what}: column {column!r} has {bad.sum()} missing or non-finite values or values "
+            f"beyond float32's largest, first at rows {_rows(bad)}; drop or fill them{remedy}"
+        )
+
+
+def _rows(mask: np.ndarray) -> str:
+    first = np.flatnonzero(mask)[:3].tolist()
+    return ", ".join(map(str, first))

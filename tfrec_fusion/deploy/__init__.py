@@ -1,0 +1,11 @@
+"""What TF Serving wants beside a model: warm-up requests, configs and manifests."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Kit": "options",
+        "label_versions": "kit",
+    },
+)

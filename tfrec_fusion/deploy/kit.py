@@ -1,0 +1,242 @@
+"""The kit as a whole: warm-up inside the version, the server's files beside the models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tfrec_fusion.deploy import batching, models_config, monitoring, protos
+from tfrec_fusion.deploy.compose import COMPOSE_FILE, compose_text
+from tfrec_fusion.deploy.kubernetes import KUBERNETES_FILE, kubernetes_text
+from tfrec_fusion.deploy.memory import Footprint
+from tfrec_fusion.deploy.models_config import CANARY, STABLE
+from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.warmup import write_warmup
+from tfrec_fusion.disk import disk_errors
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.merging import Merging
+from tfrec_fusion.export.versions import new_version, versions
+from tfrec_fusion.files import StagedFiles, alone
+from tfrec_fusion.paths import local_path
+
+# The first line of each file; where it is missing the file is the user's and stays as it is.
+HEADER = "# Written by tfrec-fusion export, which keeps the file as it is once this line is gone.\n"
+_LOCK = ".kit.lock"
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def new_version_with_kit(
+    base: str | os.PathLike, kit: Kit | bool | None
+) -> Iterator[tuple[Path, list[Path]]]:
+    """A `new_version` with warm-up requests in it and the server's files beside the models.
+
+    Everything is written and checked before the version gets its number; the server's files take
+    their places right after. The folder above `base` is what the server sees as `/models`.
+
+    Args:
+      kit: True is `Kit()`, False none, and None `Kit()` where the extra `serving` is installed, or
+        else none with a log line that says so.
+
+    Raises:
+      InputError: something that TF Serving would refuse; no version is written then.
+      ImportError: a kit is asked for without the extra `serving`.
+    """
+    kit = _chosen(kit)
+    if kit is None:
+        with new_version(base) as version:
+            yield version
+        return
+    base = Path(os.path.abspath(base))
+    with ExitStack() as stack:
+        with new_version(base) as (folder, result):
+            yield folder, result
+            write_warmup(folder, kit)
+            stack.enter_context(alone(base.parent / _LOCK))
+            expected = max(versions(base), default=0) + 1
+            staged = stack.enter_context(_Staged.of(base, expected, folder, kit))
+        number = int(result[0].name)
+        if number != expected:  # a writer without a kit was quicker
+            staged = stack.enter_context(_Staged.of(base, number, result[0], kit))
+        staged.put_in_place()
+
+
+def merging_of(kit: Kit | bool | None) -> Merging | None:
+    """How a version merges requests; as by default where there is no kit."""
+    return (kit if isinstance(kit, Kit) else Kit()).in_graph
+
+
+def label_versions(
+    path: str | os.PathLike, *, stable: int, canary: int | None = None, kit: Kit | None = None
+) -> None:
+    """Moves the labels of a model's versions, which decides what TF Serving loads.
+
+    A running server takes the change only if the versions are loaded, as the labelled ones and the
+    newest are after an export. Versions without a label are unloaded; they stay on the disk.
+
+    Args:
+      path: what `export` was given, e.g. `saved_models/shop`.
+      stable: the version that serves.
+      canary: the one on trial, if any.
+
+    Raises:
+      InputError: no such version, or one for both labels.
+
+    Example:
+      >>> label_versions("saved_models/shop", stable=2)  # the trial of 2 is over
+    """
+    base = Path(os.path.abspath(local_path(path, "labels", tensorflow=True)))
+    present = versions(base)
+    if canary == stable:
+        raise InputError(
+            f"labels: stable and canary must be two versions; leave canary out where there is no "
+            f"trial. Received: {stable} for both"
+        )
+    labels = {STABLE: stable} | ({} if canary is None else {CANARY: canary})
+    for label, version in labels.items():
+        if version not in present:
+            raise InputError(
+                f"labels: {label} must be a version of {base}, one of {sorted(present)}. "
+                f"Received: {version!r}"
+            )
+    with (
+        disk_errors(base, "the labels are as they were"),
+        alone(base.parent / _LOCK),
+        _Staged(base.parent, kit or Kit(), {base.name: labels}) as staged,
+    ):
+        staged.put_in_place()
+
+
+class _Staged:
+    """The server's files under temporary names, complete and flushed; removed unless put in place.
+
+    Args:
+      root: the folder of the models, whose lock is held.
+      labels: model -> labels that replace those in the present config.
+      more: model -> versions to load beside the labelled ones.
+      staged: model and version -> folder of one that is not to be seen below `root` yet.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        kit: Kit,
+        labels: dict[str, dict[str, int]],
+        more: dict[str, list[int]] | None = None,
+        staged: dict[tuple[str, int], Path] | None = None,
+    ):
+        models = _models(root, labels, more or {})
+        footprint = Footprint.of(
+            (staged or {}).get((name, int(version)), root / name / str(version))
+            for name, fields in models.items()
+            for version in fields["model_version_policy"]["specific"]["versions"]
+        )
+        has_canary = any(CANARY in fields["version_labels"] for fields in models.values())
+        names = sorted(models)
+        texts = {
+            models_config.FILE: models_config.config_text(list(models.values())),
+            models_config.CANARY_FILE: models_config.config_text(
+                [_canary(fields) for fields in models.values()], models_config.CANARY_FILE
+            ),
+            monitoring.FILE: monitoring.monitoring_text(kit),
+            COMPOSE_FILE: compose_text(kit, names, footprint),
+            KUBERNETES_FILE: kubernetes_text(kit, names, footprint, has_canary),
+        }
+        if kit.merging == "session":
+            texts[batching.FILE] = batching.batching_text(kit)
+        self._files = StagedFiles()
+        try:
+            for name, text in texts.items():
+                self._stage(root / name, text)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    @classmethod
+    def of(cls, base: Path, number: int, folder: Path, kit: Kit) -> _Staged:
+        """With version `number` of `base`, which is complete in `folder`."""
+        current = _present(base.parent)
+        current_labels = current.get(base.name, {}).get("labels", {})
+        present = {*versions(base), number}
+        labels = models_config.next_labels(current_labels, present, number)
+        more = {base.name: [number]}
+        return cls(base.parent, kit, {base.name: labels}, more, {(base.name, number): folder})
+
+    def __enter__(self) -> _Staged:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._files.__exit__()
+
+    def put_in_place(self) -> None:
+        """Renames each file over the one before."""
+        self._files.put_in_place()
+
+    def _stage(self, target: Path, text: str) -> None:
+        if _is_own(target):
+            _log.warning("export: %s is your own and stays as it is", target)
+            return
+        with self._files.open(target) as file:
+            file.write((HEADER + text).encode())
+
+
+def _chosen(kit: Kit | bool | None) -> Kit | None:
+    if kit is None:
+        if protos.present():
+            return Kit()
+        _log.warning(
+            "export: no warm-up requests and no files for TF Serving are written, which takes "
+            '`pip install "tfrec-fusion[serving]"`'
+        )
+        return None
+    if kit is False:
+        return None
+    protos.message("ModelServerConfig")  # says which extra is missing before anything is written
+    kit = Kit() if kit is True else kit
+    if kit.batching and kit.merging != "session":
+        raise InputError(
+            "export: kit.batching is of TF Serving's batching, which merging='session' asks for. "
+            f"Received: merging={kit.merging!r}, batching={kit.batching}"
+        )
+    return kit
+
+
+def _models(
+    root: Path, labels: dict[str, dict[str, int]], more: dict[str, list[int]]
+) -> dict[str, dict]:
+    """Model -> fields of its config: those of the present config, with other labels for some."""
+    found = {name: model["fields"] for name, model in _present(root).items()}
+    for name, own in labels.items():
+        found[name] = models_config.model_fields(name, own, more.get(name, ()))
+    for fields in found.values():
+        fields.setdefault("version_labels", {})
+        fields["version_labels"] = {
+            label: int(version) for label, version in fields["version_labels"].items()
+        }
+    return dict(sorted(found.items()))
+
+
+def _present(root: Path) -> dict[str, dict]:
+    """`read_models` of the present config; {} of one that is the user's own."""
+    path = root / models_config.FILE
+    return {} if _is_own(path) else models_config.read_models(path)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is there that was not written here."""
+    if not path.exists():
+        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline() != HEADER
+
+
+def _canary(fields: dict) -> dict:
+    """The fields for a server of canaries only, which answers to both labels."""
+    labels = fields["version_labels"]
+    if not labels:
+        return fields
+    version = labels.get(CANARY, max(labels.values()))
+    return models_config.model_fields(fields["name"], {STABLE: version, CANARY: version})

@@ -1,0 +1,38 @@
+"""The baselines that fit a data set."""
+
+from tfrec_fusion.models.classic.classic import Baseline
+from tfrec_fusion.models.classic.ease import EASE
+from tfrec_fusion.models.classic.item_knn import ItemKNN
+from tfrec_fusion.models.classic.popularity import Popularity
+from tfrec_fusion.models.classic.recent_popularity import RecentPopularity
+from tfrec_fusion.models.classic.text_mean import TextMean
+
+_DENSE_ITEMS = 20_000
+_TEXT_DIMS = 128
+
+
+def default_baselines(train) -> list[Baseline]:
+    """Unfitted baselines that apply to `train`, in the order of a table.
+
+    `Popularity` and `ItemKNN` always; `RecentPopularity` where there are timestamps; `EASE` up to
+    20,000 items (its matrix is dense); `TextMean` and `EASE` with text for the catalogue's first
+    vector store.
+
+    Example:
+      >>> for baseline in default_baselines(split.train):  # doctest: +SKIP
+      ...     print(evaluate(baseline.fit(split.train), split))
+    """
+    store = next(iter(train.catalogue.vectors), None)
+    dense = len(train.catalogue) <= _DENSE_ITEMS
+    baselines: list[Baseline] = [Popularity()]
+    if train.timestamp is not None:
+        baselines.append(RecentPopularity())
+    baselines.append(ItemKNN())
+    if dense:
+        baselines.append(EASE())
+    if store is not None:
+        dims = train.catalogue.vectors[store].values.shape[1]
+        baselines.append(TextMean(vectors=store, dims=min(_TEXT_DIMS, dims)))
+        if dense:
+            baselines.append(EASE(vectors=store, text_weight=20.0))
+    return baselines

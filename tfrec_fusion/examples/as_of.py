@@ -1,0 +1,190 @@
+"""As-of examples: history before a cut, purchases after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.batch import ExampleBatch, ranges
+from tfrec_fusion.examples.continuations import continuations
+from tfrec_fusion.examples.cuts import cut_times
+from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.times import DAY
+
+
+def as_of_examples(
+    events: Interactions,
+    batch_size: int = 512,
+    *,
+    horizon_days: float = 45.0,
+    every_days: float = 7.0,
+    max_cuts: int = 150,
+    age_days: float = 365.0,
+    candidates: int | None = None,
+    last: int | None = None,
+    known: Interactions | None = None,
+    at: float | None = None,
+    numbers: Sequence[str] | None = None,
+    seed: int = 0,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of users at a cut t: their history before t and their new items within the horizon.
+
+    Cuts lie every `every_days` back from the end of the events, where there are events (see
+    `cut_times`). Where events span so few days, or users are there for so short a time, that an
+    epoch has fewer examples than users who return, the grid is made finer. All of a batch shares
+    one cut; everything in it is computed from the events before it but the targets, which lie in
+    `[t, t + horizon)`. An epoch visits each cut and each of its users once, in an order drawn anew.
+    A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1, where T is
+    the time that 99 % of the events are before, and the weight of what is later is that at T.
+
+    Args:
+      events: training events with times.
+      batch_size: users a batch.
+      horizon_days: length of the target window.
+      every_days: days between cuts.
+      max_cuts: bound on the number of cuts; more are thinned out evenly over the events.
+      age_days: decay of an old cut's weight.
+      candidates: None scores the whole catalogue; a number scores that many sampled items besides
+        the batch's targets.
+      last: keep only the last so many events of a history.
+      known: for validation, with the held-out events as `events`: what was known before, of which
+        the histories and item features are made. There is one cut, and all new items of a user are
+        targets: `split.test.batches(known=split.train)`. See `continuations`.
+      at: unix time of that cut; the moment after the last known event by default.
+      numbers: names of the catalogue's columns among the item features, in order: a model's
+        `spec.numbers`, or by default the catalogue's `numeric_columns`.
+      seed: of the order and of the sampled candidates.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
+
+    Returns:
+      A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
+
+    Raises:
+      InputError: no timestamps, bad sizes, no user with items at two times, `at` without `known`,
+        or what `continuations` refuses.
+    """
+    if known is not None:
+        return continuations(
+            "as_of_examples",
+            events,
+            known,
+            batch_size,
+            dated=True,
+            at=at,
+            last=last,
+            candidates=candidates,
+            numbers=numbers,
+            seed=seed,
+        )
+    if at is not None:
+        raise InputError(f"as_of_examples: at needs known=, the events before it. Received: {at}")
+    for name, value in (
+        ("batch_size", batch_size),
+        ("horizon_days", horizon_days),
+        ("every_days", every_days),
+        ("max_cuts", max_cuts),
+    ):
+        if value <= 0:
+            raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
+    events = events.first_events()
+    trend = ItemTrend(events, numbers)
+    histories = events.histories()
+    counts_before = _CountsBefore(histories)
+    recent = np.quantile(events.timestamp, 0.99)
+    bounds = histories.splits
+    returning, step = _returning_users(histories), every_days * DAY
+    while True:
+        times = cut_times(events.timestamp, step, horizon_days * DAY, max_cuts)
+        users_of, weights_of, total, count = [], [], 0.0, 0
+        for time in times:
+            before = counts_before(time)
+            new = counts_before(time + horizon_days * DAY) - before
+            users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
+            weights = np.sqrt(new[users]) * np.exp(min(time - recent, 0) / (age_days * DAY))
+            users_of.append(users)
+            weights_of.append(weights)
+            total, count = total + weights.sum(), count + len(users)
+        if count >= returning or len(times) >= max_cuts:
+            break
+        step /= 2
+    if count == 0:
+        raise InputError(
+            f"as_of_examples: none of {len(times)} cuts lies between two events of a user; pass "
+            f"more max_cuts. Received: max_cuts={max_cuts}"
+        )
+    n_batches = sum(-(-len(users) // batch_size) for users in users_of)
+    epochs = Epochs(seed, first_epoch)
+
+    def generate():
+        rng = epochs.generator()
+        batches = []
+        for cut, users in enumerate(users_of):
+            order = rng.permutation(len(users))
+            batches += [(cut, order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
+        for chosen in rng.permutation(len(batches)):
+            cut, order = batches[chosen]
+            time, users = times[cut], users_of[cut][order]
+            begin = bounds[users]
+            middle = begin + counts_before(time)[users]
+            stop = begin + counts_before(time + horizon_days * DAY)[users]
+            if last is not None:
+                begin = np.maximum(begin, middle - last)
+            features, seen = trend.at(time)
+            yield ExampleBatch.build(
+                users=users,
+                history=ranges(begin, middle),
+                targets=ranges(middle, stop),
+                items=histories.items,
+                ages=lambda index, t=time: (t - histories.times[index]) / DAY,
+                weight=weights_of[cut][order] * (count / total),
+                features=features,
+                seen=seen,
+                candidates=candidates,
+                rng=rng,
+            )
+
+    signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return read_ahead(dataset, n_batches, epochs)
+
+
+def _returning_users(histories: History) -> int:
+    """How many users have items at two different times.
+
+    Raises:
+      InputError: nobody has.
+    """
+    users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+    later = (np.diff(histories.times) > 0) & (users[1:] == users[:-1])
+    if later.any():
+        return len(np.unique(users[1:][later]))
+    remedy = "pass examples='held_out', which needs no order"
+    if histories.lengths.max(initial=0) < 2:
+        remedy = "add events, as every user has one item"
+    raise InputError(
+        "as_of_examples: no user has items at two different times, so none has a history before a "
+        f"cut and a target after it; {remedy}. Received: first events of "
+        f"{len(histories.lengths)} users"
+    )
+
+
+class _CountsBefore:
+    """How many events each user had before a time: `[n_users]` int64."""
+
+    def __init__(self, histories: History):
+        users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+        order = np.argsort(histories.times, kind="stable")
+        self._users, self._times = users[order], histories.times[order]
+        self._n_users = len(histories.lengths)
+
+    def __call__(self, time: float) -> np.ndarray:
+        end = np.searchsorted(self._times, time)
+        return np.bincount(self._users[:end], minlength=self._n_users)

@@ -1,0 +1,120 @@
+"""Held-out examples of a later time: what was known of users, and what they took after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.batch import ExampleBatch, ranges
+from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.times import DAY
+
+
+def continuations(
+    name: str,
+    events: Interactions,
+    known: Interactions,
+    batch_size: int,
+    *,
+    dated: bool = False,
+    at: float | None = None,
+    last: int | None = None,
+    candidates: int | None = None,
+    denoising: bool = False,
+    numbers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Batches for validation: histories and item features from `known`, targets from `events`.
+
+    A user counts who has a history and at least one item in `events` that is not in it, as in
+    `Split.targets`. The order is that of the users' rows, the same in each pass.
+
+    Args:
+      name: of the examples, for errors.
+      events: what came after `known`, e.g. `split.test`.
+      known: what was known before, e.g. `split.train`; of the same vocabularies.
+      batch_size: users a batch.
+      dated: whether there are ages and item features, as of the cut; the catalogue is without else.
+      at: unix time of the cut; the moment after the last known event by default.
+      last: keep only the last so many events of a history.
+      candidates: how many items to sample beside the batch's targets; None scores all.
+      denoising: whether the history's items are targets too, as in autoencoder examples.
+      numbers: as in `as_of_examples`.
+      seed: of the sampled candidates.
+
+    Returns:
+      A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
+
+    Raises:
+      InputError: other vocabularies, no times where they are needed, events before the cut, or no
+        user that counts.
+    """
+    if batch_size <= 0:
+        raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
+    if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
+        raise InputError(f"{name}: events and known must share their user and item vocabularies")
+    known, events = known.first_events(), events.first_events()
+    features, time = np.zeros((len(events.catalogue), 0), np.float32), 0.0
+    seen = known.item_counts() > 0
+    if dated:
+        if events.timestamp is None or known.timestamp is None:
+            raise InputError(f"{name}: events and known need a column 'timestamp'")
+        trend = ItemTrend(known, numbers)
+        time = trend.end if at is None else at
+        if at is not None:
+            early = events.timestamp[events.user >= 0] < at
+            if early.any():
+                raise InputError(f"{name}: {early.sum()} events are before the cut at={at}")
+            known = known.select(known.timestamp < at)
+        features, seen = trend.at(time)
+    past = known.histories()
+    pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known)]
+    new = ~np.isin(*pairs) & (events.user >= 0)
+    new &= past.lengths[np.maximum(events.user, 0)] > 0
+    future = events.select(new).histories()
+    users = np.flatnonzero(future.lengths).astype(np.int32)
+    if len(users) == 0:
+        raise InputError(f"{name}: nobody has both a known event and a new item in events")
+    items = np.concatenate([past.items, future.items])
+    weights = np.ones(len(users)) if denoising else np.sqrt(future.lengths[users])
+    weights /= weights.mean()
+
+    def ages(index):
+        return (time - past.times[index]) / DAY
+
+    def generate() -> Iterator[dict]:
+        rng = np.random.default_rng(seed)
+        for begin in range(0, len(users), batch_size):
+            chosen = users[begin : begin + batch_size]
+            start, stop = past.splits[chosen], past.splits[chosen + 1]
+            if last is not None:
+                start = np.maximum(start, stop - last)
+            history = ranges(start, stop)
+            targets = ranges(*(len(past.items) + future.splits[chosen + side] for side in (0, 1)))
+            if denoising:
+                rows, index = (
+                    np.concatenate(parts) for parts in zip(history, targets, strict=True)
+                )
+                order = np.argsort(rows, kind="stable")
+                targets = rows[order], index[order]
+            yield ExampleBatch.build(
+                users=chosen,
+                history=history,
+                targets=targets,
+                items=items,
+                ages=ages if dated else None,
+                weight=weights[begin : begin + batch_size],
+                features=features,
+                seen=seen,
+                candidates=candidates,
+                rng=rng,
+            )
+
+    signature = ExampleBatch.signature(features.shape[1], sampled=candidates is not None)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return read_ahead(dataset, -(-len(users) // batch_size))

@@ -1,0 +1,114 @@
+"""Sampled items that a user could have taken at some time and did not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.times import DAY
+
+_ROUNDS = 6
+
+
+class Negatives:
+    """Draws items of the same time that a user has in none of the events.
+
+    A draw is, with equal chances, the item of a random event within half of `window_days` of the
+    time (of any event, where there are no times), or uniform over the items seen by that time. A
+    draw that the user has is drawn again; after six rounds the few that are left become uniform
+    over the items of the catalogue that the user lacks.
+
+    Args:
+      events: first positive ones, of known users.
+      window_days: width of the window in days.
+
+    Raises:
+      InputError: a user has every item.
+    """
+
+    def __init__(self, events: Interactions, window_days: float):
+        n_items = len(events.catalogue)
+        keys = np.unique(events.user * np.int64(n_items) + events.item)
+        owners, owned = np.divmod(keys, n_items)
+        counts = np.bincount(owners, minlength=len(events.users))
+        if counts.max() >= n_items:
+            user = events.users.ids[int(np.argmax(counts))]
+            raise InputError(
+                f"negatives: user {user!r} has every item of the catalogue, so none can be drawn"
+            )
+        splits = np.concatenate([[0], np.cumsum(counts)])
+        # The number of missing items before the i-th owned one is its id minus i.
+        rank = np.arange(len(keys)) - splits[owners]
+        times = events.timestamp
+        order = np.arange(len(events)) if times is None else np.argsort(times, kind="stable")
+        pool = events.item[order]
+        first = np.sort(np.unique(pool, return_index=True)[1])
+        with tf.device("CPU:0"):
+            self._keys = tf.constant(keys)
+            self._missing_before = tf.constant(owners * n_items + owned - rank)
+            self._starts = tf.constant(splits[:-1])
+            self._missing = tf.constant(n_items - counts)
+            self._pool = tf.constant(pool)
+            self._seen = tf.constant(pool[first])
+            self._times = None if times is None else tf.constant(times[order])
+            self._first_times = None if times is None else tf.constant(times[order][first])
+        self._n_items = n_items
+        self._reach = window_days * DAY / 2
+
+    def __call__(
+        self, user: tf.Tensor, timestamp: tf.Tensor | None, count: int, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Items `[B, count]` int32 for `user` `[B]` at `timestamp` `[B]` float64.
+
+        `timestamp` is None where the events have no times; `seed` is `[2]` int64.
+        """
+        user = tf.cast(user, tf.int64)[:, None]
+        if self._times is None:
+            start, end = tf.zeros_like(user), tf.zeros_like(user) + len(self._pool)
+            seen = tf.zeros_like(user) + len(self._seen)
+        else:
+            timestamp = timestamp[:, None]
+            start = _rank(self._times, timestamp - self._reach, "left")
+            end = _rank(self._times, timestamp + self._reach, "right")
+            seen = _rank(self._first_times, timestamp, "right")
+        shape = tf.stack([tf.shape(user)[0], count])
+        seeds = tf.random.experimental.stateless_split(seed, _ROUNDS + 1)
+        items = tf.fill(shape, -1)
+        bad = tf.fill(shape, True)
+        for round_seed in tf.unstack(seeds[:_ROUNDS]):
+            of_time, of_all, coin = tf.unstack(
+                tf.random.stateless_uniform(
+                    tf.concat([[3], shape], 0), round_seed, dtype=tf.float64
+                )
+            )
+            recent = tf.gather(self._pool, start + _below(of_time, end - start))
+            spread = tf.gather(self._seen, _below(of_all, seen))
+            drawn = tf.where((coin < 0.5) & (end > start) | (seen == 0), recent, spread)
+            items = tf.where(bad, drawn, items)
+            bad = self._has(user, items)
+        number = _below(
+            tf.random.stateless_uniform(shape, seeds[_ROUNDS], dtype=tf.float64),
+            tf.gather(self._missing, user),
+        )
+        owned_before = _rank(self._missing_before, user * self._n_items + number, "right")
+        lacking = number + owned_before - tf.gather(self._starts, user)
+        return tf.where(bad, tf.cast(lacking, tf.int32), items)
+
+    def _has(self, user: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        key = user * self._n_items + tf.cast(items, tf.int64)
+        place = tf.minimum(_rank(self._keys, key, "left"), len(self._keys) - 1)
+        return tf.gather(self._keys, place) == key
+
+
+def _rank(values: tf.Tensor, at: tf.Tensor, side: str) -> tf.Tensor:
+    """`searchsorted` for a query of any shape, int64."""
+    flat = tf.searchsorted(values, tf.reshape(at, [-1]), side, tf.int64)
+    return tf.reshape(flat, tf.shape(at))
+
+
+def _below(uniform: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
+    """Uniform integers in `[0, bound)`, int64."""
+    scaled = tf.cast(uniform * tf.cast(bound, tf.float64), tf.int64)
+    return tf.maximum(tf.minimum(scaled, bound - 1), 0)

@@ -1,0 +1,244 @@
+"""User-item pairs with the user's history before each, for rankers and pointwise losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.negatives import Negatives
+from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.examples.windows import BlockWindow
+from tfrec_fusion.times import DAY
+
+_OWN = ("history", "history_age", "_end", "_own")
+
+
+def pair_examples(
+    events: Interactions,
+    batch_size: int = 4096,
+    *,
+    history: int = 50,
+    negatives: int = 0,
+    known: Interactions | None = None,
+    context: Sequence[str] | None = None,
+    window_days: float = 7.0,
+    seed: int = 0,
+    shuffle: bool = True,
+    num_shards: int = 1,
+    index: int = 0,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of events, each with the user's history before it and, if asked for, negatives.
+
+    B is `batch_size (1 + negatives)`, less in the last batch. A whole pass over the dataset is an
+    epoch, in another order each time. An event is followed by its negatives.
+
+    - `user`, `item` `[B]` int32; `timestamp` `[B]` float64 where there are times;
+    - `history` `[B, history]` int32: the user's last items strictly before the event, each once, at
+      its first event, the most recent last, padded with -1 at the front. Without times: other items
+      of the user, chosen once by `seed`. The event's own item is never among them;
+    - `history_age` `[B, history]` float32: days from those to the event, 0 in the padding; only
+      where there are times;
+    - `label` `[B]` float32, with `negatives` or where the events have labels: the events' own, 1
+      where they have none, 0 for negatives;
+    - `rating` (without negatives), `weight` `[B]` float32 where the events have them;
+    - the context columns, float32, or strings where named: the event's, also beside its negatives.
+
+    Half of the negatives, in expectation, are items of random events within `window_days / 2` of
+    the event (any event, without times); the others are uniform over the items seen by then. An
+    item that the user has in `events` or `known`, at any time, is never a negative. Histories and
+    negatives come from the first positive events only (`Interactions.first_events`).
+
+    Args:
+      events: positives, or impressions with a label; those of unknown users are left out.
+      batch_size: events a batch.
+      history: length of a history, at least 1.
+      negatives: sampled items an event.
+      known: more events with the same vocabularies that histories and samples draw on, and that are
+        no rows themselves: for test pairs, the training events.
+      context: names of context columns; the numeric ones unless given.
+      window_days: width of the window of negatives of the same time.
+      seed: of order and samples. Equal seeds give equal epochs.
+      shuffle: False keeps the events' order.
+      num_shards, index: of workers; see `BlockWindow.batches`.
+      first_epoch: epochs already done: the dataset goes on with the order of that one.
+
+    Raises:
+      InputError: a bad size, a context column that is absent or not usable, no event of a known
+        user, vocabularies of `known` that differ, or a user who has every item and so no negative.
+    """
+    epochs = Epochs(seed, first_epoch)
+    batches = pair_batches(
+        events,
+        batch_size,
+        epochs,
+        history=history,
+        negatives=negatives,
+        known=known,
+        context=context,
+        window_days=window_days,
+        seed=seed,
+        shuffle=shuffle,
+        num_shards=num_shards,
+        index=index,
+    )
+    return read_ahead(batches, epochs=epochs)
+
+
+def pair_batches(
+    events: Interactions,
+    batch_size: int,
+    epochs: Epochs,
+    *,
+    history: int,
+    negatives: int,
+    known: Interactions | None,
+    context: Sequence[str] | None,
+    window_days: float,
+    seed: int,
+    shuffle: bool,
+    num_shards: int = 1,
+    index: int = 0,
+) -> tf.data.Dataset:
+    """As `pair_examples`, for a pipeline that goes on and counts the epochs."""
+    for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
+        if value < least:
+            raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
+    if window_days <= 0:
+        raise InputError(f"pair_examples: window_days must be positive. Received: {window_days}")
+    past = events.positives() if known is None else _together(events, known)
+    past = past.select(past.user >= 0).first_events()
+    rows = events.select(events.user >= 0)
+    if len(rows) == 0:
+        raise InputError(f"pair_examples: none of the {len(events)} events has a known user")
+    if len(past) == 0:
+        raise InputError(
+            f"pair_examples: all {len(events)} events are impressions, with a label of 0 or less"
+        )
+    columns = {"user": rows.user, "item": rows.item}
+    if rows.timestamp is not None:
+        columns["timestamp"] = rows.timestamp
+    columns |= _context(rows.context, context)
+    if rows.weight is not None:
+        columns["weight"] = rows.weight
+    if rows.rating is not None and not negatives:
+        columns["rating"] = rows.rating
+    if rows.label is not None or negatives:
+        label = rows.label
+        columns["label"] = np.ones(len(rows), np.float32) if label is None else label
+    attach_history, places = _histories(rows, past, history, seed)
+    sampler = Negatives(past, window_days) if negatives else None
+
+    batches = BlockWindow(columns | places).batches(
+        batch_size, shuffle=shuffle, num_shards=num_shards, index=index, epochs=epochs
+    )
+    batches = batches.map(attach_history, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if sampler is not None:
+        seeds = epochs.seeds(stream=1, count=None).enumerate()
+        batches = tf.data.Dataset.zip(batches, seeds).map(
+            lambda batch, seed: _with_negatives(batch, sampler, negatives, tf.stack(seed)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    return batches
+
+
+def _together(events: Interactions, known: Interactions) -> Interactions:
+    if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
+        raise InputError(
+            "pair_examples: events and known must share their user and item vocabularies"
+        )
+    if (events.timestamp is None) != (known.timestamp is None):
+        raise InputError("pair_examples: of events and known, either both have timestamps or none")
+    events, known = events.positives(), known.positives()
+    columns = {
+        "user": np.concatenate([known.user, events.user]),
+        "item": np.concatenate([known.item, events.item]),
+    }
+    if events.timestamp is not None:
+        columns["timestamp"] = np.concatenate([known.timestamp, events.timestamp])
+    return Interactions(events.catalogue, events.users, pd.DataFrame(columns))
+
+
+def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.ndarray]:
+    if names is None:
+        names = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
+    columns = {}
+    for name in names:
+        if name not in frame:
+            raise InputError(
+                f"pair_examples: no context column {name!r}. Columns: {list(frame.columns)}"
+            )
+        if name in _OWN:
+            raise InputError(
+                f"pair_examples: a context column may not be called {name!r}, which is a name "
+                "of the batch; rename it or leave it out of context"
+            )
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            columns[name] = frame[name].to_numpy(np.float32, na_value=np.nan)
+        elif pd.api.types.infer_dtype(frame[name], skipna=True) in ("string", "empty"):
+            columns[name] = frame[name].fillna("").to_numpy(object)
+        else:
+            raise InputError(
+                f"pair_examples: context column {name!r} must hold numbers or strings. "
+                f"Received: {frame[name].dtype}"
+            )
+    return columns
+
+
+def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
+    """A function that attaches histories to batches, and the columns it needs of each event.
+
+    `_end` is where the history of the event ends among all users' events, and `_own` where the
+    event's own item lies among them: past all of them for one that the user never takes.
+    """
+    past = past.histories()
+    items, times, lengths = past.items, past.times, past.lengths
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    if times is None:
+        order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
+        items = items[order]
+        end = past.splits[rows.user + 1]
+    else:
+        moments = np.unique(np.concatenate([times, rows.timestamp]))
+        keys = owners * len(moments) + np.searchsorted(moments, times)
+        moment = np.searchsorted(moments, rows.timestamp)
+        end = np.searchsorted(keys, rows.user * np.int64(len(moments)) + moment)
+    n_items = len(rows.catalogue)
+    keys = owners * n_items + items
+    order = np.argsort(keys)
+    wanted = rows.user * np.int64(n_items) + rows.item
+    own = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    own = np.where(keys[own] == wanted, own, len(keys))
+    with tf.device("CPU:0"):
+        items, starts = tf.constant(items), tf.constant(past.splits[:-1])
+        times = None if times is None else tf.constant(times)
+
+    def attach(batch):
+        end, own = batch.pop("_end")[:, None], batch.pop("_own")[:, None]
+        place = end - length + tf.range(length, dtype=end.dtype)
+        place -= tf.cast((own < end) & (place <= own), end.dtype)
+        real = place >= tf.gather(starts, batch["user"])[:, None]
+        place = tf.maximum(place, 0)
+        batch["history"] = tf.where(real, tf.gather(items, place), -1)
+        if times is not None:
+            age = (batch["timestamp"][:, None] - tf.gather(times, place)) / DAY
+            batch["history_age"] = tf.where(real, tf.cast(age, tf.float32), 0.0)
+        return batch
+
+    return attach, {"_end": end.astype(np.int64), "_own": own.astype(np.int64)}
+
+
+def _with_negatives(batch, sampler: Negatives, count: int, seed: tf.Tensor):
+    """Each row followed by `count` rows of sampled items with label 0."""
+    drawn = sampler(batch["user"], batch.get("timestamp"), count, seed)
+    item = tf.concat([batch["item"][:, None], drawn], axis=1)
+    label = tf.pad(batch["label"][:, None], [[0, 0], [0, count]])
+    repeated = {name: tf.repeat(values, count + 1, axis=0) for name, values in batch.items()}
+    return repeated | {"item": tf.reshape(item, [-1]), "label": tf.reshape(label, [-1])}

@@ -1,0 +1,307 @@
+"""Events and sampled negatives with everything known of user and item as of a cut before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data.history import History
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.cuts import cut_times
+from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.pairs import pair_batches
+from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
+from tfrec_fusion.times import DAY
+
+_MAX_CUTS = 150
+_STACK_BYTES = 1 << 30
+
+
+def rank_batches(
+    events: Interactions,
+    batch_size: int = 1024,
+    *,
+    negatives: int | None = None,
+    known: Interactions | None = None,
+    at: float | None = None,
+    horizon_days: float = 45.0,
+    every_days: float = 7.0,
+    history: int = 64,
+    min_history: int = 0,
+    context: Sequence[str] = (),
+    window_days: float = 7.0,
+    numbers: Sequence[str] | None = None,
+    seed: int = 0,
+    shuffle: bool = True,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of B events, each in a row with N = 1 + `negatives` items, for rankers.
+
+    Every row has a cut c at or before its event, and everything that a model may look at comes
+    from the events before c. In training c is drawn anew in each epoch, evenly from the
+    `horizon_days` before the event, on a grid of `every_days`: the model learns to answer from
+    features that are as old as they will be when it serves.
+
+    - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32, 1
+      or the events' own label, then 0 for the negatives; `weight` `[B]` where the events have it;
+    - `history` `[B, history]` int32: the user's last items before c, the most recent last, padded
+      with -1 at the front and in place of the event's own item. `history_age` `[B, history]`
+      float32: days from them to c, 0 in the padding and without times;
+    - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
+      columns alone; NaN where a number is missing) and `item_seen` `[B, N]` bool, as of c;
+    - the context columns `[B]`.
+
+    With `negatives=0`, `item`, `label`, `item_features` and `item_seen` have no axis N. How
+    negatives are sampled is said in `pair_examples`.
+
+    Args:
+      events: positives, or impressions with a label; those of unknown users are left out.
+      batch_size: rows a batch.
+      negatives: sampled items an event; by default 4, or none where the events have labels.
+      known: the events that histories and item features are computed from; `events` unless given.
+        For test events: the training events. Impressions are not looked at.
+      at: unix time of the cut of all rows, for evaluation: each pass is then the same. Events
+        before it are refused.
+      horizon_days: largest distance of event and cut, up to the grid. It is no longer than nine of
+        ten users who return are around: of sessions, their length.
+      every_days: days between cuts, less where the horizon is; there are fewer where the events
+        are few, so that the cuts' features stay below 1 GiB.
+      history: length of a history.
+      min_history: rows with fewer items before their cut are left out; batches get smaller.
+      context: names of context columns. They must be known before the item is: what describes the
+        event's item (its price) tells it from its negatives.
+      numbers: names of the catalogue's columns among the item features, in order: a model's
+        `spec.numbers`, or by default the catalogue's `numeric_columns`.
+      window_days, seed, shuffle, first_epoch: see `pair_examples`.
+
+    Raises:
+      InputError: what `pair_examples` refuses, a negative horizon, a cut after an event, or `at`
+        without times.
+    """
+    if horizon_days < 0 or every_days <= 0:
+        raise InputError(
+            "rank_batches: horizon_days must be 0 or more and every_days positive. "
+            f"Received: {horizon_days}, {every_days}"
+        )
+    if negatives is None:
+        negatives = 4 if events.label is None else 0
+    past = (events if known is None else known).first_events()
+    past = past.select(past.user >= 0)
+    epochs = Epochs(seed, first_epoch)
+    rows = pair_batches(
+        events,
+        batch_size,
+        epochs,
+        history=1,
+        negatives=negatives,
+        known=known,
+        context=context,
+        window_days=window_days,
+        seed=seed,
+        shuffle=shuffle,
+    )
+    if events.timestamp is None:
+        if at is not None:
+            raise InputError(f"rank_batches: at={at} needs events with timestamps")
+        cuts = None
+        trends, seen = _undated(past)
+    else:
+        trend = ItemTrend(past, ())
+        if at is not None:
+            early = events.timestamp[events.user >= 0] < at
+            if early.any():
+                raise InputError(f"rank_batches: {early.sum()} events are before the cut at={at}")
+            cuts = np.array([at])
+        else:
+            horizon_days, every_days = _as_users_return(past, horizon_days, every_days)
+            cuts = _grid(past, events, trend, every_days, horizon_days)
+        trends, seen = _stack(trend, cuts, len(past.catalogue))
+    items = _Items(trends, seen, item_numbers(past.catalogue, numbers))
+    attach = _Attach(past, cuts, items, history, min_history, horizon_days * DAY, seed)
+    seeds = epochs.seeds(stream=2, count=None).enumerate()
+    batches = tf.data.Dataset.zip(rows, seeds).map(
+        lambda batch, seed: attach(batch, negatives, tf.stack(seed)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    # What is evaluated on stays the same.
+    return read_ahead(batches, epochs=epochs if at is None else None)
+
+
+def feature_names(events: Interactions) -> tuple[str, ...]:
+    """Names of the columns of `item_features` in batches of `events`."""
+    if events.timestamp is None:
+        return tuple(events.catalogue.numeric_columns)
+    return ItemTrend(events).names
+
+
+def item_state(
+    events: Interactions, at: float | None = None, numbers: Iterable[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """All items as of a time, by default the moment after the last event.
+
+    Args:
+      events: what is known.
+      at: the time.
+      numbers: as in `rank_batches`.
+
+    Returns:
+      `item_features` `[n_items, F]` float32, `item_seen` `[n_items]` bool and the time.
+    """
+    if events.timestamp is None:
+        return item_numbers(events.catalogue, numbers), _undated(events)[1][0], None
+    trend = ItemTrend(events, numbers)
+    time = trend.end if at is None else at
+    return *trend.at(time), time
+
+
+def padded_histories(
+    histories: History, users: np.ndarray, length: int, time: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last `length` items of `users` `[B]` as `history` and `history_age`, `[B, length]`."""
+    chosen = histories.take(users, length)
+    items = np.full((len(users), length), -1, np.int32)
+    ages = np.zeros((len(users), length), np.float32)
+    row = np.repeat(np.arange(len(users)), chosen.lengths)
+    column = np.arange(len(row)) - np.repeat(chosen.splits[1:], chosen.lengths) + length
+    items[row, column] = chosen.items
+    if chosen.times is not None:
+        ages[row, column] = (time - chosen.times) / DAY
+    return items, ages
+
+
+def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    seen = past.item_counts() > 0
+    return np.zeros((1, len(seen), 0), np.float16), seen[None]
+
+
+def _as_users_return(
+    past: Interactions, horizon_days: float, every_days: float
+) -> tuple[float, float]:
+    """Horizon and grid, shortened to the time for which users are around."""
+    histories = past.histories()
+    stayed = histories.lengths >= 2
+    first, last = histories.splits[:-1][stayed], histories.splits[1:][stayed] - 1
+    stays = histories.times[last] - histories.times[first]
+    if not (stays > 0).any():
+        return horizon_days, every_days
+    longest = float(np.quantile(stays[stays > 0], 0.9)) / DAY
+    if longest >= horizon_days:
+        return horizon_days, every_days
+    return longest, every_days * longest / horizon_days
+
+
+def _grid(
+    past: Interactions, rows: Interactions, trend: ItemTrend, every_days: float, horizon_days: float
+) -> np.ndarray:
+    """Ascending cuts from the first event, before which nothing is known, to the end."""
+    row_bytes = 2 * len(past.catalogue) * len(trend.names)
+    most = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 3)) - 2
+    times = np.concatenate([past.timestamp, rows.timestamp[rows.user >= 0]])
+    times = np.sort(np.clip(times, past.timestamp[0], past.timestamp[-1]))
+    cuts = cut_times(times, every_days * DAY, (horizon_days + every_days) * DAY, most)
+    return np.concatenate([[past.timestamp[0]], cuts[::-1], [trend.end]])
+
+
+def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    features = np.empty((len(cuts), n_items, len(trend.names)), np.float16)
+    seen = np.empty((len(cuts), n_items), bool)
+    for index, cut in enumerate(cuts):
+        features[index], seen[index] = trend.at(cut)
+    return features, seen
+
+
+class _Items:
+    """What is known of the items: trends `[n_cuts, n_items, T]`, seen flags, and numbers."""
+
+    def __init__(self, trends: np.ndarray, seen: np.ndarray, numbers: np.ndarray):
+        with tf.device("CPU:0"):
+            self._trends, self._seen = tf.constant(trends), tf.constant(seen)
+            self._numbers = tf.constant(numbers)
+
+    def __call__(self, at: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`item_features` and `item_seen` of places `[..., 2]` (cut, item)."""
+        features = tf.gather(self._numbers, at[..., 1])
+        if self._trends.shape[-1]:
+            trends = tf.cast(tf.gather_nd(self._trends, at), tf.float32)
+            features = tf.concat([trends, features], -1)
+        return {"item_features": features, "item_seen": tf.gather_nd(self._seen, at)}
+
+
+class _Attach:
+    """Adds to rows of `pair_batches` what was known before their cuts."""
+
+    def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed):
+        histories = past.histories()
+        items, times = histories.items, histories.times
+        owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+        if times is None:
+            # No order is known, and the file's may tell the event: cut histories at random.
+            items = items[np.lexsort([np.random.default_rng(seed).random(len(items)), owners])]
+        self._of_items = of_items
+        self._length, self._least, self._horizon = length, least, horizon
+        with tf.device("CPU:0"):
+            self._items = tf.constant(items)
+            self._splits = tf.constant(histories.splits)
+            if times is not None:
+                moments = np.unique(times)
+                self._times, self._cuts = tf.constant(times), tf.constant(cuts)
+                # Owner and rank of the time in one ascending integer, so that one search finds an
+                # end exactly; the cut's rank is known for each cut.
+                self._keys = tf.constant(owners * len(moments) + np.searchsorted(moments, times))
+                self._cut_rank = tf.constant(np.searchsorted(moments, cuts))
+                self._n_moments = len(moments)
+        self._dated = times is not None
+
+    def __call__(self, batch, negatives: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        if negatives:
+            width = 1 + negatives
+            lists = ("item", "label")
+            batch = {
+                name: tf.reshape(values, [-1, width]) if name in lists else values[::width]
+                for name, values in batch.items()
+            }
+        batch.pop("history_age", None)
+        time = batch.pop("timestamp", None)
+        user, item = batch["user"], batch["item"]
+        own = item[:, 0] if negatives else item
+        cut = self._draw_cut(time, seed) if self._dated else tf.zeros_like(user)
+        batch["history"], batch["history_age"] = self._history(user, own, cut)
+        at = (
+            tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
+            if negatives
+            else (tf.stack([cut, item], -1))
+        )
+        if self._least:
+            size = tf.reduce_sum(tf.cast(batch["history"] >= 0, tf.int32), 1)
+            kept = size >= self._least
+            at = tf.boolean_mask(at, kept)
+            batch = {name: tf.boolean_mask(values, kept) for name, values in batch.items()}
+        return batch | self._of_items(at)
+
+    def _draw_cut(self, time, seed):
+        lag = self._horizon * tf.random.stateless_uniform(tf.shape(time), seed, dtype=tf.float64)
+        after = tf.searchsorted(self._cuts, time - lag, side="right")
+        return tf.maximum(after - 1, 0)
+
+    def _history(self, user, own, cut):
+        start = tf.gather(self._splits, user)[:, None]
+        if self._dated:
+            key = tf.cast(user, tf.int64) * self._n_moments + tf.gather(self._cut_rank, cut)
+            end = tf.searchsorted(self._keys, key, out_type=tf.int64)[:, None]
+        else:
+            end = tf.gather(self._splits, user + 1)[:, None]
+        place = end - self._length + tf.range(self._length, dtype=tf.int64)
+        real = place >= start
+        place = tf.maximum(place, 0)
+        items = tf.gather(self._items, place)
+        real &= items != own[:, None]
+        history = tf.where(real, items, -1)
+        if not self._dated:
+            return history, tf.zeros_like(history, tf.float32)
+        age = (tf.gather(self._cuts, cut)[:, None] - tf.gather(self._times, place)) / DAY
+        return history, tf.where(real, tf.cast(age, tf.float32), 0.0)

@@ -1,0 +1,134 @@
+"""Shuffled whole batches from columns in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.packed_columns import PackedColumns
+from tfrec_fusion.examples.read_ahead import read_ahead
+
+_TAKEN_BYTES = 1 << 23  # of rows that are gathered at once
+
+
+class BlockWindow:
+    """Batches of equally long columns, shuffled by windows of random blocks.
+
+    An epoch puts the blocks of `block_rows` neighbouring rows in random order, takes `blocks` of
+    them at a time, and permutes the rows of such a window. The order costs memory for one window
+    only, each batch mixes rows from all over the table, and gathers stay near each other in memory.
+    No step goes row by row, and the columns of numbers are gathered together; see `PackedColumns`.
+
+    Args:
+      columns: name -> array `[n, ...]`, all of the same n >= 1.
+
+    Raises:
+      InputError: no columns, no rows, or columns of different lengths.
+
+    Example:
+      >>> window = BlockWindow({"user": np.arange(10), "item": np.arange(10)})
+      >>> [len(batch["user"]) for batch in window.batches(4)]
+      [4, 4, 2]
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray]):
+        lengths = {name: len(values) for name, values in columns.items()}
+        if not lengths:
+            raise InputError("columns: at least one is needed. Received: {}")
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"columns: all must have the same length. Received: {lengths}")
+        self._rows = next(iter(lengths.values()))
+        if self._rows == 0:
+            raise InputError(f"columns: they have no rows. Received: {lengths}")
+        self._columns = PackedColumns(columns)
+        self._row_bytes = sum(np.asarray(values[:1]).nbytes for values in columns.values())
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        block_rows: int = 4096,
+        blocks: int = 64,
+        num_shards: int = 1,
+        index: int = 0,
+        first_epoch: int = 0,
+        epochs: Epochs | None = None,
+    ) -> tf.data.Dataset:
+        """A dataset of dicts `{name: [batch, ...]}`; each whole pass is an epoch in another order.
+
+        An epoch has every row exactly once; its last batch has what is left. Equal seeds give equal
+        sequences of epochs; see `Epochs`.
+
+        Args:
+          batch_size: rows a batch.
+          seed: of the order.
+          shuffle: False keeps the table's order.
+          block_rows: neighbouring rows that are moved together.
+          blocks: blocks in a window.
+          num_shards: of workers; every num_shards-th row of the common order goes to a worker, so
+            their shares differ by one row at most.
+          index: of this worker.
+          first_epoch: how many epochs of the sequence to leave out, to go on with a training.
+          epochs: those of a pipeline that this one is a part of, in place of `seed` and
+            `first_epoch`; that pipeline then counts them.
+
+        Raises:
+          InputError: a size that is not positive or an index outside the shards.
+        """
+        sizes = {"batch_size": batch_size, "block_rows": block_rows, "blocks": blocks}
+        for name, value in (sizes | {"num_shards": num_shards}).items():
+            if value < 1:
+                raise InputError(f"batches: {name} must be at least 1. Received: {value}")
+        if not 0 <= index < num_shards:
+            raise InputError(f"batches: index must be in [0, {num_shards}). Received: {index}")
+        rows = self._rows
+        n_blocks = -(-rows // block_rows)
+        n_windows = -(-n_blocks // blocks)
+        missing = n_blocks * block_rows - rows
+        dtype = tf.int32 if n_blocks * block_rows < 2**31 else tf.int64
+
+        def rows_of(window, epoch_seed):
+            """The rows `[R]` of a window in this worker's order."""
+            order = tf.range(n_blocks, dtype=dtype)
+            if shuffle:
+                order = _shuffle(order, tf.stack([epoch_seed, -1]))
+            first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
+            own, start = order[first:last], first * block_rows
+            # The table's last block goes to the window's end, where what it lacks is cut off.
+            is_short = own == n_blocks - 1
+            own = tf.concat([own[~is_short], own[is_short]], 0)
+            inside = tf.reshape(own[:, None] * block_rows + tf.range(block_rows, dtype=dtype), [-1])
+            if missing:
+                inside = inside[: tf.size(inside) - tf.where(tf.reduce_any(is_short), missing, 0)]
+                short_before = tf.reduce_any(order[:first] == n_blocks - 1)
+                start -= tf.where(short_before, tf.constant(missing, tf.int64), 0)
+            if shuffle:
+                inside = _shuffle(inside, tf.stack([epoch_seed, window]))
+            return inside if num_shards == 1 else inside[(index - start) % num_shards :: num_shards]
+
+        counted = Epochs(seed, first_epoch) if epochs is None else None
+        # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
+        windows = (epochs or counted).seeds(count=n_windows).enumerate()
+        take = self._columns.take
+        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        if self._row_bytes * block_rows * blocks <= _TAKEN_BYTES:
+            taken = windows.map(lambda window, seed: take(rows_of(window, seed)), **parallel)
+        else:
+            together = max(1, _TAKEN_BYTES // (self._row_bytes * batch_size))
+            taken = windows.map(rows_of).rebatch(batch_size * together).map(take, **parallel)
+        batches = taken.rebatch(batch_size)
+        shard_rows = len(range(index, rows, num_shards))
+        return read_ahead(batches, -(-shard_rows // batch_size), counted)
+
+
+def _shuffle(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(values, seed)

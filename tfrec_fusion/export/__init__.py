@@ -1,0 +1,35 @@
+"""From a trained model to a SavedModel that answers from string ids."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "ParityLimits": "parity_limits",
+        "ParityReport": "parity_report",
+        "REPORT": "parity_report",
+        "Recommender": "recommender",
+        "ServedModel": "served_model",
+        "export": "exporter",
+        "export_litert": "litert_export",
+        "export_onnx": "onnx_export",
+        "refresh": "refreshing",
+    },
+    submodules=["reference"],
+)
+
+
+class _Export(ModuleType):
+    """Lets `tff.export(...)` call the function, as a room and a function share the name."""
+
+    def __call__(self, *args, **options) -> Path:
+        from tfrec_fusion.export.exporter import export
+
+        return export(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Export

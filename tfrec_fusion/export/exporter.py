@@ -1,0 +1,367 @@
+"""Write a model as a version that TF Serving can load."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import numbers
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import History, Interactions, Split
+from tfrec_fusion.data.given import require_interactions
+from tfrec_fusion.disk import disk_errors
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples import ranking as ranking_examples
+from tfrec_fusion.export.explained_items import ExplainedItems
+from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options
+from tfrec_fusion.export.merging import Merging
+from tfrec_fusion.export.model_card import CARD, model_card, with_entries
+from tfrec_fusion.export.parity import Parity
+from tfrec_fusion.export.parity_limits import ParityLimits
+from tfrec_fusion.export.parity_report import REPORT
+from tfrec_fusion.export.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
+from tfrec_fusion.export.reference.builder import build_reference, item_events
+from tfrec_fusion.export.reference.reference import REFERENCE
+from tfrec_fusion.export.saving import save_graph
+from tfrec_fusion.export.served_explanation import ServedExplanation
+from tfrec_fusion.export.served_model import ServedModel
+from tfrec_fusion.export.served_ranker import ServedRanker
+from tfrec_fusion.export.stored_tables import stored_ranker, stored_user_side
+from tfrec_fusion.export.two_tower_signatures import (
+    SEMANTICS,
+    explain_signature,
+    two_tower_signatures,
+)
+from tfrec_fusion.export.versions import check_base
+from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.features.state import item_state
+from tfrec_fusion.models import AlphaRec, HiddenInputs, Ranker, TwoTower
+from tfrec_fusion.registry import load
+from tfrec_fusion.rerank.business import Business
+from tfrec_fusion.rerank.filters import filter_inputs
+from tfrec_fusion.rerank.rules import Rules
+from tfrec_fusion.retrieval.stored_items import PRECISIONS, check_precision
+from tfrec_fusion.times import DAY, time_problem
+
+if TYPE_CHECKING:
+    from tfrec_fusion.deploy import Kit
+
+TITLES = "assets.extra/items.parquet"
+# What stands beside a version belongs to a later room.
+_KIT = "tfrec_fusion.deploy.kit"
+_log = logging.getLogger(__name__)
+
+
+def export(
+    model,
+    events: Interactions,
+    path: str | os.PathLike,
+    *,
+    at: float | None = None,
+    metrics: Mapping | None = None,
+    config: Mapping | None = None,
+    kit: Kit | bool | None = None,
+    filters: Sequence[str] | None = None,
+    rules: Rules | Mapping | str | os.PathLike | None = None,
+    items: pd.DataFrame | None = None,
+    precision: str | None = None,
+    limits: ParityLimits | None = None,
+    held_out: Split | None = None,
+    explain: bool | None = None,
+    any_time: bool = False,
+) -> Path:
+    """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
+
+    The version answers from string ids and needs nothing of this package; `SIGNATURES` and
+    `SEMANTICS` say what it takes, gives and promises, and its card repeats them. Users' histories,
+    item vectors and trends are baked in as of `at`. The folder appears whole or not at all, however
+    the process ends, and no version is ever replaced.
+
+    Filters, rules, explain and precision that are not given are those of the latest version, so
+    that a new one answers what the one before did; a log line and the card's "kept" say which.
+
+    Args:
+      model: a trained `TwoTower`, `Ranker` or `AlphaRec`.
+      events: histories and trends come from here, those after training included; of each
+        user-item pair the first positive event counts, as in training
+        (`Interactions.first_events`). The catalogue must be the model's, and for a model that reads
+        user ids so must the users: encode them with `encode_users(train.users)`.
+      path: folder of the model's versions, e.g. `saved_models/shop`.
+      at: unix time of the export; later events are left out. The moment after the last event by
+        default; needs timestamps.
+      metrics, config: go into the card; numbers, texts, lists and dicts.
+      kit: what TF Serving wants beside the model: warm-up requests in the version and, in the
+        folder above `path`, configs and manifests of a server of all models there; see `Kit`.
+        True asks for it, False leaves it; None leaves it, with a log line, only where the extra
+        `serving` is not installed.
+      filters: columns of the items that requests to a two-tower may filter by; see `Filters`. ()
+        for none.
+      rules: a shop's boosts, blocks, pins and caps for a two-tower; `Rules`, or what
+        `Rules.of` or `Rules.load` takes. {} for none.
+      items: a frame with the catalogue's item ids in any order, whose columns and titles take the
+        place of the catalogue's in filters, rules and titles. The model still scores with the
+        columns that it was trained on.
+      precision: of what takes the room: "float32" (the default of a first version), "bfloat16",
+        "float16" or "int8". Anything but float32 is compared with it, and the `ParityReport` goes
+        into `parity.json` and the card.
+      limits: what stops such an export; `ParityLimits()` by default.
+      held_out: the split that the model was trained on, for N@10 in the report. It is measured with
+        what was known from its training events, whichever are exported.
+      explain: whether a two-tower's version has the signature `explain`, the shares of the model's
+        inputs in its scores, see `evaluation.explain`. Of n inputs among the ids and vectors it
+        stores 2^n - 2 more tables of item vectors: of ids and texts the items take three times the
+        room, with images seven times. A log line and the card's "explain" say how many bytes.
+      any_time: also export as of a time before 1990 or after now, e.g. where times are no unix
+        seconds.
+
+    Returns:
+      The folder of the new version.
+
+    Raises:
+      InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
+        TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
+        say, a kit that TF Serving would refuse, a precision that is further from float32 than the
+        limits, limits for float32 itself, `explain` of anything but a `TwoTower` or of more than 4
+        vectors, or `filters` or `rules` for a `Ranker`.
+      ImportError: `kit` is asked for and the extra `serving` is not installed.
+      OSError: the disk is full, or the folder cannot be written; no version is left then.
+
+    Example:
+      >>> export(model, events, "saved_models/shop")
+      PosixPath('saved_models/shop/1')
+    """
+    if not isinstance(model, TwoTower | Ranker | AlphaRec):
+        raise InputError(
+            "export: model must be a TwoTower, a Ranker or an AlphaRec. "
+            f"Received: {type(model).__name__}"
+        )
+    require_interactions(events, "export")
+    check_base(path)
+    given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
+    options, kept = kept_options(model, path, given)
+    precision, explain = options["precision"], options["explain"]
+    if explain and not isinstance(model, TwoTower):
+        raise InputError(
+            "export: explain is for a TwoTower; of other models no shares of a score are known. "
+            f"Received: {type(model).__name__}"
+        )
+    check_precision(precision)
+    if limits is not None and precision == "float32":
+        raise InputError(
+            "export: limits compare a smaller precision with float32; give one of "
+            f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
+        )
+    model.check(events)
+    every = _before(events, at, any_time)
+    events = every.first_events()
+    if len(events) == 0:
+        raise InputError("export: all events are impressions, with a label of 0 or less")
+    try:
+        business = Business.of(events.catalogue, options["filters"], options["rules"], items)
+    except InputError as error:
+        if not {"filters", "rules"} & set(kept):
+            raise
+        raise InputError(
+            f"{error} (the latest version's {' and '.join(kept)} are kept unless given; pass "
+            f"{NONE_OF_THEM} for none)"
+        ) from None
+    ranks = isinstance(model, Ranker)
+    merging = load(f"{_KIT}:merging_of")(kit)
+    build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain, merging)
+    signatures = two_tower_signatures(filter_inputs(business.attributes))
+    if explain:
+        signatures |= explain_signature(HiddenInputs(model).inputs)
+    described = signatures, SEMANTICS, business.card
+    if ranks:
+        described = ranker_signatures(model.spec), RANKER_SEMANTICS
+    card = model_card(model, events, now, metrics, config, *described)
+    with (
+        disk_errors(path, "no version was written"),
+        load(f"{_KIT}:new_version_with_kit")(path, kit) as (folder, result),
+    ):
+        # The assets are copied from here into the version.
+        users, items = folder.parent / "users.txt", folder.parent / "items.txt"
+        events.users.save(users)
+        events.catalogue.vocabulary.save(items)
+        served = build(users, items, precision)
+        saved = save_graph(served, folder)
+        titles = folder / TITLES
+        titles.parent.mkdir(exist_ok=True)
+        known = {
+            "item_id": events.catalogue.vocabulary.ids,
+            "title": business.catalogue.titles,
+            "events": item_events(events),
+        }
+        # Filters are of the shop's choosing, so they may be shown beside the titles.
+        shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
+        pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
+        build_reference(
+            served.plain["serving_default"], every, _context(model) if ranks else None
+        ).save(folder / REFERENCE)
+        entries = {"precision": precision, "kept": kept}
+        if explain:
+            entries["explain"] = served.explanation.size
+            _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
+        if precision != "float32":
+            full = build(users, items, "float32")
+            more = save_graph(full, folder.parent / "float32") - saved
+            report = Parity(full, served, events, ranks).report(precision, folder, more)
+            if held_out is not None and len(held_out.test):
+                ndcg = _held_out_ndcg(model, held_out, business, folder.parent, precision)
+                report = dataclasses.replace(report, ndcg_10=ndcg)
+            report.check(limits or ParityLimits())
+            report.save(folder / REPORT)
+            entries["parity"] = report.to_dict()
+        (folder / CARD).write_text(with_entries(card, entries), encoding="utf-8")
+    return result[0]
+
+
+def _held_out_ndcg(model, split: Split, business: Business, folder: Path, precision: str):
+    """N@10 of what the model answers from the split's training events, in both precisions."""
+    model.check(split.train)
+    ranks, train = isinstance(model, Ranker), split.train.first_events()
+    build, _ = (_ranker if ranks else _two_tower)(model, train, None, business, False, None)
+    users, items = folder / "known_users.txt", folder / "items.txt"
+    train.users.save(users)
+    full, smaller = build(users, items, "float32"), build(users, items, precision)
+    return Parity(full, smaller, train, ranks, split.targets()).ndcg()
+
+
+def _before(events: Interactions, at: float | None, any_time: bool) -> Interactions:
+    if at is None:
+        if events.timestamp is not None and len(events) and not any_time:
+            last = float(events.timestamp.max())
+            _check_time("the time of the last event", last, time.time() + DAY)
+        return events
+    if not isinstance(at, numbers.Real) or isinstance(at, bool) or not math.isfinite(at):
+        raise InputError(f"export: at must be a finite unix time in seconds. Received: {at!r}")
+    if events.timestamp is None:
+        raise InputError(f"export: at needs events with a 'timestamp'. Received: at={at}")
+    if not any_time:
+        _check_time("at", at, time.time())
+    earlier = events.timestamp < at
+    if not earlier.any():
+        raise InputError(
+            f"export: at must be after the first event, {events.timestamp.min():.0f}. "
+            f"Received: {at}"
+        )
+    return events.select(earlier)
+
+
+def _check_time(name: str, value: float, latest: float) -> None:
+    problem = time_problem(value, latest)
+    if problem is not None:
+        raise InputError(
+            f"export: {name} {problem}; any_time=True (--any-time) takes it as it is. "
+            f"Received: {value:.0f}"
+        )
+
+
+def _two_tower(
+    model: TwoTower,
+    events: Interactions,
+    at: float | None,
+    business: Business,
+    explain: bool,
+    merging: Merging | None,
+):
+    """A function from the files of users and items and a precision to the module, and its time."""
+    features, seen, now = _item_state(model, events, at)
+    rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
+    item_vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
+    if not np.isfinite(item_vectors).all():
+        raise InputError(
+            f"export: {int((~np.isfinite(item_vectors).all(1)).sum())} item vectors of the model "
+            "are not finite; its training has diverged"
+        )
+    explained = ExplainedItems.of(model, features, seen) if explain else None
+    histories = _with_ages(events.histories(), now)
+
+    def build(users: Path, items: Path, precision: str) -> ServedModel:
+        side, explanation = stored_user_side(model, precision), None
+        if explained is not None:
+            user_vectors = HiddenInputs(side).user_vectors
+            explanation = ServedExplanation(explained, user_vectors, precision)
+        return ServedModel(
+            side.user_vectors,
+            item_vectors[:-1],
+            item_vectors[-1],
+            model.config.dim,
+            histories,
+            users,
+            items,
+            business.attributes,
+            business.compiled,
+            precision,
+            explanation,
+            merging,
+        )
+
+    return build, now
+
+
+def _ranker(
+    model: Ranker,
+    events: Interactions,
+    at: float | None,
+    business: Business,
+    explain: bool,
+    merging: Merging | None,
+):
+    """As `_two_tower`."""
+    if business.attributes or business.rules:
+        raise InputError(
+            "export: filters and rules are for a two-tower's recommend; a ranker scores the items "
+            "it is given"
+        )
+    diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
+    if diverged:
+        raise InputError(
+            f"export: {len(diverged)} of the model's variables are not finite; its training has "
+            f"diverged. Received: {diverged[0]}"
+        )
+    features, seen, now = ranking_examples.item_state(events, at, model.spec.numbers)
+    unseen = np.full(features.shape[1], np.nan, np.float32)
+    if now is not None:
+        unseen = ItemTrend(events, model.spec.numbers).unseen(now)
+    features = np.concatenate([features, unseen[None]]).astype(np.float32)
+    histories = _with_ages(events.histories(), now)
+
+    def build(users: Path, items: Path, precision: str) -> ServedRanker:
+        stored = stored_ranker(model, precision)
+        return ServedRanker(stored, features, seen, histories, users, items, precision)
+
+    return build, now
+
+
+def _context(model: Ranker) -> dict[str, str]:
+    """Column of the context -> what it holds."""
+    numbers = dict.fromkeys(model.spec.context_numbers, "number")
+    return numbers | dict.fromkeys(model.spec.context_categories, "text")
+
+
+def _item_state(model, events: Interactions, at: float | None):
+    """`item_state` with an unknown item as the last one: `[N + 1, F]`, `[N + 1]` and the time."""
+    features, seen, now = item_state(events, model.spec, at)
+    nothing = np.zeros(0, np.float32)
+    if model.spec.feature_names:
+        nothing = ItemTrend(events, model.spec.numbers).unseen(now)
+    return np.concatenate([features, nothing[None]]), np.append(seen, False), now
+
+
+def _with_ages(histories: History, now: float | None) -> History:
+    """The histories with ages in days, float32, in the place of times; 0 without times."""
+    if histories.times is None:
+        ages = np.zeros(len(histories.items), np.float32)
+    else:
+        ages = ((now - histories.times) / DAY).astype(np.float32)
+    return History(histories.splits, histories.items, ages)

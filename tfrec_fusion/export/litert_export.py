@@ -1,0 +1,158 @@
+"""The scores of a ranker's export as a LiteRT model."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
+from tfrec_fusion.data import Vocabulary
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.agreement import difference
+from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.export.samples import Samples
+from tfrec_fusion.export.saved_signatures import signature_specs
+from tfrec_fusion.export.versions import latest_version
+from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
+
+MODEL = "ranker.tflite"
+_BATCHES = (5, 1)
+_ROWS_OF = {"user_id": "user", "item_id": "item"}
+
+
+def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """Writes a folder with `ranker.tflite` and the ids that its rows stand for.
+
+    LiteRT has no tables of texts, so the model takes rows: the line, from 0, of an id in
+    `users.txt`, in `items.txt` or of a value in the `<column>.txt` of a text context; -1 is an
+    unknown one. Its inputs, of which it has those that the ranker reads, are
+
+        item         int32 [B, N]
+        user         int32 [B]
+        history      int32 [B, H], distinct items, -1 pads; no history is kept in the model
+        history_age  float32 [B, H], days since each
+        <column>     float32 [B] (NaN is unknown) or int32 [B] rows, of the context
+
+    and its outputs `score` and `probability`, float32 [B, N]. B, N and H are free, but none may be
+    0. Only LiteRT's own operations are used. The model is run on example requests and written only
+    if it gives what the SavedModel's `score` gives within 1e-5. The folder appears whole or not at
+    all.
+
+    Args:
+      version: a version's folder of a `Ranker`, or the folder of versions of which the highest is
+        taken.
+      path: a folder; what it holds is replaced.
+
+    Returns:
+      The path of the model.
+
+    Raises:
+      InputError: no version there, a version of another model or without the function from rows,
+        operations that LiteRT has not, or other answers.
+
+    Example:
+      >>> export_litert("saved_models/ranker", "litert/ranker")
+      PosixPath('litert/ranker/ranker.tflite')
+    """
+    path, version = local_path(path, "litert"), latest_version(version)
+    loaded = tf.saved_model.load(str(version))
+    if not hasattr(loaded, "by_row"):
+        raise InputError(
+            "export: litert: LiteRT has no tables of texts, and only exports of a ranker have a "
+            f"function without; export a ranker with this version. Received: {version}"
+        )
+    model = _converted(loaded)
+    texts = _context_texts(version, loaded)
+    apart = _difference(version, loaded, model, texts)
+    if apart:
+        raise InputError(f"export: litert: the model does not answer as {version} does: {apart}")
+    with new_folder(path) as folder:
+        (folder / MODEL).write_bytes(model)
+        shutil.copy(version / "assets" / "items.txt", folder)
+        if "user" in _inputs(loaded):
+            shutil.copy(version / "assets" / "users.txt", folder)
+        for column, vocabulary in texts.items():
+            vocabulary.save(folder / f"{column}.txt")
+    return Path(path) / MODEL
+
+
+def _inputs(loaded) -> dict[str, tf.TensorSpec]:
+    return loaded.by_row.structured_input_signature[1]
+
+
+def _converted(loaded) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([loaded.by_row], loaded)
+    try:
+        return converter.convert()
+    except Exception as error:  # its class is not public
+        lacking = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", str(error), re.MULTILINE)
+        reason = f"has no operation for {', '.join(lacking)}" if lacking else "refuses it"
+        raise InputError(f"export: litert: LiteRT {reason}") from error
+
+
+def _context_texts(version: Path, loaded) -> dict[str, Vocabulary]:
+    """Column -> its values in the order of their rows."""
+    card = read_json(version / CARD, "export")
+    described = card["signatures"]["score"]["inputs"]  # in the order of the tables
+    columns = [
+        name
+        for name, text in described.items()
+        if name in _inputs(loaded) and text.startswith("string [B]:")
+    ]
+    found = {}
+    for column, table in zip(columns, loaded.context_tables, strict=True):
+        values, rows = tf.raw_ops.LookupTableExportV2(
+            table_handle=table.resource_handle, Tkeys=tf.string, Tvalues=tf.int64
+        )
+        ordered = tf.gather(values, tf.argsort(rows)).numpy()
+        found[column] = Vocabulary([value.decode() for value in ordered])
+    return found
+
+
+def _difference(version: Path, loaded, model: bytes, texts: dict[str, Vocabulary]) -> str:
+    """How the model differs from the SavedModel's `score`; "" if it does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the interpreter also comes as a package of its own
+        runner = tf.lite.Interpreter(model_content=model).get_signature_runner()
+    vocabularies = texts | {
+        name: Vocabulary.load(version / "assets" / f"{name}s.txt") for name in ("user", "item")
+    }
+    vocabularies["history"] = vocabularies["item"]
+    inputs, _ = signature_specs(version)["score"]
+    for batch in _BATCHES:
+        for number in (np.nan, 1.0):
+            request = Samples(version).inputs("score", inputs, batch)
+            request |= {n: np.full(batch, number, np.float32) for n in _numbers(request)}
+            expected = loaded.signatures["score"](**{n: tf.constant(v) for n, v in request.items()})
+            rows = {_ROWS_OF.get(name, name): value for name, value in request.items()}
+            rows = {
+                n: _rows(v, vocabularies[n]) if n in vocabularies else v for n, v in rows.items()
+            }
+            rows["history"] = _first_of_each(rows["history"])
+            rows["history_age"] = np.zeros(rows["history"].shape, np.float32)
+            answer = runner(**{name: rows[name] for name in _inputs(loaded)})
+            apart = difference(answer, {n: value.numpy() for n, value in expected.items()})
+            if apart:
+                return apart
+    return ""
+
+
+def _numbers(request) -> list[str]:
+    return [name for name, value in request.items() if value.dtype == np.float32]
+
+
+def _rows(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    return vocabulary.rows(ids.reshape(-1)).reshape(ids.shape)
+
+
+def _first_of_each(rows: np.ndarray) -> np.ndarray:
+    """Rows `[B, H]` with -1 for those that stand further left as well."""
+    earlier = np.tril(rows[:, :, None] == rows[:, None, :], -1)
+    return np.where(earlier.any(2), -1, rows).astype(np.int32)

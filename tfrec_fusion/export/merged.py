@@ -1,0 +1,71 @@
+"""Requests that wait at the same moment as one run, inside the graph of an export."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.export.merging import Merging
+
+MOST_COLUMNS = 256
+"""A request whose lists or answer are wider runs alone: merged, all others would be as wide."""
+
+_BETWEEN = "\n"
+# In the place of a line's end, which no id of an export has; nor has any this, which is no UTF-8.
+_UNKNOWN = b"\xff"
+
+
+class Merged(tf.Module):
+    """A function of rows that merges its callers' rows, of one signature or several.
+
+    Callers share nothing but the run: whatever a call was given that gets here is a row of values
+    that the function can answer, so no call can make another fail.
+
+    Args:
+      function: from name -> `[B]` to name -> `[B, ...]` tensors, row by row.
+      inputs: name -> spec of `[B]`.
+      merging: the sizes.
+    """
+
+    def __init__(self, function: Callable, inputs: Mapping[str, tf.TensorSpec], merging: Merging):
+        super().__init__(name="merged")
+        self._names, self._merging = list(inputs), merging
+
+        def positional(*values):
+            return function(dict(zip(inputs, values, strict=True)))
+
+        self._function = tf.function(positional, autograph=False).get_concrete_function(
+            *inputs.values()
+        )
+        # Exports in one process have the threads in common, and never a queue.
+        self._queue = uuid.uuid4().hex
+        self._threads = f"tfrec_fusion_{merging.rows}_{merging.threads}_{merging.waiting}"
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = tf.raw_ops.BatchFunction(
+            in_tensors=[inputs[name] for name in self._names],
+            captured_tensors=self._function.captured_inputs,
+            f=self._function,
+            num_batch_threads=self._merging.threads,
+            max_batch_size=self._merging.rows,
+            batch_timeout_micros=0,
+            max_enqueued_batches=self._merging.waiting,
+            shared_name=self._threads,
+            batching_queue=self._queue,
+            Tout=[output.dtype for output in self._function.outputs],
+        )
+        for output, known in zip(outputs, self._function.outputs, strict=True):
+            output.set_shape(known.shape)
+        return tf.nest.pack_sequence_as(self._function.structured_outputs, outputs)
+
+
+def joined(ids: tf.Tensor) -> tf.Tensor:
+    """Lists of ids `[B, W]` as texts `[B]`, so that all widths are alike."""
+    ids = tf.strings.regex_replace(ids, _BETWEEN, _UNKNOWN)
+    return tf.strings.reduce_join(ids, 1, separator=_BETWEEN)
+
+
+def parted(texts: tf.Tensor) -> tf.Tensor:
+    """The lists `[B, W]` of `joined`, filled up with ""."""
+    return tf.strings.split(texts, _BETWEEN).to_tensor("")

@@ -1,0 +1,127 @@
+"""The signatures of an export as ONNX models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import optional, tf
+from tfrec_fusion.data import Vocabulary
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.agreement import difference
+from tfrec_fusion.export.onnx.conversion import EXTRA, convert
+from tfrec_fusion.export.samples import Samples
+from tfrec_fusion.export.saved_signatures import signature_specs
+from tfrec_fusion.export.versions import latest_version
+from tfrec_fusion.files import new_folder
+from tfrec_fusion.paths import local_path
+
+_BATCH = 5
+_MANY = 5000  # items; most catalogues have fewer, and in the others they are sought another way
+_LARGEST = 2**31 - 2**26  # of a protocol buffer 2 GiB, less room for the graph and the ids
+
+
+def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str, str]:
+    """Writes `path/<signature>.onnx` for each signature that comes through the conversion whole.
+
+    Each takes and gives what the signature does, ids as texts. It is run by onnxruntime on example
+    requests, with and without rows and lists, known and unknown ids, and is written only if it
+    gives what the SavedModel gives within 1e-5. The folder appears whole or not at all.
+
+    Args:
+      version: a version's folder, or the folder of versions of which the highest is taken.
+      path: a folder; what it holds is replaced.
+
+    Returns:
+      The signatures that are left out, each with the reason.
+
+    Raises:
+      InputError: no version there, or no signature comes through.
+      ImportError: the extra `onnx` is not installed.
+
+    Example:
+      >>> left_out = export_onnx("saved_models/shop", "onnx/shop")
+    """
+    path, version = local_path(path, "onnx"), latest_version(version)
+    runtime = optional("onnxruntime", EXTRA)
+    runtime.set_default_logger_severity(4)  # its errors come as exceptions as well
+    loaded, to_convert = (tf.saved_model.load(str(version)) for _ in range(2))
+    signatures, left_out = signature_specs(version), {}
+    with new_folder(path) as folder:
+        for name, (inputs, _) in signatures.items():
+            function = loaded.signatures[name]
+            reason, model = _too_large(function), b""
+            if not reason:
+                reason, model = convert(to_convert, name)
+            if not reason:
+                requests = _requests(version, name, inputs)
+                reason = _difference(runtime, model, function, requests)
+            if reason:
+                left_out[name] = reason
+            else:
+                (folder / f"{name}.onnx").write_bytes(model)
+        if len(left_out) == len(signatures):
+            raise InputError(f"export: onnx: no signature comes through: {left_out}")
+    return left_out
+
+
+def _too_large(function) -> str:
+    size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
+    if size <= _LARGEST:
+        return ""
+    return f"it reads {size / 2**30:.1f} GiB of variables, and an ONNX file ends at 2 GiB"
+
+
+def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.ndarray]]:
+    """Example requests of all kinds: input name -> array."""
+    usual = Samples(version).inputs(signature, inputs, _BATCH)
+    lists = [name for name, value in usual.items() if value.ndim > 1]
+    bare = {n: value[:, :0] if n in lists else value for n, value in usual.items()}
+    given = usual | {n: _value(version, n, v) for n, v in usual.items() if _is_neutral(v)}
+    free = {n: v[:, :0] if n == "include" else v for n, v in given.items()}
+    found = [usual, bare, given, free]
+    found += [{name: value[:0] for name, value in request.items()} for request in (usual, bare)]
+    if "user_id" in usual:
+        strangers = bare | {"user_id": np.full(_BATCH, "nobody", object)}
+        found += [strangers, {name: value[:1] for name, value in strangers.items()}]
+    if "k" in usual:
+        found += [free | {"k": np.full(_BATCH, k, np.int32)} for k in (0, 1, _MANY)]
+    return found
+
+
+def _is_neutral(value: np.ndarray) -> bool:
+    if value.dtype == object:
+        return (value == "").all()
+    return np.isnan(value).all() if value.dtype.kind == "f" else not value.any()
+
+
+def _value(version: Path, name: str, like: np.ndarray) -> np.ndarray:
+    """What an input that changes nothing by default may be as well."""
+    if like.dtype != object:
+        return np.ones_like(like)
+    known = version / "assets" / f"filter_{name}.txt"
+    texts = [*Vocabulary.load(known).ids] if known.exists() else ["a text"]
+    return np.resize(np.array([*texts, "", "unknown"], object), like.shape)
+
+
+def _difference(runtime, model: bytes, function, requests: list[dict[str, np.ndarray]]) -> str:
+    """How the model differs from the SavedModel's function on the requests; "" if it does not."""
+    try:
+        session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        answers = [session.run(names, request) for request in requests]
+    except Exception as error:  # onnxruntime's exceptions have no class of their own in common
+        return f"onnxruntime does not run it: {' '.join(str(error).split())}"
+    for request, answer in zip(requests, answers, strict=True):
+        given = {name: tf.constant(value, _dtype(value)) for name, value in request.items()}
+        expected = {name: value.numpy() for name, value in function(**given).items()}
+        found = difference(dict(zip(names, answer, strict=True)), expected)
+        if found:
+            return found
+    return ""
+
+
+def _dtype(value: np.ndarray) -> tf.DType:
+    return tf.string if value.dtype == object else tf.as_dtype(value.dtype)

@@ -1,0 +1,181 @@
+"""Asks two exports of a model the same."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import History, Interactions
+from tfrec_fusion.export.parity_report import ParityReport
+from tfrec_fusion.export.saving import size_of
+
+_USERS, _FEWEST, _BATCH, _CANDIDATES, _FIRST = 4096, 256, 64, 200, 100
+_SCORES = 1 << 29  # computed at most, for millions of items
+_REPEATS = {1: 30, 64: 7}
+
+
+class Parity:
+    """Compares what two served modules answer for the same users.
+
+    A two-tower's lists are those of `serving_default`, so rules and histories count. A ranker ranks
+    200 sampled items for each user, the held-out ones among them, without a context.
+
+    Args:
+      full, smaller: `ServedModel`s or `ServedRanker`s, the former in float32.
+      events: what is baked into both.
+      ranks: whether they are rankers.
+      targets: rows of the users to ask for and what each of them took later; by default all users
+        with a history, and nothing.
+    """
+
+    def __init__(
+        self,
+        full,
+        smaller,
+        events: Interactions,
+        ranks: bool = False,
+        targets: tuple[np.ndarray, History] | None = None,
+    ):
+        self._served = [_Asked(full.plain, ranks), _Asked(smaller.plain, ranks)]
+        self._vocabulary, self._ranks = events.catalogue.vocabulary, ranks
+        rows, later = targets or (np.flatnonzero(events.histories().lengths), None)
+        most = min(_USERS, max(_SCORES // len(self._vocabulary), _FEWEST), len(rows))
+        chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), most).astype(int))
+        self._users = events.users.ids[rows[chosen]] if len(rows) else np.array([""], object)
+        self._targets = None if later is None else [later.of(place) for place in chosen]
+        self._rng = np.random.default_rng(0)
+
+    def report(self, precision: str, folder: Path, more: int) -> ParityReport:
+        """Asks both and compares.
+
+        Args:
+          precision: of the smaller one.
+          folder: where it is saved.
+          more: bytes that the other takes more.
+        """
+        size = size_of(folder)
+        errors, scores, overlaps = [], [], {10: [], 100: []}
+        for _, lists, values in self._answers():
+            errors.append(np.abs(values[1] - values[0]))
+            scores.append(values[0])
+            for k, found in overlaps.items():
+                found += map(lambda a, b, k=k: _overlap(a[:k], b[:k]), *lists)
+        errors, scores = np.concatenate(errors), np.concatenate(scores)
+        return ParityReport(
+            precision=precision,
+            users=len(self._users),
+            score_error={
+                "mean": float(errors.mean()),
+                "max": float(errors.max()),
+                "spread": float(scores.std()),
+            },
+            overlap={str(k): float(np.mean(found)) for k, found in overlaps.items()},
+            ndcg_10=None,
+            bytes={"float32": size + more, "smaller": size},
+            p50_ms={str(batch): self._p50(batch, times) for batch, times in _REPEATS.items()},
+        )
+
+    def ndcg(self) -> dict[str, float] | None:
+        """Mean N@10 of the targets in both, and how many users have some."""
+        found = []
+        for targets, lists, _ in self._answers():
+            found += map(lambda a, b, t: (_ndcg(a, t), _ndcg(b, t)), *lists, targets)
+        if not found:
+            return None
+        before, after = np.mean(found, 0)
+        return {"float32": float(before), "smaller": float(after), "users": len(found)}
+
+    def _answers(self):
+        """Batch by batch the users' targets, and what both answer, see `_rank`."""
+        for start in range(0, len(self._users), _BATCH):
+            users = self._users[start : start + _BATCH]
+            targets = self._targets and self._targets[start : start + _BATCH]
+            yield targets or [], *self._rank(users, targets)
+
+    def _rank(self, users, targets):
+        """The first 100 rows of each user in both, -1 for none, and scores of the same pairs."""
+        if self._ranks:
+            rows = self._candidates(len(users), targets)
+            items = self._vocabulary.ids[rows]
+            scores = [served.scores(users, items) for served in self._served]
+            orders = [np.argsort(-values, 1, kind="stable")[:, :_FIRST] for values in scores]
+            lists = [np.take_along_axis(rows, order, 1) for order in orders]
+            return lists, [values.reshape(-1) for values in scores]
+        ids = [served.best(users) for served in self._served]
+        known = ids[0] != ""
+        scores = [served.scores(users, ids[0])[known] for served in self._served]
+        return [self._vocabulary.rows(found) for found in ids], scores
+
+    def _candidates(self, n_users, targets) -> np.ndarray:
+        """Distinct rows `[n_users, 200 or fewer]`, targets among them."""
+        n_items = len(self._vocabulary)
+        width = min(_CANDIDATES, n_items)
+        rows = np.stack([self._rng.choice(n_items, width, False) for _ in range(n_users)])
+        for row, own in zip(rows, targets or [], strict=False):
+            own = own[: width // 2]
+            others = row[~np.isin(row, own)][: width - len(own)]
+            row[:] = np.concatenate([own, others])
+        return rows
+
+    def _p50(self, batch: int, repeats: int) -> dict[str, float]:
+        users = np.resize(self._users, batch)
+        items = self._vocabulary.ids[self._candidates(batch, None)] if self._ranks else None
+        times = [[], []]
+        for turn in range(repeats + 2):
+            for served, found in zip(self._served, times, strict=True):
+                begin = time.perf_counter()
+                served.default(users, items)
+                if turn > 1:
+                    found.append(1e3 * (time.perf_counter() - begin))
+        before, after = map(statistics.median, times)
+        return {"float32": before, "smaller": after}
+
+
+class _Asked:
+    """A served module, asked in NumPy."""
+
+    def __init__(self, signatures: Mapping[str, Callable], ranks: bool):
+        self._default, self._score = signatures["serving_default"], signatures["score"]
+        self._ranks = ranks
+
+    def default(self, users, items):
+        """Outputs of `serving_default`; a ranker's takes items."""
+        inputs = {"user_id": tf.constant(users)}
+        if self._ranks:
+            inputs |= {"item_id": tf.constant(items)} | self._context(len(users))
+        return {name: value.numpy() for name, value in self._default(**inputs).items()}
+
+    def best(self, users) -> np.ndarray:
+        """Item ids `[B, 100]`, "" for none."""
+        return np.char.decode(self.default(users, None)["item_id"].astype(bytes), "utf-8")
+
+    def scores(self, users, items) -> np.ndarray:
+        """Scores `[B, N]` of items `[B, N]`."""
+        if self._ranks:
+            return self.default(users, items)["score"]
+        return self._score(user_id=tf.constant(users), item_id=tf.constant(items))["score"].numpy()
+
+    def _context(self, batch: int) -> dict[str, tf.Tensor]:
+        """The context's inputs with nothing known."""
+        specs = self._default.structured_input_signature[1]
+        return {
+            name: tf.fill([batch], "" if spec.dtype == tf.string else float("nan"))
+            for name, spec in specs.items()
+            if name not in ("user_id", "item_id")
+        }
+
+
+def _overlap(ours: np.ndarray, theirs: np.ndarray) -> float:
+    known = ours[ours >= 0]
+    return len(np.intersect1d(known, theirs)) / len(known) if len(known) else 1.0
+
+
+def _ndcg(rows: np.ndarray, targets: np.ndarray) -> float:
+    gains = 1 / np.log2(np.arange(2, 12))
+    hits = np.isin(rows[:10], targets)
+    return float(gains[: len(hits)][hits].sum() / gains[: min(10, len(targets))].sum())

@@ -1,0 +1,204 @@
+"""An export, loaded into this process."""
+
+from __future__ import annotations
+
+import logging
+import numbers
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.exporter import TITLES
+from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.export.saving import plain_function
+from tfrec_fusion.export.two_tower_signatures import NOTHING, SIGNATURES
+from tfrec_fusion.export.versions import latest_version
+from tfrec_fusion.texts import check_unicode
+
+_log = logging.getLogger(__name__)
+
+
+class Recommender:
+    """Recommends from the highest version of an export, without TF Serving.
+
+    Args:
+      path: what `export` was given, or one version's folder.
+
+    Attributes:
+      path: the version's folder.
+
+    Raises:
+      InputError: no version there, or one that is no export of this package, or a ranker's.
+
+    Example:
+      >>> shop = Recommender("saved_models/shop")
+      >>> best = shop.recommend("u17", exclude=["i3"], k=5)
+      >>> shop.titles[[item_id for item_id, _ in best]].tolist()
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = latest_version(path)
+        try:
+            loaded = tf.saved_model.load(str(self.path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"export: {self.path} does not load as a SavedModel: {reason}"
+            ) from None
+        if "classify" in loaded.signatures:
+            raise InputError(
+                "recommend: an exported ranker scores the items that a request names, by its "
+                "signature 'score'; recommend from its run, or from a two-tower's export. "
+                f"Received: {self.path}"
+            )
+        if "recommend" not in loaded.signatures:
+            raise InputError(
+                f"export: {self.path} has no signature 'recommend', so it was not written by "
+                f"export. Its signatures: {sorted(loaded.signatures)}"
+            )
+        self._loaded = loaded
+        self._recommend = plain_function(loaded, "recommend")
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        history: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        k: int = 10,
+        *,
+        include: Iterable[str] | None = None,
+        exclude_seen: bool = False,
+        filters: Mapping[str, object] | None = None,
+    ) -> list[tuple[str, float]]:
+        """The best items for one user as (item id, score), best first; fewer where fewer are left.
+
+        A log line names the unknown ids among those given, which change nothing; see `unknown`.
+
+        Args:
+          user_id: an unknown one, or None, is a user of whom nothing is known.
+          history: item ids, the latest last; takes the place of the baked history if not empty.
+          exclude: item ids that must not come back; items of the history never do.
+          k: how many, at least 1.
+          include: item ids of which only these may come back; None allows all.
+          exclude_seen: whether the baked history is excluded too where `history` is given.
+          filters: input of the export's filters -> a text or a list of texts, a number, or a bool,
+            e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
+
+        Raises:
+          InputError: ids that are not strings, a bad k, or a filter that the export lacks.
+        """
+        if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
+            raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
+        history, exclude, include = (
+            value if isinstance(value, str | None) else list(value)
+            for value in (history, exclude, include)
+        )
+        lacking = self.unknown(user_id, history, exclude, include or ())
+        if lacking:
+            _log.warning("recommend: unknown ids change nothing: %s", lacking)
+        answer = self._recommend(
+            user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
+            history=tf.constant([_ids(history, "history")], tf.string),
+            exclude=tf.constant([_ids(exclude, "exclude")], tf.string),
+            include=tf.constant([_choices(include, "include")], tf.string),
+            exclude_seen=tf.constant([bool(exclude_seen)]),
+            k=tf.constant([min(int(k), len(self.titles))]),
+            **self._filters(filters or {}),
+        )
+        pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
+        return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+
+    def unknown(
+        self,
+        user_id: str | None = None,
+        history: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        include: Iterable[str] = (),
+    ) -> dict[str, list[str]]:
+        """Argument -> those of its ids that the export has not; only arguments with such ids.
+
+        An id must be the same to the letter: "P1 " is not "P1".
+        """
+        asked = {
+            "user_id": [] if user_id is None else [user_id],
+            "history": history,
+            "exclude": exclude,
+            "include": include,
+        }
+        found = {}
+        for name, ids in asked.items():
+            table = self._loaded.user_table if name == "user_id" else self._loaded.item_table
+            ids = ids if isinstance(ids, str) else list(ids)
+            rows = tf.raw_ops.LookupTableFindV2(
+                table_handle=table.table.resource_handle,
+                keys=tf.constant(_ids(ids, name), tf.string),
+                default_value=tf.constant(-1, tf.int64),
+            )
+            lacking = [own for own, row in zip(ids, rows.numpy(), strict=True) if row < 0 and own]
+            if lacking:
+                found[name] = lacking
+        return found
+
+    @cached_property
+    def titles(self) -> pd.Series:
+        """Titles by item id, in catalogue order."""
+        return self._read(TITLES, pd.read_parquet).set_index("item_id")["title"]
+
+    @cached_property
+    def card(self) -> dict:
+        """The version's `model_card.json`."""
+        return self._read(CARD, lambda path: read_json(path, "card"))
+
+    def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
+        """The inputs of all filters, neutral where not given."""
+        specs = self._recommend.structured_input_signature[1]
+        names = [name for name in specs if name not in SIGNATURES["recommend"]["inputs"]]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"recommend: the export has no filter {unknown[0]!r}. Its filters: {sorted(names)}"
+            )
+        return {name: _filter(name, given.get(name), specs[name].dtype) for name in names}
+
+    def _read(self, name: str, read):
+        try:
+            return read(self.path / name)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(f"export: {self.path / name} is not readable: {reason}") from None
+
+
+def _choices(values: Iterable[str] | None, name: str) -> list[bytes]:
+    """None as nothing; an empty list, of which nothing may come back, as an unknown value."""
+    if values is None:
+        return []
+    return _ids(values, name) or [NOTHING]
+
+
+def _filter(name: str, value, dtype: tf.DType) -> tf.Tensor:
+    if dtype == tf.string:
+        texts = [value] if isinstance(value, str) else value
+        return tf.constant([_choices(texts, name)], tf.string)
+    if dtype == tf.bool:
+        if not isinstance(value, bool | None):
+            raise InputError(f"recommend: {name} must be True or False. Received: {value!r}")
+        return tf.constant([bool(value)])
+    if not isinstance(value, numbers.Real | None):
+        raise InputError(f"recommend: {name} must be a number. Received: {value!r}")
+    return tf.constant([float("nan") if value is None else float(value)])
+
+
+def _ids(ids: Iterable[str], name: str) -> list[bytes]:
+    if isinstance(ids, str):
+        raise InputError(f"recommend: {name} must be a list of ids. Received: the text {ids!r}")
+    values = list(ids)
+    for value in values:
+        if not isinstance(value, str):
+            raise InputError(f"recommend: {name} must hold strings. Received: {value!r}")
+    check_unicode(values, f"recommend: {name}")
+    return [value.encode() for value in values]

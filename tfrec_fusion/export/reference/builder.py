@@ -1,0 +1,132 @@
+"""Asks a model about training users before it is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.export.reference.categories import Categories
+from tfrec_fusion.export.reference.distribution import Distribution
+from tfrec_fusion.export.reference.popularity import GROUPS, popularity_groups
+from tfrec_fusion.export.reference.reference import Reference
+from tfrec_fusion.export.reference.statistics import gini
+
+REQUESTS = 1000
+DEPTH = 10
+_CANDIDATES = 10
+_BATCH = 64
+
+
+def item_events(events: Interactions) -> np.ndarray:
+    """`[N]` int32: how many first events each item has."""
+    return events.item_counts().astype(np.int32)
+
+
+def build_reference(
+    serving_default: Callable, events: Interactions, context: Mapping[str, str] | None = None
+) -> Reference:
+    """The reference of a model that is being exported; the same data give the same one.
+
+    A recommender is asked for the best items of up to 1000 users who have a history, each as likely
+    as the others. A ranker is asked about the users and the contexts of up to 1000 events, each
+    with 10 items that are drawn as often as they occur in the first events.
+
+    Args:
+      serving_default: the signature, from tensors by name to `score` and, of a recommender,
+        `item_id`.
+      events: those that are baked in, and the impressions and repeated events before the export,
+        as requests come in their contexts too.
+      context: of a ranker: column of the events' context -> "number" or "text". None is a
+        recommender.
+    """
+    random = np.random.default_rng(0)
+    histories, items = events.histories(), item_events(events)
+    groups = popularity_groups(items)
+    answers = {} if context is None else {"ranks": True, "depth": None}
+    if context is None:
+        answers |= _ranked(serving_default, events, groups, random)
+        columns = {}
+    else:
+        columns = _context(events.context, context)
+        answers |= _scored(serving_default, events, columns, random)
+    return Reference(
+        history_length=Distribution.of(histories.lengths),
+        history_popularity=_group_counts(groups, histories.items),
+        features={
+            name: (Distribution if context[name] == "number" else Categories).of(values)
+            for name, values in columns.items()
+        },
+        **answers,
+    )
+
+
+def _ranked(ask: Callable, events: Interactions, groups: np.ndarray, random) -> dict:
+    users = np.flatnonzero(events.histories().lengths)
+    users = random.choice(users, min(REQUESTS, len(users)), replace=False)
+    ids, scores = [], []
+    for begin in range(0, len(users), _BATCH):
+        answer = ask(user_id=tf.constant(events.users.ids[users[begin : begin + _BATCH]]))
+        ids.append(answer["item_id"].numpy()[:, :DEPTH])
+        scores.append(answer["score"].numpy()[:, :DEPTH])
+    nothing = {"ranks": False, "requests": len(users), "depth": DEPTH}
+    nothing |= dict.fromkeys(("scores", "best_score", "answered_popularity", "coverage", "gini"))
+    if not len(users):
+        return nothing
+    ids, scores = np.concatenate(ids), np.concatenate(scores)
+    found = ids != b""
+    rows = events.catalogue.vocabulary.rows([one.decode() for one in ids[found]])
+    counts = np.bincount(rows, minlength=len(groups))
+    return nothing | {
+        "scores": Distribution.of(scores[found.all(1)].ravel()),
+        "best_score": Distribution.of(scores[found[:, 0], 0]),
+        "answered_popularity": _group_counts(groups, rows),
+        "coverage": float((counts > 0).mean()),
+        "gini": gini(counts) if len(rows) else None,
+    }
+
+
+def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
+    chosen = random.choice(len(events), min(REQUESTS, len(events)), replace=False)
+    taken = events.first_events().item
+    items = taken[random.integers(0, len(taken), (len(chosen), _CANDIDATES))]
+    items = events.catalogue.vocabulary.ids[items]
+    users = np.append(events.users.ids, "")  # at -1, of whom nothing is known
+    scores = []
+    for begin in range(0, len(chosen), _BATCH):
+        rows = chosen[begin : begin + _BATCH]
+        inputs = {
+            "user_id": users[events.user[rows]],
+            "item_id": items[begin : begin + _BATCH],
+            **{name: values[rows] for name, values in context.items()},
+        }
+        inputs = {
+            name: tf.constant(v, tf.string if v.dtype == object else tf.float32)
+            for name, v in inputs.items()
+        }
+        scores.append(ask(**inputs)["score"].numpy())
+    found = {"requests": len(chosen), "best_score": None, "answered_popularity": None}
+    return found | {
+        "scores": Distribution.of(np.concatenate(scores).ravel()) if scores else None,
+        "coverage": None,
+        "gini": None,
+    }
+
+
+def _context(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Column -> its values as the signature takes them: float64, or texts with "" for none."""
+    found = {}
+    for name, kind in kinds.items():
+        values = frame.get(name, pd.Series([None] * len(frame), dtype=object))
+        if kind == "number":
+            found[name] = values.astype(float).to_numpy()
+        else:
+            found[name] = values.astype(object).where(values.notna(), "").to_numpy(object)
+    return found
+
+
+def _group_counts(groups: np.ndarray, rows: np.ndarray) -> list[int]:
+    return np.bincount(groups[rows], minlength=GROUPS).tolist()

@@ -1,0 +1,92 @@
+"""The shares of a score, inside the graph of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
+from tfrec_fusion.export.explained_items import ExplainedItems
+from tfrec_fusion.export.two_tower_signatures import share_output
+from tfrec_fusion.retrieval.stored_items import StoredItems
+
+
+class ServedExplanation(tf.Module):
+    """Splits scores of pairs into the shares of the model's inputs, as `evaluation.explain` does.
+
+    Every combination of inputs is scored for the pairs and histories of a request alone.
+
+    Args:
+      items: the catalogue's N items with some inputs hidden.
+      user_vectors: `HiddenInputs.user_vectors` of the export's user side.
+      precision: of the tables, see `StoredItems`.
+    """
+
+    def __init__(self, items: ExplainedItems, user_vectors: Callable, precision: str = "float32"):
+        super().__init__(name="explanation")
+        self._inputs, self._fused = items.inputs, items.fused
+        self._user_vectors = user_vectors
+        # In the order of the subsets of what is hidden, without the empty one.
+        self.tables = [
+            StoredItems(items.tables[hidden], precision) for hidden in subsets(items.fused)[1:]
+        ]
+        self.bias = tf.Variable(items.bias, trainable=False, name="item_bias")
+        self.neutral = tf.Variable(items.neutral, trainable=False, name="neutral_columns")
+
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a version."""
+        return sum(v.dtype.size * v.shape.num_elements() for v in self.variables)
+
+    def shares(self, users, pairs, ages, past, rows, items) -> dict[str, tf.Tensor]:
+        """The scores of each user with each of some items, and their shares.
+
+        Args:
+          users: `[B]` int32 rows, -1 unknown.
+          pairs: `[P, 2]` int32 (position, item) of the histories in use, by position.
+          ages: `[P]` float32 days.
+          past: `[P, dim]` fused vectors of the items of `pairs`, with nothing hidden.
+          rows: `[B, N]` int32 of the items to score, -1 unknown.
+          items: `[B, N, D]` item vectors, with nothing hidden.
+
+        Returns:
+          Output name -> `[B, N]` float32: "score", the share of each input, and "bias".
+        """
+        dim = past.shape[1]
+        rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
+        last, bias = items[..., dim:], self._bias(rows)
+        values = []
+        for shown in subsets(self._inputs):
+            hidden = frozenset(self._inputs) - shown
+            # One after the other, as each takes the room of all pairs.
+            with tf.control_dependencies(values[-1:]):
+                vectors, history = items[..., :dim], past
+                if hidden & set(self._fused):
+                    table = self._table(hidden)
+                    vectors, history = (table(found) for found in (rows, pairs[:, 1]))
+                left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
+                if hidden:
+                    rest = tf.broadcast_to(self.neutral, tf.shape(last))
+                    rest = rest if "context" in hidden else last - bias
+                    rest = rest if "id" in hidden else rest + bias
+                    value = tf.linalg.matvec(vectors, left[:, :dim])
+                    value += tf.linalg.matvec(rest, left[:, dim:])
+                else:
+                    value = tf.linalg.matvec(items, left)
+                values.append(value)
+        weights = tf.constant(shapley_weights(self._inputs).T, tf.float32)
+        shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self._inputs), 2)
+        named = {share_output(n): s for n, s in zip(self._inputs, shares, strict=True)}
+        return {"score": values[-1], **named, "bias": values[0]}
+
+    def _table(self, hidden: frozenset[str]) -> Callable:
+        """From rows to fused vectors with some inputs hidden."""
+        place = subsets(self._fused).index(hidden & frozenset(self._fused))
+        table = self.tables[place - 1]
+        # The last row is the only one where all items are alike.
+        return lambda rows: table.gather(tf.minimum(rows, table.count - 1))
+
+    def _bias(self, rows) -> tf.Tensor:
+        """`[B, N, D - dim]`: the biases in the last column, and zeros."""
+        columns = [[0, 0], [0, 0], [self.neutral.shape[0] - 1, 0]]
+        return tf.pad(tf.gather(self.bias, rows)[..., None], columns)

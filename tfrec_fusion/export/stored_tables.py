@@ -1,0 +1,102 @@
+"""What an export reads of a model, in fewer bytes."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers import FrozenVectors, IdEmbedding
+from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
+from tfrec_fusion.retrieval.stored_items import StoredItems
+
+
+def stored_user_side(model: TwoTower | AlphaRec, precision: str) -> TwoTower | AlphaRec:
+    """A model with the user side of another, whose tables are stored in a precision.
+
+    Of a two-tower these are the users' ids; the kernel that maps the pools of a history is float16,
+    and there is no item side to speak of. Of an AlphaRec they are the vectors that users are made
+    of.
+
+    Args:
+      model: the trained one, which comes back itself for "float32".
+      precision: one of `PRECISIONS`.
+    """
+    if precision == "float32":
+        return model
+    if isinstance(model, AlphaRec):
+        return _with_stored_vectors(model, precision)
+    config = model.get_config()
+    config["data"] = config["data"] | {"n_items": 1}
+    side = type(model).from_config(config)
+    side.scale.assign(model.scale)
+    if hasattr(model, "to_user"):
+        # It is small and counts in all scores: a byte a weight would cost more than it saves.
+        side.to_user = _StoredDense(model.to_user, "float16")
+    if hasattr(model, "user_ids"):
+        side.user_ids = _StoredIds(model.user_ids, precision)
+    if model.spec.feature_names:
+        side.user_trend.set_weights(model.user_trend.get_weights())
+    if model.spec.weighted_history:
+        side.history_weights = tf.Variable(model.history_weights, trainable=False)
+    return side
+
+
+def stored_ranker(model: Ranker, precision: str) -> Ranker:
+    """A copy of a ranker whose ids of users and items and frozen vectors are stored in a precision.
+
+    Args:
+      model: the trained one, which comes back itself for "float32".
+      precision: one of `PRECISIONS`.
+    """
+    if precision == "float32":
+        return model
+    copy = _with_stored_vectors(model, precision)
+    if model.config.user != "history":
+        copy.user_ids = _StoredIds(model.user_ids, precision)
+    if model.config.use_ids:
+        copy.tower.ids = _StoredIds(model.tower.ids, precision)
+    return copy
+
+
+def _with_stored_vectors(model, precision: str):
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    for name, layer in model.tower.frozen.items():
+        if layer.storage == "float32":
+            copy.tower.frozen[name] = _stored(layer, precision)
+    return copy
+
+
+def _stored(layer: FrozenVectors, precision: str) -> FrozenVectors:
+    stored = FrozenVectors.from_config(layer.get_config() | {"storage": precision})
+    stored.assign(layer.matrix.numpy(), layer.mask.numpy())
+    if layer.dim is not None:
+        stored.kernel.assign(layer.kernel)
+    return stored
+
+
+class _StoredDense(keras.layers.Layer):
+    """Answers as a linear `Dense` layer, from a kernel in a precision."""
+
+    def __init__(self, dense: keras.layers.Dense, precision: str):
+        super().__init__(name=dense.name, dtype="float32")
+        self.kernel = StoredItems(dense.kernel.numpy().T, precision)
+        self.bias = tf.Variable(dense.bias, trainable=False)
+
+    def call(self, inputs):
+        return self.kernel.product(inputs, 0, self.kernel.count) + self.bias
+
+
+class _StoredIds(keras.layers.Layer):
+    """Answers as an `IdEmbedding` does outside training, from a table in a precision."""
+
+    def __init__(self, ids: IdEmbedding, precision: str):
+        super().__init__(name=ids.name, dtype=ids.dtype_policy)
+        self.table = StoredItems(ids.table.numpy(), precision)
+        self.unknown = tf.Variable(
+            ids.unknown if ids.has_unknown else tf.zeros([ids.dim]), trainable=False
+        )
+
+    def call(self, rows, training=None, with_mask=False):
+        known = rows >= 0
+        vectors = self.table.gather(tf.maximum(rows, 0))
+        vectors = tf.cast(tf.where(known[..., None], vectors, self.unknown), self.compute_dtype)
+        return (vectors, known) if with_mask else vectors

@@ -1,0 +1,142 @@
+"""Item recency and trend, as of a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import numpy as np
+
+from tfrec_fusion.data.catalogue import Catalogue
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.times import DAY
+
+WINDOWS = (7, 14, 30, 60, 120)
+_CACHE_BYTES = 256 << 20
+
+
+class ItemTrend:
+    """Item features computed from the first events before a time t, and from no later one.
+
+    With N items, n_w events and n_wi events of item i in the w days before t, a log share is
+    `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are the log
+    shares over 7, 14, 30, 60 and 120 days, over all time and over the 45 days that began a year
+    before t; the log shares of 30 and 7 days less that of all time; the log days since the first
+    and the last event; whether the item is unseen; and columns of the catalogue, see
+    `item_numbers`.
+
+    Args:
+      events: events with times; features never depend on those at or after the time asked for.
+      numbers: names of the catalogue's columns, which come last in this order; its
+        `numeric_columns` by default.
+
+    Attributes:
+      names: the features' names, `F` of them.
+
+    Raises:
+      InputError: `events` has no timestamps.
+    """
+
+    def __init__(self, events: Interactions, numbers: Iterable[str] | None = None):
+        if events.timestamp is None:
+            raise InputError("trend: the interactions have no column 'timestamp'")
+        first = events.first_events()
+        if len(first) == 0:
+            raise InputError(
+                f"trend: none of the {len(events)} events is positive; what users took needs a "
+                "label above 0, or no column 'label'"
+            )
+        self._times, self._items = first.timestamp, first.item
+        self._n_items = len(events.catalogue)
+        numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
+        # One row more than there are items: an item of which nothing is known; see `unseen`.
+        self._static = np.full((self._n_items + 1, len(numbers)), np.nan, np.float32)
+        self._static[:-1] = item_numbers(events.catalogue, numbers)
+        self.names = (
+            *(f"log_share_{days}d" for days in WINDOWS),
+            "log_share",
+            "log_share_year_ago",
+            "rise_30d",
+            "rise_7d",
+            "log_age",
+            "log_since_last",
+            "unseen",
+            *numbers,
+        )
+        self._cache: OrderedDict[float, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    @property
+    def end(self) -> float:
+        """The first moment after the last event, in unix seconds."""
+        return float(self._times[-1]) + 1.0
+
+    def at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """Features `[n_items, F]` float32 and seen flags `[n_items]` bool from before `time`.
+
+        Missing numbers are NaN.
+        """
+        features, seen = self._at(time)
+        return features[:-1], seen[:-1]
+
+    def unseen(self, time: float) -> np.ndarray:
+        """Features `[F]` float32 at `time` of an item without any event; its numbers are NaN."""
+        return self._at(time)[0][-1]
+
+    def _at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        if time in self._cache:
+            self._cache.move_to_end(time)
+            return self._cache[time]
+        end = np.searchsorted(self._times, time)
+        windows = [self._share(time - days * DAY, end) for days in WINDOWS]
+        total = self._share(-np.inf, end)
+        year_ago_end = np.searchsorted(self._times, time - (365 - 45) * DAY)
+        year_ago = self._share(time - 365 * DAY, year_ago_end)
+        items, times = self._items[:end], self._times[:end]
+        first = np.full(self._n_items + 1, time)
+        first[items[::-1]] = times[::-1]
+        last = np.full(self._n_items + 1, time)
+        last[items] = times
+        seen = np.zeros(self._n_items + 1, bool)
+        seen[items] = True
+        dynamic = [
+            *windows,
+            total,
+            year_ago,
+            windows[2] - total,
+            windows[0] - total,
+            np.log1p((time - first) / DAY) / 4,
+            np.log1p((time - last) / DAY) / 4,
+            ~seen,
+        ]
+        features = np.concatenate([np.stack(dynamic, 1).astype(np.float32), self._static], 1)
+        self._cache[time] = features, seen
+        if len(self._cache) * features.nbytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._cache.popitem(last=False)
+        return features, seen
+
+    def _share(self, start: float, end: int) -> np.ndarray:
+        begin = min(np.searchsorted(self._times, start), end)
+        counts = np.bincount(self._items[begin:end], minlength=self._n_items + 1)
+        return np.log((counts + 1) * (self._n_items / (end - begin + self._n_items)))
+
+
+def item_numbers(catalogue: Catalogue, names: Iterable[str] | None = None) -> np.ndarray:
+    """Numeric columns of a catalogue, `[n_items, len(names)]` float32.
+
+    Each is `sign(x) log(1 + |x|)`, NaN where it is missing. Nothing is fitted here: a model has
+    mean and deviation of its training items among its weights, see `layers.Standardise`.
+
+    Args:
+      catalogue: the items.
+      names: of the columns, in their order; `numeric_columns` by default.
+
+    Raises:
+      InputError: a column is absent or not numeric.
+    """
+    names = catalogue.numeric_columns if names is None else list(names)
+    values = np.empty((len(catalogue), len(names)), np.float32)
+    for index, name in enumerate(names):
+        column = catalogue.numeric(name)
+        values[:, index] = np.sign(column) * np.log1p(np.abs(column))
+    return values

@@ -1,0 +1,1 @@
+"""A score as a sum of shares of the model's inputs."""

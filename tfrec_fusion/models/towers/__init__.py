@@ -1,0 +1,1 @@
+"""Items and users as vectors."""

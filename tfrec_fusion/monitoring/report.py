@@ -1,0 +1,115 @@
+"""What a window of requests looks like beside the reference."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+from tfrec_fusion.monitoring.figure import Figure
+
+_ORDER = ("ok", "few", "warn", "alert")
+_STYLES = {"warn": "yellow", "alert": "bold red", "few": "dim"}
+_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class Report:
+    """Printed by Rich as a table.
+
+    Attributes:
+      version: the folder.
+      rows: requests of the window, one a user.
+      begin, end: unix times of the first and the last, or None.
+      signatures: signature -> rows.
+      min_rows: with fewer a figure is not judged.
+      figures: all of them.
+      notes: what was left out and why.
+      histograms: name -> {"edges" or "values", "reference", "requests"}: counts in the same bins.
+      samples: name -> the window's values, for TensorBoard.
+    """
+
+    version: Path
+    rows: int
+    begin: float | None
+    end: float | None
+    signatures: dict[str, int]
+    min_rows: int
+    figures: Sequence[Figure]
+    notes: Sequence[str]
+    histograms: dict[str, dict] = field(repr=False)
+    samples: dict[str, np.ndarray] = field(repr=False)
+
+    @property
+    def state(self) -> str:
+        """The worst of the figures: "alert", "warn" or "ok"; "few" where none could be judged."""
+        states = {figure.state for figure in self.figures}
+        if states <= {"few"}:
+            return "few"
+        return max(states - {"few"}, key=_ORDER.index)
+
+    def figure(self, name: str) -> Figure:
+        """The figure of that name."""
+        return next(figure for figure in self.figures if figure.name == name)
+
+    def to_dict(self) -> dict:
+        """The report in JSON's types."""
+        return {
+            "version": str(self.version),
+            "state": self.state,
+            "rows": self.rows,
+            "begin": self.begin,
+            "end": self.end,
+            "signatures": self.signatures,
+            "min_rows": self.min_rows,
+            "figures": {figure.name: figure.to_dict() for figure in self.figures},
+            "notes": list(self.notes),
+            "histograms": self.histograms,
+        }
+
+    def text(self) -> str:
+        """The report as plain text."""
+        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False)
+        console.print(self)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        times = ""
+        if self.begin is not None:
+            times = f", {_time(self.begin)} to {_time(self.end)}"
+        by = ", ".join(f"{name} {rows:,}" for name, rows in self.signatures.items())
+        yield f"{self.version}: {self.rows:,} requests{times}" + (f" ({by})" if by else "")
+        table = Table("figure", box=None)
+        for name in ("requests", "reference", "warns", "alerts", "of rows"):
+            table.add_column(name, justify="right")
+        table.add_column("")
+        for figure in self.figures:
+            table.add_row(
+                figure.name,
+                _number(figure.value),
+                _number(figure.reference),
+                _number(figure.warn),
+                _number(figure.alert),
+                f"{figure.rows:,}",
+                figure.state,
+                style=_STYLES.get(figure.state),
+            )
+        yield table
+        for note in self.notes:
+            yield f"note: {note}"
+        yield f"state: {self.state}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,81 @@
+"""Parts that are chosen by name, and a user's own by `module:name`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfrec_fusion.errors import InputError
+
+
+def load(path: str) -> Any:
+    """What `module:name` names; the module is also looked for in the working directory.
+
+    Raises:
+      ImportError: no such module, or it cannot be imported.
+      AttributeError: the module has no such name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        here = os.getcwd()
+        if error.name != module.partition(".")[0] or here in sys.path:
+            raise
+        sys.path.append(here)
+        try:
+            found = importlib.import_module(module)
+        finally:
+            sys.path.remove(here)
+    return getattr(found, name)
+
+
+class Registry(Mapping[str, str]):
+    """The built-in parts of one kind, which are imported when they are asked for.
+
+    Args:
+      kind: what they are, for errors, e.g. "fusion".
+      entries: name -> `module:name` of the class or function.
+
+    Example:
+      >>> Registry("fusion", {"sum": "tfrec_fusion.layers:SumFusion"}).resolve("sum").__name__
+      'SumFusion'
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, str]):
+        self.kind, self._entries = kind, dict(entries)
+
+    def __getitem__(self, name: str) -> str:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def resolve(self, value: Any) -> Any:
+        """The part of a name, or of a `module:name` of the user's; anything but a text as it is.
+
+        Raises:
+          InputError: an unknown name, or a `module:name` that cannot be imported.
+        """
+        if not isinstance(value, str):
+            return value
+        if value in self._entries:
+            return load(self._entries[value])
+        if ":" not in value:
+            raise InputError(
+                f"{self.kind}: must be one of {', '.join(self)}, or module:name of your own. "
+                f"Received: {value!r}"
+            )
+        try:
+            return load(value)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"{self.kind}: {value!r} cannot be imported: {error}; the module must be installed "
+                "or in the working directory"
+            ) from error

@@ -1,0 +1,89 @@
+"""What a shop chooses at an export: filters, rules and newer attributes of its items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tfrec_fusion.data import Catalogue
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.rerank.attributes import Attribute
+from tfrec_fusion.rerank.compiled_rules import CompiledRules
+from tfrec_fusion.rerank.filters import filter_inputs
+from tfrec_fusion.rerank.rules import Rules
+
+
+@dataclass(frozen=True)
+class Business:
+    """The choices, checked and over one catalogue.
+
+    Attributes:
+      catalogue: whose columns and titles are used.
+      attributes: of the filters.
+      rules: as given; None without.
+      compiled: the rules over the catalogue; None without.
+    """
+
+    catalogue: Catalogue
+    attributes: tuple[Attribute, ...] = ()
+    rules: Rules | None = None
+    compiled: CompiledRules | None = None
+
+    @classmethod
+    def of(
+        cls,
+        catalogue: Catalogue,
+        filters: Sequence[str] = (),
+        rules: Rules | Mapping | str | os.PathLike | None = None,
+        items: pd.DataFrame | None = None,
+    ) -> Business:
+        """Reads and checks the choices.
+
+        Args:
+          catalogue: of the model.
+          filters: columns.
+          rules: `Rules`, nested mappings or a file.
+          items: a frame in the place of the catalogue's, with the same ids in any order.
+
+        Raises:
+          InputError: names the column, the key of the rules or the ids.
+        """
+        if items is not None:
+            catalogue = _replaced(catalogue, items)
+        if isinstance(filters, str):
+            raise InputError(
+                f"export: filters must be a list of columns. Received: the text {filters!r}"
+            )
+        attributes = tuple(Attribute.of(catalogue, column) for column in filters)
+        filter_inputs(attributes)
+        source = "rules"
+        if isinstance(rules, str | os.PathLike):
+            source, rules = os.fspath(rules), Rules.load(rules)
+        elif isinstance(rules, Mapping):
+            rules = Rules.of(rules) if rules else None
+        compiled = None if rules is None else CompiledRules.of(rules, catalogue, source)
+        return cls(catalogue, attributes, rules, compiled)
+
+    @property
+    def card(self) -> dict:
+        """Entries of the model card."""
+        rules = self.rules.model_dump(mode="json", exclude_defaults=True) if self.rules else None
+        return {"filters": [attribute.name for attribute in self.attributes], "rules": rules}
+
+
+def _replaced(catalogue: Catalogue, items: pd.DataFrame) -> Catalogue:
+    """The catalogue with the columns of `items`, in its own order."""
+    other = Catalogue(items)
+    rows = other.vocabulary.rows(catalogue.vocabulary.ids)
+    if (rows < 0).any() or len(other) != len(catalogue):
+        missing = catalogue.vocabulary.ids[rows < 0]
+        new = other.vocabulary.ids[catalogue.vocabulary.rows(other.vocabulary.ids) < 0]
+        raise InputError(
+            f"export: items must have the model's {len(catalogue)} item ids; {len(missing)} are "
+            f"missing, e.g. {missing[:3].tolist()}, and {len(new)} are new, e.g. "
+            f"{new[:3].tolist()}; train again for new items"
+        )
+    return Catalogue(other.frame.iloc[rows])

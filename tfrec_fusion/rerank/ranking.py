@@ -1,0 +1,123 @@
+"""The ranking of a batch of requests, before caps and pins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.rerank.restriction import Restriction
+from tfrec_fusion.retrieval.stored_items import StoredItems
+from tfrec_fusion.retrieval.top_k import padded
+
+
+class Ranking:
+    """What may come back to each of B requests, and the best of it; lives inside one graph.
+
+    Where every request of the batch brings a list to choose from, only the listed items are
+    scored; else all are.
+
+    Args:
+      items: N item vectors.
+      users: `[B, D]`.
+      masked: `[B, H]` int32 rows that must not come back, -1 for none.
+      included: `[B, W]` int32 rows of the lists to choose from, -1 for none.
+      given: `[B]` bool, whether the request brings such a list.
+      restrictions: what else restricts the requests.
+      bias: `[N]` float32 to add to all scores, -inf for what nobody gets; or None.
+    """
+
+    def __init__(
+        self,
+        items: StoredItems,
+        users: tf.Tensor,
+        masked: tf.Tensor,
+        included: tf.Tensor,
+        given: tf.Tensor,
+        restrictions: Sequence[Restriction] = (),
+        bias: tf.Variable | None = None,
+    ):
+        self.items, self.users, self.bias = items, users, bias
+        self.batch = tf.shape(users)[0]
+        self._masked, self._included, self._given = masked, included, given
+        self._only_listed = tf.reduce_all(given) & (self.batch > 0)
+        self._listed = Restriction(tf.reduce_any(given), self._is_listed, self._are_listed)
+        self._restrictions = [*restrictions]
+
+    def allows(self, rows) -> tf.Tensor:
+        """Whether some rows `[B, M]`, each from 0 to N - 1, may come back; ignores the bias."""
+        allowed = Restriction.all_of([self._listed, *self._restrictions], self.batch).of(rows)
+        return allowed & ~_contains(self._masked, rows)
+
+    def best(self, k, taken=None, more: Sequence[Restriction] = ()) -> tuple[tf.Tensor, tf.Tensor]:
+        """The k best of what may come back, best first; equal scores keep the catalogue's order.
+
+        Args:
+          k: int scalar, 0 or more.
+          taken: rows `[B, T]` int32 that must not come back either; -1 is none.
+          more: further restrictions.
+
+        Returns:
+          Scores `[B, k]` and rows `[B, k]` int32; the lowest finite float32 and -1 where nothing
+          is left.
+        """
+        masked = self._masked if taken is None else tf.concat([self._masked, taken], 1)
+        restrictions = [*self._restrictions, *more]
+        return tf.cond(
+            self._only_listed,
+            lambda: self._best_of_listed(k, masked, restrictions),
+            lambda: self._best_of_all(k, masked, restrictions),
+        )
+
+    def _best_of_all(self, k, masked, restrictions):
+        allowed = Restriction.all_of([self._listed, *restrictions], self.batch)
+        shape = [self.batch, self.items.count]
+        dense = tf.cond(
+            allowed.used,
+            lambda: tf.broadcast_to(allowed.dense(), shape),
+            lambda: tf.ones([1, 1], tf.bool),
+        )
+        pairs = _pairs(masked)
+        return self.items.best(self.users, k, pairs, self.bias, dense, allowed.used)
+
+    def _best_of_listed(self, k, masked, restrictions):
+        rows = _without(self._included, masked)
+        known = tf.maximum(rows, 0)
+        scores = tf.linalg.matvec(self.items.gather(known), self.users)
+        if self.bias is not None:
+            scores += tf.gather(self.bias.read_value(), known)
+        allowed = (rows >= 0) & Restriction.all_of(restrictions, self.batch).of(known)
+        scores = tf.where(allowed, scores, -np.inf)
+        best, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(rows)[1]))
+        return padded(best, tf.gather(rows, places, batch_dims=1), k)
+
+    def _is_listed(self):
+        listed = tf.tile(~self._given[:, None], [1, self.items.count])
+        pairs = _pairs(self._included)
+        return tf.tensor_scatter_nd_update(listed, pairs, tf.ones(tf.shape(pairs)[:1], tf.bool))
+
+    def _are_listed(self, rows):
+        return _contains(self._included, rows) | ~self._given[:, None]
+
+
+def _pairs(rows) -> tf.Tensor:
+    """Pairs `[P, 2]` int32 (position, row) of rows `[B, W]`, -1 left out."""
+    there = tf.where(rows >= 0)
+    return tf.stack([tf.cast(there[:, 0], tf.int32), tf.gather_nd(rows, there)], 1)
+
+
+def _contains(lists, rows) -> tf.Tensor:
+    """`[B, M]` bool: whether a request's list of `[B, W]` has each of its rows `[B, M]`."""
+    return tf.reduce_any(rows[:, :, None] == lists[:, None, :], 2)
+
+
+def _without(rows, masked) -> tf.Tensor:
+    """The distinct rows of `[B, W]` that are not in `[B, H]`: ascending `[B, W + H]`, -1 for none.
+
+    Sorted together, an odd key that is the next after an even one is a masked row.
+    """
+    keys = tf.sort(tf.concat([2 * rows + 1, 2 * masked], 1), 1)
+    left = tf.pad(keys[:, :-1], [[0, 0], [1, 0]], constant_values=-2)
+    kept = (keys > 0) & (keys % 2 == 1) & (keys != left) & (keys - 1 != left)
+    return tf.where(kept, keys // 2, -1)

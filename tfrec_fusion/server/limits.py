@@ -1,0 +1,118 @@
+"""How much a request, and all of them together, may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfrec_fusion.deploy.status import StatusError, invalid
+from tfrec_fusion.errors import InputError
+
+_K, _ITEM_ID = "k", "item_id"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that TF Serving lacks; each can be set on the command line.
+
+    Attributes:
+      body_bytes: of one request.
+      list_length: of each list of an input, and rows of a batch.
+      k: the largest value of an integer input of that name; the smallest is 1.
+      in_flight: requests at once.
+      seconds: a request without a deadline of its own gets this one; so does its body.
+      values: rows x k of an answer, and values of each input, e.g. rows x items to be scored.
+      scores: rows x items of the catalogue, where all of it is ranked.
+
+    Raises:
+      InputError: a bound below 1.
+
+    Example:
+      >>> Limits().checked({"k": np.array([500], np.int32)}, {}, items=40)["k"].tolist()
+      [40]
+    """
+
+    body_bytes: int = 16 << 20
+    list_length: int = 10_000
+    k: int = 10_000
+    in_flight: int = 256
+    seconds: float = 30.0
+    values: int = 1_000_000
+    scores: int = 200_000_000
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if value < (0.001 if name == "seconds" else 1):
+                raise InputError(f"serve: {name} must be positive. Received: {value}")
+
+    def check_json(self, body: bytes) -> None:
+        """Refuses JSON of more than `2 * values` lists, objects and members before it is parsed.
+
+        The parser lets nobody else run meanwhile, and makes 60 bytes and more of each.
+
+        Raises:
+          StatusError: INVALID_ARGUMENT.
+        """
+        found = sum(map(body.count, (b",", b"[", b"{")))
+        if found > 2 * self.values:
+            raise invalid(
+                f"the body may have at most {2 * self.values} lists, objects and members. "
+                f"Received: {found}"
+            )
+
+    def checked(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Mapping,
+        items: int | None = None,
+    ) -> Mapping[str, np.ndarray]:
+        """The inputs, with `k` cut to the size of the catalogue.
+
+        Args:
+          outputs: of the signature, by name.
+          items: size of the catalogue, where it is known.
+
+        Raises:
+          StatusError: INVALID_ARGUMENT; names the input, the bound and the value.
+        """
+        for name, values in inputs.items():
+            longest = max(values.shape, default=0)
+            if longest > self.list_length:
+                raise invalid(
+                    f"{name}: lists may have at most {self.list_length} values. Received: {longest}"
+                )
+            if values.size > self.values:
+                raise invalid(
+                    f"{name}: may have at most {self.values} values in all. Received: {values.size}"
+                )
+        rows = max((len(values) for values in inputs.values() if values.ndim), default=1)
+        ranks = _ITEM_ID in outputs and _ITEM_ID not in inputs
+        if items is not None and ranks and rows * items > self.scores:
+            raise invalid(
+                f"a request may rank at most {self.scores} pairs of a row and an item of the "
+                f"catalogue; send fewer rows. Received: {rows} rows x {items} items"
+            )
+        wanted = inputs.get(_K)
+        if wanted is None or wanted.dtype.kind not in "iu" or not wanted.size:
+            return inputs
+        smallest, largest = int(wanted.min()), int(wanted.max())
+        if smallest < 1:
+            raise invalid(f"{_K} must be at least 1. Received: {smallest}")
+        if largest > self.k:
+            raise invalid(f"{_K} must be at most {self.k}. Received: {largest}")
+        if items is not None and largest > items:
+            inputs, largest = {**inputs, _K: np.minimum(wanted, wanted.dtype.type(items))}, items
+        if rows * largest > self.values:
+            raise invalid(
+                f"rows x {_K} may be at most {self.values}; send fewer rows or a smaller {_K}. "
+                f"Received: {rows} rows x {largest}"
+            )
+        return inputs
+
+    def full(self) -> StatusError:
+        """RESOURCE_EXHAUSTED, to the request above `in_flight`."""
+        return StatusError(
+            "RESOURCE_EXHAUSTED", f"{self.in_flight} requests are being answered; try again later"
+        )

@@ -1,0 +1,230 @@
+"""One version of a model, loaded."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import descriptor_pool, message_factory
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.config import read_json
+from tfrec_fusion.deploy import warmup
+from tfrec_fusion.deploy.status import StatusError, invalid
+from tfrec_fusion.deploy.tensor_slot import TensorSlot
+from tfrec_fusion.export.model_card import CARD
+
+DEFAULT_SIGNATURE = "serving_default"
+_TAG = "serve"
+_ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
+# Requests may ask for any subset of the outputs, in any order.
+_MOST_CALLS = 64
+# What Python adds to an error of the graph.
+_TRACE = "\n\nOriginal stack trace"
+# Before the nodes where it happened.
+_WHERE = "\n\t [["
+_ROOT_ERRORS = re.compile(r"\A\d+ root error\(s\) found\.\s+\(0\) (?:\w+: )?")
+_NODES = re.compile(r"\{\{[^{}]*\}\} ?| \([^\s()]*:\d+\)")
+
+
+class Signature:
+    """The inputs and outputs of one signature, name -> `TensorSlot`.
+
+    Attributes:
+      defaults: name -> array, of inputs that a gRPC request may leave out.
+      items: size of the catalogue where the model card describes the signature, else None. The
+        inputs of such a signature are of one batch.
+    """
+
+    def __init__(self, definition, items: int | None = None):
+        self.items = items
+        self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
+        self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
+        self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
+
+
+class Servable:
+    """A SavedModel in a session of its own, as TF Serving runs it; used from any thread.
+
+    Args:
+      name, version: what it is called in requests.
+      path: the version's folder.
+
+    Raises:
+      StatusError: it cannot be loaded, it is not whole, or a warm-up request fails.
+
+    Example:
+      >>> servable = Servable("shop", 1, Path("saved_models/shop/1"))  # doctest: +SKIP
+      >>> servable.run("item_vector", {"item_id": np.array([b"a"], object)})  # doctest: +SKIP
+      {'vector': array([[...]], dtype=float32)}
+    """
+
+    def __init__(self, name: str, version: int, path: Path):
+        self.name, self.version, self.path = name, version, path
+        self._lock, self._users, self._retired = threading.Lock(), 0, False
+        self._closed = threading.Event()
+        card = check_whole(path)
+        self._session, graph = _load(path)
+        self.definitions = dict(graph.signature_def)
+        described, items = card.get("signatures", {}), card.get("data", {}).get("items")
+        self.signatures = {
+            name: Signature(definition, items if name in described else None)
+            for name, definition in self.definitions.items()
+        }
+        # Made once: `Session.run` looks through feeds and fetches at each call.
+        make = functools.partial(_make_call, self._session)
+        self._call_of = functools.lru_cache(_MOST_CALLS)(make)
+        try:
+            self._warm_up()
+        except BaseException:
+            self._session.close()
+            raise
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Output name -> array.
+
+        Args:
+          inputs: all of the signature's; strings are `object` arrays of bytes.
+          outputs: the wanted ones; all by default.
+
+        Raises:
+          StatusError: the graph refuses the inputs.
+        """
+        slots = self.signatures[signature]
+        names = tuple(outputs) or tuple(slots.outputs)
+        feeds = {slot.tensor: inputs[name] for name, slot in slots.inputs.items()}
+        call, fetched = self._call_of(
+            tuple(feeds), tuple(slots.outputs[name].tensor for name in names)
+        )
+        try:
+            values = feeds | dict(zip(fetched, call(*feeds.values()), strict=True))
+        except tf.errors.OpError as error:
+            raise StatusError.of_number(error.error_code, _of_graph(error.message)) from None
+        except (TypeError, ValueError) as error:
+            raise invalid(str(error)) from None
+        return {name: _array(values[slots.outputs[name].tensor]) for name in names}
+
+    def acquire(self) -> bool:
+        """Counts a request in; False where the version is no longer to be used."""
+        with self._lock:
+            if not self._retired:
+                self._users += 1
+            return not self._retired
+
+    def hold(self) -> None:
+        """Counts in once more what is counted in already."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Counts a request out."""
+        with self._lock:
+            self._users -= 1
+            last = self._retired and not self._users
+        if last:
+            self._close()
+
+    def retire(self) -> None:
+        """Takes no more requests, and frees the memory after the last one."""
+        with self._lock:
+            already, self._retired = self._retired, True
+            last = not self._users
+        if last and not already:
+            self._close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is retired and its last request has ended."""
+        return self._closed.is_set()
+
+    def _close(self) -> None:
+        self._session.close()
+        self._closed.set()
+
+    def _warm_up(self) -> None:
+        if not (self.path / warmup.FILE).exists():
+            return
+        try:
+            warmup.check_warmup(self.path)
+            for signature, inputs in warmup.iterate_warmup(self.path):
+                self.run(signature or DEFAULT_SIGNATURE, inputs)
+        except (StatusError, ValueError, tf.errors.OpError) as error:
+            raise StatusError("INVALID_ARGUMENT", f"warm-up: {error}") from None
+
+
+def _of_graph(message: str) -> str:
+    """The first error of the graph, without the names of its nodes and tensors."""
+    found = message.partition(_TRACE)[0].partition(_WHERE)[0]
+    return _NODES.sub("", _ROOT_ERRORS.sub("", found)).strip()
+
+
+def check_whole(path: Path) -> dict:
+    """The model card, {} without one; refuses an export of which a part is missing.
+
+    A table that is cut short loads all the same and would answer wrongly; the card says how long
+    it is. Versions without a card are taken as they are.
+
+    Raises:
+      StatusError: DATA_LOSS; the card cannot be read, or a table is not as long as it says.
+    """
+    card = path / CARD
+    if not card.is_file():
+        return {}
+    try:
+        found = read_json(card, "export")
+        counts = dict(found.get("data", {}))
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise StatusError("DATA_LOSS", f"{card} cannot be read") from None
+    for what, name in _ASSETS.items():
+        asset = path / name
+        if not asset.is_file() or what not in counts:
+            continue
+        lines = _lines(asset)
+        if lines != counts[what]:
+            raise StatusError("DATA_LOSS", f"{asset} has {lines} lines; {counts[what]} expected")
+    return found
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _load(path: Path):
+    """A session with the model in it, and its `MetaGraphDef`."""
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default():
+            return session, tf.compat.v1.saved_model.load(session, [_TAG], str(path))
+    except tf.errors.OpError as error:
+        session.close()
+        raise StatusError.of_number(error.error_code, error.message.partition(_TRACE)[0]) from None
+    except Exception as error:
+        # Garbage fails anywhere in the loader.
+        session.close()
+        raise StatusError("INTERNAL", f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _make_call(session, fed: tuple[str, ...], wanted: tuple[str, ...]):
+    """A function from the values of tensors to those of others, and which others."""
+    fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
+    kind = descriptor_pool.Default().FindMessageTypeByName("tensorflow.CallableOptions")
+    options = message_factory.GetMessageClass(kind)(feed=fed, fetch=fetched)
+    # The public `make_callable` goes through `Session.run` all the same.
+    return session._make_callable_from_options(options), fetched
+
+
+def _array(value) -> np.ndarray:
+    """Strings of a scalar come without an array."""
+    return value if isinstance(value, np.ndarray) else np.asarray(value, _scalar_type(value))
+
+
+def _scalar_type(value):
+    return object if isinstance(value, bytes) else None

@@ -1,1 +1,0 @@
-"""Asking a running TF Serving."""

@@ -1,1 +1,0 @@
-"""What TF Serving wants beside a SavedModel: warm-up, batching, labels, monitoring, manifests."""

@@ -1,0 +1,51 @@
+"""Unix times in seconds: their units, and which ones may be meant."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from datetime import UTC, datetime
+
+DAY = 86400.0
+EARLIEST = 631_152_000.0  # 1990-01-01
+_UNITS = {
+    "days": (DAY, "multiply by 86400"),
+    "milliseconds": (1e-3, "divide by 1000"),
+    "microseconds": (1e-6, "divide by 1000000"),
+    "nanoseconds": (1e-9, "divide by 1000000000"),
+}
+
+
+def time_problem(value, latest: float, earliest: float = EARLIEST) -> str | None:
+    """What is wrong with a unix time in seconds; None where nothing is.
+
+    Args:
+      value: a number, else it is wrong.
+      latest, earliest: the ends of what may be meant.
+
+    Example:
+      >>> time_problem(1_700_000_000, latest=1.8e9)
+      >>> time_problem(19_675, latest=1.8e9)
+      'must be unix seconds from 1990-01-01 to 2027-01-15; these are days: multiply by 86400'
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number and earliest <= value <= latest:
+        return None
+    problem = f"must be unix seconds from {_date(earliest)} to {_date(latest)}"
+    if is_number and math.isfinite(value):
+        for unit, (factor, advice) in _UNITS.items():
+            if earliest <= value * factor <= latest:
+                return f"{problem}; these are {unit}: {advice}"
+    return problem
+
+
+def utc(seconds: float) -> str:
+    """A unix time for people, or its number where it is in no year of the calendar."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"
+
+
+def _date(seconds: float) -> str:
+    return utc(seconds)[:10]
