@@ -22,6 +22,7 @@ _BASE = {
     "disk",
     "errors",
     "files",
+    "keras_registry",
     "paths",
     "registry",
     "texts",

@@ -70,7 +70,7 @@ def _rows(batch, n=7):
 
 # name -> (makes the layer, makes its positional inputs for a batch size)
 CASES = {
-    **{name: _fusion_case(fusion) for name, fusion in FUSIONS.items()},
+    **{name: _fusion_case(FUSIONS.class_of(name)) for name in FUSIONS},
     "attention": (
         lambda **k: PreNormAttention(4, 2, **k),
         lambda b: (
@@ -264,7 +264,7 @@ def test_fusion_refuses_other_names_than_it_was_built_with(fusion):
 @pytest.mark.parametrize("kept", [["id"], ["v0"], ["v0", "v1"], ["id", "v1"]])
 def test_any_set_of_inputs_can_be_fused(name, kept):
     vectors, _ = CASES[name][1](3)
-    layer = FUSIONS[name](4)
+    layer = FUSIONS.class_of(name)(4)
     output = layer({key: vectors[key] for key in kept})
     assert output.shape == (3, 4)
     assert np.isfinite(output).all()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from tfrec_fusion.errors import InputError
+
+if TYPE_CHECKING:
+    from tfrec_fusion.keras_registry import KerasRegistry
 
 _STORAGES = ("float32", "bfloat16", "float16", "int8")
 
@@ -16,8 +21,9 @@ class FusionConfig(BaseModel):
 
     Attributes:
       dim: size of the item vector.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
-        registered name of your own `Fusion` ("shop>MyFusion"), or a serialized one.
+      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+        `module:Class` or the registered name of your own `Fusion` ("shop>MyFusion"), or in Python
+        the class or an object.
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
         hidden in a training step, never all that it has.
@@ -36,26 +42,19 @@ class FusionConfig(BaseModel):
     storage: str | dict[str, str] = "float32"
     mixed_precision: bool = False
 
-    @field_validator("fusion")
+    @field_validator("fusion", mode="before")
     @classmethod
     def _known(cls, fusion):
-        if isinstance(fusion, str):
-            from tfrec_fusion.layers.fusions import fusion_class
+        from tfrec_fusion.layers.fusions import FUSIONS
 
-            _without_value(fusion_class, fusion)
-        return fusion
+        return None if fusion is None else known_part(FUSIONS, fusion)
 
     @field_validator("fusion_options")
     @classmethod
     def _taken(cls, options, info):
-        fusion = info.data.get("fusion")
-        if options and "fusion" in info.data and fusion is None:
-            raise ValueError("are those of a fusion; name it too")
-        if options and fusion is not None:
-            from tfrec_fusion.layers.fusions import check_options
+        from tfrec_fusion.layers.fusions import FUSIONS
 
-            _without_value(check_options, fusion, options)
-        return options
+        return taken_options(FUSIONS, options, info, ["dim"])
 
     @field_validator("storage")
     @classmethod
@@ -66,9 +65,30 @@ class FusionConfig(BaseModel):
         return storage
 
 
-def _without_value(check, *arguments) -> None:
-    """Runs a check; its error goes without the value, which pydantic's report adds."""
+def known_part(registry: KerasRegistry, value):
+    """What a config says of a part, for a field's validator."""
+    with _without_value(registry.kind):
+        described = registry.described(value)
+        registry.class_of(described)
+        return described
+
+
+def taken_options(registry: KerasRegistry, options: dict, info, given: Collection[str]) -> dict:
+    """The options of a part, for the validator of the field `<kind>_options`."""
+    part = info.data.get(registry.kind)
+    if options and registry.kind in info.data and part is None:
+        raise ValueError(f"are those of a {registry.kind}; name it too")
+    if options and part is not None:
+        with _without_value(registry.kind):
+            registry.check_options(part, options, given)
+    return options
+
+
+@contextmanager
+def _without_value(kind: str) -> Iterator[None]:
+    """An InputError goes without the field and the value, which pydantic's report adds."""
     try:
-        check(*arguments)
+        yield
     except InputError as error:
-        raise ValueError(str(error).rpartition(". Received: ")[0]) from None
+        said = str(error).removeprefix(f"{kind}: ")
+        raise ValueError(said.rpartition(". Received: ")[0] or said) from None

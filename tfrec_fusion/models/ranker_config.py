@@ -14,8 +14,9 @@ class RankerConfig(FusionConfig):
 
     Attributes:
       dim: size of the item vector, and of the user's.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
-        registered name of your own `Fusion`, or a serialized one.
+      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+        `module:Class` or the registered name of your own `Fusion`, or in Python the class or an
+        object.
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
         hidden in a training step, never all that it has.

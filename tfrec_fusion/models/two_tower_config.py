@@ -14,8 +14,9 @@ class TwoTowerConfig(FusionConfig):
 
     Attributes:
       dim: size of the item vector.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`, the
-        registered name of your own `Fusion`, or a serialized one. None takes "null_space" where
+      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+        `module:Class` or the registered name of your own `Fusion`, or in Python the class or an
+        object. None takes "null_space" where
         there are times, ids and whitened vectors, else "sum".
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that an input of an item (its id, or one of its vectors) is
