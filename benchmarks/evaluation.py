@@ -41,7 +41,7 @@ class Model:
         self.matrix = matrix
         self.table = tf.constant(self.items)
 
-    def scorer(self, train):
+    def scorer(self, state):
         # As a model's are, the item vectors are on the device; so is TFRS's index.
         return SimpleNamespace(user_vectors=lambda rows: self.users[rows], item_vectors=self.table)
 
@@ -49,7 +49,8 @@ class Model:
         """A split whose evaluated users are the first ones."""
         users = np.arange(n_users, dtype=np.int32)
         targets = History(np.arange(n_users + 1), self.target[:n_users].astype(np.int32), None)
-        train = SimpleNamespace(matrix=lambda: self.matrix)
+        train = SimpleNamespace(matrix=lambda: self.matrix, timestamp=None)
+        train.first_events = lambda: train
         return SimpleNamespace(train=train, targets=lambda: (users, targets), kind="random")
 
     def exact(self, n_users: int, k: int) -> np.ndarray:

@@ -177,13 +177,15 @@ def evaluation(machine: Machine, options: Options):
     matrix = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), (n_users, n_items))
     target = rng.integers(n_items // 2, n_items, n_users, dtype=np.int32)
     targets = History(np.arange(n_users + 1), target, None)
+    train = SimpleNamespace(matrix=lambda: matrix, timestamp=None)
+    train.first_events = lambda: train
     split = SimpleNamespace(
-        train=SimpleNamespace(matrix=lambda: matrix),
+        train=train,
         targets=lambda: (np.arange(n_users, dtype=np.int32), targets),
         kind="random",
     )
     scorer = SimpleNamespace(user_vectors=lambda rows: users[rows], item_vectors=items)
-    model = SimpleNamespace(scorer=lambda train: scorer)
+    model = SimpleNamespace(scorer=lambda state: scorer)
     timing = interleave(
         {"evaluate": seconds(lambda: evaluate(model, split, bootstrap=0))}, options.rounds
     )["evaluate"]

@@ -21,7 +21,7 @@ import numpy as np
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker
 from tfrec_fusion.optimizers import adam
@@ -46,7 +46,7 @@ class Pairs:
 
     def __init__(self, split):
         # A seed of their own: the pairs are the same for every seed of training.
-        batches = rank_batches(
+        batches = ranking_examples(
             split.test,
             2048,
             known=split.train,
@@ -81,7 +81,7 @@ def trained(split, pairs: Pairs, seed: int, options: dict, quick: bool):
     start = time.perf_counter()
     days = 90 if quick else DAYS
     recent = split.train.select(split.train.timestamp >= split.time - days * DAY)
-    batches = rank_batches(
+    batches = ranking_examples(
         recent, 1024, known=split.train, negatives=NEGATIVES, min_history=1, seed=seed
     )
     epochs = 1 if quick else EPOCHS

@@ -31,7 +31,7 @@ for name, options in (("ID-only", {"vectors": []}), ("fused", {})):
     print(f"among the new ones ndcg@10 {found['ndcg@10']:.3f}, recall@20 {found['recall@20']:.3f}")
 
 # A new item's neighbours are what its text says: here is what one stands beside.
-scorer = model.scorer(train)
+scorer = model.scorer(tff.features.State.of(train))
 vectors = np.array(scorer.item_vectors)[:, : model.config.dim]
 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
 for item in np.flatnonzero(new)[:3]:

@@ -369,7 +369,7 @@ CASES = {
         ["batch_size", "0"],
     ),
     "batches: a shard that is not there": (
-        lambda tmp: BlockWindow({"a": np.arange(2)}).batches(1, num_shards=2, index=2),
+        lambda tmp: BlockWindow({"a": np.arange(2)}).batches(1, shard=(2, 2)),
         ["index", "2"],
     ),
     "batches: Parquet files of two schemas": (
@@ -393,8 +393,8 @@ CASES = {
         ["no numeric column", "['name']"],
     ),
     "batches: more shards than row groups": (
-        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1]})).batches(1, num_shards=2),
-        ["1 row groups", "num_shards=2"],
+        lambda tmp: ParquetWindow(parquet(tmp, {"a": [1]})).batches(1, shard=(0, 2)),
+        ["1 row groups", "shard=(0, 2)"],
     ),
     "pairs: no such context column": (
         lambda tmp: pair_examples(read(), 2, context=["price"]),

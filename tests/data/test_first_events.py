@@ -10,8 +10,9 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.export import export
+from tfrec_fusion.features import State
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower, classic
 from tfrec_fusion.times import DAY
@@ -117,7 +118,7 @@ def _batches(kind, **options):
 def _scores(name):
     def scores(events, models):
         users = np.arange(len(events.users), dtype=np.int32)
-        return _by_id(events, np.asarray(models[name].scorer(events)(users)))
+        return _by_id(events, np.asarray(models[name].scorer(State.of(events))(users)))
 
     return scores
 
@@ -125,7 +126,7 @@ def _scores(name):
 def _baseline(make):
     def scores(events):
         users = np.arange(len(events.users), dtype=np.int32)
-        return _by_id(events, make().fit(events).scorer(events)(users))
+        return _by_id(events, make().fit(events).scorer(State.of(events))(users))
 
     return scores
 
@@ -231,7 +232,7 @@ def test_impressions_stay_rows_of_rankers_and_in_the_split():
     split = events.split(test=0.3)
     assert (split.train.timestamp < split.time).all()
     assert (split.test.timestamp >= split.time).all()
-    batches = list(rank_batches(split.train, 256, history=8).as_numpy_iterator())
+    batches = list(ranking_examples(split.train, 256, history=8).as_numpy_iterator())
     label = np.concatenate([batch["label"] for batch in batches])
     assert (label <= 0).sum() == split.train.is_impression.sum()
     history = np.concatenate([batch["history"] for batch in batches])

@@ -6,7 +6,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
-from tfrec_fusion.features.state import flat_histories, item_state
+from tfrec_fusion.features import State
 from tfrec_fusion.layers import FUSIONS
 from tfrec_fusion.models import AlphaRec, TwoTower
 from tfrec_fusion.times import DAY
@@ -66,7 +66,7 @@ def _adds_up(model, events, inputs):
         *("user_id", "item_id", "score", *inputs, "bias"),
         *("nearest_items", "nearest_cosines"),
     ]
-    scores = model.scorer(events)(events.users.rows(users))
+    scores = model.scorer(State.of(events))(events.users.rows(users))
     scores = scores[np.arange(len(items)), events.catalogue.vocabulary.rows(items)]
     np.testing.assert_allclose(frame["score"], scores, rtol=0, atol=1e-4)
     np.testing.assert_allclose(frame[[*inputs, "bias"]].sum(axis=1), scores, rtol=0, atol=1e-4)
@@ -159,9 +159,10 @@ def test_integrated_gradients_leave_a_residual(events):
     ids, names = _pairs(200)
     users, rows = events.users.rows(ids), events.catalogue.vocabulary.rows(names)
     everything = tf.range(N_ITEMS)
-    features, seen, now = item_state(events, model.spec)
+    state = State.of(events)
+    features, seen = state.item_features(model.spec)[0], state.seen
     inputs, masks = model.tower.inputs(everything, tf.constant(seen))
-    past, owners, ages = flat_histories(events.histories(), users, now)
+    past, owners, ages = state.flat_histories(users)
 
     def score(t):
         fused = model.tower.fusion({name: x * t for name, x in inputs.items()}, masks)

@@ -18,7 +18,7 @@ class Table:
     def __init__(self, scores):
         self.scores = np.asarray(scores, np.float32)
 
-    def scorer(self, train):
+    def scorer(self, state):
         return lambda users: self.scores[users]
 
 

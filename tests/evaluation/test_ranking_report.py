@@ -12,8 +12,8 @@ class _Scores:
     def __init__(self, score):
         self._score = score
 
-    def scorer(self, train):
-        items = np.arange(len(train.catalogue))
+    def scorer(self, state):
+        items = np.arange(len(state.catalogue))
         return lambda users: self._score(users[:, None], items[None, :]).astype(np.float32)
 
 

@@ -20,13 +20,13 @@ class Vectors:
     def __init__(self, users, items):
         self.users, self.items = np.asarray(users, np.float32), np.asarray(items, np.float32)
 
-    def scorer(self, train):
+    def scorer(self, state):
         return SimpleNamespace(user_vectors=lambda rows: self.users[rows], item_vectors=self.items)
 
     @property
     def plain(self):
         scorer = lambda rows: self.users[rows] @ self.items.T  # noqa: E731
-        return SimpleNamespace(name="vectors", scorer=lambda train: scorer)
+        return SimpleNamespace(name="vectors", scorer=lambda state: scorer)
 
 
 def make_split(rng, n_users, n_items, seen, cold, most):
@@ -42,7 +42,8 @@ def make_split(rng, n_users, n_items, seen, cold, most):
     splits = np.concatenate([[0], np.cumsum([len(new) for new in items])]).astype(np.int64)
     targets = History(splits, np.concatenate([*items, []]).astype(np.int32), None)
     matrix = sparse.csr_matrix(pairs.astype(np.float32))
-    train = SimpleNamespace(matrix=lambda: matrix)
+    train = SimpleNamespace(matrix=lambda: matrix, timestamp=None)
+    train.first_events = lambda: train
     return SimpleNamespace(train=train, targets=lambda: (users, targets), kind="random")
 
 
@@ -111,7 +112,7 @@ def test_tensors_do_as_well_as_arrays():
         item_vectors=tf.constant(model.items),
         user_vectors=lambda users: tf.gather(tf.constant(model.users), users),
     )
-    tensors = SimpleNamespace(scorer=lambda train: scorer)
+    tensors = SimpleNamespace(scorer=lambda state: scorer)
     assert_equal(evaluate(tensors, split, bootstrap=0), evaluate(model, split, bootstrap=0))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion.data import Catalogue, Interactions, sample_folder
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.times import DAY
 
@@ -93,7 +93,7 @@ def test_a_stray_does_not_age_the_cuts_of_rankers(sample, strays):
         events = Interactions.from_frame(
             _with_strays(table, *STRAYS[strays]), shop, stray_times=what
         )
-        rows = rank_batches(events, 4096, negatives=1, shuffle=False).as_numpy_iterator()
+        rows = ranking_examples(events, 4096, negatives=1, shuffle=False).as_numpy_iterator()
         lengths[what] = np.mean(np.concatenate([(row["history"] >= 0).sum(1) for row in rows]))
     assert lengths["keep"] == pytest.approx(lengths["drop"], rel=0.03)
 
@@ -124,7 +124,7 @@ def test_sessions_of_one_day_give_examples():
 
 
 def test_rankers_of_sessions_see_their_histories():
-    rows = list(rank_batches(_sessions(), 1024, negatives=1, history=8).as_numpy_iterator())
+    rows = list(ranking_examples(_sessions(), 1024, negatives=1, history=8).as_numpy_iterator())
     known = np.concatenate([(row["history"] >= 0).any(1) for row in rows])
     assert known.mean() > 0.1
     seen = np.concatenate([row["item_seen"][:, 0] for row in rows])

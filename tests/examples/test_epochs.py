@@ -7,7 +7,7 @@ import pytest
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import BlockWindow, ParquetWindow, rank_batches
+from tfrec_fusion.examples import BlockWindow, ParquetWindow, ranking_examples
 
 ITEMS = list("abcdefghij")
 
@@ -40,8 +40,8 @@ KINDS = {
     "held_out": lambda **o: _events().batches(8, examples="held_out", **o),
     "pairs": lambda **o: _events().batches(32, examples="pairs", **o),
     "pairs with negatives": lambda **o: _events().batches(32, examples="pairs", negatives=2, **o),
-    "ranking": lambda **o: rank_batches(_events(), 32, every_days=2.0, **o),
-    "ranking without times": lambda **o: rank_batches(_events(times=False), 32, **o),
+    "ranking": lambda **o: ranking_examples(_events(), 32, every_days=2.0, **o),
+    "ranking without times": lambda **o: ranking_examples(_events(times=False), 32, **o),
     "block window": lambda **o: BlockWindow({"user": np.arange(60)}).batches(8, block_rows=4, **o),
 }
 
@@ -131,7 +131,7 @@ def test_undated_histories_of_a_ranker_are_cut_by_the_seed():
 
     def histories(seed):
         (batches,) = _passes(
-            rank_batches(events, 512, history=2, negatives=0, shuffle=False, seed=seed)
+            ranking_examples(events, 512, history=2, negatives=0, shuffle=False, seed=seed)
         )
         return batches[0]["history"]
 
@@ -141,7 +141,7 @@ def test_undated_histories_of_a_ranker_are_cut_by_the_seed():
 
 def test_what_a_ranker_is_validated_on_stays_the_same():
     split = _events().split("temporal", test=0.2)
-    batches = rank_batches(split.test, 8, known=split.train, at=split.time, negatives=2)
+    batches = ranking_examples(split.test, 8, known=split.train, at=split.time, negatives=2)
     first, second = _passes(batches, 2)
     _assert_equal(first, second)
 

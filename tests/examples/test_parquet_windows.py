@@ -65,7 +65,7 @@ def test_shards_share_the_row_groups_out(tmp_path):
     # Row groups of 20, 20, 10 and 20, 20 rows. To three workers, the largest first: 20 and 20 (the
     # fourth is dealt to the first worker), 20 and 10, 20.
     window = ParquetWindow(write(tmp_path, [50, 40], 20))
-    shards = [flat(epoch(window.batches(7, num_shards=3, index=index))) for index in range(3)]
+    shards = [flat(epoch(window.batches(7, shard=(index, 3)))) for index in range(3)]
     assert sorted(len(shard) for shard in shards) == [20, 30, 40]
     assert sorted(flat(shards)) == list(range(90))
 

@@ -4,8 +4,8 @@ import pytest
 
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import rank_batches
-from tfrec_fusion.examples.ranking import feature_names, item_state, padded_histories
+from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.times import DAY
 
@@ -44,7 +44,7 @@ def _time_of(events):
 
 
 def test_an_epoch_has_every_event_beside_items_that_its_user_lacks(events):
-    rows = _rows(rank_batches(events, 64, negatives=3))
+    rows = _rows(ranking_examples(events, 64, negatives=3))
     pairs = set(zip(events.user, events.item, strict=True))
     assert sorted(zip(rows["user"], rows["item"][:, 0], strict=True)) == sorted(pairs)
     assert rows["item"].shape == (len(events), 4)
@@ -64,7 +64,7 @@ def test_a_known_cut_by_hand():
     items = Catalogue(pd.DataFrame({"item_id": list("abcd")}))
     events = Interactions.from_frame(frame, items)
     test = events.select(events.timestamp == 20 * DAY)
-    rows = _rows(rank_batches(test, known=events, at=10 * DAY, history=3, negatives=1))
+    rows = _rows(ranking_examples(test, known=events, at=10 * DAY, history=3, negatives=1))
     assert rows["history"].tolist() == [[-1, 0, 1]]
     np.testing.assert_allclose(rows["history_age"], [[0, 9, 7]])
     assert rows["item"].tolist() == [[2, 3]]
@@ -75,7 +75,7 @@ def test_a_known_cut_by_hand():
 
 def test_nothing_at_or_after_the_event_is_seen(events):
     time_of = _time_of(events)
-    rows = _rows(rank_batches(events, 64, negatives=0, horizon_days=20.0, every_days=2.0))
+    rows = _rows(ranking_examples(events, 64, negatives=0, horizon_days=20.0, every_days=2.0))
     pattern = zip(*(rows[name] for name in ("user", "item", "history", "history_age")), strict=True)
     for user, item, history, ages in pattern:
         known = history >= 0
@@ -94,7 +94,7 @@ def test_later_events_change_no_features(events):
     half = events.select(events.timestamp < 50 * DAY)
     options = {"at": None, "horizon_days": 0.0, "every_days": 5.0, "negatives": 0, "shuffle": False}
     late = events.select(events.timestamp >= 50 * DAY)
-    rows = _rows(rank_batches(late, known=half, **options))
+    rows = _rows(ranking_examples(late, known=half, **options))
     seen_items = set(half.item)
     assert set(rows["history"].ravel()) <= seen_items | {-1}
     by_item = {i: s for i, s in zip(rows["item"], rows["item_seen"], strict=True)}
@@ -103,7 +103,7 @@ def test_later_events_change_no_features(events):
 
 def test_the_cut_is_drawn_anew_but_seeded(events):
     def epochs(seed):
-        dataset = rank_batches(events, 512, seed=seed, every_days=2.0, negatives=2)
+        dataset = ranking_examples(events, 512, seed=seed, every_days=2.0, negatives=2)
         return [_rows(dataset) for _ in range(2)]
 
     first, again, other = epochs(1), epochs(1), epochs(2)
@@ -115,8 +115,8 @@ def test_the_cut_is_drawn_anew_but_seeded(events):
 
 
 def test_rows_without_history_can_be_left_out(events):
-    every = _rows(rank_batches(events, 64, shuffle=False))
-    some = _rows(rank_batches(events, 64, shuffle=False, min_history=2))
+    every = _rows(ranking_examples(events, 64, shuffle=False))
+    some = _rows(ranking_examples(events, 64, shuffle=False, min_history=2))
     kept = (every["history"] >= 0).sum(1) >= 2
     assert 0 < kept.sum() < len(kept)
     for name in every:
@@ -127,7 +127,7 @@ def test_labels_are_taken_as_they_are():
     rng = np.random.default_rng(1)
     n = len(_events())
     events = _events(label=rng.integers(0, 2, n).astype(np.float32), hour=rng.integers(0, 24, n))
-    rows = _rows(rank_batches(events, 64, context=["hour"], shuffle=False, horizon_days=0.0))
+    rows = _rows(ranking_examples(events, 64, context=["hour"], shuffle=False, horizon_days=0.0))
     np.testing.assert_array_equal(rows["label"], events.label)
     np.testing.assert_array_equal(rows["hour"], events.context["hour"])
     # What was shown and not taken is no history.
@@ -138,7 +138,7 @@ def test_labels_are_taken_as_they_are():
 
 def test_without_times():
     events = _events(times=False)
-    rows = _rows(rank_batches(events, 64, history=40, negatives=2))
+    rows = _rows(ranking_examples(events, 64, history=40, negatives=2))
     matrix = events.matrix()
     for user, item, history in zip(rows["user"], rows["item"], rows["history"], strict=True):
         expected = set(matrix[user].indices) - {item[0]}
@@ -146,18 +146,6 @@ def test_without_times():
     assert rows["item_features"].shape[1:] == (3, 1)
     assert (rows["history_age"] == 0).all()
     assert feature_names(events) == ("price",)
-    features, seen, time = item_state(events)
-    assert features.shape == (N_ITEMS, 1) and seen.all() and time is None
-
-
-def test_padded_histories_by_hand(events):
-    histories = events.histories()
-    items, ages = padded_histories(histories, np.array([3, -1, 0]), 4, 100 * DAY)
-    np.testing.assert_array_equal(items[0], histories.of(3)[-4:])
-    assert (items[1] == -1).all() and (ages[1] == 0).all()
-    last = histories.times[histories.splits[1] - 1]
-    assert ages[2, -1] == pytest.approx(100 - last / DAY, abs=1e-4)
-    assert padded_histories(histories, np.array([0]), 200, 100 * DAY)[0][0, 0] == -1
 
 
 @pytest.mark.parametrize(
@@ -172,9 +160,9 @@ def test_padded_histories_by_hand(events):
 )
 def test_a_mistake_is_named(events, options, says):
     with pytest.raises(InputError, match=says):
-        rank_batches(events, **options)
+        ranking_examples(events, **options)
 
 
 def test_a_cut_needs_times():
     with pytest.raises(InputError, match="timestamps"):
-        rank_batches(_events(times=False), at=1.0)
+        ranking_examples(_events(times=False), at=1.0)

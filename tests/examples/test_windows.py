@@ -36,8 +36,7 @@ def test_every_row_once_an_epoch_over_all_shards(
             shuffle=shuffle,
             block_rows=block_rows,
             blocks=blocks,
-            num_shards=num_shards,
-            index=index,
+            shard=(index, num_shards),
         )
         batches = epoch(dataset)
         assert len(batches) == dataset.cardinality()

@@ -8,6 +8,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import ParityLimits, export
+from tfrec_fusion.features import State
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 N_ITEMS, START = 12, 1.6e9
@@ -84,7 +85,7 @@ def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, optio
     assert served.shape == (2, 2) and np.isfinite(served).all()
     if option == "at":
         return
-    expected = models[kind].scorer(split.train)(split.train.users.rows(["u0"]))[:, 1:3]
+    expected = models[kind].scorer(State.of(split.train))(split.train.users.rows(["u0"]))[:, 1:3]
     exact = options.get("precision", "float32") == "float32"
     np.testing.assert_allclose(served[:1], expected, atol=1e-5 if exact else 0.05)
     if options.get("explain"):

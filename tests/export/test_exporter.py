@@ -7,6 +7,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.features import State
 
 
 def test_a_version_has_all_its_files(exported, events):
@@ -49,7 +50,7 @@ def test_as_of_an_earlier_time_is_the_export_of_the_earlier_events(tmp_path, mod
         user_id=tf.constant(events.users.ids),
         item_id=tf.constant(np.tile(events.catalogue.vocabulary.ids, (len(known), 1))),
     )["score"]
-    expected = model.scorer(earlier, at)(known)
+    expected = model.scorer(State.of(earlier, at))(known)
     np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
     assert Recommender(version).card["data"]["events"] == len(earlier.first_events())
 
@@ -59,7 +60,7 @@ def test_a_later_time_makes_histories_older(tmp_path, model, events):
     version = export(model, events, tmp_path / "shop", at=at)
     user = events.users.ids[0]
     best = Recommender(version).recommend(user, k=1)[0]
-    expected = model.scorer(events, at)(np.array([0], np.int32))[0]
+    expected = model.scorer(State.of(events, at))(np.array([0], np.int32))[0]
     row = events.catalogue.vocabulary.rows([best[0]])[0]
     assert best[1] == pytest.approx(expected[row], abs=1e-5)
 

@@ -8,6 +8,7 @@ from tfrec_fusion.embeddings.aligned import AlignedVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import as_of_examples
 from tfrec_fusion.export import export
+from tfrec_fusion.features import State
 from tfrec_fusion.layers import FUSIONS
 from tfrec_fusion.models import TwoTower
 
@@ -37,7 +38,7 @@ def _trained(events, **options):
 
 
 def _check_export(model, events, folder):
-    expected = model.scorer(events)(np.arange(len(events.users), dtype=np.int32))
+    expected = model.scorer(State.of(events))(np.arange(len(events.users), dtype=np.int32))
     served = tf.saved_model.load(str(export(model, events, folder)))
     items = np.tile(events.catalogue.vocabulary.ids, (len(events.users), 1))
     scores = served.signatures["score"](
@@ -53,12 +54,12 @@ def _check_export(model, events, folder):
 def test_every_fusion_trains_saves_and_loads(fusion, shop, tmp_path):
     model = _trained(shop, fusion=fusion, vectors=["text", "image"], modality_dropout=0.2)
     users = np.arange(5, dtype=np.int32)
-    expected = model.scorer(shop)(users)
+    expected = model.scorer(State.of(shop))(users)
     assert np.isfinite(expected).all()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
-    np.testing.assert_allclose(loaded.scorer(shop)(users), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.scorer(State.of(shop))(users), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -75,7 +76,9 @@ def test_three_stores_of_their_own_storage(shop, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.tower.frozen["text"].matrix.dtype == tf.int8
     users = np.arange(5, dtype=np.int32)
-    np.testing.assert_allclose(loaded.scorer(shop)(users), model.scorer(shop)(users), atol=1e-5)
+    np.testing.assert_allclose(
+        loaded.scorer(State.of(shop))(users), model.scorer(State.of(shop))(users), atol=1e-5
+    )
 
 
 def test_storage_of_a_store_that_is_not_used(shop):

@@ -20,7 +20,7 @@ def _check(golden, ranker, folder):
         interpreter = tf.lite.Interpreter(model_path=str(path))
     runner = interpreter.get_signature_runner()
     for signature, _, asked in golden.ranker_requests(model, events):
-        batch = golden.ranker_batch(events, asked)
+        batch = golden.ranker_batch(model, events, asked)
         for column in model.spec.context_categories:
             texts = [value.decode("utf-8", "replace") for value in batch[column].numpy()]
             batch[column] = Vocabulary.load(folder / f"{column}.txt").rows(texts)

@@ -11,6 +11,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export, refresh
 from tfrec_fusion.export.versions import versions
+from tfrec_fusion.features import State
 from tfrec_fusion.training import Run, RunConfig
 
 
@@ -57,7 +58,7 @@ def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
     users = newer.users.ids
     scores = _scores(second, users, items)
     known = newer.first_events()
-    expected = model.scorer(known)(np.arange(len(users), dtype=np.int32))
+    expected = model.scorer(State.of(known))(np.arange(len(users), dtype=np.int32))
     np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
     old, new = (Recommender(version).card["data"] for version in (first, second))
     # 300 events, some of them repeated, and 40 more over ten days.
@@ -77,7 +78,7 @@ def test_a_model_of_user_ids_takes_new_users_for_the_trend_only(
     users, items = "assets/users.txt", events.catalogue.vocabulary.ids
     assert (second / users).read_bytes() == (first / users).read_bytes()
     known = newer.first_events().encode_users(events.users)
-    expected = model.scorer(known)(np.arange(5, dtype=np.int32))
+    expected = model.scorer(State.of(known))(np.arange(5, dtype=np.int32))
     scores = _scores(second, events.users.ids[:5], items)
     np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
 

@@ -16,8 +16,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
 from tfrec_fusion.export import Recommender, export, refresh
 from tfrec_fusion.export.two_tower_signatures import share_output
+from tfrec_fusion.features import State
 from tfrec_fusion.features.item_trend import ItemTrend
-from tfrec_fusion.features.state import item_state
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.optimizers import adam
@@ -94,7 +94,8 @@ def test_shares_are_those_of_the_model(explained, name):
 def _by_loops(model, events, user, history, item):
     """Shares of one pair, the history bought now: v of all subsets, then all orders of inputs."""
     sides, vocabulary = HiddenInputs(model), events.catalogue.vocabulary
-    features, seen, now = item_state(events, model.spec)
+    state = State.of(events)
+    (features, _), seen, now = state.item_features(model.spec), state.seen, state.time
     rows = vocabulary.rows([item, *history])
     if rows[0] < 0 and features.shape[1]:
         features = np.concatenate([features, ItemTrend(events).unseen(now)[None]])

@@ -13,6 +13,7 @@ from tfrec_fusion.deploy.warmup import signature_specs
 from tfrec_fusion.export import export
 from tfrec_fusion.export.served_model import _as_lists
 from tfrec_fusion.export.two_tower_signatures import SIGNATURES
+from tfrec_fusion.features import State
 
 LOWEST = np.finfo(np.float32).min
 NOT_TEXT = b"\xff\xfe"  # no UTF-8: an id that nothing can have
@@ -169,7 +170,7 @@ def test_business_inputs_and_rules(answers, ruled, business):
 def test_scores_equal_the_scorer(answers, references, variant):
     reference = references[variant]
     known = len(reference.events.users)
-    scores = reference.model.scorer(reference.events)(np.arange(known, dtype=np.int32))
+    scores = reference.model.scorer(State.of(reference.events))(np.arange(known, dtype=np.int32))
     shape = (known, len(reference.item_ids))
     found = [
         o["score"] for s, _, o in answers[variant] if s == "score" and o["score"].shape == shape
@@ -245,7 +246,7 @@ def test_merged_requests_answer_as_each_alone(served):
 
 def test_unknown_user_without_history_gets_the_models_answer_to_nothing(served, reference):
     ids = _recommend(served, ["nobody"], [[]], [[]], [40])["item_id"][0]
-    scores = reference.model.scorer(reference.events)(np.array([-1]))[0]
+    scores = reference.model.scorer(State.of(reference.events))(np.array([-1]))[0]
     ranks = {item: rank for rank, item in enumerate(ids)}
     order = sorted(range(len(scores)), key=lambda i: ranks[reference.item_ids[i].encode()])
     assert (np.diff(scores[order]) <= 1e-5).all()

@@ -10,6 +10,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.features import State
 from tfrec_fusion.models import Ranker
 
 
@@ -52,7 +53,7 @@ def test_scores_equal_the_scorer(ranker):
     found = loaded.signatures["serving_default"](
         user_id=tf.constant(events.users.ids), item_id=tf.constant(items)
     )
-    expected = model.scorer(events)(np.arange(len(events.users), dtype=np.int32))
+    expected = model.scorer(State.of(events))(np.arange(len(events.users), dtype=np.int32))
     np.testing.assert_allclose(found["score"], expected, rtol=1e-6, atol=1e-5)
 
 

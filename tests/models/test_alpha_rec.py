@@ -8,6 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export
+from tfrec_fusion.features import State
 from tfrec_fusion.models import AlphaRec, AlphaRecConfig
 
 N_USERS, N_ITEMS = 60, 40
@@ -63,14 +64,14 @@ def test_trains_saves_and_loads_with_equal_scores(options, stores, tmp_path):
     events = _events(stores)
     model = _trained(events, 3, **options)
     users = np.array([0, 5, -1], np.int32)
-    scores = model.scorer(events)(users)
+    scores = model.scorer(State.of(events))(users)
     assert scores.shape == (3, N_ITEMS)
     assert np.abs(scores).max() <= 1 + 1e-6
     assert np.ptp(scores, axis=1).min() > 0
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
-    np.testing.assert_allclose(loaded.scorer(events)(users), scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.scorer(State.of(events))(users), scores, rtol=1e-5, atol=1e-5)
     # The graph comes with the weights, so training can go on.
     batch = {"user": tf.range(5)}
     np.testing.assert_allclose(loaded(batch), model(batch), rtol=1e-5, atol=1e-5)
@@ -78,7 +79,7 @@ def test_trains_saves_and_loads_with_equal_scores(options, stores, tmp_path):
 
 def test_learns_the_planted_taste_for_warm_and_cold_items(events):
     model = _trained(events)
-    scores = model.scorer(events)(np.arange(N_USERS))
+    scores = model.scorer(State.of(events))(np.arange(N_USERS))
     parity = np.array([int(name[1:]) % 2 for name in events.users.ids])
     for items in (np.arange(1, N_ITEMS - 4), np.arange(N_ITEMS - 4, N_ITEMS)):
         own = np.where(items[None] % 2 == parity[:, None], scores[:, items], np.nan)
@@ -115,7 +116,9 @@ def test_scores_from_histories_are_those_of_the_graph(events, layers):
         total = total + level
     total /= np.linalg.norm(total, axis=1, keepdims=True)
     expected = total[:N_USERS] @ total[N_USERS:].T
-    np.testing.assert_allclose(model.scorer(events)(np.arange(N_USERS)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        model.scorer(State.of(events))(np.arange(N_USERS)), expected, atol=1e-5
+    )
     batch = {"user": tf.range(N_USERS)}
     np.testing.assert_allclose(model(batch), expected, atol=1e-5)
 
@@ -137,8 +140,8 @@ def test_users_that_came_later_are_scored_by_their_items(events):
     twin = events.encode_users(Vocabulary([f"new {u}" for u in range(3)]))
     assert (twin.user == -1).all()
     later = events.select(events.user == 5).encode_users(Vocabulary([events.users.ids[5]]))
-    expected = model.scorer(events)(np.array([5]))
-    np.testing.assert_allclose(model.scorer(later)(np.array([0])), expected, atol=1e-6)
+    expected = model.scorer(State.of(events))(np.array([5]))
+    np.testing.assert_allclose(model.scorer(State.of(later))(np.array([0])), expected, atol=1e-6)
 
 
 def test_an_export_scores_as_the_model_does(tmp_path, events):
@@ -149,7 +152,7 @@ def test_an_export_scores_as_the_model_does(tmp_path, events):
         user_id=tf.constant([*events.users.ids, "nobody"]),
         item_id=tf.constant(np.tile(ids, (N_USERS + 1, 1))),
     )["score"]
-    expected = model.scorer(events)(np.arange(-1, N_USERS))
+    expected = model.scorer(State.of(events))(np.arange(-1, N_USERS))
     np.testing.assert_allclose(scores, np.roll(expected, -1, axis=0), atol=1e-5)
     # A history in the request stands for a user's own.
     own = ids[events.item[events.user == 5]]
@@ -198,4 +201,4 @@ def test_another_catalogue_is_refused(events):
         Catalogue(pd.DataFrame({"item_id": ["a"]})),
     )
     with pytest.raises(InputError, match="items: the model was built for other items"):
-        AlphaRec(events, dim=8).scorer(other)
+        AlphaRec(events, dim=8).scorer(State.of(other))

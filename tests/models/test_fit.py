@@ -12,7 +12,7 @@ import pytest
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 N_ITEMS = 6
@@ -79,7 +79,7 @@ def _unsized(batch):
 def _ranker():
     weight = np.where(np.arange(12) < 9, 1.0, 5.0)
     events = _events(weight=weight, label=np.arange(12) % 2.0)
-    batch = next(iter(rank_batches(events, 12, negatives=0, shuffle=False)))
+    batch = next(iter(ranking_examples(events, 12, negatives=0, shuffle=False)))
     return Ranker(events, dim=4, id_l2=0.0), _in_two(batch, 9), np.log(2)
 
 
@@ -179,14 +179,14 @@ LABELS = np.ones(3)
         ({"validation_data": "events"}, "fit: validation_data: pass batches"),
         ({"validation_data": (FRAME, LABELS)}, "validation_data: .* Received: tuple"),
         ({"x": "tuples"}, "the batches must be dicts"),
-        ({"x": "ranking"}, "batches of rank_batches, which train a Ranker"),
+        ({"x": "ranking"}, "batches of ranking_examples, which train a Ranker"),
         ({"x": "no history"}, "the batches have no 'history_item'"),
     ],
 )
 def test_what_a_two_tower_cannot_fit_is_one_line(events, two_tower, options, message):
     data = {
         "events": events,
-        "ranking": rank_batches(events, 4),
+        "ranking": ranking_examples(events, 4),
         "tuples": events.batches(4).map(lambda batch: (batch, batch["user"])),
         "no history": events.batches(4).map(
             lambda batch: {"user": batch["user"], "weight": batch["weight"]}
@@ -217,17 +217,17 @@ def test_a_model_with_trend_needs_examples_with_times(events):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda events: rank_batches(events, 4), r"no 'hour', which.*context=\['hour'\]"),
-        (lambda events: events.batches(4), r"no 'item'; pass those of rank_batches"),
+        (lambda events: ranking_examples(events, 4), r"no 'hour', which.*context=\['hour'\]"),
+        (lambda events: events.batches(4), r"no 'item'; pass those of ranking_examples"),
         (lambda events: events.batches(4, examples="pairs"), "no 'item_features'"),
-        (lambda events: events, r"Ranker: fit: pass batches, as rank_batches\(events, 1024\)"),
+        (lambda events: events, r"Ranker: fit: pass batches, as ranking_examples\(events, 1024\)"),
     ],
 )
 def test_what_a_ranker_cannot_fit_is_one_line(ranker_events, ranker, make, message):
     with pytest.raises(InputError, match=message) as error:
         ranker.fit(make(ranker_events), verbose=0)
     assert "\n" not in str(error.value)
-    good = rank_batches(ranker_events, 4, context=["hour"])
+    good = ranking_examples(ranker_events, 4, context=["hour"])
     assert np.isfinite(ranker.fit(good, verbose=0).history["loss"]).all()
 
 
@@ -268,7 +268,7 @@ def test_what_compile_cannot_honour_is_refused(events, ranker_events):
 
 def test_a_ranker_of_ratings_has_no_auc():
     events = _events(label=1.0 + np.arange(12) % 5)
-    batches = rank_batches(events, 4, negatives=0)
+    batches = ranking_examples(events, 4, negatives=0)
     model = Ranker(events, dim=4)
     model.compile("adam", "mse", metrics=["mae"])
     assert set(model.fit(batches, verbose=0).history) == {"loss", "mae"}

@@ -10,8 +10,9 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate_ranker
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.export import export
+from tfrec_fusion.features import State
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.times import DAY
 
@@ -66,16 +67,20 @@ def make(request):
 def test_swapped_columns_give_the_same_scores(make):
     model = _noisy(make(_events()))
     swapped = _catalogue(("year", "price"))
-    expected = model.scorer(_events())(EVERYONE)
-    np.testing.assert_array_equal(model.scorer(_events(catalogue=swapped))(EVERYONE), expected)
+    expected = model.scorer(State.of(_events()))(EVERYONE)
+    np.testing.assert_array_equal(
+        model.scorer(State.of(_events(catalogue=swapped)))(EVERYONE), expected
+    )
     assert expected.std() > 0
 
 
 def test_a_further_column_is_not_read(make):
     model = _noisy(make(_events()))
     wider = _catalogue(("rating", "year", "price"), rating=np.arange(8.0))
-    expected = model.scorer(_events())(EVERYONE)
-    np.testing.assert_array_equal(model.scorer(_events(catalogue=wider))(EVERYONE), expected)
+    expected = model.scorer(State.of(_events()))(EVERYONE)
+    np.testing.assert_array_equal(
+        model.scorer(State.of(_events(catalogue=wider)))(EVERYONE), expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_columns_that_do_not_fit_are_named(make, catalogue, says, tmp_path):
 
 def test_examples_of_swapped_columns_are_equal():
     swapped = _events("abcd", _catalogue(("year", "price")))
-    for make in (lambda e: e.batches(4), lambda e: rank_batches(e, 4)):
+    for make in (lambda e: e.batches(4), lambda e: ranking_examples(e, 4)):
         pairs = zip(make(_events("abcd")), make(swapped), strict=True)
         for mine, theirs in pairs:
             np.testing.assert_array_equal(mine["item_features"], theirs["item_features"])
@@ -105,7 +110,7 @@ def test_batches_of_another_width_are_refused_in_training(make):
     model, other = make(_events("abcd")), _events("abcd", _catalogue(("price",)))
     model.compile("sgd")
     ranks = isinstance(model, Ranker)
-    batches = rank_batches(other, 4) if ranks else other.batches(4)
+    batches = ranking_examples(other, 4) if ranks else other.batches(4)
     says = r"reads 14 item features, .* and the batch has 13"
     with pytest.raises(InputError, match=says):
         model.compute_loss(next(iter(batches)), training=True)
@@ -113,7 +118,7 @@ def test_batches_of_another_width_are_refused_in_training(make):
         model.fit(batches, verbose=0)
     wider = _events("abcd", _catalogue(("price", "rating", "year"), rating=np.arange(8.0)))
     numbers = {"numbers": model.spec.numbers}
-    batches = rank_batches(wider, 4, **numbers) if ranks else wider.batches(4, **numbers)
+    batches = ranking_examples(wider, 4, **numbers) if ranks else wider.batches(4, **numbers)
     model = make(_events("abcd"))
     model.compile("sgd")
     model.fit(batches, verbose=0)
@@ -146,7 +151,7 @@ def _reading_prices(events):
 def test_a_price_is_the_same_number_in_training_scoring_and_the_export(tmp_path):
     model, more = _reading_prices(_events("ab")), _events("abcdefgh")
     for events in (_events("ab"), more):
-        prices = model.scorer(events).item_vectors[:, -1]
+        prices = model.scorer(State.of(events)).item_vectors[:, -1]
         np.testing.assert_allclose(prices, FITTED, atol=1e-5)
     version = export(model, more, tmp_path / "shop", kit=False)
     served = tf.saved_model.load(str(version)).signatures["item_vector"]
@@ -178,8 +183,8 @@ def test_a_rankers_price_without_times(tmp_path, precision):
     events = _events("abc", times=False)
     model = _noisy(Ranker(events, dim=4, hidden=[4], cross_layers=1, use_ids=False))
     more = _events("abcdefgh", times=False)
-    nobody = model.scorer(events)(np.array([-1]))
-    np.testing.assert_allclose(model.scorer(more)(np.array([-1])), nobody, rtol=1e-6)
+    nobody = model.scorer(State.of(events))(np.array([-1]))
+    np.testing.assert_allclose(model.scorer(State.of(more))(np.array([-1])), nobody, rtol=1e-6)
     options = {} if precision == "float32" else {"precision": precision}
     version = export(model, more, tmp_path / "shop", kit=False, **options)
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -193,13 +198,13 @@ def test_scaling_is_saved_with_the_model_and_its_weights(make, tmp_path):
     np.testing.assert_allclose(model.numbers.mean[0], 2, rtol=1e-6)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    expected = model.scorer(_events("abcd"))(EVERYONE)
-    np.testing.assert_array_equal(loaded.scorer(_events("abcd"))(EVERYONE), expected)
+    expected = model.scorer(State.of(_events("abcd")))(EVERYONE)
+    np.testing.assert_array_equal(loaded.scorer(State.of(_events("abcd")))(EVERYONE), expected)
     # Weights that are trained further on other events keep what was fitted first.
     model.save_weights(tmp_path / "model.weights.h5")
     later = make(_events("abcdefgh"))
     later.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(later.scorer(_events("abcd"))(EVERYONE), expected)
+    np.testing.assert_array_equal(later.scorer(State.of(_events("abcd")))(EVERYONE), expected)
 
 
 def test_context_numbers_are_fitted_once_and_saved(tmp_path):

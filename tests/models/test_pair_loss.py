@@ -7,6 +7,7 @@ import pytest
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features import State
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.objectives.pairs import log_shares
 from tfrec_fusion.times import DAY
@@ -51,7 +52,7 @@ def test_learns_the_planted_taste_and_comes_back_equal(user, times, seeded, tmp_
     model.compile(keras.optimizers.Adam(0.02))
     model.fit(_pairs(events), epochs=15, verbose=0)
     users = np.arange(N_USERS)
-    scores = model.scorer(events)(users)
+    scores = model.scorer(State.of(events))(users)
     odd = np.array([int(name[1:]) % 2 for name in events.users.ids])
     # The last four items are cold: user ids alone are no worse at them, as text is shared.
     for items in (np.arange(N_ITEMS - 4), np.arange(N_ITEMS - 4, N_ITEMS)):
@@ -60,7 +61,7 @@ def test_learns_the_planted_taste_and_comes_back_equal(user, times, seeded, tmp_
         assert (np.nanmean(own, 1) > np.nanmean(other, 1)).mean() > 0.95
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.scorer(events)(users), scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.scorer(State.of(events))(users), scores, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(loaded.item_log_share, log_shares(events))
 
 

@@ -8,7 +8,8 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.features import State
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker, RankerConfig
 from tfrec_fusion.optimizers import adam
@@ -63,7 +64,7 @@ def batch(events):
 
 def _first(events, **options):
     options = {"negatives": 2, "context": ["hour", "channel"], "history": 8} | options
-    return next(iter(rank_batches(events, 32, **options)))
+    return next(iter(ranking_examples(events, 32, **options)))
 
 
 SMALL = {"dim": 8, "hidden": [16, 8]}
@@ -129,24 +130,24 @@ def test_longer_padding_changes_nothing(events, batch):
 
 
 def test_fit_evaluate_predict(events, batch):
-    batches = rank_batches(events, 64, negatives=2, history=8)
+    batches = ranking_examples(events, 64, negatives=2, history=8)
     model = _model(events)
     model.compile(adam(1e-2, steps=3 * len(batches)), metrics=["mae"])
     history = model.fit(batches, epochs=3, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     figures = model.evaluate(batches, return_dict=True, verbose=0)
     assert figures["auc"] > 0.6 and "mae" in figures
-    ordered = rank_batches(events, 64, negatives=2, history=8, shuffle=False, seed=5)
+    ordered = ranking_examples(events, 64, negatives=2, history=8, shuffle=False, seed=5)
     predicted = model.predict(ordered, verbose=0)
     assert predicted.shape == (len(events), 3)
 
 
 def test_it_learns_tastes_of_text_for_items_without_a_sale(events):
-    batches = rank_batches(events, 128, negatives=3, history=16, min_history=1)
+    batches = ranking_examples(events, 128, negatives=3, history=16, min_history=1)
     model = _model(events, trend=False)
     model.compile(adam(2e-2, steps=6 * len(batches)))
     model.fit(batches, epochs=6, verbose=0)
-    scores = model.scorer(events)(np.arange(N_USERS, dtype=np.int32))
+    scores = model.scorer(State.of(events))(np.arange(N_USERS, dtype=np.int32))
     assert scores.shape == (N_USERS, N_ITEMS)
     # User u bought items of the parity of its name; the last 4 items were never sold.
     parity = np.array([int(name[1:]) % 2 for name in events.users.ids])
@@ -159,13 +160,13 @@ def test_a_scorer_equals_the_model_on_a_batch(events):
     model = _moved(_model(events))
     at = float(events.timestamp.max()) + 1
     users = np.array([3, -1, 7], np.int32)
-    scores = model.scorer(events, at=at, history=8)(users)
+    scores = model.scorer(State.of(events, at), history=8)(users)
     test = events.select(np.array([np.flatnonzero(events.user == 7)[-1]]))
     late = test._columns.assign(timestamp=at + DAY)
     late = Interactions(events.catalogue, events.users, late)
-    batch = next(iter(rank_batches(late, known=events, at=at, history=200, negatives=2)))
+    batch = next(iter(ranking_examples(late, known=events, at=at, history=200, negatives=2)))
     # The event's own item is hidden from the batch's history, so put it back.
-    full = model.scorer(events, at=at, history=200)(users)
+    full = model.scorer(State.of(events, at), history=200)(users)
     own = int(batch["item"][0, 0])
     batch["history"] = tf.where(
         (batch["history"] == -1) & (batch["history_age"] == 0) & _hole(batch["history"]),
@@ -275,7 +276,7 @@ def test_mixed_precision_trains(events):
     model = _model(events, mixed_precision=True)
     assert model.tower.compute_dtype == "bfloat16"
     model.compile(adam(1e-2, steps=20))
-    batches = rank_batches(events, 64, negatives=2, history=8)
+    batches = ranking_examples(events, 64, negatives=2, history=8)
     loss = model.fit(batches, epochs=1, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
     assert model(_first(events)).dtype == tf.float32
@@ -285,10 +286,10 @@ def test_without_times():
     events = _events(times=False)
     model = _moved(_model(events, categories=["colour"]))
     assert model.spec.feature_names == ("price",)
-    batches = rank_batches(events, 64, negatives=2, history=8)
+    batches = ranking_examples(events, 64, negatives=2, history=8)
     model.compile(adam(1e-2, steps=len(batches)))
     assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()
-    assert model.scorer(events)(np.array([0, -1])).shape == (2, N_ITEMS)
+    assert model.scorer(State.of(events))(np.array([0, -1])).shape == (2, N_ITEMS)
 
 
 def test_defaults_of_the_config_are_those_of_the_model(events):
@@ -323,6 +324,6 @@ def test_batches_without_labels_are_refused(events, batch):
 
 def test_a_scorer_refuses_what_it_cannot_know(events):
     with pytest.raises(InputError, match="context"):
-        _model(events, context=["hour"]).scorer(events)
+        _model(events, context=["hour"]).scorer(State.of(events))
     with pytest.raises(InputError, match="items"):
-        _model(events).scorer(_events(n_items=N_ITEMS + 4))
+        _model(events).scorer(State.of(_events(n_items=N_ITEMS + 4)))

@@ -11,6 +11,7 @@ from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.as_of import as_of_examples
 from tfrec_fusion.examples.autoencoder import autoencoder_examples
+from tfrec_fusion.features import State
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.models import TwoTower, TwoTowerConfig
 from tfrec_fusion.optimizers import adam
@@ -79,13 +80,13 @@ def test_trains_saves_and_loads_with_equal_scores(options, times, tmp_path):
     model.fit(batches, epochs=3, verbose=0)
     assert model.evaluate(batches, return_dict=True, verbose=0)["softmax_loss"] < before
     users = np.array([0, 5, -1], np.int32)
-    scores = model.scorer(events)(users)
+    scores = model.scorer(State.of(events))(users)
     assert scores.shape == (3, N_ITEMS)
     assert np.isfinite(scores).all()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
-    np.testing.assert_allclose(loaded.scorer(events)(users), scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.scorer(State.of(events))(users), scores, rtol=1e-5, atol=1e-5)
 
 
 def test_the_score_is_the_written_formula(events):
@@ -190,7 +191,7 @@ def test_learns_the_planted_taste_for_warm_and_cold_items(events):
     model.compile(adam(0.02, steps=4 * len(batches)))
     model.fit(batches, epochs=4, verbose=0)
     users = np.arange(N_USERS)
-    scores = model.scorer(events)(users)
+    scores = model.scorer(State.of(events))(users)
     parity = np.array([int(name[1:]) % 2 for name in events.users.ids])
     for items in (np.arange(N_ITEMS - 4), np.arange(N_ITEMS - 4, N_ITEMS)):
         own = np.where(items[None] % 2 == parity[:, None], scores[:, items], np.nan)
@@ -219,7 +220,7 @@ def test_starts_untrained_from_spectral_vectors():
         matrix, events.catalogue.vectors["text"].values
     )
     model = TwoTower(events, dim=8, vectors=[], initial=spectral)
-    scores = model.scorer(events)(np.arange(N_USERS))
+    scores = model.scorer(State.of(events))(np.arange(N_USERS))
     expected = spectral.user_vectors(matrix) @ spectral.vectors.T
     # Equal up to a positive factor a user, and so the same ranking.
     scores /= np.linalg.norm(scores, axis=1, keepdims=True)
@@ -247,11 +248,13 @@ def test_mixed_precision_is_an_option_that_is_saved(events, tmp_path):
     batches = as_of_examples(events, 16)
     model.compile("sgd")
     model.fit(batches.take(2), verbose=0)
-    scores = model.scorer(events)(np.arange(N_USERS))
+    scores = model.scorer(State.of(events))(np.arange(N_USERS))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.tower.compute_dtype == "bfloat16"
-    np.testing.assert_allclose(loaded.scorer(events)(np.arange(N_USERS)), scores, rtol=1e-5)
+    np.testing.assert_allclose(
+        loaded.scorer(State.of(events))(np.arange(N_USERS)), scores, rtol=1e-5
+    )
 
 
 def test_config_defaults_are_the_documented_ones():
@@ -289,5 +292,5 @@ def test_initial_of_another_size(events):
 def test_other_users_are_refused_where_their_ids_are_read(events):
     other = _events(seed=1)
     with pytest.raises(InputError, match="users: the model was built for other users"):
-        TwoTower(events, dim=8, user="both").scorer(other)
-    assert TwoTower(events, dim=8).scorer(other)(np.array([0])).shape == (1, N_ITEMS)
+        TwoTower(events, dim=8, user="both").scorer(State.of(other))
+    assert TwoTower(events, dim=8).scorer(State.of(other))(np.array([0])).shape == (1, N_ITEMS)

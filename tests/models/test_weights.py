@@ -7,6 +7,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features import State
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 
@@ -74,4 +75,4 @@ def test_a_checkpoint_of_other_items_is_refused_when_the_model_is_used(tmp_path)
     model = _two_tower(events)
     tf.train.Checkpoint(model=model).read(path)
     with pytest.raises(InputError, match="other items"):
-        model.scorer(events)
+        model.scorer(State.of(events))

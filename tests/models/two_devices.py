@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, sample_folder
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import Ranker, TwoTower
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     plain = {"dim": 4, "id_dropout": 0.0}
     for make, batches in (
         (lambda: TwoTower(events, trend=False, **plain), events.batches(64)),
-        (lambda: Ranker(events, dropout=0.0, **plain), rank_batches(events, 64)),
+        (lambda: Ranker(events, dropout=0.0, **plain), ranking_examples(events, 64)),
     ):
         batch = next(iter(batches))
         (loss, values), (expected_loss, expected) = (

@@ -4,7 +4,7 @@ import pytest
 from tfrec_fusion._compat import keras
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate, evaluate_ranker
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.training import Evaluation
 from tfrec_fusion.training.inputs import load_split
@@ -74,7 +74,7 @@ def test_between_evaluations_patience_waits(part):
 def test_a_ranker_gets_its_gauc(part):
     model = Ranker(part.train, dim=8)
     model.compile("adam", steps_per_execution=2)
-    batches = rank_batches(part.train, 256)
+    batches = ranking_examples(part.train, 256)
     history = model.fit(batches, callbacks=[Evaluation(part)], verbose=0).history
     assert history["val_gauc"] == [pytest.approx(evaluate_ranker(model, part).gauc, abs=1e-6)]
     assert np.isfinite(history["val_gauc"]).all()

@@ -125,10 +125,13 @@ def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[st
     """The k best (item id, score) of those that are neither the user's nor excluded."""
     import numpy as np
 
+    from tfrec_fusion.features import State
+
+    state = State.of(events)
     row, vocabulary = events.users.rows([user]), events.catalogue.vocabulary
-    scores = np.asarray(model.scorer(events)(row)[0])
+    scores = np.asarray(model.scorer(state)(row)[0])
     left = np.ones(len(scores), bool)
-    left[events.histories().of(row[0])] = False
+    left[state.histories.of(row[0])] = False
     excluded = vocabulary.rows(exclude)
     left[excluded[excluded >= 0]] = False
     order = np.argsort(-scores, kind="stable")

@@ -11,6 +11,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models import PairScorer, TwoTower
 
 _PAIRS = 1024  # explained at once
@@ -75,7 +76,8 @@ def explain(
     users, items = _pairs(users, items)
     item_rows = _item_rows(events, items)
     user_rows = events.users.rows(users)
-    scorer = PairScorer(model, events, at)
+    state = State.of(events, at)
+    scorer = PairScorer(model, state)
     taken = {"user_id", "item_id", "score", "bias", "nearest_items", "nearest_cosines"}
     if taken & set(scorer.inputs) or len(set(scorer.inputs)) < len(scorer.inputs):
         raise InputError(
@@ -91,7 +93,7 @@ def explain(
     frame = pd.DataFrame({"user_id": users, "item_id": items})
     for name, values in columns.items():
         frame[name] = np.concatenate(values) if values else np.zeros(0)
-    found = _nearest(events, user_rows, item_rows, nearest, _vectors(events, store))
+    found = _nearest(state, user_rows, item_rows, nearest, _vectors(events, store))
     frame["nearest_items"] = [ids for ids, _ in found]
     frame["nearest_cosines"] = [cosines for _, cosines in found]
     return frame
@@ -139,14 +141,14 @@ def _vectors(events: Interactions, store: str | None) -> AlignedVectors | None:
 
 
 def _nearest(
-    events: Interactions,
+    state: State,
     users: np.ndarray,
     items: np.ndarray,
     count: int,
     vectors: AlignedVectors | None,
 ) -> list[tuple[list[str], list[float]]]:
     """Ids and cosines of the items of each user's history that are most like the pair's item."""
-    histories, ids = events.histories(), events.catalogue.vocabulary.ids
+    histories, ids = state.histories, state.catalogue.vocabulary.ids
     found = []
     for user, item in zip(users, items, strict=True):
         past = histories.of(user)

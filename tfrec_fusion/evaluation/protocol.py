@@ -12,6 +12,7 @@ from tfrec_fusion.evaluation.expectation import expected_metrics, metric_names, 
 from tfrec_fusion.evaluation.ranks import Ranks
 from tfrec_fusion.evaluation.report import Report
 from tfrec_fusion.evaluation.slices import ITEM_SLICES, USER_SLICES, item_slices, user_slices
+from tfrec_fusion.features.state import State
 from tfrec_fusion.retrieval.counted_ranks import count_ranks, top_items
 
 _BLOCK_SCORES = 1 << 26  # scores held at once (256 MB)
@@ -61,9 +62,10 @@ def evaluate(
     Ranks are counted, never sorted: for each target, the candidates above it and level with it.
 
     Args:
-      model: anything with `scorer(train) -> (users [B] int32 -> scores [B, n_items] float32)`.
-        Higher is better; training items are masked here, not by the model. Where a score is one dot
-        product, let what `scorer` returns have `item_vectors` `[n_items, D]` and a method
+      model: anything with `scorer(state)` -> (user rows `[B]` int32 -> scores `[B, n_items]`
+        float32), where `state` is what the training events tell (`features.State`). Higher is
+        better; training items are masked here, not by the model. Where a score is one dot product,
+        let what `scorer` returns have `item_vectors` `[n_items, D]` and a method
         `user_vectors(users [B]) -> [B, D]`: then the scores stay in TensorFlow, on its threads or
         GPU, which is many times faster (`tfrec_fusion.evaluation.vector_ranks`).
       split: a `Split` with test events.
@@ -90,7 +92,7 @@ def evaluate(
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
     if not callable(getattr(model, "scorer", None)):
         raise InputError(
-            "evaluate: model must have a method scorer(train) that returns a function from user "
+            "evaluate: model must have a method scorer(state) that returns a function from user "
             f"rows to scores. Received: {type(model).__name__}"
         )
     if not callable(getattr(split, "targets", None)):
@@ -106,7 +108,7 @@ def evaluate(
         )
     matrix = split.train.matrix()
     items = item_slices(matrix)
-    scorer = model.scorer(split.train)
+    scorer = model.scorer(State.of(split.train))
     cold = items["cold"] if slices else np.zeros(matrix.shape[1], bool)
     rank = _rank
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):

@@ -12,7 +12,8 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.report import few_users
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.features.state import State
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker
 
@@ -90,7 +91,7 @@ def evaluate_ranker(
         raise InputError(f"evaluate_ranker: negatives must be at least 1. Received: {negatives}")
     if isinstance(model, Ranker):
         model.check(split.train)
-    batches = rank_batches(
+    batches = ranking_examples(
         split.test,
         negatives=negatives,
         known=split.train,
@@ -123,7 +124,7 @@ def _batch_scores(model, split: Split):
         # Not predict_on_batch, which takes several batches where steps are executed together.
         logits = tf.function(model, reduce_retracing=True)
         return lambda batch: logits(batch).numpy()
-    scorer = model.scorer(split.train)
+    scorer = model.scorer(State.of(split.train))
 
     def score(batch):
         rows = scorer(batch["user"].numpy())

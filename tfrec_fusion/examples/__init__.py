@@ -12,6 +12,6 @@ __getattr__, __dir__, __all__ = attach(
         "autoencoder_examples": "autoencoder",
         "held_out_examples": "held_out",
         "pair_examples": "pairs",
-        "rank_batches": "ranking",
+        "ranking_examples": "ranking",
     },
 )

@@ -13,8 +13,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.continuations import continuations
 from tfrec_fusion.examples.cuts import cut_times
+from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
-from tfrec_fusion.examples.read_ahead import read_ahead
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.times import DAY
 
@@ -34,6 +34,7 @@ def as_of_examples(
     numbers: Sequence[str] | None = None,
     seed: int = 0,
     first_epoch: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of users at a cut t: their history before t and their new items within the horizon.
 
@@ -63,6 +64,7 @@ def as_of_examples(
         `spec.numbers`, or by default the catalogue's `numeric_columns`.
       seed: of the order and of the sampled candidates.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
+      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
@@ -123,37 +125,37 @@ def as_of_examples(
     n_batches = sum(-(-len(users) // batch_size) for users in users_of)
     epochs = Epochs(seed, first_epoch)
 
-    def generate():
-        rng = epochs.generator()
+    def plan(rng):
         batches = []
         for cut, users in enumerate(users_of):
             order = rng.permutation(len(users))
             batches += [(cut, order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
-        for chosen in rng.permutation(len(batches)):
-            cut, order = batches[chosen]
-            time, users = times[cut], users_of[cut][order]
-            begin = bounds[users]
-            middle = begin + counts_before(time)[users]
-            stop = begin + counts_before(time + horizon_days * DAY)[users]
-            if last is not None:
-                begin = np.maximum(begin, middle - last)
-            features, seen = trend.at(time)
-            yield ExampleBatch.build(
-                users=users,
-                history=ranges(begin, middle),
-                targets=ranges(middle, stop),
-                items=histories.items,
-                ages=lambda index, t=time: (t - histories.times[index]) / DAY,
-                weight=weights_of[cut][order] * (count / total),
-                features=features,
-                seen=seen,
-                candidates=candidates,
-                rng=rng,
-            )
+        return [batches[chosen] for chosen in rng.permutation(len(batches))]
+
+    def build(batches, place, rng):
+        cut, order = batches[place]
+        time, users = times[cut], users_of[cut][order]
+        begin = bounds[users]
+        middle = begin + counts_before(time)[users]
+        stop = begin + counts_before(time + horizon_days * DAY)[users]
+        if last is not None:
+            begin = np.maximum(begin, middle - last)
+        features, seen = trend.at(time)
+        return ExampleBatch.build(
+            users=users,
+            history=ranges(begin, middle),
+            targets=ranges(middle, stop),
+            items=histories.items,
+            ages=lambda index: (time - histories.times[index]) / DAY,
+            weight=weights_of[cut][order] * (count / total),
+            features=features,
+            seen=seen,
+            candidates=candidates,
+            rng=rng,
+        )
 
     signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return read_ahead(dataset, n_batches, epochs)
+    return epoch_batches(n_batches, plan, build, signature, epochs, shard)
 
 
 def _returning_users(histories: History) -> int:

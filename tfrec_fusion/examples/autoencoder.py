@@ -20,6 +20,7 @@ def autoencoder_examples(
     known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of users whose items are all targets, and all but a few also the history.
 
@@ -38,6 +39,7 @@ def autoencoder_examples(
         history, and a user's new items are what is missing in it. See `continuations`.
       seed: of the order and the dropout.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
+      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
@@ -58,8 +60,7 @@ def autoencoder_examples(
     seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 
-    def build(users, chosen, rows, rng):
-        draw = rng.random(len(rows))
+    def build(users, chosen, rows, draw, rng):
         kept = (draw >= dropout) | (draw == np.maximum.reduceat(draw, chosen.splits[:-1])[rows])
         index = np.arange(len(rows))
         example = ExampleBatch.build(
@@ -78,7 +79,7 @@ def autoencoder_examples(
 
     signature = _own(ExampleBatch.signature(n_features=0, sampled=False))
     return user_epochs(
-        "autoencoder_examples", events, batch_size, seed, first_epoch, build, signature
+        "autoencoder_examples", events, batch_size, seed, first_epoch, build, signature, shard
     )
 
 

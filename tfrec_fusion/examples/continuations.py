@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
-from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.examples.epoch_batches import epoch_batches
+from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.times import DAY
 
@@ -87,34 +88,31 @@ def continuations(
     def ages(index):
         return (time - past.times[index]) / DAY
 
-    def generate() -> Iterator[dict]:
-        rng = np.random.default_rng(seed)
-        for begin in range(0, len(users), batch_size):
-            chosen = users[begin : begin + batch_size]
-            start, stop = past.splits[chosen], past.splits[chosen + 1]
-            if last is not None:
-                start = np.maximum(start, stop - last)
-            history = ranges(start, stop)
-            targets = ranges(*(len(past.items) + future.splits[chosen + side] for side in (0, 1)))
-            if denoising:
-                rows, index = (
-                    np.concatenate(parts) for parts in zip(history, targets, strict=True)
-                )
-                order = np.argsort(rows, kind="stable")
-                targets = rows[order], index[order]
-            yield ExampleBatch.build(
-                users=chosen,
-                history=history,
-                targets=targets,
-                items=items,
-                ages=ages if dated else None,
-                weight=weights[begin : begin + batch_size],
-                features=features,
-                seen=seen,
-                candidates=candidates,
-                rng=rng,
-            )
+    def build(_, place: int, rng: np.random.Generator) -> dict:
+        chosen = users[place * batch_size : (place + 1) * batch_size]
+        start, stop = past.splits[chosen], past.splits[chosen + 1]
+        if last is not None:
+            start = np.maximum(start, stop - last)
+        history = ranges(start, stop)
+        targets = ranges(*(len(past.items) + future.splits[chosen + side] for side in (0, 1)))
+        if denoising:
+            rows, index = (np.concatenate(parts) for parts in zip(history, targets, strict=True))
+            order = np.argsort(rows, kind="stable")
+            targets = rows[order], index[order]
+        return ExampleBatch.build(
+            users=chosen,
+            history=history,
+            targets=targets,
+            items=items,
+            ages=ages if dated else None,
+            weight=weights[place * batch_size : (place + 1) * batch_size],
+            features=features,
+            seen=seen,
+            candidates=candidates,
+            rng=rng,
+        )
 
     signature = ExampleBatch.signature(features.shape[1], sampled=candidates is not None)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return read_ahead(dataset, -(-len(users) // batch_size))
+    n_batches = -(-len(users) // batch_size)
+    # Not counted: each pass over validation is the first.
+    return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)

@@ -32,9 +32,17 @@ class Epochs:
                 raise InputError(f"batches: {name} must be 0 or more. Received: {value}")
         self._seed, self.number = seed, first_epoch
 
-    def generator(self) -> np.random.Generator:
-        """Random numbers of the epoch."""
-        return np.random.default_rng([self._seed, self.number])
+    def generator(self, *place: int) -> np.random.Generator:
+        """Random numbers of an epoch, or of a place in it: `generator(epoch, index)`."""
+        return np.random.default_rng([self._seed, *place])
+
+    def numbers(self) -> tf.data.Dataset:
+        """The number of the epoch that the next iterator goes through, int64."""
+
+        def number(_):
+            return tf.ensure_shape(tf.numpy_function(lambda: self.number, [], tf.int64), [])
+
+        return tf.data.Dataset.from_tensors(0).map(number)
 
     def seeds(self, stream: int = 0, count: int | None = 1) -> tf.data.Dataset:
         """The epoch's seed, int64, `count` times (None for without end).

@@ -21,6 +21,7 @@ def held_out_examples(
     known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of users with a random share of their items as targets and the rest as history.
 
@@ -39,6 +40,7 @@ def held_out_examples(
         the histories are made; all new items of a user are targets. See `continuations`.
       seed: of the order, the shares and the sampled candidates.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
+      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
@@ -55,8 +57,7 @@ def held_out_examples(
     seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 
-    def build(users, chosen, rows, rng):
-        draw = rng.random(len(rows))
+    def build(users, chosen, rows, draw, rng):
         # The smallest draw of a user is a target and the largest is history, whatever `share` is.
         starts = chosen.splits[:-1]
         lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
@@ -78,4 +79,6 @@ def held_out_examples(
         )
 
     signature = ExampleBatch.signature(n_features=0, sampled=candidates is not None)
-    return user_epochs("held_out_examples", events, batch_size, seed, first_epoch, build, signature)
+    return user_epochs(
+        "held_out_examples", events, batch_size, seed, first_epoch, build, signature, shard
+    )

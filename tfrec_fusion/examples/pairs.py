@@ -30,8 +30,7 @@ def pair_examples(
     window_days: float = 7.0,
     seed: int = 0,
     shuffle: bool = True,
-    num_shards: int = 1,
-    index: int = 0,
+    shard: tuple[int, int] = (0, 1),
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of events, each with the user's history before it and, if asked for, negatives.
@@ -66,7 +65,7 @@ def pair_examples(
       window_days: width of the window of negatives of the same time.
       seed: of order and samples. Equal seeds give equal epochs.
       shuffle: False keeps the events' order.
-      num_shards, index: of workers; see `BlockWindow.batches`.
+      shard: (index, count) of workers; see `BlockWindow.batches`.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
 
     Raises:
@@ -85,8 +84,7 @@ def pair_examples(
         window_days=window_days,
         seed=seed,
         shuffle=shuffle,
-        num_shards=num_shards,
-        index=index,
+        shard=shard,
     )
     return read_ahead(batches, epochs=epochs)
 
@@ -103,8 +101,7 @@ def pair_batches(
     window_days: float,
     seed: int,
     shuffle: bool,
-    num_shards: int = 1,
-    index: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """As `pair_examples`, for a pipeline that goes on and counts the epochs."""
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
@@ -136,7 +133,7 @@ def pair_batches(
     sampler = Negatives(past, window_days) if negatives else None
 
     batches = BlockWindow(columns | places).batches(
-        batch_size, shuffle=shuffle, num_shards=num_shards, index=index, epochs=epochs
+        batch_size, shuffle=shuffle, shard=shard, epochs=epochs
     )
     batches = batches.map(attach_history, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if sampler is not None:

@@ -13,6 +13,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.tables import parquet_files
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.epoch_batches import check_shard, epoch_elements
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.read_ahead import read_ahead
 
@@ -84,8 +85,7 @@ class ParquetWindow:
         seed: int = 0,
         shuffle: bool = True,
         row_groups: int = 8,
-        num_shards: int = 1,
-        index: int = 0,
+        shard: tuple[int, int] = (0, 1),
         first_epoch: int = 0,
     ) -> tf.data.Dataset:
         """A dataset of dicts `{name: [batch]}`; each whole pass is an epoch in another order.
@@ -98,41 +98,40 @@ class ParquetWindow:
           seed: of the order.
           shuffle: False keeps the order of the files and rows.
           row_groups: how many are in a window.
-          num_shards: of workers; each reads its own row groups, shared out so that the numbers of
-            rows are close.
-          index: of this worker.
+          shard: (index, count) of workers; each reads its own row groups, shared out so that the
+            numbers of rows are close.
           first_epoch: how many epochs of the sequence to leave out, to go on with a training.
 
         Raises:
-          InputError: a size that is not positive, an index outside the shards, or a shard without
+          InputError: a size that is not positive, a shard outside their count, or a shard without
             rows.
         """
-        sizes = {"batch_size": batch_size, "row_groups": row_groups, "num_shards": num_shards}
+        sizes = {"batch_size": batch_size, "row_groups": row_groups}
         for name, value in sizes.items():
             if value < 1:
                 raise InputError(f"batches: {name} must be at least 1. Received: {value}")
-        if not 0 <= index < num_shards:
-            raise InputError(f"batches: index must be in [0, {num_shards}). Received: {index}")
-        if num_shards > len(self._groups):
+        index, count = check_shard(shard)
+        if count > len(self._groups):
             raise InputError(
-                f"batches: {len(self._groups)} row groups are too few for num_shards={num_shards}; "
-                "write smaller ones"
+                f"batches: {len(self._groups)} row groups are too few for {count} shards; write "
+                f"smaller ones. Received: shard={shard}"
             )
-        groups = self._shard(num_shards, index)
+        groups = self._shard(count, index)
         epochs = Epochs(seed, first_epoch)
 
-        def windows():
-            rng = epochs.generator()
-            order = rng.permutation(groups) if shuffle else groups
-            for first in range(0, len(order), row_groups):
-                window = self._read(order[first : first + row_groups])
-                if shuffle:
-                    rows = rng.permutation(len(next(iter(window.values()))))
-                    window = {name: values[rows] for name, values in window.items()}
-                yield window
+        def plan(rng):
+            return rng.permutation(groups) if shuffle else groups
+
+        def build(order, place, rng):
+            window = self._read(order[place * row_groups : (place + 1) * row_groups])
+            if shuffle:
+                rows = rng.permutation(len(next(iter(window.values()))))
+                window = {name: values[rows] for name, values in window.items()}
+            return window
 
         rows = sum(self._groups[group][2] for group in groups)
-        windows = tf.data.Dataset.from_generator(windows, output_signature=self._signature)
+        places = range(-(-len(groups) // row_groups))
+        windows = epoch_elements(places, plan, build, self._signature, epochs)
         batches = windows.prefetch(1).rebatch(batch_size)
         return read_ahead(batches, -(-rows // batch_size), epochs)
 
@@ -173,10 +172,10 @@ class ParquetWindow:
                             f"row group {group} of {file}; drop or fill them"
                         )
 
-    def _shard(self, num_shards: int, index: int) -> list[int]:
+    def _shard(self, count: int, index: int) -> list[int]:
         """This worker's row groups: the largest first, each to the worker with the fewest rows."""
         rows = np.array([rows for _, _, rows in self._groups])
-        totals = np.zeros(num_shards, np.int64)
+        totals = np.zeros(count, np.int64)
         mine = []
         for group in np.argsort(-rows, kind="stable"):
             worker = int(np.argmin(totals))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.cuts import cut_times
@@ -21,7 +20,7 @@ _MAX_CUTS = 150
 _STACK_BYTES = 1 << 30
 
 
-def rank_batches(
+def ranking_examples(
     events: Interactions,
     batch_size: int = 1024,
     *,
@@ -38,6 +37,7 @@ def rank_batches(
     seed: int = 0,
     shuffle: bool = True,
     first_epoch: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of B events, each in a row with N = 1 + `negatives` items, for rankers.
 
@@ -76,7 +76,7 @@ def rank_batches(
         event's item (its price) tells it from its negatives.
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`, or by default the catalogue's `numeric_columns`.
-      window_days, seed, shuffle, first_epoch: see `pair_examples`.
+      window_days, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
       InputError: what `pair_examples` refuses, a negative horizon, a cut after an event, or `at`
@@ -84,7 +84,7 @@ def rank_batches(
     """
     if horizon_days < 0 or every_days <= 0:
         raise InputError(
-            "rank_batches: horizon_days must be 0 or more and every_days positive. "
+            "ranking_examples: horizon_days must be 0 or more and every_days positive. "
             f"Received: {horizon_days}, {every_days}"
         )
     if negatives is None:
@@ -103,10 +103,11 @@ def rank_batches(
         window_days=window_days,
         seed=seed,
         shuffle=shuffle,
+        shard=shard,
     )
     if events.timestamp is None:
         if at is not None:
-            raise InputError(f"rank_batches: at={at} needs events with timestamps")
+            raise InputError(f"ranking_examples: at={at} needs events with timestamps")
         cuts = None
         trends, seen = _undated(past)
     else:
@@ -114,7 +115,9 @@ def rank_batches(
         if at is not None:
             early = events.timestamp[events.user >= 0] < at
             if early.any():
-                raise InputError(f"rank_batches: {early.sum()} events are before the cut at={at}")
+                raise InputError(
+                    f"ranking_examples: {early.sum()} events are before the cut at={at}"
+                )
             cuts = np.array([at])
         else:
             horizon_days, every_days = _as_users_return(past, horizon_days, every_days)
@@ -137,41 +140,6 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
     if events.timestamp is None:
         return tuple(events.catalogue.numeric_columns)
     return ItemTrend(events).names
-
-
-def item_state(
-    events: Interactions, at: float | None = None, numbers: Iterable[str] | None = None
-) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """All items as of a time, by default the moment after the last event.
-
-    Args:
-      events: what is known.
-      at: the time.
-      numbers: as in `rank_batches`.
-
-    Returns:
-      `item_features` `[n_items, F]` float32, `item_seen` `[n_items]` bool and the time.
-    """
-    if events.timestamp is None:
-        return item_numbers(events.catalogue, numbers), _undated(events)[1][0], None
-    trend = ItemTrend(events, numbers)
-    time = trend.end if at is None else at
-    return *trend.at(time), time
-
-
-def padded_histories(
-    histories: History, users: np.ndarray, length: int, time: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The last `length` items of `users` `[B]` as `history` and `history_age`, `[B, length]`."""
-    chosen = histories.take(users, length)
-    items = np.full((len(users), length), -1, np.int32)
-    ages = np.zeros((len(users), length), np.float32)
-    row = np.repeat(np.arange(len(users)), chosen.lengths)
-    column = np.arange(len(row)) - np.repeat(chosen.splits[1:], chosen.lengths) + length
-    items[row, column] = chosen.items
-    if chosen.times is not None:
-        ages[row, column] = (time - chosen.times) / DAY
-    return items, ages
 
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:

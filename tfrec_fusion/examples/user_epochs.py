@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
-from tfrec_fusion.examples.read_ahead import read_ahead
 
 
 def user_epochs(
@@ -20,8 +21,9 @@ def user_epochs(
     batch_size: int,
     seed: int,
     first_epoch: int,
-    build: Callable[[np.ndarray, History, np.ndarray, np.random.Generator], dict],
+    build: Callable[[np.ndarray, History, np.ndarray, np.ndarray, np.random.Generator], dict],
     signature: dict,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """A dataset that visits every user with two items or more once an epoch, in a new order.
 
@@ -32,8 +34,9 @@ def user_epochs(
       seed: of the order and of what `build` draws.
       first_epoch: epochs already done: the dataset goes on with the order of that one.
       build: makes a batch of users `[B]` int32, their histories, the position in the batch of each
-        history item `[H]`, and a generator of random numbers.
+        history item `[H]`, a number from [0, 1) drawn for each `[H]`, and more random numbers.
       signature: of what it makes.
+      shard: see `epoch_batches`.
 
     Raises:
       InputError: `batch_size` is not positive, or no user has two items.
@@ -46,13 +49,28 @@ def user_epochs(
         raise InputError(f"{name}: no user has two items")
     epochs = Epochs(seed, first_epoch)
 
-    def generate() -> Iterator[dict]:
-        rng = epochs.generator()
+    def plan(rng: np.random.Generator) -> _Epoch:
         order = rng.permutation(users)
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            chosen = histories.take(batch)
-            yield build(batch, chosen, np.repeat(np.arange(len(batch)), chosen.lengths), rng)
+        lengths = histories.lengths[order]
+        starts = np.concatenate([[0], np.cumsum(lengths)])[:-1][::batch_size]
+        return _Epoch(order, starts, rng.bit_generator.state)
 
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return read_ahead(dataset, -(-len(users) // batch_size), epochs)
+    def batch(epoch: _Epoch, place: int, rng: np.random.Generator) -> dict:
+        chosen = epoch.users[place * batch_size : (place + 1) * batch_size]
+        past = histories.take(chosen)
+        rows = np.repeat(np.arange(len(chosen)), past.lengths)
+        # One number an item of the epoch, of which a batch skips those of the batches before it.
+        bits = np.random.PCG64()
+        bits.state = epoch.state
+        draw = np.random.Generator(bits.advance(int(epoch.starts[place]))).random(len(rows))
+        return build(chosen, past, rows, draw, rng)
+
+    return epoch_batches(-(-len(users) // batch_size), plan, batch, signature, epochs, shard)
+
+
+class _Epoch(NamedTuple):
+    """Users in order `[n]`, where the items of each batch begin, and the random numbers' state."""
+
+    users: np.ndarray
+    starts: np.ndarray
+    state: dict

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.epoch_batches import check_shard
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.packed_columns import PackedColumns
 from tfrec_fusion.examples.read_ahead import read_ahead
@@ -58,8 +59,7 @@ class BlockWindow:
         shuffle: bool = True,
         block_rows: int = 4096,
         blocks: int = 64,
-        num_shards: int = 1,
-        index: int = 0,
+        shard: tuple[int, int] = (0, 1),
         first_epoch: int = 0,
         epochs: Epochs | None = None,
     ) -> tf.data.Dataset:
@@ -74,22 +74,20 @@ class BlockWindow:
           shuffle: False keeps the table's order.
           block_rows: neighbouring rows that are moved together.
           blocks: blocks in a window.
-          num_shards: of workers; every num_shards-th row of the common order goes to a worker, so
+          shard: (index, count) of workers; of the common order each gets one row in `count`, so
             their shares differ by one row at most.
-          index: of this worker.
           first_epoch: how many epochs of the sequence to leave out, to go on with a training.
           epochs: those of a pipeline that this one is a part of, in place of `seed` and
             `first_epoch`; that pipeline then counts them.
 
         Raises:
-          InputError: a size that is not positive or an index outside the shards.
+          InputError: a size that is not positive or a shard outside their count.
         """
         sizes = {"batch_size": batch_size, "block_rows": block_rows, "blocks": blocks}
-        for name, value in (sizes | {"num_shards": num_shards}).items():
+        for name, value in sizes.items():
             if value < 1:
                 raise InputError(f"batches: {name} must be at least 1. Received: {value}")
-        if not 0 <= index < num_shards:
-            raise InputError(f"batches: index must be in [0, {num_shards}). Received: {index}")
+        index, count = check_shard(shard)
         rows = self._rows
         n_blocks = -(-rows // block_rows)
         n_windows = -(-n_blocks // blocks)
@@ -113,7 +111,7 @@ class BlockWindow:
                 start -= tf.where(short_before, tf.constant(missing, tf.int64), 0)
             if shuffle:
                 inside = _shuffle(inside, tf.stack([epoch_seed, window]))
-            return inside if num_shards == 1 else inside[(index - start) % num_shards :: num_shards]
+            return inside if count == 1 else inside[(index - start) % count :: count]
 
         counted = Epochs(seed, first_epoch) if epochs is None else None
         # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
@@ -126,7 +124,7 @@ class BlockWindow:
             together = max(1, _TAKEN_BYTES // (self._row_bytes * batch_size))
             taken = windows.map(rows_of).rebatch(batch_size * together).map(take, **parallel)
         batches = taken.rebatch(batch_size)
-        shard_rows = len(range(index, rows, num_shards))
+        shard_rows = len(range(index, rows, count))
         return read_ahead(batches, -(-shard_rows // batch_size), counted)
 
 

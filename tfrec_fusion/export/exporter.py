@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import History, Interactions, Split
+from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import ranking as ranking_examples
 from tfrec_fusion.export.explained_items import ExplainedItems
 from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options
 from tfrec_fusion.export.merging import Merging
@@ -42,8 +41,7 @@ from tfrec_fusion.export.two_tower_signatures import (
     two_tower_signatures,
 )
 from tfrec_fusion.export.versions import check_base
-from tfrec_fusion.features.item_trend import ItemTrend
-from tfrec_fusion.features.state import item_state
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models import AlphaRec, HiddenInputs, Ranker, TwoTower
 from tfrec_fusion.registry import load
 from tfrec_fusion.rerank.business import Business
@@ -275,7 +273,9 @@ def _two_tower(
     merging: Merging | None,
 ):
     """A function from the files of users and items and a precision to the module, and its time."""
-    features, seen, now = _item_state(model, events, at)
+    state = State.of(events, at)
+    known, unknown = state.item_features(model.spec)
+    features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
     rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
     item_vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
     if not np.isfinite(item_vectors).all():
@@ -284,7 +284,7 @@ def _two_tower(
             "are not finite; its training has diverged"
         )
     explained = ExplainedItems.of(model, features, seen) if explain else None
-    histories = _with_ages(events.histories(), now)
+    histories = state.aged_histories()
 
     def build(users: Path, items: Path, precision: str) -> ServedModel:
         side, explanation = stored_user_side(model, precision), None
@@ -306,7 +306,7 @@ def _two_tower(
             merging,
         )
 
-    return build, now
+    return build, state.time
 
 
 def _ranker(
@@ -329,39 +329,19 @@ def _ranker(
             f"export: {len(diverged)} of the model's variables are not finite; its training has "
             f"diverged. Received: {diverged[0]}"
         )
-    features, seen, now = ranking_examples.item_state(events, at, model.spec.numbers)
-    unseen = np.full(features.shape[1], np.nan, np.float32)
-    if now is not None:
-        unseen = ItemTrend(events, model.spec.numbers).unseen(now)
-    features = np.concatenate([features, unseen[None]]).astype(np.float32)
-    histories = _with_ages(events.histories(), now)
+    state = State.of(events, at)
+    known, unknown = state.item_features(model.spec)
+    features = np.concatenate([known, unknown[None]])
+    histories = state.aged_histories()
 
     def build(users: Path, items: Path, precision: str) -> ServedRanker:
         stored = stored_ranker(model, precision)
-        return ServedRanker(stored, features, seen, histories, users, items, precision)
+        return ServedRanker(stored, features, state.seen, histories, users, items, precision)
 
-    return build, now
+    return build, state.time
 
 
 def _context(model: Ranker) -> dict[str, str]:
     """Column of the context -> what it holds."""
     numbers = dict.fromkeys(model.spec.context_numbers, "number")
     return numbers | dict.fromkeys(model.spec.context_categories, "text")
-
-
-def _item_state(model, events: Interactions, at: float | None):
-    """`item_state` with an unknown item as the last one: `[N + 1, F]`, `[N + 1]` and the time."""
-    features, seen, now = item_state(events, model.spec, at)
-    nothing = np.zeros(0, np.float32)
-    if model.spec.feature_names:
-        nothing = ItemTrend(events, model.spec.numbers).unseen(now)
-    return np.concatenate([features, nothing[None]]), np.append(seen, False), now
-
-
-def _with_ages(histories: History, now: float | None) -> History:
-    """The histories with ages in days, float32, in the place of times; 0 without times."""
-    if histories.times is None:
-        ages = np.zeros(len(histories.items), np.float32)
-    else:
-        ages = ((now - histories.times) / DAY).astype(np.float32)
-    return History(histories.splits, histories.items, ages)

@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "DataSpec": "spec",
         "ItemTrend": "item_trend",
         "RankerSpec": "ranker_spec",
+        "State": "state",
     },
 )

@@ -10,7 +10,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.state import flat_histories
+from tfrec_fusion.features.state import State
 from tfrec_fusion.losses import SampledSoftmax
 from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
 from tfrec_fusion.models.building import (
@@ -214,17 +214,15 @@ class AlphaRec(RetrievalModel):
                 f"without labels. Received: {sorted(batch)}"
             )
 
-    def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
+    def scorer(self, state: State) -> DotProductScorer:
         """A function from user rows `[B]` to cosines `[B, n_items]` float32, with its vectors.
 
         Args:
-          events: histories come from here; the catalogue must be the model's.
-          at: not read; for the callers of `TwoTower.scorer`.
+          state: histories; its catalogue must be the model's.
         """
-        self.check(events)
+        self.check(state.events)
         items = tf.function(self.item_vectors)(tf.range(self.spec.n_items))
         passed_on = items[:, : self.config.dim]
-        histories = events.histories()
 
         ints = tf.TensorSpec([None], tf.int32)
 
@@ -235,7 +233,7 @@ class AlphaRec(RetrievalModel):
 
         def user_vectors(users: np.ndarray) -> tf.Tensor:
             users = np.asarray(users, np.int32)
-            return vectors(users, *flat_histories(histories, users, 0.0)[:2])
+            return vectors(users, *state.flat_histories(users)[:2])
 
         return DotProductScorer(user_vectors, items)
 

@@ -63,7 +63,7 @@ class DataModel(SignedWeights):
         """As in Keras, on batches of examples.
 
         Args:
-          x: a dataset of dicts, as `Interactions.batches` and `rank_batches` make them.
+          x: a dataset of dicts, as `Interactions.batches` and `ranking_examples` make them.
           validation_data: such a dataset, made with `known=` the training events.
           callbacks: as in Keras; those that say so by a true `fills_logs`, as
             `tfrec_fusion.training.Evaluation` does, are called before the others, and before all

@@ -39,7 +39,7 @@ def check_data(model: str, where: str, data) -> Mapping[str, tf.TensorSpec] | No
       InputError: events, tables or arrays in place of batches, or batches that are no dicts.
     """
     received = f"Received: {type(data).__name__}"
-    batches = "rank_batches(events, 1024)" if model == "Ranker" else "events.batches(512)"
+    batches = "ranking_examples(events, 1024)" if model == "Ranker" else "events.batches(512)"
     if isinstance(data, Interactions | Split):
         raise InputError(f"{model}: {where}: pass batches, as {batches} makes them. {received}")
     tables = pd.DataFrame | pd.Series | np.ndarray | tf.Tensor | list | tuple

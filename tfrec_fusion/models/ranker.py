@@ -11,8 +11,9 @@ from tfrec_fusion._compat import keras, tf, tfrs
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples.ranking import feature_names, item_state, padded_histories
+from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.ranker_spec import RankerSpec
+from tfrec_fusion.features.state import State
 from tfrec_fusion.layers import (
     HistoryMatch,
     HistoryPooling,
@@ -54,7 +55,8 @@ class Ranker(DataModel):
     quarter of the width) beside a deep network of x_0, and the logit is linear in both. An item
     that was not seen before the cut has no id.
 
-    Trained by cross entropy on the batches of `rank_batches`; `compile(loss=...)` changes the loss.
+    Trained by cross entropy on the batches of `ranking_examples`; `compile(loss=...)` changes the
+    loss.
 
     Args:
       data: the training events, from which sizes, vectors and whitening are taken and which are not
@@ -149,7 +151,7 @@ class Ranker(DataModel):
             self.numbers.fit(fitted_numbers(data))
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Logits float32 of a batch of `rank_batches`, `[B]` or `[B, N]` as its `item`."""
+        """Logits float32 of a batch of `ranking_examples`, `[B]` or `[B, N]` as its `item`."""
         x0 = self._features(batch, training)
         crossed = x0
         for layer in self.crosses:
@@ -200,7 +202,7 @@ class Ranker(DataModel):
             if name not in batch:
                 raise InputError(
                     f"Ranker: the batches have no {name!r}; pass those of "
-                    f"rank_batches(events, 1024). {received}"
+                    f"ranking_examples(events, 1024). {received}"
                 )
         if "label" not in batch:
             raise InputError(
@@ -212,30 +214,26 @@ class Ranker(DataModel):
         if missing:
             raise InputError(
                 f"Ranker: the batches have no {missing[0]!r}, which the model reads; make them by "
-                f"rank_batches(events, context={context}). {received}"
+                f"ranking_examples(events, context={context}). {received}"
             )
         check_width("Ranker", self.spec, batch["item_features"])
 
-    def scorer(
-        self, events: Interactions, at: float | None = None, history: int = 64
-    ) -> Callable[[np.ndarray], np.ndarray]:
+    def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:
         """A function from user rows `[B]` to logits `[B, n_items]` float32, without a context.
 
         Args:
-          events: histories and trends come from here; the vocabularies must be the model's.
-          at: unix time of scoring; the moment after the last event by default.
+          state: histories and item features; its vocabularies must be the model's.
           history: how many of the last items of a history are read.
 
         Raises:
           InputError: other vocabularies, or a model that reads a context.
         """
-        self.check(events)
+        self.check(state.events)
         if self.config.context:
             raise InputError(f"Ranker: a scorer has no context. Received: {self.config.context}")
-        features, seen, now = item_state(events, at, self.spec.numbers)
-        histories = events.histories()
         n_items = self.spec.n_items
-        features, seen = tf.constant(features), tf.constant(seen)
+        features = tf.constant(state.item_features(self.spec)[0])
+        seen = tf.constant(state.seen)
 
         @tf.function(reduce_retracing=True)
         def score(users, items, ages):
@@ -255,7 +253,7 @@ class Ranker(DataModel):
 
         def scores(users: np.ndarray) -> np.ndarray:
             users = np.asarray(users, np.int32)
-            items, ages = padded_histories(histories, users, history, now)
+            items, ages = state.padded_histories(users, history)
             return score(users, items, ages).numpy()
 
         return scores

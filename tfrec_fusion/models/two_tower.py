@@ -10,7 +10,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
-from tfrec_fusion.features.state import flat_histories, item_state
+from tfrec_fusion.features.state import State
 from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage, Standardise
 from tfrec_fusion.losses import (
     Distillation,
@@ -330,8 +330,8 @@ class TwoTower(RetrievalModel):
         received = f"Received: {sorted(batch)}"
         if "item" in batch and "item_seen" in batch:
             raise InputError(
-                "TwoTower: these are batches of rank_batches, which train a Ranker; pass those of "
-                f"events.batches(512). {received}"
+                "TwoTower: these are batches of ranking_examples, which train a Ranker; pass those "
+                f"of events.batches(512). {received}"
             )
         if self.config.loss == "normalised_squared" and "own" not in batch:
             raise InputError(
@@ -357,19 +357,16 @@ class TwoTower(RetrievalModel):
         if names:
             check_width("TwoTower", self.spec, batch["item_features"])
 
-    def scorer(self, events: Interactions, at: float | None = None) -> DotProductScorer:
+    def scorer(self, state: State) -> DotProductScorer:
         """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.
 
         Args:
-          events: histories and trends come from here; the vocabularies must be the model's.
-          at: unix time of scoring; the moment after the last event by default.
+          state: histories and item features; its vocabularies must be the model's.
         """
-        self.check(events)
-        features, seen, now = item_state(events, self.spec, at)
+        self.check(state.events)
         rows = tf.range(self.spec.n_items)
-        items = self.item_vectors(rows, features, seen)
+        items = self.item_vectors(rows, state.item_features(self.spec)[0], state.seen)
         fused = items[:, : self.config.dim]
-        histories = events.histories()
 
         ints = tf.TensorSpec([None], tf.int32)
 
@@ -380,7 +377,7 @@ class TwoTower(RetrievalModel):
 
         def user_vectors(users: np.ndarray) -> tf.Tensor:
             users = np.asarray(users, np.int32)
-            return vectors(users, *flat_histories(histories, users, now))
+            return vectors(users, *state.flat_histories(users))
 
         return DotProductScorer(user_vectors, items)
 

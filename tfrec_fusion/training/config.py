@@ -115,7 +115,7 @@ class HeldOutSection(_Section):
 
 
 class RankingSection(_Section):
-    """`kind: ranking` and the options of `rank_batches`."""
+    """`kind: ranking` and the options of `ranking_examples`."""
 
     kind: Literal["ranking"] = "ranking"
     negatives: NonNegativeInt | None = None

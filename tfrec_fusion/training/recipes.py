@@ -6,7 +6,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import rank_batches
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.training.config import RunConfig
 
@@ -30,7 +30,7 @@ def training_batches(
         return train.batches(
             config.batch_size, examples=config.examples.kind, first_epoch=first_epoch, **options
         )
-    return rank_batches(
+    return ranking_examples(
         train,
         config.batch_size,
         context=config.model.context,

@@ -3,6 +3,7 @@ import pytest
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import default_baselines, evaluate
+from tfrec_fusion.features import State
 from tfrec_fusion.models.classic import Popularity
 
 TRAIN = [("u", "a"), ("v", "a"), ("w", "b"), ("u", "b"), ("v", "c"), ("w", "d")]
@@ -18,7 +19,7 @@ def test_scoring_before_fitting(temporal):
 def test_another_catalogue(temporal):
     baseline = Popularity().fit(temporal(TRAIN, TEST).train)
     with pytest.raises(InputError, match=r"5 items\. Received: 6 items"):
-        baseline.scorer(temporal(TRAIN, TEST, items="abcdef").train)
+        baseline.scorer(State.of(temporal(TRAIN, TEST, items="abcdef").train))
 
 
 def test_defaults_are_those_that_apply(temporal):
@@ -39,7 +40,7 @@ def test_every_default_is_evaluated(temporal):
     split = temporal(TRAIN, TEST, vectors={"text": VECTORS})
     for baseline in default_baselines(split.train):
         baseline.fit(split.train)
-        scores = baseline.scorer(split.train)(np.array([0, -1, 2], np.int32))
+        scores = baseline.scorer(State.of(split.train))(np.array([0, -1, 2], np.int32))
         assert scores.shape == (3, 5)
         assert scores.dtype == np.float32
         assert 0 <= evaluate(baseline, split).metrics["total"]["ndcg@10"] <= 1

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features import State
 from tfrec_fusion.models.classic import ItemKNN, item_knn
 
 # Users of a: u v w; of b: u v; of c: w; d is cold.
@@ -11,7 +12,7 @@ AC = 1 / np.sqrt(3 * 1)
 
 
 def scores_of(baseline, train, users):
-    return baseline.fit(train).scorer(train)(np.array(users, np.int32))
+    return baseline.fit(train).scorer(State.of(train))(np.array(users, np.int32))
 
 
 def test_cosine_by_hand(temporal):

@@ -5,14 +5,15 @@ from collections.abc import Callable
 import numpy as np
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 class Baseline:
-    """A model without gradient training: `fit(train)`, then `scorer(train)`.
+    """A model without gradient training: `fit(train)`, then `scorer(state)`.
 
-    Subclasses implement `_fit(train)` and `_scorer(train)`.
+    Subclasses implement `_fit(train)` and `_scorer(state)`.
     """
 
     name: str
@@ -26,30 +27,30 @@ class Baseline:
         self._n_items = len(train.catalogue)
         return self
 
-    def scorer(self, train) -> Scorer:
-        """A function from user rows `[B] int32` of `train` to scores `[B, n_items] float32`.
+    def scorer(self, state: State) -> Scorer:
+        """A function from user rows `[B] int32` of `state` to scores `[B, n_items] float32`.
 
-        The users' histories are those of `train`; what was fitted stays. An unknown user (-1)
-        has no history.
+        The users' histories are those of `state`; what was fitted stays. An unknown user (-1) has
+        no history.
 
         Raises:
-          InputError: `fit` was not called, or `train` has another catalogue.
+          InputError: `fit` was not called, or `state` has another catalogue.
         """
         if self._n_items is None:
             raise InputError(
                 f"{self.name}: scorer was called before fit; call fit(split.train) first"
             )
-        if len(train.catalogue) != self._n_items:
+        if len(state.catalogue) != self._n_items:
             raise InputError(
-                f"{self.name}: train must have the fitted catalogue of {self._n_items} items. "
-                f"Received: {len(train.catalogue)} items"
+                f"{self.name}: state must have the fitted catalogue of {self._n_items} items. "
+                f"Received: {len(state.catalogue)} items"
             )
-        return self._scorer(train)
+        return self._scorer(state)
 
     def _fit(self, train) -> None:
         raise NotImplementedError
 
-    def _scorer(self, train) -> Scorer:
+    def _scorer(self, state: State) -> Scorer:
         raise NotImplementedError
 
 

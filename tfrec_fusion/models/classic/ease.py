@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import cholesky, lapack
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories, text_vectors
 
 
@@ -65,6 +66,6 @@ class EASE(Baseline):
         np.fill_diagonal(weights, 0.0)
         self._weights = weights
 
-    def _scorer(self, train) -> Scorer:
-        matrix = train.matrix()
+    def _scorer(self, state: State) -> Scorer:
+        matrix = state.matrix
         return lambda users: histories(matrix, users) @ self._weights

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories
 from tfrec_fusion.retrieval.counted_ranks import top_items
 
@@ -54,6 +55,6 @@ class ItemKNN(Baseline):
             blocks.append(sparse.csr_array((similar[row, item], (row, item)), shape))
         self._weights = sparse.vstack(blocks).T.tocsr()  # [neighbour, candidate]
 
-    def _scorer(self, train) -> Scorer:
-        matrix = train.matrix()
+    def _scorer(self, state: State) -> Scorer:
+        matrix = state.matrix
         return lambda users: (histories(matrix, users) @ self._weights).toarray()

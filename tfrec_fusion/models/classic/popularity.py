@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic import Baseline, Scorer, constant_scorer
 
 
@@ -20,5 +21,5 @@ class Popularity(Baseline):
         users = np.bincount(train.matrix().indices, minlength=len(train.catalogue))
         self._scores = users.astype(np.float32)
 
-    def _scorer(self, train) -> Scorer:
+    def _scorer(self, state: State) -> Scorer:
         return constant_scorer(self._scores)

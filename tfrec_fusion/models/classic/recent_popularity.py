@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic import Baseline, Scorer, constant_scorer
 
 
@@ -36,5 +37,5 @@ class RecentPopularity(Baseline):
         events = np.bincount(train.item[recent], minlength=len(train.catalogue))
         self._scores = events.astype(np.float32)
 
-    def _scorer(self, train) -> Scorer:
+    def _scorer(self, state: State) -> Scorer:
         return constant_scorer(self._scores)

@@ -4,6 +4,7 @@ import numpy as np
 
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories, text_vectors
 
 
@@ -40,8 +41,8 @@ class TextMean(Baseline):
         whitening = Whitening(dim=self.dims, unit=True).fit(values, rows=warm)
         self._items = whitening.transform(values, mask)
 
-    def _scorer(self, train) -> Scorer:
-        matrix = train.matrix()
+    def _scorer(self, state: State) -> Scorer:
+        matrix = state.matrix
 
         def score(users: np.ndarray) -> np.ndarray:
             mean = histories(matrix, users) @ self._items

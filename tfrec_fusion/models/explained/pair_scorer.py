@@ -7,8 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import Interactions
-from tfrec_fusion.features.state import flat_histories, item_state
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.two_tower import TwoTower
 
@@ -20,8 +19,7 @@ class PairScorer:
 
     Args:
       model: whose scores.
-      events: histories and trends come from here; the vocabularies must be the model's.
-      at: unix time of scoring; the moment after the last event by default.
+      state: histories and item features; its vocabularies must be the model's.
 
     Attributes:
       inputs: names of what can be hidden.
@@ -30,26 +28,25 @@ class PairScorer:
       InputError: other vocabularies.
 
     Example:
-      >>> score = PairScorer(model, split.train)
+      >>> score = PairScorer(model, State.of(split.train))
       >>> score([3, 3], [7, 8]) - score([3, 3], [7, 8], hidden=["text"])
     """
 
-    def __init__(self, model: TwoTower, events: Interactions, at: float | None = None):
-        model.check(events)
+    def __init__(self, model: TwoTower, state: State):
+        model.check(state.events)
         self._sides = HiddenInputs(model)
-        self._features, self._seen, self._now = item_state(events, model.spec, at)
-        self._histories = events.histories()
+        self._state, self._features = state, state.item_features(model.spec)[0]
         self.inputs = self._sides.inputs
 
     def __call__(self, users, items, hidden: Collection[str] = ()) -> np.ndarray:
         """Scores `[P]` float32 of the pairs of user rows (-1 unknown) and item rows, `[P]` each."""
         items = np.asarray(items, np.int32)
         distinct, place = np.unique(np.asarray(users, np.int32), return_inverse=True)
-        history, owners, ages = flat_histories(self._histories, distinct, self._now)
+        history, owners, ages = self._state.flat_histories(distinct)
         rows, position = np.unique(np.concatenate([items, history]), return_inverse=True)
         own, past = position[: len(items)], position[len(items) :]
 
-        features, seen = self._features[rows], tf.constant(self._seen[rows])
+        features, seen = self._features[rows], tf.constant(self._state.seen[rows])
         fused = self._sides.fuse(rows, seen, hidden)
         item_vectors = self._sides.item_vectors(fused, tf.constant(rows), features, seen, hidden)
         user_vectors = self._sides.user_vectors(
