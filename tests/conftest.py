@@ -48,3 +48,25 @@ def small_shop(tmp_path_factory):
     ).to_parquet(folder / "interactions.parquet")
     np.save(folder / "text.npy", rng.normal(size=(30, 8)).astype(np.float32))
     return folder
+
+
+@pytest.fixture
+def config(small_shop):
+    """A function from options to a small run's config."""
+
+    from tfrec_fusion.training import RunConfig
+
+    def make(**options):
+        values = {
+            "data": {
+                "interactions": str(small_shop / "interactions.parquet"),
+                "items": str(small_shop / "items.parquet"),
+                "vectors": {"text": str(small_shop / "text.npy")},
+            },
+            "model": {"dim": 8, "trend_hidden": 4},
+            "batch_size": 16,
+            "epochs": 2,
+        }
+        return RunConfig.of(values | options)
+
+    return make

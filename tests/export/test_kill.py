@@ -18,7 +18,7 @@ COMMANDS = ("export", "refresh")
 
 
 def _start(command, base, *arguments):
-    script = Path(__file__).with_name("export_until_killed.py")
+    script = Path(__file__).parents[1] / "fixtures" / "export_until_killed.py"
     command = [sys.executable, str(script), command, str(base), *map(str, arguments)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1

@@ -140,7 +140,7 @@ def export(
         )
     output = Output(json)
     start_tensorflow()
-    from tfrec_fusion import export as serving
+    from tfrec_fusion import export as exports
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
@@ -153,7 +153,7 @@ def export(
     }
     given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}
     limits = {name: value for name, value in given.items() if value is not None}
-    options["limits"] = serving.ParityLimits(**limits) if limits else None
+    options["limits"] = exports.ParityLimits(**limits) if limits else None
     if any_time:
         options["any_time"] = True
     if precision is not None:
@@ -163,25 +163,25 @@ def export(
     if refresh_trend:
         how = {} if stray_times is None else {"stray_times": stray_times}
         events = trained.events(interactions, **how)
-        version = serving.refresh(trained.model(), events, to, **options)
+        version = exports.refresh(trained.model(), events, to, **options)
     else:
         model, options["held_out"] = trained.model(), trained.split
-        version = serving.export(model, served_events(trained, model, train_only), to, **options)
+        version = exports.export(model, served_events(trained, model, train_only), to, **options)
     output.print(f"exported: {version}")
     result: dict[str, Any] = {"run": str(run), "export": str(version)}
-    if (version / serving.REPORT).is_file():
-        report = serving.ParityReport.load(version / serving.REPORT)
+    if (version / exports.REPORT).is_file():
+        report = exports.ParityReport.load(version / exports.REPORT)
         output.print(_table(report))
         result["parity"] = report.to_dict()
     if onnx is not None:
-        left_out = serving.export_onnx(version, onnx)
+        left_out = exports.export_onnx(version, onnx)
         output.print(f"ONNX: {onnx}")
         for signature, reason in left_out.items():
             output.print(f"  without {signature}: {reason}")
         result |= {"onnx": str(onnx), "onnx_left_out": left_out}
     if litert is not None:
         with without_notes():
-            result["litert"] = str(serving.export_litert(version, litert))
+            result["litert"] = str(exports.export_litert(version, litert))
         output.print(f"LiteRT: {result['litert']}")
     output.write(result)
 

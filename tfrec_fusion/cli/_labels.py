@@ -22,9 +22,9 @@ def labels(
     """Say which versions of an exported model TF Serving loads as stable and canary."""
     output = Output(json)
     start_tensorflow()
-    from tfrec_fusion import export as serving
+    from tfrec_fusion.deploy import label_versions
 
-    serving.label_versions(model, stable=stable, canary=canary)
+    label_versions(model, stable=stable, canary=canary)
     found = {"stable": stable} | ({} if canary is None else {"canary": canary})
     output.print(f"{model}: " + ", ".join(f"{label} is {of}" for label, of in found.items()))
     output.write({"model": str(model), "labels": found})

@@ -62,8 +62,8 @@ def quickstart(
     output = Output(json)
     local_path(out, "out", tensorflow=True)
     start_tensorflow()
-    from tfrec_fusion import export as serving
     from tfrec_fusion.evaluation import compare
+    from tfrec_fusion.export import Recommender, export
     from tfrec_fusion.training import ProgressBar, Run, RunConfig
 
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
@@ -91,14 +91,14 @@ def quickstart(
     with output.console.status("baselines"):
         reports += trained.evaluate_baselines()
     model = trained.model()
-    version = serving.export(
+    version = export(
         model,
         served_events(trained, model, train_only),
         out / "saved_models" / "quickstart",
         metrics=reports[0].to_dict(),
         config=trained.config.model_dump(mode="json"),
     )
-    recommender = serving.Recommender(version)
+    recommender = Recommender(version)
     user = recommender.card["example_users"][0]
     best = recommender.recommend(user, k=5)
 
