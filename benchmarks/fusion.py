@@ -19,15 +19,19 @@ import sys
 from pathlib import Path
 
 from fusions import page, runs
-from fusions.rows import DATA, ROWS, TASKS
+from fusions.rows import DATA, QUICK, ROWS, TASKS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help="all by default")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one seed, no search: 10 minutes")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed, no search, without the rows that take long: 10 minutes",
+    )
     parser.add_argument("--tiny", action="store_true", help="one epoch on movies: that it runs")
     parser.add_argument("--cache", type=Path, help="finished runs, one JSON object a line")
     parser.add_argument("--json", type=Path, help="the claims, as benchmarks/run.py has them")
@@ -40,13 +44,14 @@ def main() -> None:
         return
     short = arguments.quick or arguments.tiny
     done = runs.Runs(arguments.cache)
+    names = arguments.rows or list(QUICK if short else ROWS)
     rows = []
     for data in ["movies"] if arguments.tiny else arguments.data:
         if not (DATA / data).is_dir():
             print(f"absent: {DATA / data}; set TFREC_FUSION_DATA", file=sys.stderr, flush=True)
             continue
         seeds = 1 if short else arguments.seeds
-        rows += runs.table(data, arguments.rows, seeds, not short, arguments.tiny, done)
+        rows += runs.table(data, names, seeds, not short, arguments.tiny, done)
     page.show(rows)
     if arguments.json:
         page.write_json(rows, arguments.json)
