@@ -2,11 +2,13 @@
 
 import pytest
 import yaml
+from kubernetes_schema import SCHEMAS
 
 from tfrec_fusion.deploy import Kit
 from tfrec_fusion.deploy.compose import check_compose, compose_text
-from tfrec_fusion.deploy.kubernetes import check_kubernetes, kubernetes_text
+from tfrec_fusion.deploy.kubernetes import kubernetes_text
 from tfrec_fusion.deploy.memory import Footprint, memory_mib
+from tfrec_fusion.deploy.server import check_arguments
 from tfrec_fusion.errors import InputError
 
 MIB = 2**20
@@ -88,24 +90,35 @@ def test_memory_of_all_that_may_be_loaded_and_of_the_largest_answer():
 
 
 @pytest.mark.parametrize(
-    ("text", "change", "says"),
+    ("change", "says"),
     [
-        (COMPOSE, ("image: ", "imagee: "), r"services\.serving\.image: Field required"),
-        (COMPOSE, ("retries: 3", "retries: many"), r"services\.serving\.healthcheck\.retries"),
-        (COMPOSE, ("--grpc_max_threads", "--threads"), "command: not a flag.*--threads=192"),
-        (COMPOSE, ("services:", "services"), "not YAML"),
-        (KUBERNETES, ("replicas: 3", "replicas: -3"), r"spec\.replicas.*greater"),
-        (KUBERNETES, ("readinessProbe", "readyProbe"), "readinessProbe: Field required"),
-        (KUBERNETES, ("memory: 1069Mi", "memory: lots"), r"memory.*pattern.*lots"),
-        (KUBERNETES, ("kind: Service", "kind: Servce"), "kind must be one of.*Servce"),
-        (KUBERNETES, ("track: stable\n  strategy", "track: s\n  strategy"), "matchLabels"),
-        (KUBERNETES, ("name: saved-models\n        persist", "name: x\n        persist"), "Mounts"),
-        (KUBERNETES, ("port: rest", "port: http"), "probe's port.*http"),
+        (("image: ", "imagee: "), r"services\.serving\.image: Field required"),
+        (("retries: 3", "retries: many"), r"services\.serving\.healthcheck\.retries"),
+        (("--grpc_max_threads", "--threads"), "command: not a flag.*--threads=192"),
+        (("services:", "services"), "not YAML"),
     ],
 )
-def test_what_would_be_refused_later(text, change, says):
-    assert change[0] in text
-    check = check_compose if text is COMPOSE else check_kubernetes
-    check(text)
+def test_what_compose_would_refuse(change, says):
+    assert change[0] in COMPOSE
+    check_compose(COMPOSE)
     with pytest.raises(InputError, match=says):
-        check(text.replace(*change))
+        check_compose(COMPOSE.replace(*change))
+
+
+@pytest.mark.parametrize("has_canary", [True, False])
+def test_kubernetes_fits_the_schema_of_its_objects(has_canary):
+    text = kubernetes_text(Kit(replicas=3, cpus=0.5), ["a shop", "b"], FOOTPRINT, has_canary)
+    found = [SCHEMAS[each["kind"]].model_validate(each) for each in yaml.safe_load_all(text)]
+    deployments = [each for each in found if each.kind == "Deployment"]
+    assert len(found) == 4 and len(deployments) == 2
+    for deployment in deployments:
+        template = deployment.spec.template
+        assert deployment.spec.selector.match_labels.items() <= template.metadata.labels.items()
+        volumes = {volume.name for volume in template.spec.volumes}
+        for container in template.spec.containers:
+            check_arguments(container.args, "kubernetes.yaml", "args")
+            ports = {port.name for port in container.ports}
+            assert container.startup_probe.http_get.port in ports
+            assert container.readiness_probe.http_get.port in ports
+            assert container.liveness_probe.tcp_socket.port in ports
+            assert {mount.name for mount in container.volume_mounts} <= volumes

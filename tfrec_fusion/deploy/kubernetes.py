@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tfrec_fusion.deploy import manifest
-from tfrec_fusion.deploy.kubernetes_schema import SCHEMAS, Deployment
 from tfrec_fusion.deploy.memory import Footprint, memory_mib
 from tfrec_fusion.deploy.models_config import CANARY, CANARY_FILE, FILE, MOUNT, STABLE
 from tfrec_fusion.deploy.monitoring import PATH
@@ -14,10 +13,8 @@ from tfrec_fusion.deploy.server import (
     GRPC_PORT,
     REST_PORT,
     arguments,
-    check_arguments,
     status_path,
 )
-from tfrec_fusion.errors import InputError
 
 KUBERNETES_FILE = "kubernetes.yaml"
 _APP = "tf-serving"
@@ -62,53 +59,7 @@ def kubernetes_text(kit: Kit, models: list[str], footprint: Footprint, has_canar
             },
         },
     ]
-    text = manifest.dump(documents)
-    check_kubernetes(text)
-    return text
-
-
-def check_kubernetes(text: str) -> None:
-    """Refuses missing, unknown and mistyped fields, and what does not fit together.
-
-    Raises:
-      InputError: names the file, the object, the field and the value.
-    """
-    for document in manifest.load(text, KUBERNETES_FILE):
-        kind = document.get("kind") if isinstance(document, dict) else document
-        if kind not in SCHEMAS:
-            raise InputError(
-                f"{KUBERNETES_FILE}: kind must be one of {list(SCHEMAS)}. Received: {kind!r}"
-            )
-        name = f"{KUBERNETES_FILE}: {kind}"
-        checked = manifest.checked(SCHEMAS[kind], document, name)
-        if isinstance(checked, Deployment):
-            _check_deployment(checked, name)
-
-
-def _check_deployment(found: Deployment, name: str) -> None:
-    labels = found.spec.template.metadata.labels
-    selector = found.spec.selector.match_labels
-    if not selector.items() <= labels.items():
-        raise InputError(
-            f"{name}: spec.selector.matchLabels must be among the template's labels, {labels}. "
-            f"Received: {selector}"
-        )
-    volumes = [volume.name for volume in found.spec.template.spec.volumes]
-    for container in found.spec.template.spec.containers:
-        check_arguments(container.args, name, "args")
-        ports = [port.name for port in container.ports]
-        for probe in (container.startup_probe, container.readiness_probe, container.liveness_probe):
-            action = probe.http_get or probe.tcp_socket
-            if action is None or action.port not in ports:
-                raise InputError(
-                    f"{name}: a probe's port must be one of {ports}. "
-                    f"Received: {action and action.port!r}"
-                )
-        for mount in container.volume_mounts:
-            if mount.name not in volumes:
-                raise InputError(
-                    f"{name}: volumeMounts.name must be one of {volumes}. Received: {mount.name!r}"
-                )
+    return manifest.dump(documents)
 
 
 def _deployment(
