@@ -93,7 +93,8 @@ def test_a_further_column_is_not_read(make):
 )
 def test_columns_that_do_not_fit_are_named(make, catalogue, says, tmp_path):
     model, other = make(_events()), _events(catalogue=catalogue)
-    for use in (model.check, model.scorer, lambda e: export(model, e, tmp_path / "m", kit=False)):
+    scorer = lambda e: model.scorer(State.of(e))  # noqa: E731
+    for use in (model.check, scorer, lambda e: export(model, e, tmp_path / "m", kit=False)):
         with pytest.raises(InputError, match=says):
             use(other)
 
