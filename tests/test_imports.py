@@ -25,6 +25,7 @@ _BASE = {
     "keras_registry",
     "paths",
     "registry",
+    "signature",
     "texts",
     "times",
 }

@@ -15,11 +15,11 @@ from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
 from tfrec_fusion.export import Recommender, export, refresh
-from tfrec_fusion.export.two_tower_signatures import share_output
 from tfrec_fusion.features import State
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
+from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.optimizers import adam
 
 # name -> (whether events have times, options of the model); the shop's own is "gate"

@@ -1,3 +1,4 @@
+import json
 import pickle
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.warmup import signature_specs
 from tfrec_fusion.export import export
 from tfrec_fusion.export.served_model import _as_lists
-from tfrec_fusion.export.two_tower_signatures import SIGNATURES
+from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.features import State
+from tfrec_fusion.signature import Signature
 
+NAMES = {one.name for one in CATALOGUE_SIGNATURES} - {"explain"}
 LOWEST = np.finfo(np.float32).min
 NOT_TEXT = b"\xff\xfe"  # no UTF-8: an id that nothing can have
 
@@ -156,7 +159,7 @@ def test_every_signature_equals_the_model(answers, references, variant):
         else:
             expected = [reference.item(item) for item in named["item_id"]]
             _close(outputs["vector"], np.reshape(expected, (batch, dim)))
-    assert checked == set(SIGNATURES)
+    assert checked == NAMES
 
 
 def test_business_inputs_and_rules(answers, ruled, business):
@@ -252,16 +255,17 @@ def test_unknown_user_without_history_gets_the_models_answer_to_nothing(served, 
     assert (np.diff(scores[order]) <= 1e-5).all()
 
 
-def test_signatures_are_as_described(served):
-    for name, described in SIGNATURES.items():
+def test_signatures_are_as_described(served, exported):
+    described = Signature.from_card(json.loads((exported / "model_card.json").read_text()))
+    assert set(described) == set(served[1]) == NAMES
+    for name, signature in described.items():
         function = served[1][name]
         actual = function.structured_input_signature[1], function.structured_outputs
-        for specs, texts in zip(actual, (described["inputs"], described["outputs"]), strict=True):
-            assert set(specs) == set(texts)
-            for key, spec in specs.items():
-                dtype, _, shape = texts[key].partition(":")[0].partition(" ")
-                assert dtype == spec.dtype.name
-                assert shape.count(",") + 1 == spec.shape.rank
+        for specs, tensors in zip(actual, (signature.inputs, signature.outputs), strict=True):
+            assert {tensor.name for tensor in tensors} == set(specs)
+            for tensor in tensors:
+                spec = specs[tensor.name]
+                assert (tensor.dtype, len(tensor.sizes)) == (spec.dtype.name, spec.shape.rank)
 
 
 def test_nothing_of_the_catalogues_size_is_a_constant(exported, reference):

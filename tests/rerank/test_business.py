@@ -10,6 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.rerank.business import Business
 
 NOT_TEXT = b"\xff\xfe"
@@ -187,7 +188,7 @@ def _catalogue(**columns):
 def test_columns_that_cannot_filter(column, values, says):
     catalogue = _catalogue(**({} if values is None else {column: values}))
     with pytest.raises(InputError, match=says) as caught:
-        Business.of(catalogue, [column])
+        Business.of(catalogue, [column], inputs=[one.name for one in REQUEST_INPUTS])
     assert "\n" not in str(caught.value)
 
 
@@ -209,5 +210,5 @@ def test_items_must_be_the_models():
 def test_a_ranker_takes_none(golden, tmp_path):
     events = golden.ranker_events()
     model = golden.random_ranker(events, {})
-    with pytest.raises(InputError, match="filters and rules are for a two-tower's recommend"):
+    with pytest.raises(InputError, match="filters, rules and rerank are for models that recommend"):
         export(model, events, tmp_path / "rank", filters=["colour"])

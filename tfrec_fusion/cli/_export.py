@@ -144,11 +144,13 @@ def export(
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
-    options = {} if keep else {"filters": (), "rules": {}, "explain": False, "precision": "float32"}
+    nothing = {"filters": (), "rules": {}, "rerank": (), "explain": False, "precision": "float32"}
+    options = {} if keep else nothing
     options |= {
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
         "config": trained.config.model_dump(mode="json"),
         "kit": kit,
+        "rerank": trained.config.rerank or options.get("rerank"),
         **_business(trained, filters, rules, items),
     }
     given = {"overlap_10": min_overlap, "ndcg_loss": max_loss}

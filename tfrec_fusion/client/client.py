@@ -17,11 +17,9 @@ from tfrec_fusion.client.model_spec import ModelSpec
 from tfrec_fusion.client.rest_transport import RestTransport
 from tfrec_fusion.client.retry import with_retries
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.export.two_tower_signatures import NOTHING, explained_inputs, share_output
+from tfrec_fusion.models.explained.shares import explained_inputs, share_output
+from tfrec_fusion.signature import NOTHING, neutral
 from tfrec_fusion.texts import check_unicode
-
-# By the rule of the signatures; 0 and False for other types.
-_NEUTRAL = {"string": "", "float32": float("nan")}
 
 
 class Client:
@@ -357,7 +355,7 @@ def _padded(lists: list[list[str]]) -> np.ndarray:
 
 def _neutral(dtype: str, rank: int, rows: int) -> np.ndarray:
     shape = [rows, *[1] * (rank - 1)]
-    return np.full(shape, _NEUTRAL.get(dtype, 0), object if dtype == "string" else dtype)
+    return np.full(shape, neutral(dtype), object if dtype == "string" else dtype)
 
 
 def _decoded(value):

@@ -10,9 +10,9 @@ import pandas as pd
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models import PairScorer, TwoTower
+from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 
 _PAIRS = 1024  # explained at once
 
@@ -69,7 +69,7 @@ def explain(
     Example:
       >>> explain(model, split.train, "u17", ["i3", "i4"])[["id", "text", "context", "bias"]]
     """
-    if not isinstance(model, TwoTower):
+    if not getattr(model, "explains", False):
         raise InputError(f"explain: model must be a TwoTower. Received: {type(model).__name__}")
     if nearest < 0:
         raise InputError(f"explain: nearest must be 0 or more items. Received: {nearest}")

@@ -15,7 +15,6 @@ from tfrec_fusion.evaluation.report import few_users
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features.state import State
 from tfrec_fusion.metrics import gauc
-from tfrec_fusion.models import Ranker
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def evaluate_ranker(
     """
     if negatives < 1:
         raise InputError(f"evaluate_ranker: negatives must be at least 1. Received: {negatives}")
-    if isinstance(model, Ranker):
+    given = _scores_given_items(model)
+    if given:
         model.check(split.train)
     batches = ranking_examples(
         split.test,
@@ -97,8 +97,8 @@ def evaluate_ranker(
         known=split.train,
         at=split.time,
         horizon_days=0.0,
-        context=model.config.context if isinstance(model, Ranker) else (),
-        numbers=model.spec.numbers if isinstance(model, Ranker) else (),
+        context=model.config.context if given else (),
+        numbers=model.spec.numbers if given else (),
         seed=seed,
         shuffle=False,
     )
@@ -119,8 +119,13 @@ def evaluate_ranker(
     )
 
 
+def _scores_given_items(model) -> bool:
+    """Whether the model is called with batches of users and items; else it has a scorer."""
+    return not getattr(model, "ranks_catalogue", True)
+
+
 def _batch_scores(model, split: Split):
-    if isinstance(model, Ranker):
+    if _scores_given_items(model):
         # Not predict_on_batch, which takes several batches where steps are executed together.
         logits = tf.function(model, reduce_retracing=True)
         return lambda batch: logits(batch).numpy()

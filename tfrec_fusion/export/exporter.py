@@ -12,42 +12,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.export.explained_items import ExplainedItems
 from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.model_card import CARD, model_card, with_entries
 from tfrec_fusion.export.parity import Parity
 from tfrec_fusion.export.parity_limits import ParityLimits
 from tfrec_fusion.export.parity_report import REPORT
-from tfrec_fusion.export.ranker_signatures import RANKER_SEMANTICS, ranker_signatures
 from tfrec_fusion.export.reference.builder import build_reference, item_events
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
-from tfrec_fusion.export.served_explanation import ServedExplanation
 from tfrec_fusion.export.served_model import ServedModel
 from tfrec_fusion.export.served_ranker import ServedRanker
-from tfrec_fusion.export.stored_tables import stored_ranker, stored_user_side
-from tfrec_fusion.export.two_tower_signatures import (
-    SEMANTICS,
-    explain_signature,
-    two_tower_signatures,
-)
+from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
+from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.features.state import State
-from tfrec_fusion.models import AlphaRec, HiddenInputs, Ranker, TwoTower
+from tfrec_fusion.models.model import Model
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.registry import load
 from tfrec_fusion.rerank.business import Business
-from tfrec_fusion.rerank.filters import filter_inputs
+from tfrec_fusion.rerank.reranker import Reranker
+from tfrec_fusion.rerank.reranking import Reranking, rerankers_of
+from tfrec_fusion.rerank.reranking import described as described_rerankers
 from tfrec_fusion.rerank.rules import Rules
 from tfrec_fusion.retrieval.stored_items import PRECISIONS, check_precision
+from tfrec_fusion.signature import card_entries
 from tfrec_fusion.times import DAY, time_problem
 
 if TYPE_CHECKING:
@@ -76,19 +73,22 @@ def export(
     held_out: Split | None = None,
     explain: bool | None = None,
     any_time: bool = False,
+    signatures: Sequence[type[ServedSignature]] = (),
+    rerank: Sequence[Reranker | str | Mapping] | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
 
-    The version answers from string ids and needs nothing of this package; `SIGNATURES` and
-    `SEMANTICS` say what it takes, gives and promises, and its card repeats them. Users' histories,
+    The version answers from string ids and needs nothing of this package; its card says what it
+    takes, gives and promises, see `export/signatures` and `export/semantics.py`. Users' histories,
     item vectors and trends are baked in as of `at`. The folder appears whole or not at all, however
     the process ends, and no version is ever replaced.
 
-    Filters, rules, explain and precision that are not given are those of the latest version, so
-    that a new one answers what the one before did; a log line and the card's "kept" say which.
+    Filters, rules, rerank, explain and precision that are not given are those of the latest
+    version, so that a new one answers what the one before did; a log line and the card's "kept" say
+    which.
 
     Args:
-      model: a trained `TwoTower`, `Ranker` or `AlphaRec`.
+      model: a trained one, deep or classic: a `tfrec_fusion.models.Model`.
       events: histories and trends come from here, those after training included; of each
         user-item pair the first positive event counts, as in training
         (`Interactions.first_events`). The catalogue must be the model's, and for a model that reads
@@ -120,6 +120,9 @@ def export(
         room, with images seven times. A log line and the card's "explain" say how many bytes.
       any_time: also export as of a time before 1990 or after now, e.g. where times are no unix
         seconds.
+      signatures: further ones of your own, beside those that every export has.
+      rerank: what reorders the list of a model that recommends, in this order: `Reranker` objects,
+        `"module:Class"` or `{"kind": "module:Class", option: value}`. () for none.
 
     Returns:
       The folder of the new version.
@@ -129,7 +132,7 @@ def export(
         TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
         say, a kit that TF Serving would refuse, a precision that is further from float32 than the
         limits, limits for float32 itself, `explain` of anything but a `TwoTower` or of more than 4
-        vectors, or `filters` or `rules` for a `Ranker`.
+        vectors, or `filters`, `rules` or `rerank` for a `Ranker`.
       ImportError: `kit` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -137,17 +140,18 @@ def export(
       >>> export(model, events, "saved_models/shop")
       PosixPath('saved_models/shop/1')
     """
-    if not isinstance(model, TwoTower | Ranker | AlphaRec):
+    if not isinstance(model, Model):
         raise InputError(
-            "export: model must be a TwoTower, a Ranker or an AlphaRec. "
-            f"Received: {type(model).__name__}"
+            "export: model must be one of tfrec_fusion.models, or have all that the protocol "
+            f"tfrec_fusion.models.Model names. Received: {type(model).__name__}"
         )
     require_interactions(events, "export")
     check_base(path)
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
+    given["rerank"] = rerank
     options, kept = kept_options(model, path, given)
     precision, explain = options["precision"], options["explain"]
-    if explain and not isinstance(model, TwoTower):
+    if explain and not model.explains:
         raise InputError(
             "export: explain is for a TwoTower; of other models no shares of a score are known. "
             f"Received: {type(model).__name__}"
@@ -164,7 +168,8 @@ def export(
     if len(events) == 0:
         raise InputError("export: all events are impressions, with a label of 0 or less")
     try:
-        business = Business.of(events.catalogue, options["filters"], options["rules"], items)
+        taken = [tensor.name for tensor in REQUEST_INPUTS]
+        business = Business.of(events.catalogue, options["filters"], options["rules"], items, taken)
     except InputError as error:
         if not {"filters", "rules"} & set(kept):
             raise
@@ -172,16 +177,18 @@ def export(
             f"{error} (the latest version's {' and '.join(kept)} are kept unless given; pass "
             f"{NONE_OF_THEM} for none)"
         ) from None
-    ranks = isinstance(model, Ranker)
+    if not model.ranks_catalogue and (business.attributes or business.rules or options["rerank"]):
+        raise InputError(
+            "export: filters, rules and rerank are for models that recommend; a "
+            f"{type(model).__name__} scores the items it is given"
+        )
+    reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
     merging = load(f"{_KIT}:merging_of")(kit)
-    build, now = (_ranker if ranks else _two_tower)(model, events, at, business, explain, merging)
-    signatures = two_tower_signatures(filter_inputs(business.attributes))
-    if explain:
-        signatures |= explain_signature(HiddenInputs(model).inputs)
-    described = signatures, SEMANTICS, business.card
-    if ranks:
-        described = ranker_signatures(model.spec), RANKER_SEMANTICS
-    card = model_card(model, events, now, metrics, config, *described)
+    state = State.of(events, at)
+    build = _Build(model, state, business, explain, merging, tuple(signatures), reranking)
+    serving = build.serving(precision)
+    of_business = business.card if model.ranks_catalogue else {}
+    card = model_card(model, events, state.time, metrics, config, of_business)
     with (
         disk_errors(path, "no version was written"),
         load(f"{_KIT}:new_version_with_kit")(path, kit) as (folder, result),
@@ -190,7 +197,7 @@ def export(
         users, items = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users)
         events.catalogue.vocabulary.save(items)
-        served = build(users, items, precision)
+        served = build.served(serving, users, items, precision)
         saved = save_graph(served, folder)
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
@@ -202,19 +209,25 @@ def export(
         # Filters are of the shop's choosing, so they may be shown beside the titles.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
-        build_reference(
-            served.plain["serving_default"], every, _context(model) if ranks else None
-        ).save(folder / REFERENCE)
-        entries = {"precision": precision, "kept": kept}
+        build_reference(served.plain["serving_default"], every, served.context).save(
+            folder / REFERENCE
+        )
+        entries = card_entries(served.described) | {
+            "semantics": served.semantics,
+            "precision": precision,
+            "kept": kept,
+        }
+        if reranking is not None:
+            entries["rerank"] = described_rerankers(options["rerank"])
         if explain:
             entries["explain"] = served.explanation.size
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if precision != "float32":
-            full = build(users, items, "float32")
+            full = build.served(build.serving("float32"), users, items, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
-            report = Parity(full, served, events, ranks).report(precision, folder, more)
+            report = Parity(full, served, events).report(precision, folder, more)
             if held_out is not None and len(held_out.test):
-                ndcg = _held_out_ndcg(model, held_out, business, folder.parent, precision)
+                ndcg = _held_out_ndcg(build, held_out, folder.parent, precision)
                 report = dataclasses.replace(report, ndcg_10=ndcg)
             report.check(limits or ParityLimits())
             report.save(folder / REPORT)
@@ -223,15 +236,58 @@ def export(
     return result[0]
 
 
-def _held_out_ndcg(model, split: Split, business: Business, folder: Path, precision: str):
+@dataclasses.dataclass(frozen=True)
+class _Build:
+    """Makes the module that is saved, once a precision."""
+
+    model: Model
+    state: State
+    business: Business
+    explain: bool
+    merging: Merging | None
+    signatures: tuple[type[ServedSignature], ...]
+    reranking: Reranking | None
+
+    def serving(self, precision: str) -> CatalogueServing | RowServing:
+        options = {"explain": True} if self.explain else {}
+        return self.model.serving(self.state, precision, **options)
+
+    def served(
+        self, serving: CatalogueServing | RowServing, users: Path, items: Path, precision: str
+    ) -> ServedModel | ServedRanker:
+        histories = self.state.aged_histories()
+        if isinstance(serving, RowServing):
+            own = [*RANKER_SIGNATURES, *self.signatures]
+            return ServedRanker(serving, histories, users, items, precision, own)
+        if self.reranking is not None:
+            self.reranking.fit(self.business.catalogue, self.state)
+        return ServedModel(
+            serving,
+            histories,
+            users,
+            items,
+            self.business.attributes,
+            self.business.compiled,
+            precision,
+            self.merging,
+            [*CATALOGUE_SIGNATURES, *self.signatures],
+            self.reranking,
+        )
+
+
+def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
     """N@10 of what the model answers from the split's training events, in both precisions."""
-    model.check(split.train)
-    ranks, train = isinstance(model, Ranker), split.train.first_events()
-    build, _ = (_ranker if ranks else _two_tower)(model, train, None, business, False, None)
+    build.model.check(split.train)
+    train = split.train.first_events()
+    build = dataclasses.replace(
+        build, state=State.of(train), explain=False, merging=None, signatures=()
+    )
     users, items = folder / "known_users.txt", folder / "items.txt"
     train.users.save(users)
-    full, smaller = build(users, items, "float32"), build(users, items, precision)
-    return Parity(full, smaller, train, ranks, split.targets()).ndcg()
+    full, smaller = (
+        build.served(build.serving(one), users, items, one) for one in ("float32", precision)
+    )
+    return Parity(full, smaller, train, split.targets()).ndcg()
 
 
 def _before(events: Interactions, at: float | None, any_time: bool) -> Interactions:
@@ -262,86 +318,3 @@ def _check_time(name: str, value: float, latest: float) -> None:
             f"export: {name} {problem}; any_time=True (--any-time) takes it as it is. "
             f"Received: {value:.0f}"
         )
-
-
-def _two_tower(
-    model: TwoTower,
-    events: Interactions,
-    at: float | None,
-    business: Business,
-    explain: bool,
-    merging: Merging | None,
-):
-    """A function from the files of users and items and a precision to the module, and its time."""
-    state = State.of(events, at)
-    known, unknown = state.item_features(model.spec)
-    features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
-    rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
-    item_vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
-    if not np.isfinite(item_vectors).all():
-        raise InputError(
-            f"export: {int((~np.isfinite(item_vectors).all(1)).sum())} item vectors of the model "
-            "are not finite; its training has diverged"
-        )
-    explained = ExplainedItems.of(model, features, seen) if explain else None
-    histories = state.aged_histories()
-
-    def build(users: Path, items: Path, precision: str) -> ServedModel:
-        side, explanation = stored_user_side(model, precision), None
-        if explained is not None:
-            user_vectors = HiddenInputs(side).user_vectors
-            explanation = ServedExplanation(explained, user_vectors, precision)
-        return ServedModel(
-            side.user_vectors,
-            item_vectors[:-1],
-            item_vectors[-1],
-            model.config.dim,
-            histories,
-            users,
-            items,
-            business.attributes,
-            business.compiled,
-            precision,
-            explanation,
-            merging,
-        )
-
-    return build, state.time
-
-
-def _ranker(
-    model: Ranker,
-    events: Interactions,
-    at: float | None,
-    business: Business,
-    explain: bool,
-    merging: Merging | None,
-):
-    """As `_two_tower`."""
-    if business.attributes or business.rules:
-        raise InputError(
-            "export: filters and rules are for a two-tower's recommend; a ranker scores the items "
-            "it is given"
-        )
-    diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
-    if diverged:
-        raise InputError(
-            f"export: {len(diverged)} of the model's variables are not finite; its training has "
-            f"diverged. Received: {diverged[0]}"
-        )
-    state = State.of(events, at)
-    known, unknown = state.item_features(model.spec)
-    features = np.concatenate([known, unknown[None]])
-    histories = state.aged_histories()
-
-    def build(users: Path, items: Path, precision: str) -> ServedRanker:
-        stored = stored_ranker(model, precision)
-        return ServedRanker(stored, features, state.seen, histories, users, items, precision)
-
-    return build, state.time
-
-
-def _context(model: Ranker) -> dict[str, str]:
-    """Column of the context -> what it holds."""
-    numbers = dict.fromkeys(model.spec.context_numbers, "number")
-    return numbers | dict.fromkeys(model.spec.context_categories, "text")

@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfrec_fusion.config import read_json
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.versions import versions
 
 # What an option is where neither the call nor the version before says.
-_NOTHING: dict[str, Any] = {"filters": (), "rules": None, "explain": False, "precision": "float32"}
-NONE_OF_THEM = "filters=(), rules={}, explain=False or precision='float32'"
+_NOTHING: dict[str, Any] = {
+    "filters": (),
+    "rules": None,
+    "rerank": (),
+    "explain": False,
+    "precision": "float32",
+}
+NONE_OF_THEM = "filters=(), rules={}, rerank=(), explain=False or precision='float32'"
 _log = logging.getLogger(__name__)
 
 
@@ -36,10 +43,14 @@ def kept_options(
     Args:
       model: what is exported.
       path: folder of the versions.
-      given: "filters", "rules", "explain" and "precision", or None for each.
+      given: "filters", "rules", "rerank", "explain" and "precision", or None for each.
+
+    Raises:
+      InputError: the latest version has rerankers that were given as objects.
     """
     card = latest_card(path)
-    before = {name: card[name] for name in ("filters", "rules", "precision") if card.get(name)}
+    names = ("filters", "rules", "rerank", "precision")
+    before = {name: card[name] for name in names if card.get(name)}
     if card.get("explain"):
         before["explain"] = True
     kept = [name for name, value in before.items() if given[name] is None]
@@ -59,6 +70,16 @@ def kept_options(
             ", ".join(kept),
             max(versions(path)),
             NONE_OF_THEM,
+        )
+    objects = [
+        one["object"]
+        for one in before.get("rerank", ())
+        if isinstance(one, Mapping) and "kind" not in one
+    ]
+    if "rerank" in kept and objects:
+        raise InputError(
+            "export: the latest version is reordered by objects, which cannot be made again; pass "
+            f"rerank=[...], or rerank=() for none. Received: {objects}"
         )
     options = {
         name: before[name] if name in kept else nothing if given[name] is None else given[name]

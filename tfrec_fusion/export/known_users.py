@@ -16,11 +16,11 @@ def with_known_users(model, events: Interactions, users: Callable[[], Vocabulary
     Others are told in a log line; they count in the trends only.
 
     Args:
-      model: a trained `TwoTower` or `Ranker`.
+      model: a trained one.
       events: with any users.
       users: gives the vocabulary of its training events, where that is needed.
     """
-    if model.config.user == "history" or events.users.fingerprint == model.spec.users:
+    if not model.reads_user_ids or events.users.fingerprint == model.spec.users:
         return events
     known = events.encode_users(users())
     new = len(set(events.user[known.user < 0].tolist()))

@@ -21,6 +21,7 @@ from tfrec_fusion.export.saved_signatures import signature_specs
 from tfrec_fusion.export.versions import latest_version
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.signature import Signature
 
 MODEL = "ranker.tflite"
 _BATCHES = (5, 1)
@@ -99,12 +100,11 @@ def _converted(loaded) -> bytes:
 
 def _context_texts(version: Path, loaded) -> dict[str, Vocabulary]:
     """Column -> its values in the order of their rows."""
-    card = read_json(version / CARD, "export")
-    described = card["signatures"]["score"]["inputs"]  # in the order of the tables
-    columns = [
-        name
-        for name, text in described.items()
-        if name in _inputs(loaded) and text.startswith("string [B]:")
+    score = Signature.from_card(read_json(version / CARD, "export"))["score"]
+    columns = [  # in the order of the tables
+        tensor.name
+        for tensor in score.inputs
+        if tensor.name in _inputs(loaded) and (tensor.dtype, tensor.kind) == ("string", "")
     ]
     found = {}
     for column, table in zip(columns, loaded.context_tables, strict=True):

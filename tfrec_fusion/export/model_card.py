@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from platform import python_version
@@ -27,19 +27,16 @@ def model_card(
     now: float | None,
     metrics: Mapping | None,
     config: Mapping | None,
-    signatures: Mapping,
-    semantics: Sequence[str],
     business: Mapping | None = None,
 ) -> str:
     """JSON text with everything needed to say what an export is and where it came from.
 
     Args:
-      model: a `TwoTower` or a `Ranker`.
+      model: a `tfrec_fusion.models.Model`.
       events: whose histories and trends are baked in.
       now: unix time that they are as of, or None without times.
       metrics: any nested numbers and texts, e.g. of an evaluation.
       config: of the run that trained the model.
-      signatures, semantics: what the export takes, gives and promises.
       business: its filters and rules, where it may have some.
 
     Raises:
@@ -61,8 +58,12 @@ def model_card(
             "as_of": None if now is None else _utc(now),
         },
         "vectors": {
-            name: {"sha256": _hash(layer), "dim": layer.input_dim, "items": int(_present(layer))}
-            for name, layer in model.tower.frozen.items()
+            name: {
+                "sha256": _hash(values, mask),
+                "dim": values.shape[1],
+                "items": int(np.count_nonzero(mask)),
+            }
+            for name, (values, mask) in model.vector_tables().items()
         },
         "packages": {
             "python": python_version(),
@@ -74,8 +75,6 @@ def model_card(
         },
         "example_users": example_users(events),
         **(business or {}),
-        "signatures": signatures,
-        "semantics": semantics,
     }
     return _text(card)
 
@@ -103,13 +102,9 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _present(layer) -> int:
-    return np.count_nonzero(layer.mask.numpy())
-
-
-def _hash(layer) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(layer.matrix.numpy()))
-    digest.update(np.ascontiguousarray(layer.mask.numpy()))
+def _hash(values: np.ndarray, mask: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(values))
+    digest.update(np.ascontiguousarray(mask))
     return digest.hexdigest()
 
 

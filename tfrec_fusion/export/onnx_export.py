@@ -76,18 +76,23 @@ def _too_large(function) -> str:
 
 def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.ndarray]]:
     """Example requests of all kinds: input name -> array."""
-    usual = Samples(version).inputs(signature, inputs, _BATCH)
+    samples = Samples(version)
+    usual, kinds = samples.inputs(signature, inputs, _BATCH), samples.kinds(signature)
+
+    def of_kind(kind):
+        return [name for name in usual if kinds.get(name) == kind]
+
     lists = [name for name, value in usual.items() if value.ndim > 1]
     bare = {n: value[:, :0] if n in lists else value for n, value in usual.items()}
     given = usual | {n: _value(version, n, v) for n, v in usual.items() if _is_neutral(v)}
-    free = {n: v[:, :0] if n == "include" else v for n, v in given.items()}
+    free = given | {n: given[n][:, :0] for n in of_kind("choice")}
     found = [usual, bare, given, free]
     found += [{name: value[:0] for name, value in request.items()} for request in (usual, bare)]
-    if "user_id" in usual:
-        strangers = bare | {"user_id": np.full(_BATCH, "nobody", object)}
+    for user in of_kind("user"):
+        strangers = bare | {user: np.full(_BATCH, "nobody", object)}
         found += [strangers, {name: value[:1] for name, value in strangers.items()}]
-    if "k" in usual:
-        found += [free | {"k": np.full(_BATCH, k, np.int32)} for k in (0, 1, _MANY)]
+    for count in of_kind("count"):
+        found += [free | {count: np.full_like(usual[count], k)} for k in (0, 1, _MANY)]
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,6 @@ class Parity:
     Args:
       full, smaller: `ServedModel`s or `ServedRanker`s, the former in float32.
       events: what is baked into both.
-      ranks: whether they are rankers.
       targets: rows of the users to ask for and what each of them took later; by default all users
         with a history, and nothing.
     """
@@ -38,11 +36,10 @@ class Parity:
         full,
         smaller,
         events: Interactions,
-        ranks: bool = False,
         targets: tuple[np.ndarray, History] | None = None,
     ):
-        self._served = [_Asked(full.plain, ranks), _Asked(smaller.plain, ranks)]
-        self._vocabulary, self._ranks = events.catalogue.vocabulary, ranks
+        self._served = [_Asked(full), _Asked(smaller)]
+        self._vocabulary, self._ranks = events.catalogue.vocabulary, not full.ranks_catalogue
         rows, later = targets or (np.flatnonzero(events.histories().lengths), None)
         most = min(_USERS, max(_SCORES // len(self._vocabulary), _FEWEST), len(rows))
         chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), most).astype(int))
@@ -139,9 +136,11 @@ class Parity:
 class _Asked:
     """A served module, asked in NumPy."""
 
-    def __init__(self, signatures: Mapping[str, Callable], ranks: bool):
-        self._default, self._score = signatures["serving_default"], signatures["score"]
-        self._ranks = ranks
+    def __init__(self, served):
+        self._default, self._score = served.plain["serving_default"], served.plain["score"]
+        self._ranks = not served.ranks_catalogue
+        default = next(one for one in served.described if one.name == "serving_default")
+        self._inputs = [one for one in default.inputs if not one.kind]
 
     def default(self, users, items):
         """Outputs of `serving_default`; a ranker's takes items."""
@@ -162,11 +161,9 @@ class _Asked:
 
     def _context(self, batch: int) -> dict[str, tf.Tensor]:
         """The context's inputs with nothing known."""
-        specs = self._default.structured_input_signature[1]
         return {
-            name: tf.fill([batch], "" if spec.dtype == tf.string else float("nan"))
-            for name, spec in specs.items()
-            if name not in ("user_id", "item_id")
+            tensor.name: tf.fill([batch], tf.constant(tensor.neutral, tensor.dtype))
+            for tensor in self._inputs
         }
 
 

@@ -16,8 +16,9 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.exporter import TITLES
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.saving import plain_function
-from tfrec_fusion.export.two_tower_signatures import NOTHING, SIGNATURES
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.versions import latest_version
+from tfrec_fusion.signature import NOTHING
 from tfrec_fusion.texts import check_unicode
 
 _log = logging.getLogger(__name__)
@@ -157,7 +158,8 @@ class Recommender:
     def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
         """The inputs of all filters, neutral where not given."""
         specs = self._recommend.structured_input_signature[1]
-        names = [name for name in specs if name not in SIGNATURES["recommend"]["inputs"]]
+        taken = {tensor.name for tensor in REQUEST_INPUTS}
+        names = [name for name in specs if name not in taken]
         unknown = [name for name in given if name not in names]
         if unknown:
             raise InputError(

@@ -16,7 +16,6 @@ from tfrec_fusion.export.exporter import export
 from tfrec_fusion.export.kept_options import latest_card
 from tfrec_fusion.export.known_users import with_known_users
 from tfrec_fusion.export.versions import versions
-from tfrec_fusion.models import Ranker
 from tfrec_fusion.times import utc
 
 USERS = "assets/users.txt"
@@ -100,10 +99,7 @@ def _check_later(events: Interactions, card: dict, at: float | None) -> None:
 
 
 def _check_trend(model) -> None:
-    names = set(model.spec.feature_names)
-    if isinstance(model, Ranker):
-        names = names - set(model.spec.numbers) if model.config.trend else set()
-    if not names:
+    if not model.refreshes:
         raise InputError(
             "refresh: the model has no trend to refresh; train it with model.trend true on "
             "interactions with a 'timestamp', or export it as it is"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.signature import Signature, Tensor, neutral
 
 _UNKNOWN = "an id that is not in the export"
 _WIDTH = 8  # of lists
@@ -32,20 +33,24 @@ class Samples:
         self._random = np.random.default_rng(0)
         self._users = Vocabulary.load(version / "assets" / "users.txt").ids
         self._items = Vocabulary.load(version / "assets" / "items.txt").ids
-        card = read_json(version / CARD, "export")
-        self._features = {
-            name: described.get("features", {}) for name, described in card["signatures"].items()
-        }
+        self._signatures = Signature.from_card(read_json(version / CARD, "export"))
+
+    def kinds(self, signature: str) -> dict[str, str]:
+        """Input -> its kind, as far as the card says."""
+        return self._signatures[signature].kinds if signature in self._signatures else {}
 
     def inputs(self, signature: str, specs: dict[str, tf.TensorSpec], batch: int) -> dict:
-        """Input name -> array of `batch` rows.
+        """Input name -> array of `batch` rows, by the kinds of the inputs.
 
-        An input of another name than those below gets what changes nothing by the rule of the
-        signatures: "", NaN, 0 or False.
+        An input of no kind, or that only restricts the answer, gets what changes nothing.
         """
-        return {name: self._value(signature, name, spec, batch) for name, spec in specs.items()}
+        kinds = self.kinds(signature)
+        return {
+            name: self._value(signature, name, spec, batch, kinds.get(name, ""))
+            for name, spec in specs.items()
+        }
 
-    def _value(self, signature: str, name: str, spec: tf.TensorSpec, batch: int):
+    def _value(self, signature: str, name: str, spec: tf.TensorSpec, batch: int, kind: str):
         if spec.shape.rank is None or (spec.shape.rank and spec.shape[0] not in (None, batch)):
             raise InputError(
                 f"export: signature {signature!r}: input {name!r} must have a free first "
@@ -53,21 +58,20 @@ class Samples:
             )
         shape = [batch, *(_WIDTH if size is None else size for size in spec.shape[1:])]
         shape = shape[: spec.shape.rank]
-        if name == "inputs" and spec.dtype == tf.string and self._features.get(signature):
-            return np.array(list(self._examples(self._features[signature], batch)), object)
-        if name == "user_id":
-            return self._user_ids(batch)
-        if name in ("history", "exclude", "item_id") and spec.dtype == tf.string:
+        if kind == "example":
+            features = self._signatures[signature].features
+            return np.array(list(self._examples(features, batch)), object)
+        if kind == "user":
+            return self._user_ids(shape)
+        if kind == "item":
             return self._item_ids(shape)
-        if name == "k":
+        if kind == "count":
             return np.full(shape, _K, spec.dtype.as_numpy_dtype)
-        if spec.dtype == tf.string:
-            return np.full(shape, "", object)
-        neutral = np.nan if spec.dtype.is_floating else 0
-        return np.full(shape, neutral, spec.dtype.as_numpy_dtype)
+        dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
+        return np.full(shape, neutral(spec.dtype.name), dtype)
 
-    def _user_ids(self, batch: int) -> np.ndarray:
-        drawn = self._draw(self._users, [batch])
+    def _user_ids(self, shape) -> np.ndarray:
+        drawn = self._draw(self._users, shape)
         drawn[1::4] = _UNKNOWN
         return drawn
 
@@ -84,22 +88,21 @@ class Samples:
             return np.full(shape, _UNKNOWN, object)
         return ids[self._random.integers(0, len(ids), shape)].astype(object)
 
-    def _examples(self, features: dict[str, str], batch: int) -> Iterator[bytes]:
-        """Serialized `tf.train.Example`s; `features` maps name -> "string [H]", "float []"..."""
-        users, items = self._user_ids(batch), self._item_ids([batch])
+    def _examples(self, features: Sequence[Tensor], batch: int) -> Iterator[bytes]:
+        """Serialized `tf.train.Example`s."""
+        users, items = self._user_ids([batch]), self._item_ids([batch])
         for user, item in zip(users, items, strict=True):
             found = {}
-            for name, described in features.items():
-                if name == "user_id":
-                    found[name] = _bytes([user])
-                elif name == "item_id":
-                    found[name] = _bytes([item])
-                elif name == "history":
-                    found[name] = _bytes(self._item_ids([_WIDTH]))
-                elif described.startswith("string"):
-                    found[name] = _bytes([""])
+            for feature in features:
+                if feature.kind == "user":
+                    value = _bytes([user])
+                elif feature.kind == "item":
+                    value = _bytes(self._item_ids([_WIDTH]) if feature.sizes else [item])
+                elif feature.dtype == "string":
+                    value = _bytes([""])
                 else:
-                    found[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0]))
+                    value = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0]))
+                found[feature.name] = value
             example = tf.train.Example(features=tf.train.Features(feature=found))
             yield example.SerializeToString()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfrec_fusion._compat import tf
@@ -28,6 +29,11 @@ def save_graph(served: tf.Module, folder: Path) -> int:
             setattr(kept, name, value)
     tf.saved_model.save(kept, str(folder), signatures=served.signatures)
     return size_of(folder)
+
+
+def variables_of(functions: Iterable[tf.types.experimental.ConcreteFunction]) -> list[tf.Variable]:
+    """Each variable that any of the functions reads, once."""
+    return list({v.ref(): v for one in functions for v in one.graph.variables}.values())
 
 
 def plain_function(loaded, signature: str) -> tf.types.experimental.ConcreteFunction:

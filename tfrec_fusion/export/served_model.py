@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
-from tfrec_fusion.export.input_checks import checked_concrete, concrete
 from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted
 from tfrec_fusion.export.merging import Merging
-from tfrec_fusion.export.served_explanation import ServedExplanation
+from tfrec_fusion.export.saving import variables_of
+from tfrec_fusion.export.semantics import CATALOGUE_SEMANTICS, RERANKED_SEMANTICS
+from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
+from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.stored_histories import StoredHistories
+from tfrec_fusion.models.explained.served_explanation import ServedExplanation
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.compiled_rules import CompiledRules
 from tfrec_fusion.rerank.filters import Filters
 from tfrec_fusion.rerank.ranking import Ranking
+from tfrec_fusion.rerank.reranking import Reranking
 from tfrec_fusion.rerank.served_rules import ServedRules
 from tfrec_fusion.retrieval.row_table import RowTable
-from tfrec_fusion.retrieval.stored_items import StoredItems
-
-DEFAULT_K = 100
+from tfrec_fusion.signature import Signature
 
 
 def _text(name: str, *shape: int | None) -> tf.TensorSpec:
@@ -34,7 +37,7 @@ def _signature(*inputs: tf.TensorSpec):
 
 
 class ServedModel(tf.Module):
-    """Answers from string ids; see `SIGNATURES` for what each signature takes and gives.
+    """Answers from string ids; see `CATALOGUE_SIGNATURES` for what it takes and gives.
 
     It holds no Keras object and no constant of the catalogue's size: vectors, histories and item
     ids are variables, and the tables from id to row are filled from the text assets.
@@ -44,44 +47,40 @@ class ServedModel(tf.Module):
     as of the export. Ids of a request that are unknown or repeated change nothing.
 
     Args:
-      user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
-        history_rows, history_ages) -> [B, D]`; its variables come into the export.
-      item_vectors: `[N, D]` float32, the item side as of the export.
-      unknown_item: `[D]` float32, the item side of row -1.
-      fused_dim: the leading columns of `item_vectors` that histories are made of.
+      serving: the model's side, over rows of users and items; its variables come into the export.
       histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times.
       users, items: files with one id a line, copied into the export.
       attributes: of the items, that `recommend` filters by.
       rules: for `recommend` and `serving_default`, over the N items.
-      precision: of the item vectors and the histories, see `StoredItems` and `StoredHistories`.
-      explanation: for the signature `explain`, which there is none of without; it reads the same
-        variables of the user side.
+      precision: of the histories, see `StoredHistories`.
       merging: of requests to `recommend` and `serving_default` that wait at the same moment; None
         answers each on its own.
+      signatures: those of it, of which it has the ones that it can answer.
+      reranking: of the lists of `recommend` and `serving_default`.
 
     Attributes:
+      described: what its signatures say of themselves.
       plain: signature -> function that neither checks nor merges, for callers in this process and
         for converters.
     """
 
+    ranks_catalogue = True
+
     def __init__(
         self,
-        user_vectors: Callable,
-        item_vectors: np.ndarray,
-        unknown_item: np.ndarray,
-        fused_dim: int,
+        serving: CatalogueServing,
         histories: History,
         users: Path,
         items: Path,
         attributes: Sequence[Attribute] = (),
         rules: CompiledRules | None = None,
         precision: str = "float32",
-        explanation: ServedExplanation | None = None,
         merging: Merging | None = None,
+        signatures: Sequence[type[ServedSignature]] = CATALOGUE_SIGNATURES,
+        reranking: Reranking | None = None,
     ):
         super().__init__(name="served_model")
-        self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
-        self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
+        self.serving = serving
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
         )
@@ -89,74 +88,85 @@ class ServedModel(tf.Module):
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.filters = Filters(attributes, users.parent)
         self.rules = None if rules is None else ServedRules(rules)
-        self.explanation = explanation
-        self.fused_dim = fused_dim
+        self._reranking = reranking
         rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
-        vectors = tf.TensorSpec([None, fused_dim], tf.float32)
-        self.user_tower = _signature(rows, vectors, rows, rows, ages)(user_vectors)
-        # What the user side reads has to hang on the module to be saved with it.
-        self.user_variables = list(self.user_tower.get_concrete_function().graph.variables)
-        flags = tf.TensorSpec([None], tf.bool, name="exclude_seen")
-        lists = [_text(name, None, None) for name in ("history", "exclude", "include")]
-        self._answer = _signature(
-            _text("user_id", None),
-            *lists,
-            flags,
-            tf.TensorSpec([], tf.int32, name="k"),
-            self.filters.specs,
-        )(self._best)
-        asked = [_text("user_id", None), *lists, flags, tf.TensorSpec([None], tf.int32, "k")]
-        self._asked = {spec.name: spec for spec in asked} | self.filters.specs
+        self._user_side = _signature(rows, rows, rows, ages)(serving.users)
+        requests = (*REQUEST_INPUTS, *self.filters.inputs)
+        self._asked = {
+            tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
+            for tensor in requests
+        }
         self._lists = {name for name, spec in self._asked.items() if spec.shape.rank == 2}
+        filters = {tensor.name: self._asked[tensor.name] for tensor in self.filters.inputs}
+        given = [spec for name, spec in self._asked.items() if name not in {"k", *filters}]
+        self._answer = _signature(*given, tf.TensorSpec([], tf.int32, name="k"), filters)(
+            self._best
+        )
         if merging is not None:
             self._merging = merging
             rows = {name: tf.TensorSpec([None], s.dtype, name) for name, s in self._asked.items()}
             self._merged = Merged(self._best_of_rows, rows, merging)
-        self.plain = {name: concrete(*one) for name, one in self._specs(self._alone).items()}
-        specs = self._specs(self._alone if merging is None else self._together)
-        self._signatures = {name: checked_concrete(*one) for name, one in specs.items()}
+        offered = [one for one in signatures if one.is_offered(self)]
+        alone = {one.name: one(self) for one in offered}
+        together = {
+            one.name: one(self, merged=True) if one.merges and merging else alone[one.name]
+            for one in offered
+        }
+        self.described: tuple[Signature, ...] = tuple(one.described for one in alone.values())
+        self.plain = {name: one.concrete(checked=False) for name, one in alone.items()}
+        self._signatures = {name: one.concrete(checked=True) for name, one in together.items()}
+        # What user side, rerankers and signatures read has to hang on the module to be saved.
+        self.read_variables = variables_of(self.plain.values())
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
         return dict(self._signatures)
 
-    def _specs(self, best: Callable) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
-        """Signature name -> its function and its inputs; `best` is `_alone` or `_together`."""
+    @property
+    def count(self) -> int:
+        """N."""
+        return self.serving.count
 
-        def serving_default(user_id):
-            return best(self._defaults(user_id), min(DEFAULT_K, self.items.count))
+    @property
+    def has_vectors(self) -> bool:
+        """Whether a score is the dot product of a vector of the user and one of the item."""
+        return self.serving.has_vectors
 
-        def recommend(**inputs):
-            return best(inputs, self._largest(inputs["k"]))
+    @property
+    def explanation(self) -> ServedExplanation | None:
+        """What splits scores into shares."""
+        return self.serving.explanation
 
-        user, history = {"user_id": _text("user_id", None)}, _text("history", None, None)
-        items = {"item_id": _text("item_id", None, None)}
-        found = {
-            "serving_default": (serving_default, user),
-            "recommend": (recommend, self._asked),
-            "score": (self.score, user | items),
-            "user_vector": (self.user_vector, user | {"history": history}),
-            "item_vector": (self.item_vector, {"item_id": _text("item_id", None)}),
-        }
-        if self.explanation is not None:
-            found["explain"] = self.explain, user | {"history": history} | items
-        return found
+    @property
+    def semantics(self) -> tuple[str, ...]:
+        """The rules that hold for all signatures."""
+        return CATALOGUE_SEMANTICS + (() if self._reranking is None else RERANKED_SEMANTICS)
 
-    def _defaults(self, user_id) -> dict[str, tf.Tensor]:
-        """The inputs of `recommend` that `serving_default` has not got."""
-        batch = tf.shape(user_id)[0]
-        found = {"user_id": user_id} | self.filters.neutral(batch)
-        found |= {name: tf.fill([batch, 0], "") for name in ("history", "exclude", "include")}
-        return found | {"exclude_seen": tf.fill([batch], False), "k": tf.fill([batch], DEFAULT_K)}
+    @property
+    def context(self) -> None:
+        """No columns of a context are read."""
 
-    def _largest(self, k) -> tf.Tensor:
-        """How many a batch gets: at most all items, and 0 where there is no row."""
-        return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.items.count)
+    def most(self, k) -> tf.Tensor:
+        """How many a batch with these `k` `[B]` gets: at most N, and 0 where there is no row."""
+        return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.count)
+
+    def best(self, inputs, k, merged: bool = False) -> dict[str, tf.Tensor]:
+        """The best items for each row of a request.
+
+        Args:
+          inputs: name -> tensor of `recommend`.
+          k: int scalar, from 0 to N.
+          merged: whether the request may run with others that wait, where that is no burden.
+
+        Returns:
+          "item_id" `[B, k]` string and "score" `[B, k]` float32.
+        """
+        return self._together(inputs, k) if merged else self._alone(inputs, k)
 
     def _alone(self, inputs, k) -> dict[str, tf.Tensor]:
-        names = ("user_id", "history", "exclude", "include", "exclude_seen")
-        filters = {name: inputs[name] for name in self.filters.specs}
+        names = [tensor.name for tensor in REQUEST_INPUTS if tensor.name != "k"]
+        filters = {tensor.name: inputs[tensor.name] for tensor in self.filters.inputs}
         return self._answer(*(inputs[name] for name in names), k, filters)
 
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
@@ -173,27 +183,24 @@ class ServedModel(tf.Module):
 
     def _best_of_rows(self, inputs) -> dict[str, tf.Tensor]:
         lists = {name: parted(inputs[name]) for name in self._lists}
-        return self._alone(inputs | lists, self._largest(inputs["k"]))
+        return self._alone(inputs | lists, self.most(inputs["k"]))
 
-    @_signature(_text("user_id", None), _text("item_id", None, None))
-    def score(self, user_id, item_id):
-        users, _ = self._users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))
-        return {"score": tf.linalg.matvec(self._known_or_not(item_id), users)}
+    def users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
+        """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
+        return self._users(user_id, history)
 
-    @_signature(_text("user_id", None), _text("history", None, None))
-    def user_vector(self, user_id, history):
-        return {"vector": self._users(user_id, history)[0]}
+    def scores(self, users, item_id) -> tf.Tensor:
+        """`[B, N]` of user vectors `[B, D]` and item ids `[B, N]`."""
+        return self.serving.scores_of(users, self.item_table.lookup(item_id))
 
-    @_signature(_text("item_id", None))
-    def item_vector(self, item_id):
-        return {"vector": self._known_or_not(item_id)}
+    def item_vectors(self, item_id) -> tf.Tensor:
+        """Vectors of item ids of any shape."""
+        return self.serving.vectors(self.item_table.lookup(item_id))
 
-    @_signature(_text("user_id", None), _text("history", None, None), _text("item_id", None, None))
-    def explain(self, user_id, history, item_id):
+    def explained(self, user_id, history, item_id) -> dict[str, tf.Tensor]:
+        """The shares of the model's inputs in scores; see `ServedExplanation.shares`."""
         users, pairs, ages = self._histories(user_id, history)
-        past = self._past(pairs)
-        rows = self.item_table.lookup(item_id)
-        return self.explanation.shares(users, pairs, ages, past, rows, self._known_or_not(item_id))
+        return self.serving.explained(users, pairs, ages, self.item_table.lookup(item_id))
 
     def _best(self, user_id, history, exclude, include, exclude_seen, k, filters):
         users, history_pairs = self._users(user_id, history)
@@ -202,7 +209,7 @@ class ServedModel(tf.Module):
         batch = tf.shape(user_id)[0]
         masked = [_as_lists(history_pairs, batch), _as_lists(seen, batch)]
         ranking = Ranking(
-            self.items,
+            self.serving,
             users,
             tf.concat([*masked, self.item_table.lookup(exclude)], 1),
             self.item_table.lookup(include),
@@ -210,15 +217,22 @@ class ServedModel(tf.Module):
             self.filters.restrictions(filters),
             None if self.rules is None else self.rules.bias,
         )
-        scores, rows = ranking.best(k) if self.rules is None else self.rules.best(ranking, k)
+        reranked = None
+        if self._reranking is not None:
+            lists = {"history": history, "exclude": exclude, "include": include}
+            request = {"user_id": user_id, **lists, "exclude_seen": exclude_seen, **filters}
+            reranked = functools.partial(self._reranking.best, ranking, request)
+        if self.rules is not None:
+            scores, rows = self.rules.best(ranking, k, reranked)
+        else:
+            scores, rows = ranking.best(k) if reranked is None else reranked(ranking.best, k)
         ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
         return {"item_id": ids, "score": scores}
 
     @_signature(_text("user_id", None), _text("history", None, None))
-    def _users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
+    def _users(self, user_id, history):
         users, pairs, ages = self._histories(user_id, history)
-        return self.user_tower(users, self._past(pairs), pairs[:, 1], pairs[:, 0], ages), pairs
+        return self._user_side(users, pairs[:, 1], pairs[:, 0], ages), pairs
 
     def _histories(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """User rows `[B]`, and of the histories in use the pairs `[P, 2]` and the ages `[P]`."""
@@ -231,24 +245,14 @@ class ServedModel(tf.Module):
         order = tf.argsort(pairs[:, 0], stable=True)
         return users, tf.gather(pairs, order), tf.gather(ages, order)
 
-    def _past(self, pairs) -> tf.Tensor:
-        """The fused vectors `[P, dim]` of the items of histories."""
-        return self.items.gather(pairs[:, 1])[:, : self.fused_dim]
-
     @_signature(_text("ids", None, None))
     def _distinct_pairs(self, ids) -> tf.Tensor:
         """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
         rows = self.item_table.lookup(ids)
         known = tf.where(rows >= 0)
-        codes = known[:, 0] * self.items.count + tf.cast(tf.gather_nd(rows, known), tf.int64)
+        codes = known[:, 0] * self.count + tf.cast(tf.gather_nd(rows, known), tf.int64)
         codes = tf.unique(codes).y
-        return tf.cast(tf.stack([codes // self.items.count, codes % self.items.count], 1), tf.int32)
-
-    def _known_or_not(self, item_id) -> tf.Tensor:
-        """Vectors of item ids of any shape."""
-        rows = self.item_table.lookup(item_id)
-        vectors = self.items.gather(tf.maximum(rows, 0))
-        return tf.where((rows < 0)[..., None], self.unknown_item, vectors)
+        return tf.cast(tf.stack([codes // self.count, codes % self.count], 1), tf.int32)
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "ContentTower": "towers.content_tower",
         "GraphSpec": "graph_spec",
         "HiddenInputs": "explained.hidden_inputs",
+        "Model": "model",
         "ItemTower": "towers.item_tower",
         "PairScorer": "explained.pair_scorer",
         "Ranker": "ranker",

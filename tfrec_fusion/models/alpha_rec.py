@@ -22,6 +22,9 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
+from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.stored_tables import with_stored_vectors
+from tfrec_fusion.models.serving.tower_serving import tower_serving
 from tfrec_fusion.models.towers.content_tower import ContentTower
 
 
@@ -236,6 +239,11 @@ class AlphaRec(RetrievalModel):
             return vectors(users, *state.flat_histories(users)[:2])
 
         return DotProductScorer(user_vectors, items)
+
+    def serving(self, state: State, precision: str = "float32") -> DotProductServing:
+        """What an export serves, with the vectors that users are made of in a precision."""
+        side = with_stored_vectors(self, precision)
+        return tower_serving(self, side, state, precision)
 
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has another catalogue than the model was built for."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.finite_loss import FiniteLoss
@@ -27,6 +29,24 @@ class DataModel(SignedWeights):
     which Keras then reports as the mean over an epoch; its `check_batch` refuses examples that it
     cannot be trained on.
     """
+
+    ranks_catalogue = True
+    explains = False
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether it knows the users of training alone."""
+        return False
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether newer events change its scores without training."""
+        return bool(self.spec.feature_names)
+
+    def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Name -> values `[n_items, d]` and mask `[n_items]` of the frozen vectors it reads."""
+        layers = self.tower.frozen.items()
+        return {name: (layer.matrix.numpy(), layer.mask.numpy()) for name, layer in layers}
 
     def compile(self, optimizer="rmsprop", *args, jit_compile=None, **options):
         """As in Keras, but for what a subclass says.

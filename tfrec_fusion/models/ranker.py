@@ -35,6 +35,7 @@ from tfrec_fusion.models.building import (
 )
 from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.ranker_config import RankerConfig
+from tfrec_fusion.models.serving.ranker_serving import RankerServing
 from tfrec_fusion.models.towers.item_tower import ItemTower
 
 
@@ -258,13 +259,29 @@ class Ranker(DataModel):
 
         return scores
 
+    ranks_catalogue = False
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether it knows the users of training alone."""
+        return self.config.user != "history"
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether newer events change its scores without training."""
+        trends = set(self.spec.feature_names) - set(self.spec.numbers)
+        return self.config.trend and bool(trends)
+
+    def serving(self, state: State, precision: str = "float32") -> RankerServing:
+        """What an export serves, with tables and trends in a precision."""
+        return RankerServing(self, state, precision)
+
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has vocabularies that the model was not built for.
 
         It also does where they lack columns that the model reads, which it finds by name.
         """
-        reads_user_ids = self.config.user in ("id", "both")
-        check_vocabularies(self.spec, events, reads_user_ids=reads_user_ids)
+        check_vocabularies(self.spec, events, reads_user_ids=self.reads_user_ids)
         check_features(self.spec, events)
         self.check_weights()
 

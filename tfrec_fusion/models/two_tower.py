@@ -32,6 +32,9 @@ from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.objectives.auxiliary import alignment_loss, distillation_loss
 from tfrec_fusion.models.objectives.pairs import check_pairs, log_shares, pair_loss
+from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.stored_tables import stored_user_side
+from tfrec_fusion.models.serving.tower_serving import tower_serving
 from tfrec_fusion.models.towers.item_tower import ItemTower
 from tfrec_fusion.models.towers.own_scores import own_scores
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
@@ -381,11 +384,25 @@ class TwoTower(RetrievalModel):
 
         return DotProductScorer(user_vectors, items)
 
+    explains = True
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether it knows the users of training alone."""
+        return self.config.user != "history"
+
+    def serving(
+        self, state: State, precision: str = "float32", explain: bool = False
+    ) -> DotProductServing:
+        """What an export serves, with the tables of the user side in a precision."""
+        side = stored_user_side(self, precision)
+        return tower_serving(self, side, state, precision, explain)
+
     def check(self, events: Interactions) -> None:
         """Raises InputError where `events` has vocabularies that the model was not built for.
 
         It also does where they lack columns that the model reads, which it finds by name.
         """
-        check_vocabularies(self.spec, events, reads_user_ids=self.config.user != "history")
+        check_vocabularies(self.spec, events, reads_user_ids=self.reads_user_ids)
         check_features(self.spec, events)
         self.check_weights()

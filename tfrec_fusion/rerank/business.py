@@ -12,7 +12,7 @@ from tfrec_fusion.data import Catalogue
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.compiled_rules import CompiledRules
-from tfrec_fusion.rerank.filters import filter_inputs
+from tfrec_fusion.rerank.filters import check_filters
 from tfrec_fusion.rerank.rules import Rules
 
 
@@ -39,6 +39,7 @@ class Business:
         filters: Sequence[str] = (),
         rules: Rules | Mapping | str | os.PathLike | None = None,
         items: pd.DataFrame | None = None,
+        inputs: Sequence[str] = (),
     ) -> Business:
         """Reads and checks the choices.
 
@@ -47,6 +48,7 @@ class Business:
           filters: columns.
           rules: `Rules`, nested mappings or a file.
           items: a frame in the place of the catalogue's, with the same ids in any order.
+          inputs: names of a request's other inputs, which no filter can have.
 
         Raises:
           InputError: names the column, the key of the rules or the ids.
@@ -58,7 +60,7 @@ class Business:
                 f"export: filters must be a list of columns. Received: the text {filters!r}"
             )
         attributes = tuple(Attribute.of(catalogue, column) for column in filters)
-        filter_inputs(attributes)
+        check_filters(attributes, inputs)
         source = "rules"
         if isinstance(rules, str | os.PathLike):
             source, rules = os.fspath(rules), Rules.load(rules)

@@ -12,9 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.restriction import Restriction
 from tfrec_fusion.retrieval.row_table import RowTable
-
-REQUEST_INPUTS = ("user_id", "history", "exclude", "include", "exclude_seen", "k")
-"""The inputs of `recommend` beside the filters, whose names no filter can have."""
+from tfrec_fusion.signature import Tensor
 
 
 class Filters(tf.Module):
@@ -35,29 +33,25 @@ class Filters(tf.Module):
         self.filters = [_KINDS[attribute.kind](attribute, folder) for attribute in attributes]
 
     @property
-    def specs(self) -> dict[str, tf.TensorSpec]:
-        """Input name -> spec."""
-        return {name: spec for one in self.filters for name, spec in one.specs.items()}
-
-    def neutral(self, batch) -> dict[str, tf.Tensor]:
-        """Inputs of `batch` requests that filter nothing."""
-        return {
-            name: tf.fill([batch, *[0] * (spec.shape.rank - 1)], _NEUTRAL[spec.dtype])
-            for name, spec in self.specs.items()
-        }
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What they add to `recommend`."""
+        return tuple(tensor for one in self.filters for tensor in one.inputs)
 
     def restrictions(self, inputs: Mapping[str, tf.Tensor]) -> list[Restriction]:
         """What the inputs allow, one a column."""
-        return [one(*(inputs[name] for name in one.specs)) for one in self.filters]
+        return [one(*(inputs[tensor.name] for tensor in one.inputs)) for one in self.filters]
 
 
-def filter_inputs(attributes: Sequence[Attribute]) -> dict[str, str]:
-    """Input name -> dtype, shape and meaning.
+def check_filters(attributes: Sequence[Attribute], taken: Sequence[str] = ()) -> None:
+    """Refuses columns whose filters would have no input of their own.
+
+    Args:
+      taken: names of the other inputs of a request.
 
     Raises:
       InputError: a name that is no input's, or one that is taken.
     """
-    found = {}
+    names = [*taken]
     for attribute in attributes:
         name = attribute.name
         if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
@@ -65,21 +59,19 @@ def filter_inputs(attributes: Sequence[Attribute]) -> dict[str, str]:
                 "export: filters: a column must have a name of letters, digits and underscores, "
                 f"which becomes an input's; rename it. Received: {name!r}"
             )
-        for own, text in _KINDS[attribute.kind].described(name).items():
-            taken = [*REQUEST_INPUTS, *found]
-            if own in taken:
+        for tensor in _KINDS[attribute.kind].described(name):
+            if tensor.name in names:
                 raise InputError(
-                    f"export: filters: column {name!r} needs the input {own!r}, which recommend "
-                    f"has already; rename the column. Inputs: {taken}"
+                    f"export: filters: column {name!r} needs the input {tensor.name!r}, which "
+                    f"recommend has already; rename the column. Inputs: {names}"
                 )
-            found[own] = text
-    return found
+            names.append(tensor.name)
 
 
 class _Texts(tf.Module):
     def __init__(self, attribute: Attribute, folder: Path):
         super().__init__(name=attribute.name)
-        self.specs = {attribute.name: tf.TensorSpec([None, None], tf.string, attribute.name)}
+        self.inputs = self.described(attribute.name)
         self.missing = len(attribute.texts)
         self.codes = tf.Variable(attribute.data, trainable=False, name=attribute.name)
         path = folder / f"filter_{attribute.name}.txt"
@@ -87,8 +79,9 @@ class _Texts(tf.Module):
         self.table = RowTable(path)
 
     @staticmethod
-    def described(name: str) -> dict[str, str]:
-        return {name: f'string [B, F]: only items with any of these as {name}, "" changes nothing'}
+    def described(name: str) -> tuple[Tensor, ...]:
+        meaning = f'only items with any of these as {name}, "" changes nothing'
+        return (Tensor(name, "string", "[B, F]", meaning),)
 
     def __call__(self, texts) -> Restriction:
         given = tf.reduce_any(texts != "", 1)
@@ -118,17 +111,20 @@ class _Texts(tf.Module):
 class _Numbers(tf.Module):
     def __init__(self, attribute: Attribute, folder: Path):
         super().__init__(name=attribute.name)
-        self.specs = {
-            name: tf.TensorSpec([None], tf.float32, name) for name in self.described(attribute.name)
-        }
+        self.inputs = self.described(attribute.name)
         self.values = tf.Variable(attribute.data, trainable=False, name=attribute.name)
 
     @staticmethod
-    def described(name: str) -> dict[str, str]:
-        return {
-            f"{name}_min": f"float32 [B]: the lowest {name} that may come back, NaN is no limit",
-            f"{name}_max": f"float32 [B]: the highest {name} that may come back, NaN is no limit",
-        }
+    def described(name: str) -> tuple[Tensor, ...]:
+        return tuple(
+            Tensor(
+                f"{name}_{end}",
+                "float32",
+                "[B]",
+                f"the {which} {name} that may come back, NaN is no limit",
+            )
+            for end, which in (("min", "lowest"), ("max", "highest"))
+        )
 
     def __call__(self, lowest, highest) -> Restriction:
         lowest, highest = lowest[:, None], highest[:, None]
@@ -149,12 +145,12 @@ class _Numbers(tf.Module):
 class _Flags(tf.Module):
     def __init__(self, attribute: Attribute, folder: Path):
         super().__init__(name=attribute.name)
-        self.specs = {attribute.name: tf.TensorSpec([None], tf.bool, attribute.name)}
+        self.inputs = self.described(attribute.name)
         self.flags = tf.Variable(attribute.data, trainable=False, name=attribute.name)
 
     @staticmethod
-    def described(name: str) -> dict[str, str]:
-        return {name: f"bool [B]: True for only the items that are {name}"}
+    def described(name: str) -> tuple[Tensor, ...]:
+        return (Tensor(name, "bool", "[B]", f"True for only the items that are {name}"),)
 
     def __call__(self, wanted) -> Restriction:
         return Restriction(
@@ -165,4 +161,3 @@ class _Flags(tf.Module):
 
 
 _KINDS = {"text": _Texts, "number": _Numbers, "flag": _Flags}
-_NEUTRAL = {tf.string: "", tf.float32: float("nan"), tf.bool: False}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.rerank.restriction import Restriction
 from tfrec_fusion.retrieval.stored_items import StoredItems
 from tfrec_fusion.retrieval.top_k import padded
@@ -19,8 +20,8 @@ class Ranking:
     scored; else all are.
 
     Args:
-      items: N item vectors.
-      users: `[B, D]`.
+      items: the N items, with `count`, `scores_of` and `best` as of `CatalogueServing`.
+      users: `[B, D]` queries.
       masked: `[B, H]` int32 rows that must not come back, -1 for none.
       included: `[B, W]` int32 rows of the lists to choose from, -1 for none.
       given: `[B]` bool, whether the request brings such a list.
@@ -30,7 +31,7 @@ class Ranking:
 
     def __init__(
         self,
-        items: StoredItems,
+        items: CatalogueServing | StoredItems,
         users: tf.Tensor,
         masked: tf.Tensor,
         included: tf.Tensor,
@@ -84,7 +85,7 @@ class Ranking:
     def _best_of_listed(self, k, masked, restrictions):
         rows = _without(self._included, masked)
         known = tf.maximum(rows, 0)
-        scores = tf.linalg.matvec(self.items.gather(known), self.users)
+        scores = self.items.scores_of(self.users, known)
         if self.bias is not None:
             scores += tf.gather(self.bias.read_value(), known)
         allowed = (rows >= 0) & Restriction.all_of(restrictions, self.batch).of(known)
@@ -99,6 +100,17 @@ class Ranking:
 
     def _are_listed(self, rows):
         return _contains(self._included, rows) | ~self._given[:, None]
+
+
+def without_gaps(scores, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores and rows `[B, k]` of `[B, M]` without the rows that are -1, which come last.
+
+    The order is kept, and the lowest finite float32 stands where nothing is left.
+    """
+    order = tf.argsort(tf.cast(rows < 0, tf.int32), stable=True)[:, :k]
+    rows = tf.gather(rows, order, batch_dims=1)
+    scores = tf.gather(scores, order, batch_dims=1)
+    return padded(tf.where(rows < 0, -np.inf, scores), rows, k)
 
 
 def _pairs(rows) -> tf.Tensor:

@@ -6,9 +6,8 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.rerank.compiled_rules import CompiledCap, CompiledRules
-from tfrec_fusion.rerank.ranking import Ranking
+from tfrec_fusion.rerank.ranking import Ranking, without_gaps
 from tfrec_fusion.rerank.restriction import Restriction
-from tfrec_fusion.retrieval.top_k import padded
 
 
 class ServedRules(tf.Module):
@@ -38,13 +37,22 @@ class ServedRules(tf.Module):
         self.bias = None if bias is None else _constant(bias, "rules_bias")
         self.caps = [_Cap(cap, f"cap_{place}") for place, cap in enumerate(rules.caps)]
 
-    def best(self, ranking: Ranking, k) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k best of a ranking whose bias is `bias`; as `Ranking.best`."""
+    def best(self, ranking: Ranking, k, reranked=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The k best of a ranking whose bias is `bias`; as `Ranking.best`.
+
+        Args:
+          reranked: changes the list before the pins take their places: from a function of a width,
+            which gives that many of the best that the caps leave, and k to scores and rows.
+        """
         pinned = tf.zeros([ranking.batch, 0], tf.int32)
         if self.has_pins:
             pinned = tf.tile(self.pin_rows[None], [ranking.batch, 1])
             pinned = tf.where(ranking.allows(pinned), pinned, -1)
-        scores, rows = self._capped(ranking, k, pinned) if self.caps else ranking.best(k)
+
+        def listed(width):
+            return self._capped(ranking, width, pinned) if self.caps else ranking.best(width)
+
+        scores, rows = listed(k) if reranked is None else reranked(listed, k)
         return (
             self._with_pins(ranking, k, pinned, scores, rows) if self.has_pins else (scores, rows)
         )
@@ -64,7 +72,7 @@ class ServedRules(tf.Module):
             exhausted = tf.math.count_nonzero(more_rows >= 0, 1, dtype=tf.int32) < width
             scores = tf.concat([scores, more_scores], 1)
             rows = tf.concat([rows, tf.where(kept, more_rows, -1)], 1)
-            scores, rows = _without_gaps(scores, rows, k)
+            scores, rows = without_gaps(scores, rows, k)
             unfinished = tf.reduce_any(~exhausted & (rows[:, -1] < 0))
             most = tf.maximum(width, ranking.items.count)
             return scores, rows, tf.minimum(2 * width, most), unfinished
@@ -102,8 +110,8 @@ class ServedRules(tf.Module):
 
     def _with_pins(self, ranking: Ranking, k, pinned, scores, rows):
         """The ranking's k best with the pins at their positions."""
-        own = tf.matmul(ranking.users, ranking.items.gather(self.pin_rows), transpose_b=True)
-        own += self.pin_boosts
+        rows_of_all = tf.tile(self.pin_rows[None], [ranking.batch, 1])
+        own = ranking.items.scores_of(ranking.users, rows_of_all) + self.pin_boosts
         width = tf.maximum(k, tf.size(self.pin_at))
         pin = tf.pad(self.pin_at, [[0, width - tf.size(self.pin_at)]], constant_values=-1)
         known = tf.maximum(pin, 0)
@@ -116,7 +124,7 @@ class ServedRules(tf.Module):
         rows = tf.gather(rows, place, batch_dims=1)
         scores = tf.where(is_pin, tf.gather(own, known, axis=1), scores)
         rows = tf.where(is_pin, tf.gather(pinned, known, axis=1), rows)
-        return _without_gaps(scores, rows, k)
+        return without_gaps(scores, rows, k)
 
 
 class _Cap(tf.Module):
@@ -178,11 +186,3 @@ def _bias(rules: CompiledRules) -> np.ndarray | None:
         bias[rules.blocked] = -np.inf
     bias[rules.pin_rows] = -np.inf
     return bias
-
-
-def _without_gaps(scores, rows, k):
-    """`[B, k]` of `[B, M]` without the rows that are -1, which come last; order is kept."""
-    order = tf.argsort(tf.cast(rows < 0, tf.int32), stable=True)[:, :k]
-    rows = tf.gather(rows, order, batch_dims=1)
-    scores = tf.gather(scores, order, batch_dims=1)
-    return padded(tf.where(rows < 0, -np.inf, scores), rows, k)

@@ -77,6 +77,10 @@ class StoredItems(tf.Module):
         last = tf.cast(_rows(self.last, rows), tf.float32)
         return tf.concat([found, last], found.shape.rank - 1)  # -1 is not for every converter
 
+    def scores_of(self, queries, rows) -> tf.Tensor:
+        """`[B, M]` of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
+        return tf.linalg.matvec(self.gather(rows), queries)
+
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         """`exact_top_k` over all items."""
         items = self.vectors if self.precision == "float32" else self

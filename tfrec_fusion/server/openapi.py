@@ -19,7 +19,7 @@ from tfrec_fusion.server.feedback.events import KINDS, MAX_EVENTS
 from tfrec_fusion.server.limits import Limits
 from tfrec_fusion.server.metrics import PATH as METRICS
 from tfrec_fusion.server.predictor import Predictor
-from tfrec_fusion.server.servable import DEFAULT_SIGNATURE, Signature
+from tfrec_fusion.server.servable import DEFAULT_SIGNATURE, SignatureSlots
 from tfrec_fusion.times import DAY, EARLIEST
 
 PATH = "/openapi.json"
@@ -140,7 +140,7 @@ def _model_paths(predictor: Predictor, name: str) -> dict:
     return paths
 
 
-def _signatures(manager, name: str) -> list[tuple[int, dict[str, Signature]]]:
+def _signatures(manager, name: str) -> list[tuple[int, dict[str, SignatureSlots]]]:
     """Version -> its signatures, the newest version first."""
     found = []
     try:
@@ -156,7 +156,7 @@ def _signatures(manager, name: str) -> list[tuple[int, dict[str, Signature]]]:
     return found
 
 
-def _forms(versions: list[dict[str, Signature]], limits: Limits) -> tuple[list, list]:
+def _forms(versions: list[dict[str, SignatureSlots]], limits: Limits) -> tuple[list, list]:
     """Schemas of requests and of answers, each once."""
     asked, answered = [], []
     for signatures in versions:
@@ -166,13 +166,16 @@ def _forms(versions: list[dict[str, Signature]], limits: Limits) -> tuple[list, 
                 continue
             with_rows = all(slot.shape is None or slot.shape for slot in slots)
             for form, answer in (("instances", "predictions"), ("inputs", "outputs")):
+                meanings, does = _meanings(signature)
                 if form == "inputs":
-                    into, out = _columns(signature.inputs, limits), _columns(signature.outputs)
+                    into = _columns(signature.inputs, meanings, limits)
+                    out = _columns(signature.outputs, meanings)
                 elif with_rows:
-                    into, out = _rows(signature.inputs, limits), _rows(signature.outputs)
+                    into = _rows(signature.inputs, meanings, limits)
+                    out = _rows(signature.outputs, meanings)
                 else:
                     continue
-                wanted = _object(form)
+                wanted = _object(form) | does
                 wanted["properties"] = {form: into, "signature_name": {"const": name}}
                 if name != DEFAULT_SIGNATURE:
                     wanted["required"] = [form, "signature_name"]
@@ -182,9 +185,21 @@ def _forms(versions: list[dict[str, Signature]], limits: Limits) -> tuple[list, 
     return asked, answered
 
 
-def _rows(slots: dict[str, TensorSlot], limits: Limits | None = None) -> dict:
+def _meanings(signature: SignatureSlots) -> tuple[dict[str, dict], dict]:
+    """Descriptions by input or output, and that of the whole, as far as the card has them."""
+    described = signature.described
+    if described is None:
+        return {}, {}
+    tensors = (*described.outputs, *described.inputs)
+    meanings = {one.name: {"description": one.meaning} for one in tensors if one.meaning}
+    return meanings, {"description": described.does} if described.does else {}
+
+
+def _rows(
+    slots: dict[str, TensorSlot], meanings: dict[str, dict], limits: Limits | None = None
+) -> dict:
     named = {
-        name: _values(name, slot, slot.shape and slot.shape[1:], limits)
+        name: _values(name, slot, slot.shape and slot.shape[1:], limits) | meanings.get(name, {})
         for name, slot in slots.items()
     }
     bounds = {} if limits is None else {"minItems": 1, "maxItems": limits.list_length}
@@ -192,8 +207,13 @@ def _rows(slots: dict[str, TensorSlot], limits: Limits | None = None) -> dict:
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def _columns(slots: dict[str, TensorSlot], limits: Limits | None = None) -> dict:
-    named = {name: _values(name, slot, slot.shape, limits) for name, slot in slots.items()}
+def _columns(
+    slots: dict[str, TensorSlot], meanings: dict[str, dict], limits: Limits | None = None
+) -> dict:
+    named = {
+        name: _values(name, slot, slot.shape, limits) | meanings.get(name, {})
+        for name, slot in slots.items()
+    }
     kinds = _kinds(named, limits is not None)
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 

@@ -21,7 +21,7 @@ from tfrec_fusion.server.limits import Limits
 from tfrec_fusion.server.logs import Log
 from tfrec_fusion.server.metrics import Metrics
 from tfrec_fusion.server.model_manager import ModelManager
-from tfrec_fusion.server.servable import DEFAULT_SIGNATURE, Servable, Signature
+from tfrec_fusion.server.servable import DEFAULT_SIGNATURE, Servable, SignatureSlots
 
 
 class Predictor:
@@ -209,7 +209,7 @@ def signature_name(name: str) -> str:
     return name or DEFAULT_SIGNATURE
 
 
-def check_names(signature: Signature, given: Sequence[str]) -> None:
+def check_names(signature: SignatureSlots, given: Sequence[str]) -> None:
     """Refuses inputs whose names are not the signature's.
 
     Raises:

@@ -17,6 +17,7 @@ from tfrec_fusion.deploy import warmup
 from tfrec_fusion.deploy.status import StatusError, invalid
 from tfrec_fusion.deploy.tensor_slot import TensorSlot
 from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
@@ -31,17 +32,18 @@ _ROOT_ERRORS = re.compile(r"\A\d+ root error\(s\) found\.\s+\(0\) (?:\w+: )?")
 _NODES = re.compile(r"\{\{[^{}]*\}\} ?| \([^\s()]*:\d+\)")
 
 
-class Signature:
+class SignatureSlots:
     """The inputs and outputs of one signature, name -> `TensorSlot`.
 
     Attributes:
+      described: what the model card says of the signature; None without.
       defaults: name -> array, of inputs that a gRPC request may leave out.
       items: size of the catalogue where the model card describes the signature, else None. The
         inputs of such a signature are of one batch.
     """
 
-    def __init__(self, definition, items: int | None = None):
-        self.items = items
+    def __init__(self, definition, described: Signature | None = None, items: int | None = None):
+        self.described, self.items = described, items
         self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
         self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
         self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
@@ -70,9 +72,11 @@ class Servable:
         card = check_whole(path)
         self._session, graph = _load(path)
         self.definitions = dict(graph.signature_def)
-        described, items = card.get("signatures", {}), card.get("data", {}).get("items")
+        described, items = Signature.from_card(card), card.get("data", {}).get("items")
         self.signatures = {
-            name: Signature(definition, items if name in described else None)
+            name: SignatureSlots(
+                definition, described.get(name), items if name in described else None
+            )
             for name, definition in self.definitions.items()
         }
         # Made once: `Session.run` looks through feeds and fetches at each call.

@@ -30,9 +30,14 @@ def form(tmp_path):
         "signatures": {
             "recommend": {
                 "does": "the best",
-                "inputs": {"user_id": "string [B]: ids", "k": "int32 [B]: how many"},
+                "inputs": {
+                    "user_id": "string [B]: ids",
+                    "k": "int32 [B]: how many",
+                    "exclude": "string [B, E]: item ids",
+                },
             }
-        }
+        },
+        "kinds": {"recommend": {"inputs": {"exclude": "item"}}},
     }
     return Form.of({"recommend": _signature(SLOTS)}, card, tmp_path)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.models.two_tower import TwoTower
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.two_tower import TwoTower
 
 
 class HiddenInputs:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
-from tfrec_fusion.models.two_tower import TwoTower
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.two_tower import TwoTower
 
 
 class PairScorer:

@@ -10,8 +10,9 @@ import numpy as np
 from tfrec_fusion.deploy.status import invalid
 from tfrec_fusion.deploy.tensor_slot import TensorSlot
 from tfrec_fusion.server.page.item_index import first_lines
+from tfrec_fusion.signature import Signature
 
-_ITEM_LISTS = ("history", "item_id", "exclude", "include")
+_ITEMS = ("item", "choice")
 _SIGNATURES = ("recommend", "score")
 _MOST_CHOICES = 500
 _K = 10
@@ -43,16 +44,16 @@ class Form:
 
     def __init__(self, signature: str, slots: Mapping[str, TensorSlot], card: dict, version: Path):
         self.signature, self._slots = signature, slots
-        described = card.get("signatures", {}).get(signature, {})
-        self.does = described.get("does", "")
-        texts = described.get("inputs", {})
+        described = Signature.from_card(card).get(signature)
+        self.does = described.does if described else ""
+        known = {tensor.name: tensor for tensor in described.inputs} if described else {}
         # The card's order is that of its author; the graph's is the alphabet's.
-        names = sorted(slots, key=lambda name: [*texts, name].index(name))
+        names = sorted(slots, key=lambda name: [*known, name].index(name))
         self.fields = [
             {
                 "name": name,
-                "kind": _kind(name, slots[name]),
-                "does": texts.get(name, "").partition(": ")[2],
+                "kind": _kind(slots[name], known[name].kind if name in known else ""),
+                "does": known[name].meaning if name in known else "",
                 "choices": _choices(name, card, version),
             }
             for name in names
@@ -67,7 +68,7 @@ class Form:
         """
         for name in _SIGNATURES:
             slots = getattr(signatures.get(name), "inputs", {})
-            fits = slots and all(_kind(key, slot) for key, slot in slots.items())
+            fits = slots and all(map(_kind, slots.values()))
             if fits and "score" in signatures[name].outputs:
                 return cls(name, slots, card, version)
         return None
@@ -103,11 +104,15 @@ class Form:
         return found
 
 
-def _kind(name: str, slot: TensorSlot) -> str | None:
-    """None for what a form cannot ask for."""
+def _kind(slot: TensorSlot, described: str = "") -> str | None:
+    """None for what a form cannot ask for.
+
+    Args:
+      described: kind of the tensor, as in `tfrec_fusion.signature`.
+    """
     rank = None if slot.shape is None else len(slot.shape)
     if slot.type_name == "string":
-        return {1: "text", 2: "items" if name in _ITEM_LISTS else "texts"}.get(rank)
+        return {1: "text", 2: "items" if described in _ITEMS else "texts"}.get(rank)
     kinds = {"int32": "integer", "int64": "integer", "float": "number", "bool": "flag"}
     return kinds.get(slot.type_name) if rank == 1 else None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfrec_fusion.export.two_tower_signatures import explained_inputs, share_output
+from tfrec_fusion.models.explained.shares import explained_inputs, share_output
 
 SIGNATURE = "explain"
 _INPUTS = {"user_id", "history", "item_id"}

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
+from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 
 
 def test_subsets():

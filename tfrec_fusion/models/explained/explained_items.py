@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation.shapley import subsets
-from tfrec_fusion.models import HiddenInputs, TwoTower
+from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
+from tfrec_fusion.models.explained.shapley import subsets
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.two_tower import TwoTower
 
 _MOST_VECTORS = 4
 # The other shares, what they add up to, and what the page adds.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.evaluation.shapley import shapley_weights, subsets
-from tfrec_fusion.export.explained_items import ExplainedItems
-from tfrec_fusion.export.two_tower_signatures import share_output
+from tfrec_fusion.models.explained.explained_items import ExplainedItems
+from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
+from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
@@ -20,11 +20,14 @@ class ServedExplanation(tf.Module):
       items: the catalogue's N items with some inputs hidden.
       user_vectors: `HiddenInputs.user_vectors` of the export's user side.
       precision: of the tables, see `StoredItems`.
+
+    Attributes:
+      inputs: names of the model's inputs that have a share.
     """
 
     def __init__(self, items: ExplainedItems, user_vectors: Callable, precision: str = "float32"):
         super().__init__(name="explanation")
-        self._inputs, self._fused = items.inputs, items.fused
+        self.inputs, self._fused = items.inputs, items.fused
         self._user_vectors = user_vectors
         # In the order of the subsets of what is hidden, without the empty one.
         self.tables = [
@@ -56,8 +59,8 @@ class ServedExplanation(tf.Module):
         rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
         last, bias = items[..., dim:], self._bias(rows)
         values = []
-        for shown in subsets(self._inputs):
-            hidden = frozenset(self._inputs) - shown
+        for shown in subsets(self.inputs):
+            hidden = frozenset(self.inputs) - shown
             # One after the other, as each takes the room of all pairs.
             with tf.control_dependencies(values[-1:]):
                 vectors, history = items[..., :dim], past
@@ -74,9 +77,9 @@ class ServedExplanation(tf.Module):
                 else:
                     value = tf.linalg.matvec(items, left)
                 values.append(value)
-        weights = tf.constant(shapley_weights(self._inputs).T, tf.float32)
-        shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self._inputs), 2)
-        named = {share_output(n): s for n, s in zip(self._inputs, shares, strict=True)}
+        weights = tf.constant(shapley_weights(self.inputs).T, tf.float32)
+        shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self.inputs), 2)
+        named = {share_output(n): s for n, s in zip(self.inputs, shares, strict=True)}
         return {"score": values[-1], **named, "bias": values[0]}
 
     def _table(self, hidden: frozenset[str]) -> Callable:

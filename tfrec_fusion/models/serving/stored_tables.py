@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import FrozenVectors, IdEmbedding
-from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
+if TYPE_CHECKING:
+    from tfrec_fusion.models.alpha_rec import AlphaRec
+    from tfrec_fusion.models.ranker import Ranker
+    from tfrec_fusion.models.two_tower import TwoTower
 
-def stored_user_side(model: TwoTower | AlphaRec, precision: str) -> TwoTower | AlphaRec:
+
+def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     """A model with the user side of another, whose tables are stored in a precision.
 
-    Of a two-tower these are the users' ids; the kernel that maps the pools of a history is float16,
-    and there is no item side to speak of. Of an AlphaRec they are the vectors that users are made
-    of.
+    These are the users' ids; the kernel that maps the pools of a history is float16, and there is
+    no item side to speak of.
 
     Args:
       model: the trained one, which comes back itself for "float32".
@@ -21,8 +26,6 @@ def stored_user_side(model: TwoTower | AlphaRec, precision: str) -> TwoTower | A
     """
     if precision == "float32":
         return model
-    if isinstance(model, AlphaRec):
-        return _with_stored_vectors(model, precision)
     config = model.get_config()
     config["data"] = config["data"] | {"n_items": 1}
     side = type(model).from_config(config)
@@ -48,7 +51,7 @@ def stored_ranker(model: Ranker, precision: str) -> Ranker:
     """
     if precision == "float32":
         return model
-    copy = _with_stored_vectors(model, precision)
+    copy = with_stored_vectors(model, precision)
     if model.config.user != "history":
         copy.user_ids = _StoredIds(model.user_ids, precision)
     if model.config.use_ids:
@@ -56,7 +59,10 @@ def stored_ranker(model: Ranker, precision: str) -> Ranker:
     return copy
 
 
-def _with_stored_vectors(model, precision: str):
+def with_stored_vectors(model: AlphaRec | Ranker, precision: str) -> AlphaRec | Ranker:
+    """A copy of a model whose frozen vectors are stored in a precision."""
+    if precision == "float32":
+        return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     for name, layer in model.tower.frozen.items():

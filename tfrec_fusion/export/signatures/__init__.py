@@ -1,0 +1,18 @@
+"""The signatures of exports, one a file; a new one stands in one of the lists here."""
+
+from tfrec_fusion.export.signatures.classify import Classify
+from tfrec_fusion.export.signatures.explain import Explain
+from tfrec_fusion.export.signatures.item_vector import ItemVector
+from tfrec_fusion.export.signatures.ranker_default import RankerDefault
+from tfrec_fusion.export.signatures.ranker_score import RankerScore
+from tfrec_fusion.export.signatures.recommend import Recommend
+from tfrec_fusion.export.signatures.regress import Regress
+from tfrec_fusion.export.signatures.score import Score
+from tfrec_fusion.export.signatures.serving_default import ServingDefault
+from tfrec_fusion.export.signatures.user_vector import UserVector
+
+CATALOGUE_SIGNATURES = (ServingDefault, Recommend, Score, UserVector, ItemVector, Explain)
+"""Of what ranks a catalogue, as far as it has what they need."""
+
+RANKER_SIGNATURES = (RankerDefault, RankerScore, Classify, Regress)
+"""Of what scores the items that it is given."""

@@ -1,0 +1,23 @@
+"""The signature `item_vector`."""
+
+from __future__ import annotations
+
+from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.tensors import VECTOR
+from tfrec_fusion.signature import Tensor
+
+
+class ItemVector(ServedSignature):
+    """The item side of a score that is a dot product."""
+
+    name = "item_vector"
+    does = "the item side of the score"
+    inputs = (Tensor("item_id", "string", "[B]", "item ids", kind="item"),)
+    outputs = (VECTOR,)
+
+    @classmethod
+    def is_offered(cls, served) -> bool:
+        return served.has_vectors
+
+    def answer(self, item_id):
+        return {"vector": self.served.item_vectors(item_id)}

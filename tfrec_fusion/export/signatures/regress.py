@@ -1,0 +1,56 @@
+"""The signature `regress`."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.signature import Tensor
+
+EXAMPLES = Tensor(
+    "inputs",
+    "string",
+    "[B]",
+    "serialized tf.Example, one user and one item each; see features",
+    kind="example",
+)
+
+
+def example_features(served) -> tuple[Tensor, ...]:
+    """Of the `tf.Example`s, of which each is one user with one item in a context."""
+    unless = "not known unless given"
+    return (
+        Tensor("user_id", "string", "[]", '"" unless given', kind="user"),
+        Tensor("item_id", "string", "[]", kind="item"),
+        Tensor("history", "string", "[H]", "the baked history unless given", kind="item"),
+        *(Tensor(name, "float", "[]", unless) for name in served.numbers),
+        *(Tensor(name, "string", "[]", unless) for name in served.texts),
+    )
+
+
+def probability(served, examples: tf.Tensor) -> tf.Tensor:
+    """That each user takes the item, `[B]` float32, of serialized examples `[B]`."""
+    one = {name: tf.io.FixedLenFeature([], tf.string, "") for name in ("user_id", *served.texts)}
+    one["item_id"] = tf.io.FixedLenFeature([], tf.string)
+    for name in served.numbers:
+        one[name] = tf.io.FixedLenFeature([], tf.float32, float("nan"))
+    many = {"history": tf.io.VarLenFeature(tf.string)}
+    parsed = tf.io.parse_example(examples, {**one, **many})
+    parsed["history"] = tf.sparse.to_dense(parsed["history"], "")
+    parsed["item_id"] = parsed["item_id"][:, None]
+    return served.scores(**parsed)["probability"][:, 0]
+
+
+class Regress(ServedSignature):
+    """TF Serving's Regress API."""
+
+    name = "regress"
+    does = "the probability that the user takes the item"
+    inputs = (EXAMPLES,)
+    outputs = (Tensor("outputs", "float32", "[B]"),)
+
+    @property
+    def features(self):
+        return example_features(self.served)
+
+    def answer(self, inputs):
+        return {"outputs": probability(self.served, inputs)}

@@ -1,0 +1,30 @@
+"""The signature `serving_default` of what recommends."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.tensors import USER, ranked
+
+DEFAULT_K = 100
+
+
+class ServingDefault(ServedSignature):
+    """`recommend` with nothing but the user."""
+
+    name = "serving_default"
+    does = "the 100 best items for each user (all where they are fewer), by baked history"
+    inputs = (USER,)
+    outputs = ranked("100")
+    merges = True
+
+    def answer(self, user_id):
+        batch = tf.shape(user_id)[0]
+        inputs = {"user_id": user_id, "k": tf.fill([batch], DEFAULT_K)}
+        for tensor in (*REQUEST_INPUTS, *self.served.filters.inputs):
+            if tensor.name not in inputs:
+                nothing = tf.constant(tensor.neutral, tensor.dtype)
+                shape = [batch, *[0] * (len(tensor.sizes) - 1)]
+                inputs[tensor.name] = tf.fill(shape, nothing)
+        return self.served.best(inputs, min(DEFAULT_K, self.served.count), self.merged)

@@ -1,0 +1,35 @@
+"""Inputs and outputs that several signatures have in common."""
+
+from __future__ import annotations
+
+from tfrec_fusion.signature import Tensor
+
+USER = Tensor(
+    "user_id",
+    "string",
+    "[B]",
+    "user ids; an unknown id is a user of whom nothing is known",
+    kind="user",
+)
+HISTORY = Tensor(
+    "history",
+    "string",
+    "[B, H]",
+    'item ids, the latest last, "" pads; all "" takes the baked history',
+    kind="item",
+)
+ITEMS = Tensor("item_id", "string", "[B, N]", "item ids", kind="item")
+VECTOR = Tensor("vector", "float32", "[B, D]")
+
+
+def ranked(k: str) -> tuple[Tensor, ...]:
+    """The outputs of a list of `k` items."""
+    return (
+        Tensor("item_id", "string", f"[B, {k}]", 'best first, "" where no item is left'),
+        Tensor(
+            "score",
+            "float32",
+            f"[B, {k}]",
+            "the lowest finite float32 where no item is left",
+        ),
+    )

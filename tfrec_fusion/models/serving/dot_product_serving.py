@@ -1,0 +1,79 @@
+"""Scores that are dot products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.explained.served_explanation import ServedExplanation
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.retrieval.stored_items import StoredItems
+
+
+class DotProductServing(CatalogueServing):
+    """A user's vector times those of the items.
+
+    Args:
+      user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
+        history_rows, history_ages) -> [B, D]`.
+      item_vectors: `[N, D]` float32, the item side as of the export.
+      unknown_item: `[D]` float32, the item side of row -1.
+      fused_dim: the leading columns of `item_vectors` that histories are made of.
+      precision: of the item vectors, see `StoredItems`.
+      explanation: of the scores.
+      has_vectors: whether the vectors mean something to those who ask for them.
+
+    Raises:
+      InputError: item vectors that are not finite.
+    """
+
+    def __init__(
+        self,
+        user_vectors: Callable,
+        item_vectors: np.ndarray,
+        unknown_item: np.ndarray,
+        fused_dim: int,
+        precision: str = "float32",
+        explanation: ServedExplanation | None = None,
+        has_vectors: bool = True,
+    ):
+        super().__init__(name="serving")
+        diverged = int((~np.isfinite(np.vstack([item_vectors, unknown_item])).all(1)).sum())
+        if diverged:
+            raise InputError(
+                f"export: {diverged} item vectors of the model are not finite; its training has "
+                "diverged"
+            )
+        self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
+        self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
+        self.fused_dim, self._user_vectors = fused_dim, user_vectors
+        self.explanation, self.has_vectors = explanation, has_vectors
+
+    @property
+    def count(self) -> int:
+        return self.items.count
+
+    def users(self, users, items, positions, ages):
+        return self._user_vectors(users, self._past(items), items, positions, ages)
+
+    def scores_of(self, queries, rows):
+        return tf.linalg.matvec(self.vectors(rows), queries)
+
+    def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
+        return self.items.best(queries, k, masked_pairs, bias, allowed, restricted)
+
+    def vectors(self, rows):
+        found = self.items.gather(tf.maximum(rows, 0))
+        return tf.where((rows < 0)[..., None], self.unknown_item, found)
+
+    def explained(self, users, pairs, ages, rows) -> dict[str, tf.Tensor]:
+        """The shares of the model's inputs in scores; see `ServedExplanation.shares`."""
+        past = self._past(pairs[:, 1])
+        return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows))
+
+    def _past(self, items) -> tf.Tensor:
+        """The fused vectors `[P, dim]` of the items of histories."""
+        return self.items.gather(items)[:, : self.fused_dim]

@@ -1,0 +1,76 @@
+"""What an export serves of a `Ranker`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
+from tfrec_fusion.models.serving.row_serving import RowServing
+from tfrec_fusion.models.serving.stored_tables import stored_ranker
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.ranker import Ranker
+
+
+class RankerServing(RowServing):
+    """A ranker with the items' features as of a state.
+
+    Args:
+      model: the trained one.
+      state: whose trends and numbers are baked in.
+      precision: of tables and trends: all but "float32" hold the trends as float16.
+
+    Raises:
+      InputError: weights that are not finite.
+    """
+
+    history_length = 64  # as in training
+
+    def __init__(self, model: Ranker, state: State, precision: str = "float32"):
+        super().__init__(name="serving")
+        diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
+        if diverged:
+            raise InputError(
+                f"export: {len(diverged)} of the model's variables are not finite; its training "
+                f"has diverged. Received: {diverged[0]}"
+            )
+        spec = model.spec
+        stored = stored_ranker(model, precision)
+        known, unknown = state.item_features(spec)
+        features = np.concatenate([known, unknown[None]])
+        trends = features.shape[1] - len(spec.numbers)
+        self.features = half_variable(features[:, :trends], precision, "item_features")
+        # Not standardised yet: years differ in the fourth digit of their logarithms.
+        self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
+        self.seen = tf.Variable(np.append(state.seen, False), False, name="item_seen")
+        self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
+        self.reads_users, self.reads_history = model.reads_user_ids, model.reads_history
+        self.context_tables = [layer.lookup_table for layer in stored.lookups.values()]
+        self._context_rows = stored.context_rows
+        self._logits = lambda batch: stored(batch, training=False)
+
+    def context_rows(self, name, values):
+        return self._context_rows(name, values)
+
+    def scores(self, inputs):
+        items = inputs["item"]
+        rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
+        trends = tf.cast(tf.gather(self.features, rows), tf.float32)
+        features = tf.concat([trends, tf.gather(self.item_numbers, rows)], 2)
+        seen = tf.gather(self.seen, rows)
+        unknown = tf.fill(tf.shape(items)[:1], -1)
+        return self._logits(
+            {"user": unknown, "item_features": features, "item_seen": seen, **inputs}
+        )
+
+
+def half_variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:
+    """A few columns or ages, which are of very different sizes: float16 where not float32."""
+    if precision != "float32":
+        largest = np.finfo(np.float16).max
+        values = np.clip(values, -largest, largest).astype(np.float16)
+    return tf.Variable(values, trainable=False, name=name)

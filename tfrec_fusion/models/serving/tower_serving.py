@@ -1,0 +1,37 @@
+"""What an export serves of a model whose score is a dot product of two towers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.features.state import State
+from tfrec_fusion.models.explained.explained_items import ExplainedItems
+from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
+from tfrec_fusion.models.explained.served_explanation import ServedExplanation
+from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+
+
+def tower_serving(
+    model, side, state: State, precision: str, explain: bool = False
+) -> DotProductServing:
+    """The item vectors of a state, and the user side.
+
+    Args:
+      model: the trained one, with `item_vectors` and `config.dim`.
+      side: the same with its user side stored in `precision`.
+      state: as of which features and trends are.
+      precision: one of `PRECISIONS`.
+      explain: whether scores can be split into shares.
+    """
+    known, unknown = state.item_features(model.spec)
+    features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
+    rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
+    vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
+    explanation = None
+    if explain:
+        items = ExplainedItems.of(model, features, seen)
+        explanation = ServedExplanation(items, HiddenInputs(side).user_vectors, precision)
+    return DotProductServing(
+        side.user_vectors, vectors[:-1], vectors[-1], model.config.dim, precision, explanation
+    )

@@ -1,0 +1,101 @@
+"""The rerankers of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.data import Catalogue
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
+from tfrec_fusion.registry import Registry
+from tfrec_fusion.rerank.ranking import Ranking, without_gaps
+from tfrec_fusion.rerank.reranker import Reranker
+
+RERANKERS = Registry("rerank", {})
+
+
+class Reranking:
+    """Rerankers one after the other.
+
+    Args:
+      rerankers: what is left of the list after each is what the next one gets.
+    """
+
+    def __init__(self, rerankers: Sequence[Reranker]):
+        self.rerankers = list(rerankers)
+
+    def fit(self, catalogue: Catalogue, state: State) -> None:
+        """See `Reranker.fit`."""
+        for reranker in self.rerankers:
+            reranker.fit(catalogue, state)
+
+    def best(
+        self, ranking: Ranking, request: Mapping[str, tf.Tensor], listed: Callable, k
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and rows `[B, k]`, as of `Ranking.best`.
+
+        Args:
+          ranking: says what a request may get.
+          request: the inputs of `recommend`.
+          listed: from a width to the scores and rows of that many of the best.
+          k: int scalar.
+        """
+        width = tf.maximum(k, max(reranker.candidates for reranker in self.rerankers))
+        scores, rows = listed(tf.minimum(width, ranking.items.count))
+        for reranker in self.rerankers:
+            rows, scores = reranker(rows, scores, request)
+            rows, scores = tf.cast(rows, tf.int32), tf.cast(scores, tf.float32)
+        known = tf.maximum(rows, 0)
+        allowed = (rows >= 0) & ranking.allows(known) & ~_repeated(rows)
+        if ranking.bias is not None:
+            allowed &= tf.gather(ranking.bias.read_value(), known) > -float("inf")
+        return without_gaps(scores, tf.where(allowed, rows, -1), k)
+
+
+def rerankers_of(given: Sequence[Any]) -> list[Reranker]:
+    """The rerankers of objects, of `"module:Class"` texts and of `{"kind": ..., option: ...}`.
+
+    Raises:
+      InputError: what is no reranker, or cannot be imported or made.
+    """
+    if isinstance(given, str | Mapping):
+        raise InputError(f"rerank: must be a list of rerankers. Received: {given!r}")
+    found = []
+    for one in given:
+        options = {}
+        if isinstance(one, Mapping):
+            options = {name: value for name, value in one.items() if name != "kind"}
+        kind = one.get("kind") if isinstance(one, Mapping) else one
+        made = RERANKERS.resolve(kind)
+        if isinstance(kind, str):
+            try:
+                made = made(**options)
+            except TypeError as error:
+                raise InputError(f"rerank: {kind!r} cannot be made: {error}") from None
+        if not callable(made) or isinstance(made, type) or not hasattr(made, "candidates"):
+            raise InputError(
+                "rerank: must hold Reranker objects, or module:Class of your own. "
+                f"Received: {one!r}"
+            )
+        found.append(made)
+    return found
+
+
+def described(given: Sequence[Any]) -> list[Any]:
+    """What a model card says of rerankers: as they were named, or the classes of objects."""
+    return [
+        one
+        if isinstance(one, str | Mapping)
+        else {"object": f"{type(one).__module__}:{type(one).__qualname__}"}
+        for one in given
+    ]
+
+
+def _repeated(rows) -> tf.Tensor:
+    """Whether a row of `[B, M]` stands further left as well."""
+    order = tf.argsort(rows, stable=True)
+    ordered = tf.gather(rows, order, batch_dims=1)
+    same = tf.pad(ordered[:, 1:] == ordered[:, :-1], [[0, 0], [1, 0]])[:, : tf.shape(rows)[1]]
+    return tf.gather(same, tf.argsort(order), batch_dims=1)
