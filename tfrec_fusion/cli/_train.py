@@ -30,7 +30,14 @@ def train(
             help="A vector store, or a .npy in the order of the items; called 'text' unless named.",
         ),
     ] = None,
-    model: Annotated[Literal["two_tower", "ranker"] | None, typer.Option()] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="two_tower, ranker, ease, item_knn, popularity, recent_popularity, text_mean, or "
+            "module:Class of a classic model of your own.  [default: two_tower]",
+        ),
+    ] = None,
     split: Annotated[
         Literal["temporal", "leave_one_out", "random", "none"] | None,
         typer.Option(help="What is kept for the test.  [default: temporal]"),
@@ -79,7 +86,12 @@ def train(
     given = _given(interactions, items, vectors, model, split, seed, epochs, min_rating, how)
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
     trains = not run.done
-    if not trains:
+    if not trains and not run.config.by_gradient:
+        output.print(
+            f"{out} is done, so nothing was fitted; --overwrite starts anew, another --out keeps "
+            "both"
+        )
+    elif not trains:
         output.print(
             f"{out} is done with its {run.config.epochs} epochs, so nothing was trained; a larger "
             "--epochs trains on, --overwrite starts anew, another --out keeps both"
@@ -92,7 +104,8 @@ def train(
     for line in _summary(result):
         output.print(line)
     output.print(f"run: {out}")
-    output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.logs))}")
+    if run.logs.is_dir():
+        output.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.logs))}")
     output.write({"run": str(out), "trained": trains, **result})
 
 

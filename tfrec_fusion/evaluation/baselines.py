@@ -1,6 +1,6 @@
 """The baselines that fit a data set."""
 
-from tfrec_fusion.models.classic.classic import Baseline
+from tfrec_fusion.models.classic.classic_model import ClassicModel
 from tfrec_fusion.models.classic.ease import EASE
 from tfrec_fusion.models.classic.item_knn import ItemKNN
 from tfrec_fusion.models.classic.popularity import Popularity
@@ -11,7 +11,7 @@ _DENSE_ITEMS = 20_000
 _TEXT_DIMS = 128
 
 
-def default_baselines(train) -> list[Baseline]:
+def default_baselines(train) -> list[ClassicModel]:
     """Unfitted baselines that apply to `train`, in the order of a table.
 
     `Popularity` and `ItemKNN` always; `RecentPopularity` where there are timestamps; `EASE` up to
@@ -24,7 +24,7 @@ def default_baselines(train) -> list[Baseline]:
     """
     store = next(iter(train.catalogue.vectors), None)
     dense = len(train.catalogue) <= _DENSE_ITEMS
-    baselines: list[Baseline] = [Popularity()]
+    baselines: list[ClassicModel] = [Popularity()]
     if train.timestamp is not None:
         baselines.append(RecentPopularity())
     baselines.append(ItemKNN())

@@ -12,9 +12,10 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.paths import local_path
 
-_PREFIX = "epoch-"
+_PREFIX, _CLASSIC = "epoch-", "model"
 
 
 class Checkpoints:
@@ -41,28 +42,37 @@ class Checkpoints:
         names = (path.name for path in self.folder.glob(f"{_PREFIX}*"))
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
-    def save(self, model: keras.Model, epoch: int, history: dict[str, list[float]]) -> Path:
+    def save(
+        self, model: keras.Model | ClassicModel, epoch: int, history: dict[str, list[float]]
+    ) -> Path:
         """Writes the state after `epoch` epochs, then removes all but it and the one before."""
         path = self._path(epoch)
         with new_folder(path) as temporary:
-            tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
-            described = {
-                "epoch": epoch,
-                "history": history,
-                "class_name": type(model).__name__,
-                "config": model.get_config(),
-            }
+            described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
+            if isinstance(model, ClassicModel):
+                model.save(temporary / _CLASSIC)
+            else:
+                tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
+                described["config"] = model.get_config()
             (temporary / "epoch.json").write_text(json.dumps(described), encoding="utf-8")
         for old in self.epochs()[:-2]:
             shutil.rmtree(self._path(old), ignore_errors=True)
         return path
 
     def describe(self) -> dict | None:
-        """`epoch`, `history`, `class_name` and `config` of the latest state; None without one."""
+        """`epoch`, `history`, `class_name` and `config` of the latest state; None without one.
+
+        A classic model has no `config` there.
+        """
         epochs = self.epochs()
         if not epochs:
             return None
         return read_json(self._path(epochs[-1]) / "epoch.json", "run")
+
+    def classic(self) -> ClassicModel | None:
+        """The model of the latest state, where it is one that is saved whole; else None."""
+        folder = self._path(max(self.epochs(), default=0)) / _CLASSIC
+        return ClassicModel.load(folder) if folder.is_dir() else None
 
     def restore(self, model: keras.Model) -> dict | None:
         """Gives a model the latest state, its optimizer too where it is compiled; `describe()`."""

@@ -23,8 +23,14 @@ from pydantic import (
 from tfrec_fusion import config
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models import RankerConfig, TwoTowerConfig
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.training.model_sections import (
+    BY_GRADIENT,
+    OWN,
+    SECTIONS,
+    ModelSection,
+    TwoTowerSection,
+)
 
 # Up to so many items the softmax is over the whole catalogue.
 _FULL_SOFTMAX_ITEMS = 100_000
@@ -36,6 +42,17 @@ _DEFAULTS = {
     "held_out": (30, 256, 3e-3),
     "ranking": (1, 1024, 1e-3),
 }
+# What only models that are trained in epochs have.
+_OF_TRAINING = (
+    "examples",
+    "spectral",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "evaluate_every",
+    "from_run",
+)
 # Of training from a spectral start: what is close to the best takes small steps.
 _SPECTRAL_EPOCHS, _SPECTRAL_RATE, _SPECTRAL_DIM = 3, 1e-4, 1024
 
@@ -73,18 +90,6 @@ class SplitConfig(_Section):
     kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
     test: float | None = Field(None, gt=0, lt=1)
     seed: NonNegativeInt = 0
-
-
-class TwoTowerSection(TwoTowerConfig):
-    """`kind: two_tower` and the options of `TwoTowerConfig`."""
-
-    kind: Literal["two_tower"] = "two_tower"
-
-
-class RankerSection(RankerConfig):
-    """`kind: ranker` and the options of `RankerConfig`."""
-
-    kind: Literal["ranker"] = "ranker"
 
 
 class AsOfSection(_Section):
@@ -155,7 +160,9 @@ class RunConfig(_Section):
     """The config of a `Run`; an unknown key or a bad value is refused with the key's path.
 
     Attributes:
-      data, split, model: see their sections.
+      data, split, model: see their sections. A classic model has no examples, epochs and the like.
+      rerank: what reorders the lists of exports: `"module:Class"` of your own, or a mapping with it
+        as `kind` and its options; see `tfrec_fusion.export.export`.
       examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
         are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
         with sampled candidates beyond 100,000 items.
@@ -178,9 +185,7 @@ class RunConfig(_Section):
 
     data: DataConfig
     split: SplitConfig = SplitConfig()
-    model: Annotated[TwoTowerSection | RankerSection, Field(discriminator="kind")] = (
-        TwoTowerSection()
-    )
+    model: ModelSection = TwoTowerSection()
     examples: (
         Annotated[
             AsOfSection | AutoencoderSection | HeldOutSection | RankingSection,
@@ -196,6 +201,7 @@ class RunConfig(_Section):
     evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
     from_run: str | None = None
+    rerank: list[str | dict[str, Any]] = []
     recorded: Recorded = Recorded()
 
     @field_validator("model", mode="before")
@@ -203,8 +209,21 @@ class RunConfig(_Section):
     def _with_kind(cls, value):
         return {"kind": "two_tower", **value} if isinstance(value, Mapping) else value
 
+    @property
+    def by_gradient(self) -> bool:
+        """Whether the model is trained on examples; others are fitted at once."""
+        return self.model.kind in BY_GRADIENT
+
     @model_validator(mode="after")
     def _belong_together(self) -> RunConfig:
+        if not self.by_gradient:
+            given = [name for name in _OF_TRAINING if getattr(self, name) not in (None, False, 0)]
+            if given:
+                raise ValueError(
+                    f"{given[0]} is for models that are trained in epochs, and model.kind "
+                    f"{self.model.kind!r} is fitted at once; leave it out"
+                )
+            return self
         ranker = self.model.kind == "ranker"
         if self.examples is not None and ranker != (self.examples.kind == "ranking"):
             raise ValueError(f"examples.kind {self.examples.kind!r} is not for {self.model.kind!r}")
@@ -252,6 +271,10 @@ class RunConfig(_Section):
 
     def resolved(self, train: Interactions) -> RunConfig:
         """The config with what depends on the data filled in, so that nothing is left to chance."""
+        numbers = {"numbers": train.catalogue.numeric_columns}
+        data = self.data.model_copy(update=numbers)
+        if not self.by_gradient:
+            return self.model_copy(update={"data": data, "epochs": 0})
         examples = self.examples
         if examples is None and self.model.kind == "ranker":
             examples = RankingSection()
@@ -279,7 +302,7 @@ class RunConfig(_Section):
         epochs = epochs if self.epochs is None else self.epochs
         return self.model_copy(
             update={
-                "data": self.data.model_copy(update={"numbers": train.catalogue.numeric_columns}),
+                "data": data,
                 "examples": examples,
                 "model": model,
                 "spectral": spectral,
@@ -385,8 +408,7 @@ _SECTIONS = {
     ("split",): SplitConfig,
     ("spectral",): SpectralSection,
     ("recorded",): Recorded,
-    ("model", "two_tower"): TwoTowerSection,
-    ("model", "ranker"): RankerSection,
+    **{("model", kind): section for kind, section in SECTIONS.items()},
     ("examples", "as_of"): AsOfSection,
     ("examples", "autoencoder"): AutoencoderSection,
     ("examples", "held_out"): HeldOutSection,
@@ -396,7 +418,8 @@ _KINDS = {path[1] for path in _SECTIONS if len(path) == 2}
 
 
 def _kinds(key: str) -> list[str]:
-    return [path[1] for path in _SECTIONS if len(path) == 2 and path[0] == key]
+    found = [path[1] for path in _SECTIONS if len(path) == 2 and path[0] == key]
+    return [kind if kind != OWN else "module:Class of your own" for kind in found]
 
 
 def _kind_of(value):

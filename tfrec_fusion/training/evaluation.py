@@ -9,7 +9,6 @@ from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
-from tfrec_fusion.models import Ranker
 
 
 class Evaluation(keras.callbacks.Callback):
@@ -47,7 +46,7 @@ class Evaluation(keras.callbacks.Callback):
         last = epoch + 1 == self.params["epochs"]
         if logs is None or not (last or (epoch + 1) % self.every == 0):
             return
-        if isinstance(self.model, Ranker):
+        if not getattr(self.model, "ranks_catalogue", True):
             logs["val_gauc"] = evaluate_ranker(self.model, self.split).gauc
             return
         report = evaluate(self.model, self.split, k=self.k, slices=False, bootstrap=0)

@@ -8,14 +8,29 @@ from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.model_sections import MODELS
 
-MODELS = {"TwoTower": TwoTower, "Ranker": Ranker}
+TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
+"""Class name in a saved state -> class, of the models that are trained in epochs."""
 
 
-def build_model(config: RunConfig, train: Interactions) -> keras.Model:
-    """The untrained model of a resolved config."""
+def build_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:
+    """The untrained model of a resolved config.
+
+    Raises:
+      InputError: a `module:Class` that cannot be imported or is no `ClassicModel`, or its options.
+    """
     options = config.model.model_dump(exclude={"kind"})
+    if not config.by_gradient:
+        made = MODELS.resolve(config.model.kind)
+        if not (isinstance(made, type) and issubclass(made, ClassicModel)):
+            raise InputError(
+                "model.kind: must name a subclass of tfrec_fusion.models.classic.ClassicModel. "
+                f"Received: {config.model.kind!r}"
+            )
+        return made(**options)
     if config.model.kind == "ranker":
         return Ranker(train, name="ranker", **options)
     return TwoTower(train, initial=_spectral(config, train), name="two_tower", **options)

@@ -30,7 +30,7 @@ from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
-from tfrec_fusion.training.recipes import MODELS, build_model, training_batches
+from tfrec_fusion.training.recipes import TRAINED, build_model, training_batches
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
 
@@ -106,6 +106,8 @@ class Run:
             check_inputs(config.recorded, present)
         split = load_split(config)
         config = config.resolved(split.train).model_copy(update={"recorded": present})
+        if not config.by_gradient:
+            build_model(config, split.train)  # whose options are checked before anything is written
         if begun:
             return there._going_on(config, split)
         if config.from_run is not None:
@@ -233,7 +235,7 @@ class Run:
         """What `metrics.json` holds."""
         return read_json(self.folder / "metrics.json", "run")
 
-    def model(self) -> keras.Model:
+    def model(self) -> keras.Model | classic.ClassicModel:
         """The model after the last complete epoch.
 
         Raises:
@@ -242,22 +244,26 @@ class Run:
         described = self._checkpoints.describe()
         if described is None:
             raise InputError(f"run: no epoch of {self.folder} is complete; train it first")
-        model = MODELS[described["class_name"]].from_config(described["config"])
+        whole = self._checkpoints.classic()
+        if whole is not None:
+            return whole
+        model = TRAINED[described["class_name"]].from_config(described["config"])
         self._checkpoints.restore(model)
         return model
 
     def evaluate(self, name: str | None = None) -> Report | RankingReport:
         """The evaluation of the model on the test events.
 
-        A two-tower ranks the whole catalogue (`tfrec_fusion.evaluation.evaluate`), a ranker the
+        What recommends ranks the whole catalogue (`tfrec_fusion.evaluation.evaluate`), a ranker the
         test events among sampled items (`evaluate_ranker`).
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
         """
         self._check_test()
-        judge = evaluate_ranker if self.config.model.kind == "ranker" else evaluate
-        return judge(self.model(), self.split, name=name or self.config.model.kind)
+        model = self.model()
+        judge = evaluate if model.ranks_catalogue else evaluate_ranker
+        return judge(model, self.split, name=name or self.config.model.kind)
 
     def evaluate_baselines(self) -> Iterator[Report | RankingReport]:
         """The baselines that suit the data, fitted and evaluated one by one."""
@@ -280,6 +286,10 @@ class Run:
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
+        if not config.by_gradient:
+            model = build_model(config, self.split.train)
+            self._checkpoints.save(model.fit(self.split.train), 0, {})
+            return
         model = self._start()
         if config.epochs == 0:
             self._checkpoints.save(model, 0, {})
@@ -315,7 +325,7 @@ class Run:
         described = self._checkpoints.describe()
         if described is None:
             return Run.open(self.config.from_run).model()
-        return MODELS[described["class_name"]].from_config(described["config"])
+        return TRAINED[described["class_name"]].from_config(described["config"])
 
     def _write(self, name: str, text: str) -> None:
         with new_file(self.folder / name) as file:

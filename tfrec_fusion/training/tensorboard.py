@@ -14,7 +14,6 @@ from tfrec_fusion.data import Split
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.layers import IdEmbedding
-from tfrec_fusion.models import Ranker
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.projector import write_projector
 
@@ -123,7 +122,7 @@ class TensorBoard(keras.callbacks.Callback):
                 )
 
     def _write_evaluation(self) -> None:
-        if isinstance(self.model, Ranker):
+        if not getattr(self.model, "ranks_catalogue", True):
             tf.summary.scalar("total/gauc", evaluate_ranker(self.model, self.split).gauc)
             return
         report = evaluate(self.model, self.split, bootstrap=0)

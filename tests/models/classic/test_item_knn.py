@@ -38,5 +38,5 @@ def test_blocks_change_nothing(temporal, monkeypatch):
 
 
 def test_bad_k():
-    with pytest.raises(InputError, match="k must be at least 1"):
+    with pytest.raises(InputError, match=r"ItemKNN: k: Input .* greater than 0\. Received: 0"):
         ItemKNN(k=0)

@@ -34,4 +34,4 @@ def test_without_times():
 @pytest.mark.parametrize("share", [0, -1, 1.5, float("nan")])
 def test_a_share_out_of_range(share):
     with pytest.raises(InputError, match="share"):
-        RecentPopularity(share)
+        RecentPopularity(share=share)

@@ -5,10 +5,19 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "ClassicModel": "classic_model",
         "EASE": "ease",
+        "EASEConfig": "ease",
+        "ItemItem": "item_item",
         "ItemKNN": "item_knn",
+        "ItemKNNConfig": "item_knn",
+        "ItemScores": "item_scores",
+        "ItemVectors": "item_vectors",
+        "Options": "classic_model",
         "Popularity": "popularity",
         "RecentPopularity": "recent_popularity",
+        "RecentPopularityConfig": "recent_popularity",
         "TextMean": "text_mean",
+        "TextMeanConfig": "text_mean",
     },
 )

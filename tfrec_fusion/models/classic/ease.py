@@ -1,14 +1,41 @@
 """The closed-form linear item-to-item model."""
 
+from __future__ import annotations
+
 import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from scipy.linalg import cholesky, lapack
 
-from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.state import State
-from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories, text_vectors
+from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.item_item import ItemItem
+from tfrec_fusion.models.classic.text_vectors import text_vectors
 
 
-class EASE(Baseline):
+class EASEConfig(Options):
+    """The options of `EASE`.
+
+    Attributes:
+      l2: ridge penalty, above 0.
+      vectors: name of a vector store of the catalogue, or None for no text.
+      text_weight: weight of the text term, 0 or more; needs `vectors`.
+      top: how many weights an item keeps, those of the largest magnitude; None keeps all.
+      most_gib: an export whose weights are more GiB is refused; not asked with `top`.
+    """
+
+    l2: PositiveFloat = 200.0
+    vectors: str | None = None
+    text_weight: float = Field(0.0, ge=0)
+    top: PositiveInt | None = None
+    most_gib: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> EASEConfig:
+        if (self.text_weight > 0) != (self.vectors is not None):
+            raise ValueError("vectors and a text_weight above 0 go together; give both, or neither")
+        return self
+
+
+class EASE(ClassicModel):
     """Embarrassingly shallow autoencoder, with text in the Gram matrix where wanted.
 
     With the training matrix `X` and unit text vectors `Z` (centred on the training items, then
@@ -16,56 +43,39 @@ class EASE(Baseline):
     `B_ij = -P_ij / P_jj`, `B_jj = 0`, and a user scores `x B`. Without the text term this is
     Steck 2019 (https://arxiv.org/abs/1905.03375), where cold items score 0; with it they are
     reached through similar texts. Dense `[items, items] float32` and a Cholesky inverse: for
-    catalogues of up to some 20,000 items.
+    catalogues of up to some 20,000 items. With `top` only the strongest weights are kept and
+    exported, in 8 bytes each.
 
     Args:
-      l2: ridge penalty, above 0.
-      vectors: name of a vector store of the catalogue, or None for no text.
-      text_weight: weight of the text term, 0 or more; needs `vectors`.
+      **options: see `EASEConfig`.
 
     Raises:
-      InputError: a bad argument, a weight without vectors or the reverse, an unknown store.
+      InputError: a bad option, a weight without vectors or the reverse, an unknown store.
 
     Example:
       >>> evaluate(EASE(vectors="text", text_weight=20.0).fit(split.train), split)  # doctest: +SKIP
     """
 
-    def __init__(self, l2: float = 200.0, vectors: str | None = None, text_weight: float = 0.0):
-        super().__init__()
-        if not l2 > 0:
-            raise InputError(f"EASE: l2 must be above 0. Received: {l2}")
-        if text_weight < 0:
-            raise InputError(f"EASE: text_weight must be 0 or more. Received: {text_weight}")
-        if (text_weight > 0) != (vectors is not None):
-            raise InputError(
-                "EASE: vectors and a text_weight above 0 go together; pass both, or neither. "
-                f"Received: vectors={vectors!r}, text_weight={text_weight}"
-            )
-        self.l2 = l2
-        self.vectors = vectors
-        self.text_weight = text_weight
+    Config = EASEConfig
 
     @property
     def name(self) -> str:
-        return "EASE" if self.vectors is None else f"EASE + {self.vectors}"
+        return "EASE" if self.config.vectors is None else f"EASE + {self.config.vectors}"
 
-    def _fit(self, train) -> None:
-        matrix = train.matrix()
+    def fitted(self, train) -> ItemItem:
+        config, matrix = self.config, train.matrix()
         gram = (matrix.T @ matrix).toarray()
-        if self.vectors is not None:
-            values, mask = text_vectors(train, self.vectors, "EASE")
+        if config.vectors is not None:
+            values, mask = text_vectors(train, config.vectors, "EASE")
             unit = values - values[np.unique(train.item[mask[train.item]])].mean(0)
             unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
             unit[~mask] = 0.0
-            gram += np.float32(self.text_weight) * (unit @ unit.T)
-        gram[np.diag_indices_from(gram)] += np.float32(self.l2)
+            gram += np.float32(config.text_weight) * (unit @ unit.T)
+        gram[np.diag_indices_from(gram)] += np.float32(config.l2)
         factor = cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
         inverse, _ = lapack.spotri(factor, lower=True, overwrite_c=True)
         weights = np.tril(inverse) + np.tril(inverse, -1).T
         weights /= -np.diag(weights)
         np.fill_diagonal(weights, 0.0)
-        self._weights = weights
-
-    def _scorer(self, state: State) -> Scorer:
-        matrix = state.matrix
-        return lambda users: histories(matrix, users) @ self._weights
+        found = ItemItem(weights, config.most_gib)
+        return found if config.top is None else found.strongest(config.top)

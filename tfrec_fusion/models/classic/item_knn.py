@@ -1,17 +1,29 @@
 """Items that the same users touched."""
 
+from __future__ import annotations
+
 import numpy as np
+from pydantic import PositiveInt
 from scipy import sparse
 
-from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.state import State
-from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories
+from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.item_item import ItemItem
 from tfrec_fusion.retrieval.counted_ranks import top_items
 
 _BLOCK = 512
 
 
-class ItemKNN(Baseline):
+class ItemKNNConfig(Options):
+    """The options of `ItemKNN`.
+
+    Attributes:
+      k: neighbours kept for each item.
+    """
+
+    k: PositiveInt = 100
+
+
+class ItemKNN(ClassicModel):
     """Cosine item-to-item neighbours: a candidate's score is the sum over the user's history.
 
     Similarity of items i and j is `|users of both| / sqrt(|users of i| |users of j|)`; each item
@@ -19,24 +31,19 @@ class ItemKNN(Baseline):
     nothing of `[items, items]` is ever dense.
 
     Args:
-      k: neighbours kept for each item.
+      **options: see `ItemKNNConfig`.
 
     Raises:
-      InputError: `k` below 1.
+      InputError: a bad option.
 
     Example:
       >>> evaluate(ItemKNN(k=100).fit(split.train), split)  # doctest: +SKIP
     """
 
+    Config = ItemKNNConfig
     name = "item-kNN"
 
-    def __init__(self, k: int = 100):
-        super().__init__()
-        if k < 1:
-            raise InputError(f"ItemKNN: k must be at least 1 neighbour. Received: {k}")
-        self.k = k
-
-    def _fit(self, train) -> None:
+    def fitted(self, train) -> ItemItem:
         matrix = train.matrix()
         n_items = matrix.shape[1]
         norms = np.sqrt(np.maximum(np.bincount(matrix.indices, minlength=n_items), 1))
@@ -48,13 +55,9 @@ class ItemKNN(Baseline):
             rows = np.arange(len(similar))
             similar[rows, rows + start] = 0.0
             similar[similar <= 0] = -np.inf
-            neighbours = top_items(similar, min(self.k, n_items))
+            neighbours = top_items(similar, min(self.config.k, n_items))
             row, place = np.nonzero(neighbours >= 0)
             item = neighbours[row, place]
             shape = (len(similar), n_items)
             blocks.append(sparse.csr_array((similar[row, item], (row, item)), shape))
-        self._weights = sparse.vstack(blocks).T.tocsr()  # [neighbour, candidate]
-
-    def _scorer(self, state: State) -> Scorer:
-        matrix = state.matrix
-        return lambda users: (histories(matrix, users) @ self._weights).toarray()
+        return ItemItem(sparse.vstack(blocks).T.tocsr())  # [neighbour, candidate]

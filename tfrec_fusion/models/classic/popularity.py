@@ -1,12 +1,14 @@
 """Most popular items first."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from tfrec_fusion.features.state import State
-from tfrec_fusion.models.classic.classic import Baseline, Scorer, constant_scorer
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.item_scores import ItemScores
 
 
-class Popularity(Baseline):
+class Popularity(ClassicModel):
     """Score every item by its number of training users.
 
     The same list for everybody; cold items tie at 0.
@@ -17,9 +19,5 @@ class Popularity(Baseline):
 
     name = "popularity"
 
-    def _fit(self, train) -> None:
-        users = np.bincount(train.matrix().indices, minlength=len(train.catalogue))
-        self._scores = users.astype(np.float32)
-
-    def _scorer(self, state: State) -> Scorer:
-        return constant_scorer(self._scores)
+    def fitted(self, train) -> ItemScores:
+        return ItemScores(np.bincount(train.matrix().indices, minlength=len(train.catalogue)))

@@ -1,14 +1,29 @@
 """Items whose text is like the user's history."""
 
+from __future__ import annotations
+
 import numpy as np
+from pydantic import PositiveInt
 
 from tfrec_fusion.embeddings import Whitening
-from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.state import State
-from tfrec_fusion.models.classic.classic import Baseline, Scorer, histories, text_vectors
+from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.item_vectors import ItemVectors
+from tfrec_fusion.models.classic.text_vectors import text_vectors
 
 
-class TextMean(Baseline):
+class TextMeanConfig(Options):
+    """The options of `TextMean`.
+
+    Attributes:
+      vectors: name of a vector store of the catalogue.
+      dims: of the whitened vectors; no more than the store has.
+    """
+
+    vectors: str = "text"
+    dims: PositiveInt = 128
+
+
+class TextMean(ClassicModel):
     """Cosine between an item's whitened text vector and the mean of the user's history.
 
     Vectors are whitened on the training items (`tfrec_fusion.embeddings.Whitening`), then brought
@@ -16,37 +31,20 @@ class TextMean(Baseline):
     what text alone can do, and the reference on cold items.
 
     Args:
-      vectors: name of a vector store of the catalogue.
-      dims: of the whitened vectors; no more than the store has.
+      **options: see `TextMeanConfig`.
 
     Raises:
-      InputError: `dims` below 1 or too large, or an unknown store.
+      InputError: a bad option, or `fit` finds no such store or one of fewer dimensions.
 
     Example:
       >>> evaluate(TextMean(vectors="text").fit(split.train), split)  # doctest: +SKIP
     """
 
+    Config = TextMeanConfig
     name = "text mean"
 
-    def __init__(self, vectors: str = "text", dims: int = 128):
-        super().__init__()
-        if dims < 1:
-            raise InputError(f"TextMean: dims must be at least 1. Received: {dims}")
-        self.vectors = vectors
-        self.dims = dims
-
-    def _fit(self, train) -> None:
-        values, mask = text_vectors(train, self.vectors, "TextMean")
+    def fitted(self, train) -> ItemVectors:
+        values, mask = text_vectors(train, self.config.vectors, "TextMean")
         warm = np.unique(train.item[mask[train.item]])
-        whitening = Whitening(dim=self.dims, unit=True).fit(values, rows=warm)
-        self._items = whitening.transform(values, mask)
-
-    def _scorer(self, state: State) -> Scorer:
-        matrix = state.matrix
-
-        def score(users: np.ndarray) -> np.ndarray:
-            mean = histories(matrix, users) @ self._items
-            mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
-            return mean @ self._items.T
-
-        return score
+        whitening = Whitening(dim=self.config.dims, unit=True).fit(values, rows=warm)
+        return ItemVectors(whitening.transform(values, mask))

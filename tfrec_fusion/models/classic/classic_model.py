@@ -1,0 +1,184 @@
+"""What every classic model shares."""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from tfrec_fusion.config import read_json
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.features.state import State
+from tfrec_fusion.files import current_folder, new_folder
+from tfrec_fusion.models.building import check_vocabularies, checked
+from tfrec_fusion.models.classic.scores import Scorer, Scores
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.registry import load
+
+_DESCRIBED, _ARRAYS = "model.json", "arrays.npz"
+
+
+class Options(BaseModel):
+    """The options of a classic model; a subclass of it names them, with types and defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassicModel(ABC):
+    """A model without gradients: `fit(train)`, then it is a `Model` like the deep ones.
+
+    A subclass says in `fitted` what it takes of the training events, in one of the shapes that are
+    scored in NumPy and in an export alike: `ItemScores`, `ItemItem` or `ItemVectors`.
+
+    Args:
+      **options: those of the class's `Config`.
+
+    Attributes:
+      Config: the class of its options.
+      config: its options.
+      spec: of the data that it was fitted to; None before.
+      scores: what `fitted` gave; None before.
+
+    Raises:
+      InputError: an unknown option or value.
+
+    Example:
+      >>> class BoughtTogether(ClassicModel):
+      ...     def fitted(self, train):
+      ...         together = (train.matrix().T @ train.matrix()).toarray()
+      ...         np.fill_diagonal(together, 0)
+      ...         return ItemItem(together)
+      >>> evaluate(BoughtTogether().fit(split.train), split)  # doctest: +SKIP
+    """
+
+    Config: type[Options] = Options
+    ranks_catalogue = True
+    reads_user_ids = False
+    explains = False
+    # Newer events bring newer histories.
+    refreshes = True
+
+    def __init__(self, **options):
+        self.config = checked(type(self).__name__, self.Config, options)
+        self.spec: DataSpec | None = None
+        self.scores: Scores | None = None
+
+    @property
+    def name(self) -> str:
+        """In tables."""
+        return type(self).__name__
+
+    @abstractmethod
+    def fitted(self, train: Interactions) -> Scores:
+        """What the model takes of training events, the first of each user-item pair."""
+
+    def fit(self, train: Interactions) -> ClassicModel:
+        """Fits to the first events of the training interactions and returns the model itself."""
+        self.scores = self.fitted(train.first_events())
+        if self.scores.count != len(train.catalogue):
+            raise InputError(
+                f"{self.name}: fitted must give something for each of {len(train.catalogue)} "
+                f"items. Received: {self.scores.count}"
+            )
+        self.spec = DataSpec(
+            n_users=len(train.users),
+            n_items=len(train.catalogue),
+            users=train.users.fingerprint,
+            items=train.catalogue.vocabulary.fingerprint,
+            vector_dims={},
+        )
+        return self
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError where `fit` was not called or the events have another catalogue."""
+        self._check_fitted("it was used")
+        check_vocabularies(self.spec, events, reads_user_ids=False)
+
+    def scorer(self, state: State) -> Scorer:
+        """A function from user rows `[B] int32` of `state` to scores `[B, n_items] float32`.
+
+        The users' histories are those of `state`; what was fitted stays. An unknown user (-1) has
+        no history.
+
+        Raises:
+          InputError: `fit` was not called, or `state` has another catalogue.
+        """
+        self._check_fitted("scorer was called")
+        if len(state.catalogue) != self.spec.n_items:
+            raise InputError(
+                f"{self.name}: state must have the fitted catalogue of {self.spec.n_items} items. "
+                f"Received: {len(state.catalogue)} items"
+            )
+        return self.scores.scorer(state)
+
+    def serving(self, state: State, precision: str = "float32") -> CatalogueServing:
+        """What an export serves, with what was fitted in a precision."""
+        self.check(state.events)
+        return self.scores.serving(precision)
+
+    def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """No frozen vectors are read."""
+        return {}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a folder that `load` reads; it appears whole or not at all.
+
+        Raises:
+          InputError: `fit` was not called.
+          OSError: the disk is full.
+        """
+        self._check_fitted("save was called")
+        described = {
+            "format": 1,
+            "class": _path_of(type(self)),
+            "scores": _path_of(type(self.scores)),
+            "config": self.config.model_dump(mode="json"),
+            "spec": self.spec.model_dump(mode="json"),
+        }
+        with new_folder(path) as folder:
+            (folder / _DESCRIBED).write_text(json.dumps(described, indent=2), encoding="utf-8")
+            np.savez(folder / _ARRAYS, **self.scores.arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> ClassicModel:
+        """The model of a folder that `save` wrote, of this class or a subclass.
+
+        Raises:
+          InputError: no such folder, another class, or one that cannot be imported.
+        """
+        folder = current_folder(path)
+        if not (folder / _DESCRIBED).is_file():
+            raise InputError(f"{cls.__name__}: no model was saved there. Received: {path}")
+        described = read_json(folder / _DESCRIBED, "model")
+        made, scores = (_imported(described[key]) for key in ("class", "scores"))
+        if not issubclass(made, cls):
+            raise InputError(f"{cls.__name__}: {path} holds a {described['class']}")
+        model = made(**described["config"])
+        model.spec = DataSpec.model_validate(described["spec"])
+        with np.load(Path(folder) / _ARRAYS, allow_pickle=False) as arrays:
+            model.scores = scores.of_arrays(dict(arrays))
+        return model
+
+    def _check_fitted(self, what: str) -> None:
+        if self.scores is None:
+            raise InputError(f"{self.name}: {what} before fit; call fit(split.train) first")
+
+
+def _path_of(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _imported(path: str) -> type:
+    try:
+        return load(path)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"model: {path!r} cannot be imported: {error}; the module must be installed or in the "
+            "working directory"
+        ) from None

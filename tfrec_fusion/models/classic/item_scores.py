@@ -1,0 +1,42 @@
+"""One score an item."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.models.classic.scores import Scores
+from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+
+
+class ItemScores(Scores):
+    """The same list for everybody.
+
+    Args:
+      scores: `[n_items]`.
+    """
+
+    def __init__(self, scores: np.ndarray):
+        self.scores = np.asarray(scores, np.float32)
+
+    @property
+    def count(self) -> int:
+        return len(self.scores)
+
+    def scorer(self, state):
+        return lambda users: np.broadcast_to(self.scores, (len(users), len(self.scores)))
+
+    def serving(self, precision):
+        def user_vectors(users, *_):
+            return tf.ones([tf.shape(users)[0], 1])
+
+        nothing = np.zeros(1, np.float32)
+        items = self.scores[:, None]
+        return DotProductServing(user_vectors, items, nothing, 1, precision, has_vectors=False)
+
+    def arrays(self):
+        return {"scores": self.scores}
+
+    @classmethod
+    def of_arrays(cls, arrays):
+        return cls(arrays["scores"])

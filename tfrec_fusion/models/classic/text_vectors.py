@@ -1,0 +1,29 @@
+"""The texts that classic models read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+
+
+def text_vectors(train: Interactions, name: str, owner: str) -> tuple[np.ndarray, np.ndarray]:
+    """A vector store of the catalogue: `[n_items, d] float32` values and a `[n_items] bool` mask.
+
+    Raises:
+      InputError: the catalogue has no vectors of that name, or none for an item of `train`.
+    """
+    known = train.catalogue.vectors
+    if name not in known:
+        raise InputError(
+            f"{owner}: vectors must name a vector store of the catalogue, one of {sorted(known)}; "
+            f"pass Catalogue(..., vectors={{{name!r}: ...}}). Received: {name!r}"
+        )
+    values, mask = np.asarray(known[name].values, np.float32), np.asarray(known[name].mask, bool)
+    if not mask[train.item].any():
+        raise InputError(
+            f"{owner}: no item of the training events has a vector in {name!r}; "
+            "check the store's ids"
+        )
+    return values, mask

@@ -1,0 +1,117 @@
+"""The section `model` of a run's config, one class a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from tfrec_fusion.models import RankerConfig, TwoTowerConfig
+from tfrec_fusion.models.classic import (
+    EASEConfig,
+    ItemKNNConfig,
+    Options,
+    RecentPopularityConfig,
+    TextMeanConfig,
+)
+from tfrec_fusion.registry import Registry
+
+OWN = "own"
+MODELS = Registry(
+    "model.kind",
+    {
+        "two_tower": "tfrec_fusion.models:TwoTower",
+        "ranker": "tfrec_fusion.models:Ranker",
+        "ease": "tfrec_fusion.models.classic:EASE",
+        "item_knn": "tfrec_fusion.models.classic:ItemKNN",
+        "popularity": "tfrec_fusion.models.classic:Popularity",
+        "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
+        "text_mean": "tfrec_fusion.models.classic:TextMean",
+    },
+)
+"""The kinds of models, of which there may be more by `module:Class`."""
+
+
+class TwoTowerSection(TwoTowerConfig):
+    """`kind: two_tower` and the options of `TwoTowerConfig`."""
+
+    kind: Literal["two_tower"] = "two_tower"
+
+
+class RankerSection(RankerConfig):
+    """`kind: ranker` and the options of `RankerConfig`."""
+
+    kind: Literal["ranker"] = "ranker"
+
+
+class EASESection(EASEConfig):
+    """`kind: ease` and the options of `EASEConfig`."""
+
+    kind: Literal["ease"] = "ease"
+
+
+class ItemKNNSection(ItemKNNConfig):
+    """`kind: item_knn` and the options of `ItemKNNConfig`."""
+
+    kind: Literal["item_knn"] = "item_knn"
+
+
+class PopularitySection(Options):
+    """`kind: popularity`, without options."""
+
+    kind: Literal["popularity"] = "popularity"
+
+
+class RecentPopularitySection(RecentPopularityConfig):
+    """`kind: recent_popularity` and the options of `RecentPopularityConfig`."""
+
+    kind: Literal["recent_popularity"] = "recent_popularity"
+
+
+class TextMeanSection(TextMeanConfig):
+    """`kind: text_mean` and the options of `TextMeanConfig`."""
+
+    kind: Literal["text_mean"] = "text_mean"
+
+
+class OwnSection(BaseModel):
+    """`kind: module:Class` of a `ClassicModel` of your own, and the options of its `Config`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(pattern=r"^[\w.]+:[\w.]+$")
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "two_tower": TwoTowerSection,
+    "ranker": RankerSection,
+    "ease": EASESection,
+    "item_knn": ItemKNNSection,
+    "popularity": PopularitySection,
+    "recent_popularity": RecentPopularitySection,
+    "text_mean": TextMeanSection,
+    OWN: OwnSection,
+}
+
+
+def _tag(value: Any) -> str | None:
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return OWN if isinstance(kind, str) and ":" in kind else kind
+
+
+ModelSection = Annotated[
+    Annotated[TwoTowerSection, Tag("two_tower")]
+    | Annotated[RankerSection, Tag("ranker")]
+    | Annotated[EASESection, Tag("ease")]
+    | Annotated[ItemKNNSection, Tag("item_knn")]
+    | Annotated[PopularitySection, Tag("popularity")]
+    | Annotated[RecentPopularitySection, Tag("recent_popularity")]
+    | Annotated[TextMeanSection, Tag("text_mean")]
+    | Annotated[OwnSection, Tag(OWN)],
+    Discriminator(_tag),
+]
+"""Any of them, told apart by `kind`."""
+
+BY_GRADIENT = ("two_tower", "ranker")
+"""The kinds that are trained on examples; the others are fitted at once."""
