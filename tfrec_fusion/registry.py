@@ -68,9 +68,9 @@ class Registry(Mapping[str, str]):
         if value in self._entries:
             return load(self._entries[value])
         if ":" not in value:
+            built_in = f"one of {', '.join(self)}, or " if self else ""
             raise InputError(
-                f"{self.kind}: must be one of {', '.join(self)}, or module:name of your own. "
-                f"Received: {value!r}"
+                f"{self.kind}: must be {built_in}module:name of your own. Received: {value!r}"
             )
         try:
             return load(value)
