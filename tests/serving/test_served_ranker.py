@@ -108,5 +108,5 @@ def test_a_diverged_ranker(golden, tmp_path):
 
 
 def test_a_recommender_does_not_take_a_ranker(ranker):
-    with pytest.raises(InputError, match="an exported ranker scores the items that a request names"):
+    with pytest.raises(InputError, match="ranker scores the items that a request names"):
         Recommender(ranker("all")[2])
