@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,51 +130,79 @@ def write_json(rows: list[dict], path: Path) -> None:
 
 
 def write_page(rows: list[dict]) -> None:
-    """docs/results_fusion.md."""
-    found = [claim.row() for claim in claims(rows)]
+    """docs/results_fusion.md; data sets that were not run keep their claims and their section."""
+    path = ROOT / "docs" / "results_fusion.md"
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
     here = machine()
     versions = ", ".join(f"{package} {version}" for package, version in here["versions"].items())
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    signed = (
+        f"\n{when}; two processes of one thread each on {here['cpu']}, {here['cores']} cores; "
+        f"Python {here['python']}, {versions}.\n"
+    )
     parts = [HEADER, "## What was to be shown\n"]
     parts.append("| claim | against | ratio | goal | holds | figures |")
     parts.append("| --- | --- | ---: | ---: | --- | --- |")
-    for row in found:
+    sections = []
+    for data in TASKS:
+        if any(row["data"] == data for row in rows):
+            parts += claim_lines(rows, data)
+            sections.append(section(rows, data) + signed)
+        else:
+            parts += re.findall(rf"^\| \w+ NDCG@10 of .* on {data} \|.*$", before, re.MULTILINE)
+            sections += re.findall(rf"^## {data}\n.*?(?=^## |\Z)", before, re.MULTILINE | re.DOTALL)
+    kept = [part.strip("\n") for part in sections]
+    replace_file(path, "\n".join(parts) + "\n\n" + "\n\n".join(kept) + "\n")
+
+
+def claim_lines(rows: list[dict], data: str) -> list[str]:
+    """A line of the page's first table for each claim on a data set."""
+    lines = []
+    for claim in claims([row for row in rows if row["data"] == data]):
+        row = claim.row()
         goal = "" if row["goal"] is None else f"{row['goal']:g}"
         holds = {True: "yes", False: "**no**", None: ""}[row["holds"]]
         ratio = f"{row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         figures = row["detail"].partition(";")[0]
-        parts.append(f"| {row['claim']} | {row['peer']} | {ratio} | {goal} | {holds} | {figures} |")
-    for data in dict.fromkeys(row["data"] for row in rows):
-        task = TASKS[data]
-        parts.append(
-            f"\n## {data}\n\n{task.split} split; {task.dim} columns, {task.epochs} epochs of "
-            f"batches of {task.batch} users, examples {task.examples!r}.\n"
-        )
-        parts += [table(rows, data), "", settings(rows, data)]
-        shown = {row["row"] for row in rows if row["data"] == data}
-        absent = [name for name, row in ROWS.items() if data in row.data and name not in shown]
-        if absent:
-            parts.append(f"\nNot run: {', '.join(absent)}.")
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    parts.append(
-        f"\n{when}; two processes of one thread each on {here['cpu']}, {here['cores']} cores; "
-        f"Python {here['python']}, {versions}.\n"
-    )
-    replace_file(ROOT / "docs" / "results_fusion.md", "\n".join(parts))
+        lines.append(f"| {row['claim']} | {row['peer']} | {ratio} | {goal} | {holds} | {figures} |")
+    return lines
+
+
+def section(rows: list[dict], data: str) -> str:
+    """A data set's part of the page."""
+    task = TASKS[data]
+    parts = [
+        f"## {data}\n\n{task.split} split; {task.dim} columns, {task.epochs} epochs of "
+        f"batches of {task.batch} users, examples {task.examples!r}.\n"
+    ]
+    parts += [table(rows, data), "", settings(rows, data)]
+    shown = {row["row"] for row in rows if row["data"] == data}
+    absent = [name for name, row in ROWS.items() if data in row.data and name not in shown]
+    if absent:
+        parts.append(f"\nNot run: {', '.join(absent)}.")
+    return "\n".join(parts) + "\n"
 
 
 def write_readme(rows: list[dict]) -> None:
-    """The controls and the two best fusions of each data set, between the README's markers."""
+    """The controls and the two best fusions of each data set, between the README's markers.
+
+    Data sets that were not run keep theirs.
+    """
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
     begin, end = "<!-- fusion table -->", "<!-- end of fusion table -->"
     head, rest = text.split(begin)
+    before, tail = rest.split(end)
     parts = []
-    for data in dict.fromkeys(row["data"] for row in rows):
+    for data in TASKS:
+        if not any(row["data"] == data for row in rows):
+            parts += re.findall(rf"^{data}:\n\n(?:\|.*\n)+", before, re.MULTILINE)
+            continue
         fusions = of_group(rows, data, "fusion")
         fusions.sort(key=lambda row: -row["validation"]["N@10"])
         chosen = [*of_group(rows, data, "ids", "text"), *fusions[:2]]
         parts.append(f"{data}:\n\n{table(rows, data, chosen)}\n")
-    replace_file(path, head + begin + "\n" + "\n".join(parts) + end + rest.split(end)[1])
+    replace_file(path, head + begin + "\n" + "\n".join(parts) + end + tail)
 
 
 HEADER = """# Which fusion wins where
