@@ -176,6 +176,14 @@ def test_all_of_the_catalogue_is_ranked_for_so_many_rows():
     assert limits.checked(user, {"item_id", "score"}) is user
 
 
+def test_another_input_that_says_how_many_are_asked_for_has_the_bounds_of_k():
+    limits, given = Limits(k=7), {"top": np.array([8], np.int32)}
+    with pytest.raises(StatusError, match=r"top must be at most 7\. Received: 8"):
+        limits.checked(given, {}, counts=["top"])
+    assert limits.checked(given, {}) is given
+    assert limits.checked({"top": np.array([6])}, {}, 5, ["top"])["top"].tolist() == [5]
+
+
 @pytest.mark.parametrize("batching", [None, BatchingParameters(timeout=60, max_batch_size=64)])
 @pytest.mark.parametrize("signature", ["serving_default", "recommend"])
 def test_a_request_without_rows_is_answered_at_once(exported, batching, signature):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,8 @@ class Limits:
     Attributes:
       body_bytes: of one request.
       list_length: of each list of an input, and rows of a batch.
-      k: the largest value of an integer input of that name; the smallest is 1.
+      k: the largest value of an integer input of that name, and of others that say how many items
+        are asked for; the smallest is 1.
       in_flight: requests at once.
       seconds: a request without a deadline of its own gets this one; so does its body.
       values: rows x k of an answer, and values of each input, e.g. rows x items to be scored.
@@ -67,12 +68,14 @@ class Limits:
         inputs: Mapping[str, np.ndarray],
         outputs: Mapping,
         items: int | None = None,
+        counts: Iterable[str] = (_K,),
     ) -> Mapping[str, np.ndarray]:
         """The inputs, with `k` cut to the size of the catalogue.
 
         Args:
           outputs: of the signature, by name.
           items: size of the catalogue, where it is known.
+          counts: the inputs that say how many items are asked for.
 
         Raises:
           StatusError: INVALID_ARGUMENT; names the input, the bound and the value.
@@ -94,19 +97,26 @@ class Limits:
                 f"a request may rank at most {self.scores} pairs of a row and an item of the "
                 f"catalogue; send fewer rows. Received: {rows} rows x {items} items"
             )
-        wanted = inputs.get(_K)
+        for name in counts:
+            inputs = self._counted(inputs, name, rows, items)
+        return inputs
+
+    def _counted(self, inputs, name: str, rows: int, items: int | None):
+        """The inputs, with one that says how many items are asked for within its bounds."""
+        wanted = inputs.get(name)
         if wanted is None or wanted.dtype.kind not in "iu" or not wanted.size:
             return inputs
         smallest, largest = int(wanted.min()), int(wanted.max())
         if smallest < 1:
-            raise invalid(f"{_K} must be at least 1. Received: {smallest}")
+            raise invalid(f"{name} must be at least 1. Received: {smallest}")
         if largest > self.k:
-            raise invalid(f"{_K} must be at most {self.k}. Received: {largest}")
+            raise invalid(f"{name} must be at most {self.k}. Received: {largest}")
         if items is not None and largest > items:
-            inputs, largest = {**inputs, _K: np.minimum(wanted, wanted.dtype.type(items))}, items
+            inputs = {**inputs, name: np.minimum(wanted, wanted.dtype.type(items))}
+            largest = items
         if rows * largest > self.values:
             raise invalid(
-                f"rows x {_K} may be at most {self.values}; send fewer rows or a smaller {_K}. "
+                f"rows x {name} may be at most {self.values}; send fewer rows or a smaller {name}. "
                 f"Received: {rows} rows x {largest}"
             )
         return inputs

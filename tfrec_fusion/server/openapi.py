@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -168,10 +168,10 @@ def _forms(versions: list[dict[str, SignatureSlots]], limits: Limits) -> tuple[l
             for form, answer in (("instances", "predictions"), ("inputs", "outputs")):
                 meanings, does = _meanings(signature)
                 if form == "inputs":
-                    into = _columns(signature.inputs, meanings, limits)
+                    into = _columns(signature.inputs, meanings, limits, signature.counts)
                     out = _columns(signature.outputs, meanings)
                 elif with_rows:
-                    into = _rows(signature.inputs, meanings, limits)
+                    into = _rows(signature.inputs, meanings, limits, signature.counts)
                     out = _rows(signature.outputs, meanings)
                 else:
                     continue
@@ -196,10 +196,14 @@ def _meanings(signature: SignatureSlots) -> tuple[dict[str, dict], dict]:
 
 
 def _rows(
-    slots: dict[str, TensorSlot], meanings: dict[str, dict], limits: Limits | None = None
+    slots: dict[str, TensorSlot],
+    meanings: dict[str, dict],
+    limits: Limits | None = None,
+    counts: Collection[str] = (),
 ) -> dict:
     named = {
-        name: _values(name, slot, slot.shape and slot.shape[1:], limits) | meanings.get(name, {})
+        name: _values(slot, slot.shape and slot.shape[1:], limits, name in counts)
+        | meanings.get(name, {})
         for name, slot in slots.items()
     }
     bounds = {} if limits is None else {"minItems": 1, "maxItems": limits.list_length}
@@ -208,10 +212,13 @@ def _rows(
 
 
 def _columns(
-    slots: dict[str, TensorSlot], meanings: dict[str, dict], limits: Limits | None = None
+    slots: dict[str, TensorSlot],
+    meanings: dict[str, dict],
+    limits: Limits | None = None,
+    counts: Collection[str] = (),
 ) -> dict:
     named = {
-        name: _values(name, slot, slot.shape, limits) | meanings.get(name, {})
+        name: _values(slot, slot.shape, limits, name in counts) | meanings.get(name, {})
         for name, slot in slots.items()
     }
     kinds = _kinds(named, limits is not None)
@@ -226,12 +233,12 @@ def _kinds(named: dict[str, dict], request: bool) -> list[dict]:
     return [*named.values(), together] if request else [*named.values()]
 
 
-def _values(name: str, slot: TensorSlot, shape: tuple | None, limits: Limits | None) -> dict:
+def _values(slot: TensorSlot, shape: tuple | None, limits: Limits | None, is_count: bool) -> dict:
     """Nested lists; anything where the rank is not known."""
     if shape is None:
         return {}
     found = _LEAVES[slot.type_name]
-    if limits is not None and name == "k" and found.get("type") == "integer":
+    if limits is not None and is_count and found.get("type") == "integer":
         found = found | {"minimum": 1, "maximum": min(limits.k, found["maximum"])}
     for size in reversed(shape):
         # An empty list does not say how deep it is.

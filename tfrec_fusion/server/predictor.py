@@ -201,7 +201,7 @@ class Predictor:
             _check_input(name, inputs[name], slot)
         if slots.items is not None:
             rows_of(inputs)
-        return self.limits.checked(inputs, slots.outputs, slots.items)
+        return self.limits.checked(inputs, slots.outputs, slots.items, slots.counts)
 
 
 def signature_name(name: str) -> str:

@@ -20,7 +20,7 @@ from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
-_TAG = "serve"
+_TAG, _K = "serve", "k"
 _ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
 # Requests may ask for any subset of the outputs, in any order.
 _MOST_CALLS = 64
@@ -47,6 +47,12 @@ class SignatureSlots:
         self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
         self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
         self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
+
+    @property
+    def counts(self) -> set[str]:
+        """The inputs that say how many items are asked for: `k`, and those of that kind."""
+        kinds = self.described.kinds if self.described else {}
+        return {name for name in self.inputs if name == _K or kinds.get(name) == "count"}
 
 
 class Servable:

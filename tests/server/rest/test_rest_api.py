@@ -29,7 +29,9 @@ class Model:
 
     def __init__(self, items=None):
         slot = TensorSlot(3, (None,))
-        signature = SimpleNamespace(inputs={"k": slot}, outputs={"y": slot}, items=items)
+        signature = SimpleNamespace(
+            inputs={"k": slot}, outputs={"y": slot}, items=items, counts={"k"}
+        )
         self.signatures = {"serving_default": signature}
         self.go, self.held = threading.Event(), 0
         self.go.set()
