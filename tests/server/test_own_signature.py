@@ -1,6 +1,7 @@
 """A signature of the user's own, which is one class, is known to all that read signatures."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +76,12 @@ def test_warm_up_requests_have_items_of_the_export_and_what_changes_nothing(vers
         assert (events.catalogue.vocabulary.rows(ids) >= 0).any()
         assert (inputs["items"][:, 0] == b"").all()
         assert np.isnan(inputs["at_least"]).all()
+
+
+def test_an_export_without_it_says_so(version, model, events, tmp_path, caplog):
+    shutil.copytree(version, tmp_path / "shop" / "1")
+    export(model, events, tmp_path / "shop", kit=False)
+    assert "the latest version has the signatures norm, which this one lacks" in caplog.text
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options
+from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options, latest_card
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.model_card import CARD, model_card, with_entries
 from tfrec_fusion.export.parity import Parity
@@ -44,7 +44,7 @@ from tfrec_fusion.rerank.reranking import Reranking, rerankers_of
 from tfrec_fusion.rerank.reranking import described as described_rerankers
 from tfrec_fusion.rerank.rules import Rules
 from tfrec_fusion.retrieval.stored_items import PRECISIONS, check_precision
-from tfrec_fusion.signature import card_entries
+from tfrec_fusion.signature import Signature, card_entries
 from tfrec_fusion.times import DAY, time_problem
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ def export(
             "precision": precision,
             "kept": kept,
         }
+        _tell_lost_signatures(path, served.described)
         if reranking is not None:
             entries["rerank"] = described_rerankers(options["rerank"])
         if explain:
@@ -234,6 +235,19 @@ def export(
             entries["parity"] = report.to_dict()
         (folder / CARD).write_text(with_entries(card, entries), encoding="utf-8")
     return result[0]
+
+
+def _tell_lost_signatures(path: str | os.PathLike, described: Sequence[Signature]) -> None:
+    """A log line where the latest version has a signature of the user's own that this one lacks."""
+    known = {one.name for one in (*CATALOGUE_SIGNATURES, *RANKER_SIGNATURES)}
+    known |= {one.name for one in described}
+    lost = sorted(set(latest_card(path).get("signatures", ())) - known)
+    if lost:
+        _log.warning(
+            "export: the latest version has the signatures %s, which this one lacks; pass "
+            "signatures=[...] for them",
+            ", ".join(lost),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
