@@ -11,6 +11,7 @@ from tfrec_fusion.export.onnx.rules import rules
 from tfrec_fusion.export.saving import plain_function
 
 EXTRA = "onnx"
+_LONGEST = 300  # of what the converter says, which may quote whole graphs
 _OPSET = 18
 # ONNX has no operation for these.
 _WITHOUT = ("ParseExample", "ParseExampleV2", "DecodeProtoV2")
@@ -32,7 +33,8 @@ def convert(loaded, signature: str) -> tuple[str, bytes]:
     try:
         graph = _converted(converter, loaded, function)
     except Exception as error:  # of any class
-        return f"the converter ends with {' '.join(str(error).split())}", b""
+        reason = " ".join(str(error).split())
+        return f"the converter ends with {reason[:_LONGEST]}", b""
     model = graph.make_model(signature)
     lacking = _undefined(model.graph)
     return (_refusal(lacking), b"") if lacking else ("", model.SerializeToString())
