@@ -64,7 +64,8 @@ def optional(module: str, extra: str) -> ModuleType:
         that installs the extra.
 
     Example:
-      >>> torch = optional("torch", extra="text")
+      >>> optional("yaml", extra="text").__name__
+      'yaml'
     """
     try:
         return importlib.import_module(module)
@@ -87,7 +88,8 @@ def addons() -> ModuleType:
       ImportError: Addons is not installed, or this Python is one that it was not released for.
 
     Example:
-      >>> optimizer = addons().optimizers.LazyAdam(1e-3)
+      >>> addons().optimizers.LazyAdam.__name__
+      'LazyAdam'
     """
     try:
         with warnings.catch_warnings():

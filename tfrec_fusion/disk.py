@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # A disk, a quota or a file's size is used up, the disk is read-only or fails.
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -36,8 +37,8 @@ def disk_error(error: BaseException) -> int | None:
     """The system's number of an error that the disk has caused; None for others."""
     if isinstance(error, OSError):
         return error.errno if error.errno in _NUMBERS else None
-    tensorflow = sys.modules.get("tensorflow")
+    tensorflow: Any = sys.modules.get("tensorflow")
     if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return None
     texts = {os.strerror(number): number for number in _NUMBERS}
-    return next((texts[text] for text in texts if text in error.message), None)
+    return next((texts[text] for text in texts if text in str(error)), None)

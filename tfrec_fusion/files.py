@@ -34,10 +34,10 @@ class StagedFiles:
     """Files under hidden names that take their places together; removed unless they do.
 
     Example:
-      >>> with StagedFiles() as staged:  # doctest: +SKIP
+      >>> with StagedFiles() as staged:
       ...     for name in ("a.json", "b.json"):
       ...         with staged.open(name) as file:
-      ...             file.write(b"{}")
+      ...             size = file.write(b"{}")
       ...     staged.put_in_place()
     """
 
@@ -92,8 +92,9 @@ def new_file(path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
       OSError: the disk is full; what was at `path` is there still.
 
     Example:
-      >>> with new_file("report.json") as file:  # doctest: +SKIP
+      >>> with new_file("report.json") as file:
       ...     file.write(b"{}")
+      2
     """
     with disk_errors(path, "it was not written"), StagedFiles() as staged:
         with staged.open(path, mode) as file:

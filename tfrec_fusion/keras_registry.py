@@ -161,16 +161,14 @@ class KerasRegistry(Registry):
                     f"Received: {config[name]!r}"
                 )
         try:
-            return found.from_config(config | given)
+            return found.from_config({**config, **given})
         except (TypeError, ValueError, KeyError) as error:
             said = " ".join(str(error).split())[:200]
             raise InputError(f"{self.kind}: cannot be built from its config ({said})") from error
 
 
 def _parameters(part: type) -> list[str]:
-    """The constructor's arguments, but Keras's own and what it passes on as keywords."""
-    if part.__init__ is keras.layers.Layer.__init__:
-        return []
+    """The constructor's arguments, but what it passes on as keywords."""
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     parameters = list(inspect.signature(part.__init__).parameters.values())[1:]
     return [p.name for p in parameters if p.kind not in variable]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from datetime import UTC, datetime
+from typing import Any
 
 DAY = 86400.0
 EARLIEST = 631_152_000.0  # 1990-01-01
@@ -16,7 +17,7 @@ _UNITS = {
 }
 
 
-def time_problem(value, latest: float, earliest: float = EARLIEST) -> str | None:
+def time_problem(value: Any, latest: float, earliest: float = EARLIEST) -> str | None:
     """What is wrong with a unix time in seconds; None where nothing is.
 
     Args:
@@ -28,7 +29,7 @@ def time_problem(value, latest: float, earliest: float = EARLIEST) -> str | None
       >>> time_problem(19_675, latest=1.8e9)
       'must be unix seconds from 1990-01-01 to 2027-01-15; these are days: multiply by 86400'
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_number = _is_number(value)
     if is_number and earliest <= value <= latest:
         return None
     problem = f"must be unix seconds from {_date(earliest)} to {_date(latest)}"
@@ -37,6 +38,10 @@ def time_problem(value, latest: float, earliest: float = EARLIEST) -> str | None
             if earliest <= value * factor <= latest:
                 return f"{problem}; these are {unit}: {advice}"
     return problem
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def utc(seconds: float) -> str:

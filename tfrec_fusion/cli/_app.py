@@ -110,9 +110,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if number is not None:
             return _mistake(f"cannot write: {os.strerror(number)}")
         # Typer's own errors say what is wrong with the arguments.
-        if not hasattr(error, "format_message"):
+        message = getattr(error, "format_message", None)
+        if message is None:
             raise
-        return _mistake(error.format_message())
+        return _mistake(message())
     return code if isinstance(code, int) else OK
 
 

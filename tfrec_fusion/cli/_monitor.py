@@ -97,6 +97,8 @@ def _time(text: str) -> float:
         return time.time() - int(ago[1]) * _SECONDS[ago[2]]
     try:
         stamp = pd.Timestamp(text)
+        if stamp is pd.NaT:
+            raise ValueError
     except ValueError:
         raise InputError(
             "--since: must be a time like 2026-11-22T08:00, or how long ago, like 30m, 24h or 7d. "

@@ -121,7 +121,7 @@ def serve(
 
     if model_config_file is not None:
         models = read_models(model_config_file)
-    else:
+    elif model is not None:
         models = [ModelConfig(model.absolute().name, model.absolute())]
     batching = None
     if batching_parameters_file is not None:
@@ -155,7 +155,7 @@ def serve(
         Log(log_requests),
         page_routes if page else lambda predictor: (),
         None if key is None else ApiKey(key),
-        None if tls_certificate is None else (tls_certificate, tls_key),
+        None if tls_certificate is None or tls_key is None else (tls_certificate, tls_key),
         feedback_dir,
         feedback_any_time,
         allowed_host or (),

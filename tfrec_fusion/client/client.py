@@ -54,7 +54,7 @@ class Client:
       ImportError: the extra `serving` is not installed.
 
     Example:
-      >>> with Client("localhost:8500", model="shop", label="stable") as shop:
+      >>> with Client("localhost:8500", model="shop") as shop:  # of a server  # doctest: +SKIP
       ...     best = shop.recommend(["u17", "u18"], exclude=[["i3"], []], k=5)
     """
 
@@ -185,16 +185,16 @@ class Client:
           InputError: arguments of different lengths or types, or a version without shares.
           ServingError: the server refuses or does not answer.
         """
-        users, items = _ids(users, "users"), [_ids(ids, "items") for ids in items]
-        given = {"user_id": users, "item_id": items, "history": histories}
+        found, listed = _ids(users, "users"), [_ids(ids, "items") for ids in items]
+        given = {"user_id": found, "item_id": listed, "history": histories}
         given = {name: value for name, value in given.items() if value is not None}
-        answer = self._predict("explain", given, len(users), fill=True)
-        rows = np.repeat(np.arange(len(users)), [len(ids) for ids in items])
-        places = np.array([place for ids in items for place in range(1, 1 + len(ids))], int)
+        answer = self._predict("explain", given, len(found), fill=True)
+        rows = np.repeat(np.arange(len(found)), [len(ids) for ids in listed])
+        places = np.array([place for ids in listed for place in range(1, 1 + len(ids))], int)
         frame = {
             "user": rows,
-            "user_id": np.asarray(users, object)[rows],
-            "item_id": [item for ids in items for item in ids],
+            "user_id": np.asarray(found, object)[rows],
+            "item_id": [item for ids in listed for item in ids],
         }
         for name in ("score", *map(share_output, explained_inputs(answer)), "bias"):
             frame[name] = answer[name][rows, places]
@@ -219,9 +219,9 @@ class Client:
           InputError: columns that are not the signature's inputs, or values of another type.
           ServingError: the server refuses or does not answer.
         """
-        frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(dict(frame))
-        columns = {name: frame[name].tolist() for name in frame}
-        answer = self._predict(signature, columns, len(frame), fill=False)
+        table: Any = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(dict(frame))
+        columns = {name: table[name].tolist() for name in table}
+        answer = self._predict(signature, columns, len(table), fill=False)
         lengths = None
         if self.signatures()[signature]["inputs"].get("item_id", ("", 0))[1] == 2:
             lengths = [len(items) for items in columns["item_id"]]
@@ -234,13 +234,14 @@ class Client:
                 if lengths is not None:
                     rows = [row[1 : 1 + length] for row, length in zip(rows, lengths, strict=True)]
             found[name] = rows
-        return pd.DataFrame(found, index=frame.index)
+        return pd.DataFrame(found, index=table.index)
 
     def signatures(self) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
         """The model's metadata: signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
-        if self._signatures is None:
-            self._signatures = self._call(self._transport.signatures)
-        return self._signatures
+        found = self._signatures
+        if found is None:
+            found = self._signatures = self._call(self._transport.signatures)
+        return found
 
     def status(self) -> pd.DataFrame:
         """The columns `version`, `state` ("AVAILABLE", "LOADING", ...) and `error`.
@@ -317,7 +318,7 @@ def _choices(values: Iterable[str] | None, name: str) -> list[str | bytes]:
     return _ids(values, name) or [NOTHING]
 
 
-def _ids(ids: Sequence[str], name: str) -> list[str]:
+def _ids(ids: Iterable[str | bytes], name: str) -> list[Any]:
     if isinstance(ids, str | bytes):
         raise InputError(f"client: {name} must be a list of ids. Received: the text {ids!r}")
     found = list(ids)
@@ -344,7 +345,7 @@ def _array(name: str, values: Any, dtype: str, rank: int, rows: int) -> np.ndarr
         raise InputError(f"client: {name} must be {dtype}. Received: {values[:3]!r}") from None
 
 
-def _padded(lists: list[list[str]]) -> np.ndarray:
+def _padded(lists: Sequence[Sequence[str | bytes]]) -> np.ndarray:
     """`[rows, 1 + the longest]`, "" first and at the end."""
     width = 1 + max(map(len, lists), default=0)
     found = np.full([len(lists), width], "", object)

@@ -207,7 +207,7 @@ def _shape(value, rank: int) -> list[int]:
 
 
 def _spec(info: dict) -> tuple[str, int]:
-    dtype = _DTYPES.get(info["dtype"], info["dtype"])
+    dtype = _DTYPES.get(info["dtype"]) or info["dtype"]
     return dtype, len(info.get("tensor_shape", {}).get("dim", []))
 
 

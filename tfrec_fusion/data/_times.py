@@ -109,9 +109,9 @@ def _of_date(value: datetime.date) -> tuple[float, bool]:
     """Unix seconds, and whether it has a zone."""
     if not isinstance(value, datetime.datetime):
         value = datetime.datetime(value.year, value.month, value.day)
-    zoned = value.tzinfo is not None
-    offset = value.utcoffset() if zoned else datetime.timedelta(0)
-    return (value.replace(tzinfo=None) - _EPOCH - offset).total_seconds(), zoned
+    offset = value.utcoffset()
+    since = value.replace(tzinfo=None) - _EPOCH - (offset or datetime.timedelta(0))
+    return since.total_seconds(), value.tzinfo is not None
 
 
 def _of_texts(texts, rows, column: str, what: str) -> tuple[np.ndarray, bool]:

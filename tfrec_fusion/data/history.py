@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfrec_fusion.errors import InputError
+
 
 @dataclass(frozen=True)
 class History:
@@ -24,6 +26,13 @@ class History:
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.splits)
+
+    @property
+    def event_times(self) -> np.ndarray:
+        """`times` of histories that have them, which is an InputError of others."""
+        if self.times is None:
+            raise InputError("histories: this needs times; the events have no column 'timestamp'")
+        return self.times
 
     def of(self, user: int) -> np.ndarray:
         """`[length]` int32 item rows of one user; empty for the unknown user -1."""

@@ -230,15 +230,23 @@ class Interactions:
 
     @property
     def user(self) -> np.ndarray:
-        return self._column("user", np.int32)
+        return self._columns["user"].to_numpy(np.int32)
 
     @property
     def item(self) -> np.ndarray:
-        return self._column("item", np.int32)
+        return self._columns["item"].to_numpy(np.int32)
 
     @property
     def timestamp(self) -> np.ndarray | None:
         return self._column("timestamp", np.float64)
+
+    @property
+    def event_times(self) -> np.ndarray:
+        """`timestamp` of events that have times, which is an InputError of others."""
+        times = self.timestamp
+        if times is None:
+            raise InputError("interactions: this needs a column 'timestamp'; the events have none")
+        return times
 
     @property
     def rating(self) -> np.ndarray | None:
@@ -370,7 +378,7 @@ class Interactions:
         digest.update(self.catalogue.vocabulary.fingerprint.encode())
         for values in (self.user, self.item, self.timestamp):
             if values is not None:
-                digest.update(np.ascontiguousarray(values))
+                digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
 
 

@@ -77,7 +77,7 @@ class Split:
                 "users took needs a label above 0"
             )
         time = None
-        if kind == "temporal":
+        if kind == "temporal" and first.timestamp is not None:
             time = float(np.quantile(first.timestamp[taken], 1 - test))
             held_out = first.timestamp >= time
         elif kind == "leave_one_out":
@@ -112,9 +112,10 @@ class Split:
 
         Example:
           >>> part = split.validation()
-          >>> model = TwoTower(part.train)
           >>> held_out = part.test.batches(512, known=part.train)
-          >>> model.fit(part.train.batches(512), validation_data=held_out)
+          >>> history = model.fit(part.train.batches(512), validation_data=held_out, verbose=0)
+          >>> "val_loss" in history.history
+          True
         """
         kind = self.kind
         if kind == "none":
@@ -129,8 +130,8 @@ class Split:
         """
         train, known = self.train.positives(), self.test.positives()
         known = known.select(known.user >= 0)
-        pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train)]
-        new = ~np.isin(*pairs) & np.isin(known.user, train.user)
+        held, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train))
+        new = ~np.isin(held, had) & np.isin(known.user, train.user)
         histories = known.select(new).histories()
         users = np.flatnonzero(histories.lengths).astype(np.int32)
         return users, histories.take(users)

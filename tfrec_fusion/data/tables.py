@@ -109,7 +109,7 @@ def _near(name: str, names: list[str]) -> list[str]:
 def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     header = pd.read_csv(path, nrows=0).columns
     name_of = {column: name for name, column in columns.items()}
-    name_of = {column: name_of.get(column, column) for column in header}
+    name_of = {column: name_of.get(column) or column for column in header}
     ids = [column for column in header if name_of[column].endswith("_id")]
     text = {column: str for column in header if column in ids or name_of[column] in TEXT_COLUMNS}
     nulls = {column: [""] if column in ids else _NULLS for column in header}

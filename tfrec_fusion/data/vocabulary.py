@@ -59,7 +59,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.fingerprint == other.fingerprint
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def rows(self, ids) -> np.ndarray:
         """Rows of `ids` (any shape of strings) as int32 of that shape; -1 where unknown."""

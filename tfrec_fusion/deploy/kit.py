@@ -86,7 +86,7 @@ def label_versions(
       InputError: no such version, or one for both labels.
 
     Example:
-      >>> label_versions("saved_models/shop", stable=2)  # the trial of 2 is over
+      >>> label_versions("saved_models/shop", stable=1)
     """
     base = Path(os.path.abspath(local_path(path, "labels", tensorflow=True)))
     present = versions(base)

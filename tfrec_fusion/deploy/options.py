@@ -35,18 +35,20 @@ class Kit(BaseModel):
         fill a batch while others run, whichever is more.
 
     Example:
-      >>> export(model, events, "saved_models/shop", kit=Kit(batch_sizes=(1, 16), replicas=2))
+      >>> kit = Kit(batch_sizes=(1, 16), replicas=2)  # export(model, events, path, kit=kit)
+      >>> kit.batch_sizes
+      (1, 16)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch_sizes: tuple[PositiveInt, ...] = Field((1, 2, 4, 8, 16, 32, 64), min_length=1)
+    batch_sizes: tuple[PositiveInt, ...] = Field(default=(1, 2, 4, 8, 16, 32, 64), min_length=1)
     merging: Literal["graph", "session"] | None = "graph"
     merged_runs: PositiveInt | None = None
     batching: dict[str, Any] = {}
     monitoring: dict[str, Any] = {}
     requests: dict[str, list[dict[str, Any]]] = {}
-    image: str = Field("tensorflow/serving:2.20.0", min_length=1)
+    image: str = Field(default="tensorflow/serving:2.20.0", min_length=1)
     replicas: PositiveInt = 2
     cpus: PositiveFloat = 2.0
     memory_gib: PositiveFloat | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf import (
     descriptor_pb2,
@@ -65,20 +66,20 @@ def message(name: str) -> type[Message]:
     return getattr(optional("tensorflow_serving.config.model_server_config_pb2", EXTRA), name)
 
 
-def build(name: str, fields: Mapping, file: str) -> Message:
-    """A message of nested dicts and lists.
+def build(name: str, fields: Mapping, file: str) -> Any:
+    """A message of nested dicts and lists, whose fields no type checker knows.
 
     Raises:
       InputError: a field that the message lacks or a value that it does not take; names `file`.
     """
     try:
-        return json_format.ParseDict(fields, message(name)())
+        return json_format.ParseDict(dict(fields), message(name)())
     except json_format.ParseError as error:
         raise InputError(f"{file}: {_line(error)}. Received: {dict(fields)}") from None
 
 
-def parse(name: str, text: str, file: str) -> Message:
-    """A message of its text form, as TF Serving reads it.
+def parse(name: str, text: str, file: str) -> Any:
+    """A message of its text form, as TF Serving reads it; its fields no type checker knows.
 
     Raises:
       InputError: a field that the message lacks or a value that it does not take; names `file`.

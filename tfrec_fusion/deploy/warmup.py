@@ -60,7 +60,9 @@ def write_warmup(version: Path, kit: Kit) -> None:
 
 def _check_answered(version: Path, requests: list[tuple[str, dict]]) -> None:
     """Refuses a request that fits its signature and that the model does not answer all the same."""
-    loaded = tf.saved_model.load(str(version)) if requests else None
+    if not requests:
+        return
+    loaded = tf.saved_model.load(str(version))
     for place, (name, inputs) in enumerate(requests, 1):
         tensors = {key: tf.constant(value) for key, value in inputs.items()}
         try:
@@ -160,7 +162,7 @@ def _check_names(where: str, given, specs: dict) -> None:
             raise InputError(f"{where}: {problem} {names[0]!r}. Its inputs: {list(specs)}")
 
 
-def _check_tensor(where: str, name: str, tensor: Message, spec: tf.TensorSpec) -> None:
+def _check_tensor(where: str, name: str, tensor, spec: tf.TensorSpec) -> None:
     dtype, shape = tf.as_dtype(tensor.dtype), tf.TensorShape(tensor.tensor_shape)
     if dtype != spec.dtype:
         raise InputError(f"{where}: {name} must be {spec.dtype.name}. Received: {dtype.name}")

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,7 +152,8 @@ def load_npy(path) -> np.ndarray:
         if not isinstance(found, np.ndarray):
             with found:
                 return _only(found, path)
-        found.opened = state
+        mapped: Any = found
+        mapped.opened = state
         return found
     except FileNotFoundError:
         raise InputError(
@@ -173,11 +175,12 @@ def check_unchanged(vectors: np.ndarray) -> None:
     Its values would be other ones, and reading beyond the end of a file that was cut ends the
     process. A file that was replaced by another of its name does not matter: the map is of the old.
     """
-    opened = getattr(vectors, "opened", None)
+    mapped: Any = vectors
+    opened = getattr(mapped, "opened", None)
     if opened is None:
         return
     try:
-        now = os.stat(vectors.filename)
+        now = os.stat(mapped.filename)
     except OSError:
         return
     same_file = (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino)
@@ -185,7 +188,7 @@ def check_unchanged(vectors: np.ndarray) -> None:
         raise InputError(
             "vectors: the file was written to since it was opened; open it again, and replace a "
             "file that is in use by renaming a new one. "
-            f"Received: {os.fspath(vectors.filename)!r}, {now.st_size} bytes now, "
+            f"Received: {os.fspath(mapped.filename)!r}, {now.st_size} bytes now, "
             f"{opened.st_size} then"
         )
 

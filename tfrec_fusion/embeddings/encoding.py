@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def encode(
     started = time.perf_counter()
     store = local_path(store, "store")
     encoder = as_encoder(encoder)
-    known, texts, template = _texts(items, ids, template, id_column)
+    known, texts, written = _texts(items, ids, template, id_column)
     there = np.array([bool(text.strip()) for text in texts], bool)
     if not there.any():
         raise InputError(f"texts: none of the {len(texts)} rows has a text. Received: only blanks")
@@ -123,7 +124,9 @@ def encode(
     with disk_errors(store, then), Journal(store, encoder.name, encoder.fingerprint) as journal:
         previous = _open_previous(store, encoder)
         stored = _stored_dtype(dtype, previous)
-        have = {*(previous.text_hashes if previous is not None else ()), *journal.hashes}
+        have = {*journal.hashes}
+        if previous is not None:
+            have |= {*(previous.text_hashes or ())}
         pairs = zip(hashes, kept_texts, strict=True)
         new = {value: text for value, text in pairs if value not in have}
         resumed = time.perf_counter()
@@ -134,7 +137,7 @@ def encode(
             origin = {"encoder": encoder.name, "encoder_id": encoder.fingerprint}
             origin |= {"revision": encoder.revision, "pooling": encoder.pooling}
             with new_folder(store) as folder:
-                write_store(folder, content, stored.name, template=template, **origin)
+                write_store(folder, content, stored.name, template=written, **origin)
         journal.discard()
     return Encoded(
         VectorStore.open(store, verify=False),
@@ -198,6 +201,8 @@ def _open_previous(store, encoder: Encoder) -> VectorStore | None:
         return None
     previous = VectorStore.open(store)
     manifest = previous.manifest
+    if manifest is None:
+        return None
     if manifest.encoder_id != encoder.fingerprint or previous.text_hashes is None:
         raise InputError(
             f"encoder: the store {os.fspath(store)!r} was made by "
@@ -263,7 +268,7 @@ def _content(wanted: pa.Array, hashes, known: pa.Array, previous, journal) -> St
     place = {value: row for row, value in enumerate(journal.hashes)}
     if previous is None:
         rows = np.array([place[value] for value in hashes], np.int64)
-        return StoreContent(wanted, _Gathered(None, journal.vectors(), ~rows), text_hashes=hashes)
+        return StoreContent(wanted, _gathered(None, journal.vectors(), ~rows), text_hashes=hashes)
     old = previous._content
     kept = np.flatnonzero(rows_of(old.ids, known) < 0)
     ids = pa.concat_arrays([wanted, old.ids.take(kept)])
@@ -273,7 +278,7 @@ def _content(wanted: pa.Array, hashes, known: pa.Array, previous, journal) -> St
     place |= {value: row for row, value in enumerate(old.text_hashes)}
     rows = np.array([place[value] for value in hashes], np.int64)
     return StoreContent(
-        ids, _Gathered(old, journal.vectors(), rows), text_hashes=hashes, steps=old.steps
+        ids, _gathered(old, journal.vectors(), rows), text_hashes=hashes, steps=old.steps
     )
 
 
@@ -282,6 +287,11 @@ def _differs(content: StoreContent, previous: VectorStore | None) -> bool:
         return True
     same_ids = content.ids.equals(previous._content.ids)
     return not (same_ids and content.text_hashes == previous.text_hashes)
+
+
+def _gathered(old: StoreContent | None, new: np.ndarray, rows: np.ndarray) -> Any:
+    """A `_Gathered` in the place of an array: a store is written from slices alone."""
+    return _Gathered(old, new, rows)
 
 
 class _Gathered:
@@ -302,7 +312,7 @@ class _Gathered:
         rows = self._rows[part]
         out = np.empty((len(rows), self.shape[1]), np.float32)
         is_old = rows >= 0
-        if is_old.any():
+        if self._old is not None:
             out[is_old] = self._old.raw(rows[is_old])
         if not is_old.all():
             out[~is_old] = self._new[~rows[~is_old]]

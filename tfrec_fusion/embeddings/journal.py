@@ -29,8 +29,10 @@ class Journal:
         hashes: `text_hash` of each row, in the order of writing.
 
     Example:
-        >>> with Journal("vectors", "minilm", "0" * 32) as journal:  # doctest: +SKIP
+        >>> with Journal("vectors", "minilm", "0" * 32) as journal:
         ...     journal.append(["00" * 16], np.ones((1, 3), np.float32))
+        ...     len(journal.hashes)
+        1
     """
 
     def __init__(self, store: str | os.PathLike, encoder: str, encoder_id: str):
@@ -87,7 +89,7 @@ class Journal:
 
     def vectors(self) -> np.ndarray:
         """All vectors, ``[rows, dims]`` float32, memory-mapped; ``[0, 0]`` before the first."""
-        if not self.hashes:
+        if not self.hashes or self.dims is None:
             return np.zeros((0, 0), np.float32)
         shape = (len(self.hashes), self.dims)
         return np.memmap(self.folder / "vectors.bin", np.float32, "r", shape=shape)

@@ -68,14 +68,15 @@ class Projection:
                 f"dim: cannot keep more dimensions than the vectors have ({width}); lower it. "
                 f"Received: {self.dim}"
             )
-        self.mean = sample.mean(axis=0)
-        centred = sample - self.mean
+        mean = sample.mean(axis=0)
+        centred = sample - mean
         values, directions = np.linalg.eigh(centred.T @ centred / len(sample))
         values, directions = np.maximum(values[::-1], 0.0), directions[:, ::-1]
         directions = directions * _signs(directions)
         real = values > _RANK_TOLERANCE * values[0]
         scale = np.zeros(width)
         scale[real] = self._scale(values)[real] if real.any() else 0.0
+        self.mean = mean
         self.projection = np.ascontiguousarray((directions * scale)[:, :kept])
         return self
 
@@ -86,7 +87,7 @@ class Projection:
             vectors: ``[n, d]``.
             mask: ``[n]`` bool; rows where it is False (no vector) become zero.
         """
-        if self.projection is None:
+        if self.projection is None or self.mean is None:
             raise InputError(
                 f"{self.kind}: not fitted; call fit() or load() first. Received: no rows"
             )
@@ -114,7 +115,7 @@ class Projection:
 
     def save(self, path) -> None:
         """Write config, mean and projection as one ``.npz``, atomically."""
-        if self.projection is None:
+        if self.projection is None or self.mean is None:
             raise InputError(
                 f"{self.kind}: not fitted; call fit() before save(). Received: no rows"
             )

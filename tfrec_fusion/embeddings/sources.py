@@ -1,6 +1,7 @@
 """Vectors from whatever the user has them in."""
 
 import os
+from typing import Any
 
 import pandas as pd
 
@@ -38,8 +39,9 @@ def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
         source = (
             load_npy(path) if path.lower().endswith((".npy", ".npz")) else VectorStore.open(path)
         )
-    if isinstance(source, pd.DataFrame) and not is_counted(source.index):
-        source = VectorStore(source.index, source)
+    frame: Any = source
+    if isinstance(source, pd.DataFrame) and not is_counted(frame.index):
+        source = VectorStore(frame.index, source)
     if not isinstance(source, VectorStore):
         source = check_vectors(source, "vectors")
         source = VectorStore(range(len(source)) if ids is None else ids, source)

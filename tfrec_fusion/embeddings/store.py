@@ -232,12 +232,13 @@ class VectorStore:
         return self._replaced(content)
 
     def _replaced(self, content: StoreContent) -> "VectorStore":
-        if self.path is None:
+        manifest = self.manifest
+        if self.path is None or manifest is None:
             store = VectorStore.__new__(VectorStore)
             store._content, store.path = content, None
             return store
         with new_folder(self.path) as folder:
-            write_store(folder, content, self.dtype, **self.manifest.origin())
+            write_store(folder, content, self.dtype, **manifest.origin())
         return VectorStore.open(self.path)
 
     @classmethod

@@ -112,7 +112,7 @@ class TextTemplate:
             zip(history.splits[:-1], history.splits[1:], strict=True)
         ):
             items = history.items[max(start, stop - last) : stop][::-1]
-            parts = (texts[item] for item in items if item >= 0)
+            parts = (str(texts[item]) for item in items if item >= 0)
             profiles[user] = separator.join(part for part in parts if part)
         return profiles
 
@@ -146,7 +146,7 @@ def _text(value, form) -> str:
         if math.isnan(value):
             return ""
         if (
-            not spec and math.isfinite(value) and value == math.trunc(value)
+            not spec and math.isfinite(value) and value == math.trunc(float(value))
         ):  # a year in a column with missing values
             value = int(value)
     if conversion:

@@ -19,8 +19,8 @@ def default_baselines(train) -> list[ClassicModel]:
     vector store.
 
     Example:
-      >>> for baseline in default_baselines(split.train):  # doctest: +SKIP
-      ...     print(evaluate(baseline.fit(split.train), split))
+      >>> for baseline in default_baselines(split.train):
+      ...     report = tff.evaluation.evaluate(baseline.fit(split.train), split)
     """
     store = next(iter(train.catalogue.vectors), None)
     dense = len(train.catalogue) <= _DENSE_ITEMS

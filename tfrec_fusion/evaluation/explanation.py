@@ -67,7 +67,9 @@ def explain(
         that differs from that of the items.
 
     Example:
-      >>> explain(model, split.train, "u17", ["i3", "i4"])[["id", "text", "context", "bias"]]
+      >>> shares = explain(model, split.train, "u17", ["i3", "i4"])
+      >>> list(shares.columns)[:7]
+      ['user_id', 'item_id', 'score', 'id', 'text', 'context', 'bias']
     """
     if not getattr(model, "explains", False):
         raise InputError(f"explain: model must be a TwoTower. Received: {type(model).__name__}")

@@ -32,7 +32,8 @@ def plot(reports: Sequence[Report], path: str | os.PathLike, metric: str | None 
       InputError: an unknown metric, another ending, or reports that cannot be compared.
 
     Example:
-      >>> plot([evaluate(m, split) for m in models], "comparison.png")  # doctest: +SKIP
+      >>> plot([tff.evaluation.evaluate(model, split)], "comparison.png")
+      PosixPath('comparison.png')
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

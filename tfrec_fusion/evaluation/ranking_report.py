@@ -83,7 +83,8 @@ def evaluate_ranker(
       InputError: no negatives, or no test event of a known user.
 
     Example:
-      >>> evaluate_ranker(ranker, split).gauc > evaluate_ranker(Popularity().fit(train), split).gauc
+      >>> from tfrec_fusion.models.classic import Popularity
+      >>> 0 < evaluate_ranker(Popularity().fit(split.train), split).gauc < 1
       True
     """
     if negatives < 1:

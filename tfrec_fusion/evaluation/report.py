@@ -36,9 +36,10 @@ class Report:
       seconds: wall time of the evaluation.
 
     Example:
-      >>> report = evaluate(model, split)  # doctest: +SKIP
-      >>> print(report)  # doctest: +SKIP
-      >>> report.save("report.json")  # doctest: +SKIP
+      >>> report = tff.evaluation.evaluate(model, split)
+      >>> print(report)
+      two_tower, temporal split...
+      >>> report.save("report.json")
     """
 
     name: str

@@ -125,9 +125,10 @@ class _Table:
         """
         user, item = targets
         score, counts = np.empty(len(item), np.float32), np.zeros((2, 2, len(item)), np.int64)
-        best, hidden = {}, {}
+        best: dict[int, list] = {}
+        hidden = {}
         for kind, segment in self._segments.items():
-            hidden[kind] = self._pairs(*seen, self._cold[seen[1]] == kind)
+            hidden[kind] = self._pairs(seen[0], seen[1], self._cold[seen[1]] == kind)
             mine = self._cold[item] == kind
             *best[kind], score[mine] = segment.best(
                 vectors, hidden[kind], self._pairs(user, item, mine), depth

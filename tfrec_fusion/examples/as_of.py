@@ -100,13 +100,13 @@ def as_of_examples(
     trend = ItemTrend(events, numbers)
     histories = events.histories()
     counts_before = _CountsBefore(histories)
-    recent = np.quantile(events.timestamp, 0.99)
+    recent = np.quantile(events.event_times, 0.99)
     bounds = histories.splits
     returning, step = _returning_users(histories), every_days * DAY
     while True:
-        times = cut_times(events.timestamp, step, horizon_days * DAY, max_cuts)
+        times = cut_times(events.event_times, step, horizon_days * DAY, max_cuts)
         users_of, weights_of, total, count = [], [], 0.0, 0
-        for time in times:
+        for time in times.tolist():
             before = counts_before(time)
             new = counts_before(time + horizon_days * DAY) - before
             users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
@@ -134,7 +134,7 @@ def as_of_examples(
 
     def build(batches, place, rng):
         cut, order = batches[place]
-        time, users = times[cut], users_of[cut][order]
+        time, users = float(times[cut]), users_of[cut][order]
         begin = bounds[users]
         middle = begin + counts_before(time)[users]
         stop = begin + counts_before(time + horizon_days * DAY)[users]
@@ -146,7 +146,7 @@ def as_of_examples(
             history=ranges(begin, middle),
             targets=ranges(middle, stop),
             items=histories.items,
-            ages=lambda index: (time - histories.times[index]) / DAY,
+            ages=lambda index: (time - histories.event_times[index]) / DAY,
             weight=weights_of[cut][order] * (count / total),
             features=features,
             seen=seen,
@@ -165,7 +165,7 @@ def _returning_users(histories: History) -> int:
       InputError: nobody has.
     """
     users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
-    later = (np.diff(histories.times) > 0) & (users[1:] == users[:-1])
+    later = (np.diff(histories.event_times) > 0) & (users[1:] == users[:-1])
     if later.any():
         return len(np.unique(users[1:][later]))
     remedy = "pass examples='held_out', which needs no order"
@@ -183,8 +183,9 @@ class _CountsBefore:
 
     def __init__(self, histories: History):
         users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
-        order = np.argsort(histories.times, kind="stable")
-        self._users, self._times = users[order], histories.times[order]
+        times = histories.event_times
+        order = np.argsort(times, kind="stable")
+        self._users, self._times = users[order], times[order]
         self._n_users = len(histories.lengths)
 
     def __call__(self, time: float) -> np.ndarray:

@@ -74,8 +74,8 @@ def continuations(
             known = known.select(known.timestamp < at)
         features, seen = trend.at(time)
     past = known.histories()
-    pairs = [np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known)]
-    new = ~np.isin(*pairs) & (events.user >= 0)
+    later, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known))
+    new = ~np.isin(later, had) & (events.user >= 0)
     new &= past.lengths[np.maximum(events.user, 0)] > 0
     future = events.select(new).histories()
     users = np.flatnonzero(future.lengths).astype(np.int32)
@@ -86,7 +86,7 @@ def continuations(
     weights /= weights.mean()
 
     def ages(index):
-        return (time - past.times[index]) / DAY
+        return (time - past.event_times[index]) / DAY
 
     def build(_, place: int, rng: np.random.Generator) -> dict:
         chosen = users[place * batch_size : (place + 1) * batch_size]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tfrec_fusion._compat import tf
@@ -57,9 +59,7 @@ class Negatives:
         self._n_items = n_items
         self._reach = window_days * DAY / 2
 
-    def __call__(
-        self, user: tf.Tensor, timestamp: tf.Tensor | None, count: int, seed: tf.Tensor
-    ) -> tf.Tensor:
+    def __call__(self, user: tf.Tensor, timestamp: Any, count: int, seed: tf.Tensor) -> tf.Tensor:
         """Items `[B, count]` int32 for `user` `[B]` at `timestamp` `[B]` float64.
 
         `timestamp` is None where the events have no times; `seed` is `[2]` int64.

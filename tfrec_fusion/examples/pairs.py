@@ -159,7 +159,7 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
         "item": np.concatenate([known.item, events.item]),
     }
     if events.timestamp is not None:
-        columns["timestamp"] = np.concatenate([known.timestamp, events.timestamp])
+        columns["timestamp"] = np.concatenate([known.event_times, events.event_times])
     return Interactions(events.catalogue, events.users, pd.DataFrame(columns))
 
 
@@ -195,17 +195,17 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     `_end` is where the history of the event ends among all users' events, and `_own` where the
     event's own item lies among them: past all of them for one that the user never takes.
     """
-    past = past.histories()
-    items, times, lengths = past.items, past.times, past.lengths
+    histories = past.histories()
+    items, times, lengths = histories.items, histories.times, histories.lengths
     owners = np.repeat(np.arange(len(lengths)), lengths)
     if times is None:
         order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
         items = items[order]
-        end = past.splits[rows.user + 1]
+        end = histories.splits[rows.user + 1]
     else:
-        moments = np.unique(np.concatenate([times, rows.timestamp]))
+        moments = np.unique(np.concatenate([times, rows.event_times]))
         keys = owners * len(moments) + np.searchsorted(moments, times)
-        moment = np.searchsorted(moments, rows.timestamp)
+        moment = np.searchsorted(moments, rows.event_times)
         end = np.searchsorted(keys, rows.user * np.int64(len(moments)) + moment)
     n_items = len(rows.catalogue)
     keys = owners * n_items + items
@@ -214,7 +214,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     own = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
     own = np.where(keys[own] == wanted, own, len(keys))
     with tf.device("CPU:0"):
-        items, starts = tf.constant(items), tf.constant(past.splits[:-1])
+        items, starts = tf.constant(items), tf.constant(histories.splits[:-1])
         times = None if times is None else tf.constant(times)
 
     def attach(batch):

@@ -154,7 +154,8 @@ def _as_users_return(
     histories = past.histories()
     stayed = histories.lengths >= 2
     first, last = histories.splits[:-1][stayed], histories.splits[1:][stayed] - 1
-    stays = histories.times[last] - histories.times[first]
+    times = histories.event_times
+    stays = times[last] - times[first]
     if not (stays > 0).any():
         return horizon_days, every_days
     longest = float(np.quantile(stays[stays > 0], 0.9)) / DAY
@@ -169,10 +170,11 @@ def _grid(
     """Ascending cuts from the first event, before which nothing is known, to the end."""
     row_bytes = 2 * len(past.catalogue) * len(trend.names)
     most = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 3)) - 2
-    times = np.concatenate([past.timestamp, rows.timestamp[rows.user >= 0]])
-    times = np.sort(np.clip(times, past.timestamp[0], past.timestamp[-1]))
+    begin, end = past.event_times[[0, -1]]
+    times = np.concatenate([past.event_times, rows.event_times[rows.user >= 0]])
+    times = np.sort(np.clip(times, begin, end))
     cuts = cut_times(times, every_days * DAY, (horizon_days + every_days) * DAY, most)
-    return np.concatenate([[past.timestamp[0]], cuts[::-1], [trend.end]])
+    return np.concatenate([[begin], cuts[::-1], [trend.end]])
 
 
 def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,14 +53,14 @@ def user_epochs(
         order = rng.permutation(users)
         lengths = histories.lengths[order]
         starts = np.concatenate([[0], np.cumsum(lengths)])[:-1][::batch_size]
-        return _Epoch(order, starts, rng.bit_generator.state)
+        return _Epoch(order, starts, dict(rng.bit_generator.state))
 
     def batch(epoch: _Epoch, place: int, rng: np.random.Generator) -> dict:
         chosen = epoch.users[place * batch_size : (place + 1) * batch_size]
         past = histories.take(chosen)
         rows = np.repeat(np.arange(len(chosen)), past.lengths)
         # One number an item of the epoch, of which a batch skips those of the batches before it.
-        bits = np.random.PCG64()
+        bits: Any = np.random.PCG64()
         bits.state = epoch.state
         draw = np.random.Generator(bits.advance(int(epoch.starts[place]))).random(len(rows))
         return build(chosen, past, rows, draw, rng)

@@ -113,9 +113,11 @@ class BlockWindow:
                 inside = _shuffle(inside, tf.stack([epoch_seed, window]))
             return inside if count == 1 else inside[(index - start) % count :: count]
 
-        counted = Epochs(seed, first_epoch) if epochs is None else None
+        counted = None
+        if epochs is None:
+            epochs = counted = Epochs(seed, first_epoch)
         # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
-        windows = (epochs or counted).seeds(count=n_windows).enumerate()
+        windows = epochs.seeds(count=n_windows).enumerate()
         take = self._columns.take
         parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
         if self._row_bytes * block_rows * blocks <= _TAKEN_BYTES:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -137,8 +137,8 @@ def export(
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
     Example:
-      >>> export(model, events, "saved_models/shop")
-      PosixPath('saved_models/shop/1')
+      >>> export(model, events, "saved_models/new").name
+      '1'
     """
     if not isinstance(model, Model):
         raise InputError(
@@ -150,7 +150,7 @@ def export(
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
     given["rerank"] = rerank
     options, kept = kept_options(model, path, given)
-    precision, explain = options["precision"], options["explain"]
+    precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
         raise InputError(
             "export: explain is for a TwoTower; of other models no shares of a score are known. "
@@ -194,10 +194,10 @@ def export(
         load(f"{_KIT}:new_version_with_kit")(path, kit) as (folder, result),
     ):
         # The assets are copied from here into the version.
-        users, items = folder.parent / "users.txt", folder.parent / "items.txt"
-        events.users.save(users)
-        events.catalogue.vocabulary.save(items)
-        served = build.served(serving, users, items, precision)
+        users_file, items_file = folder.parent / "users.txt", folder.parent / "items.txt"
+        events.users.save(users_file)
+        events.catalogue.vocabulary.save(items_file)
+        served = build.served(serving, users_file, items_file, precision)
         saved = save_graph(served, folder)
         titles = folder / TITLES
         titles.parent.mkdir(exist_ok=True)
@@ -220,11 +220,11 @@ def export(
         _tell_lost_signatures(path, served.described)
         if reranking is not None:
             entries["rerank"] = described_rerankers(options["rerank"])
-        if explain:
+        if served.explanation is not None:
             entries["explain"] = served.explanation.size
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if precision != "float32":
-            full = build.served(build.serving("float32"), users, items, "float32")
+            full = build.served(build.serving("float32"), users_file, items_file, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
             report = Parity(full, served, events).report(precision, folder, more)
             if held_out is not None and len(held_out.test):

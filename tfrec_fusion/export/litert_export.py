@@ -59,6 +59,8 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
         operations that LiteRT has not, or other answers.
 
     Example:
+      >>> ranker = tff.models.Ranker(split.train, dim=4, hidden=[4])
+      >>> version = tff.export.export(ranker, split.train, "saved_models/ranker")
       >>> export_litert("saved_models/ranker", "litert/ranker")
       PosixPath('litert/ranker/ranker.tflite')
     """

@@ -103,8 +103,8 @@ def _utc(seconds: float) -> str:
 
 
 def _hash(values: np.ndarray, mask: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(values))
-    digest.update(np.ascontiguousarray(mask))
+    digest = hashlib.sha256(np.ascontiguousarray(values).data)
+    digest.update(np.ascontiguousarray(mask).data)
     return digest.hexdigest()
 
 

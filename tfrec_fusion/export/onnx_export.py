@@ -98,8 +98,8 @@ def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.
 
 def _is_neutral(value: np.ndarray) -> bool:
     if value.dtype == object:
-        return (value == "").all()
-    return np.isnan(value).all() if value.dtype.kind == "f" else not value.any()
+        return bool((value == "").all())
+    return bool(np.isnan(value).all() if value.dtype.kind == "f" else not value.any())
 
 
 def _value(version: Path, name: str, like: np.ndarray) -> np.ndarray:

@@ -14,13 +14,14 @@ class ParityLimits(BaseModel):
       score_error: the most that a score may be off in the mean; None is no limit.
 
     Example:
-      >>> export(model, events, "saved_models/shop", precision="int8",
-      ...        limits=ParityLimits(overlap_10=0.99))
+      >>> limits = ParityLimits(overlap_10=0.99)  # export(..., precision="int8", limits=limits)
+      >>> limits.overlap_100
+      0.9
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    overlap_10: float = Field(0.95, ge=0, le=1)
-    overlap_100: float = Field(0.9, ge=0, le=1)
-    ndcg_loss: float = Field(0.02, ge=0, le=1)
-    score_error: float | None = Field(None, ge=0)
+    overlap_10: float = Field(default=0.95, ge=0, le=1)
+    overlap_100: float = Field(default=0.9, ge=0, le=1)
+    ndcg_loss: float = Field(default=0.02, ge=0, le=1)
+    score_error: float | None = Field(default=None, ge=0)

@@ -7,6 +7,7 @@ import numbers
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -39,7 +40,8 @@ class Recommender:
     Example:
       >>> shop = Recommender("saved_models/shop")
       >>> best = shop.recommend("u17", exclude=["i3"], k=5)
-      >>> shop.titles[[item_id for item_id, _ in best]].tolist()
+      >>> len([shop.titles[item_id] for item_id, _ in best])
+      5
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -95,10 +97,11 @@ class Recommender:
         """
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
             raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
-        history, exclude, include = (
+        given: list[Any] = [
             value if isinstance(value, str | None) else list(value)
             for value in (history, exclude, include)
-        )
+        ]
+        history, exclude, include = given
         lacking = self.unknown(user_id, history, exclude, include or ())
         if lacking:
             _log.warning("recommend: unknown ids change nothing: %s", lacking)

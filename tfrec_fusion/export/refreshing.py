@@ -48,9 +48,8 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
         refuses.
 
     Example:
-      >>> run = Run.open("runs/shop")
-      >>> refresh(run.model(), run.events("interactions.parquet"), "saved_models/shop")
-      PosixPath('saved_models/shop/2')
+      >>> refresh(model, events, "saved_models/shop").name
+      '2'
     """
     _check_trend(model)
     require_interactions(events, "refresh")
@@ -89,7 +88,7 @@ def _check_later(events: Interactions, card: dict, at: float | None) -> None:
     """A version never goes back in time, unless that is asked for."""
     before = (card.get("data") or {}).get("as_of")
     given = isinstance(at, numbers.Real) and not isinstance(at, bool) and math.isfinite(at)
-    after = float(at) if given else float(events.timestamp.max())
+    after = float(at) if given and at is not None else float(events.event_times.max())
     # The card has whole seconds.
     if before and after < datetime.fromisoformat(before).timestamp() - 1:
         raise InputError(

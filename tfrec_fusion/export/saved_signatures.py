@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
 
@@ -15,7 +16,9 @@ _CONTROL = "__saved_model_"
 def signature_specs(version: Path) -> dict[str, tuple[dict, dict]]:
     """Signature -> its inputs and its outputs, each from name to `tf.TensorSpec`."""
     pool = descriptor_pool.Default()
-    saved = message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.SavedModel"))
+    saved: Any = message_factory.GetMessageClass(
+        pool.FindMessageTypeByName("tensorflow.SavedModel")
+    )
     graph = saved.FromString((version / GRAPH).read_bytes()).meta_graphs[0]
     return {
         name: (_specs(signature.inputs), _specs(signature.outputs))

@@ -47,7 +47,7 @@ class ItemTrend:
                 f"trend: none of the {len(events)} events is positive; what users took needs a "
                 "label above 0, or no column 'label'"
             )
-        self._times, self._items = first.timestamp, first.item
+        self._times, self._items = first.event_times, first.item
         self._n_items = len(events.catalogue)
         numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
         # One row more than there are items: an item of which nothing is known; see `unseen`.
@@ -87,10 +87,10 @@ class ItemTrend:
         if time in self._cache:
             self._cache.move_to_end(time)
             return self._cache[time]
-        end = np.searchsorted(self._times, time)
+        end = int(np.searchsorted(self._times, time))
         windows = [self._share(time - days * DAY, end) for days in WINDOWS]
         total = self._share(-np.inf, end)
-        year_ago_end = np.searchsorted(self._times, time - (365 - 45) * DAY)
+        year_ago_end = int(np.searchsorted(self._times, time - (365 - 45) * DAY))
         year_ago = self._share(time - 365 * DAY, year_ago_end)
         items, times = self._items[:end], self._times[:end]
         first = np.full(self._n_items + 1, time)

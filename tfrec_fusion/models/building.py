@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,7 @@ def frozen_vectors(
     return frozen
 
 
-def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, str]:
+def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:
     """The catalogue's numeric columns and their kinds, as in `DataSpec.numbers`; logs what it used.
 
     What the user chose needs no words.
@@ -118,7 +118,7 @@ def fitted_numbers(data: Interactions) -> np.ndarray:
     return item_numbers(data.catalogue)[data.item_counts() > 0]
 
 
-def _kind(catalogue: Catalogue, name: str) -> str:
+def _kind(catalogue: Catalogue, name: str) -> Literal["number", "flag"]:
     return "flag" if pd.api.types.is_bool_dtype(catalogue.frame[name]) else "number"
 
 

@@ -38,7 +38,7 @@ class FusionConfig(BaseModel):
     dim: PositiveInt = 128
     fusion: str | dict[str, Any] = "sum"
     fusion_options: dict[str, Any] = {}
-    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     storage: str | dict[str, str] = "float32"
     mixed_precision: bool = False
 
@@ -82,16 +82,6 @@ def taken_options(registry: KerasRegistry, options: dict, info, given: Collectio
         with _without_value(registry.kind):
             registry.check_options(part, options, given)
     return options
-
-
-def known_loss(loss: str | None) -> str | None:
-    """The name of an objective, or a `module:Class`, which compile looks up."""
-    if loss is not None and ":" not in loss:
-        from tfrec_fusion.models.objectives.catalogue import OBJECTIVES
-
-        with _without_value(OBJECTIVES.kind):
-            OBJECTIVES.resolve(loss)
-    return loss
 
 
 @contextmanager

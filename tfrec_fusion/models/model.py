@@ -44,12 +44,15 @@ class Model(Protocol):
 
     def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         """A function from user rows `[B]` int32, -1 unknown, to scores `[B, n_items]` float32."""
+        ...
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing | RowServing:
         """The graph of its scores as of a state, with tables in a precision."""
+        ...
 
     def vector_tables(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
         """Name -> values `[n_items, d]` and mask `[n_items]` of the frozen vectors it reads."""
+        ...
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes it; Keras models as Keras does, the others as a folder that `load` reads."""

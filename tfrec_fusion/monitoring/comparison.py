@@ -48,9 +48,10 @@ def compare(
       InputError: the version has no reference, or a bad frame.
 
     Example:
-      >>> report = compare("saved_models/shop/2", read_requests("logs"))
-      >>> report.state
-      'ok'
+      >>> from tfrec_fusion.monitoring import read_requests
+      >>> report = compare("saved_models/shop/1", read_requests("logs"))
+      >>> report.state  # of two requests
+      'few'
     """
     return _Comparison(
         local_path(version, "monitor"), requests, limits or Limits(), min_rows
@@ -102,7 +103,7 @@ class _Comparison:
         self._features()
         times = self.requests["time"].dropna()
         begin, end = (times.min(), times.max()) if len(times) else (None, None)
-        if len(times) > 1 and end > begin:
+        if begin is not None and end is not None and end > begin:
             self._add("requests_per_second", len(times) / (end - begin), len(times))
         few = [figure for figure in self.figures if figure.state == "few"]
         if few:

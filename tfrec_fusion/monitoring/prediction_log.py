@@ -74,8 +74,9 @@ def _predicted(logged, answered: bool, where: str) -> Iterator[dict]:
     inputs = _arrays(logged.request.inputs, where)
     outputs = _arrays(logged.response.outputs, where) if answered else {}
     arrays = {**inputs, **{f"response {name}": value for name, value in outputs.items()}}
-    sizes = {name: len(value) if value.ndim else None for name, value in arrays.items()}
-    if len(set(sizes.values())) > 1 or None in sizes.values():
+    sizes = {name: len(value) for name, value in arrays.items() if value.ndim}
+    if len(set(sizes.values())) > 1 or len(sizes) < len(arrays):
+        sizes = {name: sizes.get(name) for name in arrays}
         raise InputError(f"{where}: all tensors must have the same first dimension: {sizes}")
     ranked = logged.request.model_spec.signature_name in ("", "serving_default", "recommend")
     ranked = ranked and "item_id" not in inputs

@@ -76,13 +76,13 @@ class Report:
 
     def text(self) -> str:
         """The report as plain text."""
-        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False)
-        console.print(self)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+        out = io.StringIO()
+        Console(file=out, width=_WIDTH, color_system=None, highlight=False).print(self)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         times = ""
-        if self.begin is not None:
+        if self.begin is not None and self.end is not None:
             times = f", {_time(self.begin)} to {_time(self.end)}"
         by = ", ".join(f"{name} {rows:,}" for name, rows in self.signatures.items())
         yield f"{self.version}: {self.rows:,} requests{times}" + (f" ({by})" if by else "")

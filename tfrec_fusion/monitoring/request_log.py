@@ -53,7 +53,8 @@ def read_requests(
       ImportError: a `PredictionLog` and the extra `serving` is not installed.
 
     Example:
-      >>> requests = read_requests("logs/2026-11-22.jsonl")
+      >>> read_requests("logs/2026-11-22.jsonl")["user_id"].tolist()
+      ['u17', 'a new visitor']
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     frames = [

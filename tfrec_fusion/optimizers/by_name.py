@@ -22,7 +22,8 @@ def resolve(optimizer: "str | Mapping[str, Any] | keras.optimizers.Optimizer"):
       ImportError: the name is one of Addons', which is not installed.
 
     Example:
-      >>> resolve({"class_name": "Addons>LazyAdam", "config": {"learning_rate": 0.01}})
+      >>> resolve({"class_name": "Adam", "config": {"epsilon": 0.5}}).epsilon
+      0.5
     """
     if isinstance(optimizer, keras.optimizers.Optimizer | keras.optimizers.legacy.Optimizer):
         return optimizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.errors import InputError
@@ -129,7 +130,7 @@ class TableOptimizer(SparseOptimizer):
             else self.dense
         )
 
-    def _part(self, field: str, optimizer):
+    def _part(self, field: str, optimizer) -> Any:
         optimizer = resolve(optimizer)
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise InputError(
@@ -147,8 +148,9 @@ class TableOptimizer(SparseOptimizer):
                 f"{self.name}: clipping belongs in the arguments of {self.name} itself, and no EMA "
                 f"is kept; leave them out of {field}. Received: {refused}"
             )
-        optimizer.iterations = self.iterations
-        return optimizer
+        part: Any = optimizer
+        part.iterations = self.iterations
+        return part
 
     def _compute_current_learning_rate(self):
         for part in (self.tables, self.dense):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
@@ -49,7 +50,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         config = super().get_config()
         for key in ("use_ema", "ema_momentum", "ema_overwrite_frequency"):
             del config[key]
-        rate = getattr(self, "_learning_rate", None)
+        rate: Any = getattr(self, "_learning_rate", None)
         if isinstance(rate, tf.Variable):
             config["learning_rate"] = float(rate.numpy())
         elif rate is not None:

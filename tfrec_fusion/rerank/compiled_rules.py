@@ -111,7 +111,7 @@ def _matches(attribute: Attribute, value, where: str) -> np.ndarray:
         raise InputError(f"{where}: the column takes {takes[attribute.kind]}. Received: {value!r}")
     if attribute.kind == "text":
         wanted = np.append(np.isin(np.array(attribute.texts, object), values), False)
-        return wanted[attribute.data].any(0)
+        return np.asarray(wanted[attribute.data].any(0))
     if attribute.kind == "flag":
         return attribute.data == value
     if isinstance(value, Mapping):

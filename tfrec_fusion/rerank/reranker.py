@@ -29,7 +29,7 @@ class Reranker(ABC):
       ...         scores = tf.gather(self.minutes, tf.maximum(rows, 0))
       ...         order = tf.argsort(tf.where(rows < 0, -1.0, scores), direction="DESCENDING")
       ...         return tuple(tf.gather(one, order, batch_dims=1) for one in (rows, scores))
-      >>> export(model, events, "saved_models/shop", rerank=[LongestFirst()])  # doctest: +SKIP
+      >>> # export(model, events, "saved_models/shop", rerank=[LongestFirst()])
     """
 
     candidates: int = 100

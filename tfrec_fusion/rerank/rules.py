@@ -35,7 +35,7 @@ class _Target(_Section):
     """An item, or all items with certain values."""
 
     item: StrictStr | None = None
-    match: dict[StrictStr, Any] | None = Field(None, min_length=1)
+    match: dict[StrictStr, Any] | None = Field(default=None, min_length=1)
 
     @field_validator("match")
     @classmethod
@@ -133,7 +133,7 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        section = _SECTIONS.get(first["loc"][0], Rules) if len(first["loc"]) > 1 else Rules
+        section = _SECTIONS.get(str(first["loc"][0]), Rules) if len(first["loc"]) > 1 else Rules
         return f"{path}: unknown key; the keys here are {', '.join(section.model_fields)}"
     if first["type"] == "missing":
         return f"{path}: this key is needed"

@@ -26,9 +26,10 @@ class ApproximateTopK:
       InputError: `item_vectors` is no finite matrix with rows, or a size is not positive.
 
     Example:
-      >>> index = ApproximateTopK(vectors, probes=32)  # doctest: +SKIP
-      >>> index.recall(queries, k=100)  # doctest: +SKIP
-      0.97
+      >>> vectors = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+      >>> index = ApproximateTopK(vectors, lists=4, probes=4)
+      >>> index.recall(vectors[:10], k=5)
+      1.0
     """
 
     def __init__(self, item_vectors, lists: int | None = None, probes: int = 16, seed: int = 0):

@@ -18,8 +18,8 @@ class Log:
       stream: where to; standard error by default.
 
     Example:
-      >>> Log(stream=sys.stdout)("available", model="shop", version=2)  # doctest: +SKIP
-      {"time": "2026-01-01T00:00:00.000+00:00", "event": "available", "model": "shop", "version": 2}
+      >>> Log(stream=sys.stdout)("available", model="shop", version=2)
+      {"time": "...", "event": "available", "model": "shop", "version": 2}
     """
 
     def __init__(self, requests: bool = False, stream: TextIO | None = None):

@@ -26,9 +26,11 @@ class ModelManager:
 
     Example:
       >>> manager = ModelManager([ModelConfig("shop", Path("saved_models/shop"))])
-      >>> manager.start()  # doctest: +SKIP
-      >>> with manager.servable("shop") as servable:  # doctest: +SKIP
-      ...     servable.run("serving_default", inputs)
+      >>> manager.start()
+      >>> with manager.servable("shop") as servable:
+      ...     servable.version
+      1
+      >>> manager.stop()
     """
 
     def __init__(
@@ -212,6 +214,8 @@ class ModelManager:
         self._log("config_read", file=str(self._config_file))
 
     def _content(self) -> bytes | None:
+        if self._config_file is None:
+            return None
         try:
             return self._config_file.read_bytes()
         except OSError:

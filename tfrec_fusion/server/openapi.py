@@ -86,7 +86,7 @@ def document(predictor: Predictor, feedback: bool = False) -> dict:
       feedback: whether there is `/feedback`.
 
     Example:
-      >>> sorted(document(predictor)["paths"])  # doctest: +SKIP
+      >>> sorted(document(predictor)["paths"])  # a server must run  # doctest: +SKIP
       ['/monitoring/prometheus/metrics', '/v1/models/shop', ..., '/v1/models/shop:predict']
     """
     paths = {METRICS: {"get": _get("Counts and times for Prometheus", _text(), (401,))}}
@@ -115,7 +115,7 @@ def _model_paths(predictor: Predictor, name: str) -> dict:
     manager, base = predictor.manager, f"/v1/models/{quote(name, safe='')}"
     signatures = _signatures(manager, name)
     labels = manager.labels.get(name, {})
-    ways = [("", signatures[:1], None)]
+    ways: list[tuple[str, list, dict | None]] = [("", signatures[:1], None)]
     if signatures:
         versions = [version for version, _ in signatures]
         parameter = _in_path("version", {"type": "integer", "enum": versions})

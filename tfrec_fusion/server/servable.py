@@ -66,8 +66,8 @@ class Servable:
       StatusError: it cannot be loaded, it is not whole, or a warm-up request fails.
 
     Example:
-      >>> servable = Servable("shop", 1, Path("saved_models/shop/1"))  # doctest: +SKIP
-      >>> servable.run("item_vector", {"item_id": np.array([b"a"], object)})  # doctest: +SKIP
+      >>> servable = Servable("shop", 1, Path("saved_models/shop/1"))
+      >>> servable.run("item_vector", {"item_id": np.array([b"i3"], object)})
       {'vector': array([[...]], dtype=float32)}
     """
 

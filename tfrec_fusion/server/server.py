@@ -60,7 +60,7 @@ class Server:
 
     Example:
       >>> server = Server([ModelConfig("shop", Path("saved_models/shop"))])
-      >>> server.run()  # doctest: +SKIP
+      >>> server.run()  # until it is stopped  # doctest: +SKIP
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Server:
         threads = limits.in_flight if self.predictor.batches else self._threads
         server = grpc.server(
             ThreadPoolExecutor(threads, "grpc"),
-            interceptors=() if self._key is None else (KeyedCalls(self._key),),
+            interceptors=[] if self._key is None else [KeyedCalls(self._key)],
             maximum_concurrent_rpcs=limits.in_flight,
             options=[
                 ("grpc.max_receive_message_length", limits.body_bytes),

@@ -30,6 +30,7 @@ class Checkpoints:
     Example:
       >>> checkpoints = Checkpoints("run/state")
       >>> checkpoints.save(model, 1, {"loss": [5.4]})
+      PosixPath('run/state/epoch-0001')
       >>> checkpoints.restore(model)["epoch"]
       1
     """

@@ -88,7 +88,7 @@ class SplitConfig(_Section):
     """See `Interactions.split`; its seed is not the run's, so that runs share a test set."""
 
     kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
-    test: float | None = Field(None, gt=0, lt=1)
+    test: float | None = Field(default=None, gt=0, lt=1)
     seed: NonNegativeInt = 0
 
 
@@ -108,14 +108,14 @@ class AutoencoderSection(_Section):
     """`kind: autoencoder` and the options of `autoencoder_examples`."""
 
     kind: Literal["autoencoder"] = "autoencoder"
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
 class HeldOutSection(_Section):
     """`kind: held_out` and the options of `held_out_examples`."""
 
     kind: Literal["held_out"] = "held_out"
-    share: float = Field(0.2, gt=0, lt=1)
+    share: float = Field(default=0.2, gt=0, lt=1)
     candidates: PositiveInt | None = None
 
 
@@ -124,7 +124,7 @@ class RankingSection(_Section):
 
     kind: Literal["ranking"] = "ranking"
     negatives: NonNegativeInt | None = None
-    horizon_days: float = Field(45.0, ge=0)
+    horizon_days: float = Field(default=45.0, ge=0)
     every_days: PositiveFloat = 7.0
     history: PositiveInt = 64
     window_days: PositiveFloat = 7.0
@@ -139,7 +139,7 @@ class SpectralSection(_Section):
 
     vectors: str | None = None
     regularization: PositiveFloat = 200.0
-    text_weight: float = Field(20.0, ge=0)
+    text_weight: float = Field(default=20.0, ge=0)
     user_power: float = 0.25
     popularity_power: float = 0.0
 
@@ -165,8 +165,7 @@ class RunConfig(_Section):
         as `kind` and its options; see `tfrec_fusion.export.export`.
       examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
         are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
-        where the user tower cannot take an item out of its own score, and with sampled candidates
-        beyond 100,000 items.
+        with sampled candidates beyond 100,000 items.
       spectral: a closed-form start of a two-tower's item vectors, of which the model then has 1,024
         columns, no further vectors, no ID dropout and no L2 norm, unless it says otherwise; False
         for none. None takes one where the examples are `autoencoder` and the model names neither
@@ -286,12 +285,8 @@ class RunConfig(_Section):
                 section = AsOfSection if timed else HeldOutSection
                 examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
             else:
-                from tfrec_fusion.models import USER_TOWERS
-
-                # Other towers are trained on histories without the target.
-                own = USER_TOWERS.class_of(self.model.user).subtracts_own
-                examples = AutoencoderSection() if own else HeldOutSection()
-        model = self.model
+                examples = AutoencoderSection()
+        model: Any = self.model
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
@@ -393,8 +388,10 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         mine = result.get(key)
-        nested = isinstance(mine, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(mine, value) if nested else value
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(mine, value)
+        else:
+            result[key] = value
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
@@ -40,15 +42,17 @@ def training_batches(
     config: RunConfig, train: Interactions, first_epoch: int = 0
 ) -> tf.data.Dataset:
     """The training examples of a resolved config, from an epoch on."""
-    options = config.examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
+    examples: Any = config.examples
+    model: Any = config.model
+    options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
     if config.model.kind == "two_tower":
         return train.batches(
-            config.batch_size, examples=config.examples.kind, first_epoch=first_epoch, **options
+            config.batch_size, examples=examples.kind, first_epoch=first_epoch, **options
         )
     return ranking_examples(
         train,
         config.batch_size,
-        context=config.model.context,
+        context=model.context,
         first_epoch=first_epoch,
         **options,
     )
@@ -57,7 +61,7 @@ def training_batches(
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
     if not config.spectral:
         return None
-    options = config.spectral.model_dump()
+    options, model = config.spectral.model_dump(), cast(Any, config.model)
     name = options.pop("vectors")
     text = next(iter(train.catalogue.vectors.values()), None)
     if name is not None:
@@ -67,7 +71,7 @@ def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
                 f"spectral.vectors: must be one of {list(train.catalogue.vectors)}. "
                 f"Received: {name!r}"
             )
-    return SpectralFusion(config.model.dim, **options).fit(
+    return SpectralFusion(model.dim, **options).fit(
         train.matrix(),
         None if text is None else text.values,
         None if text is None else text.mask,

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -51,7 +52,8 @@ class Run:
     Example:
       >>> run = Run.start("runs/shop", RunConfig.load("shop.yaml"))
       >>> run.train()
-      >>> print(run.evaluate())
+      >>> run.evaluate().counts["total"]["users"] > 0
+      True
     """
 
     def __init__(self, folder: str | os.PathLike, config: RunConfig, split: Split | None = None):
@@ -94,11 +96,13 @@ class Run:
         """
         folder = local_path(folder, "run", tensorflow=True)
         there = cls.open(folder) if (folder / "config.yaml").is_file() else None
-        begun = there is not None and not overwrite and bool(there._checkpoints.epochs())
-        present = record(config.data)
+        begun = None
+        if there is not None and not overwrite and there._checkpoints.epochs():
+            begun = there
+        present, source = record(config.data), None
         if config.from_run is not None:
             # A run that has begun does not need the other one any more.
-            source = there if begun and there.config.from_run else Run.open(config.from_run)
+            source = begun if begun and begun.config.from_run else Run.open(config.from_run)
             config = _as_source(config, source, folder)
             if not begun:
                 present.inputs["from_run"] = source._checkpoints.digest()
@@ -109,8 +113,8 @@ class Run:
         if not config.by_gradient:
             build_model(config, split.train)  # whose options are checked before anything is written
         if begun:
-            return there._going_on(config, split)
-        if config.from_run is not None:
+            return begun._going_on(config, split)
+        if source is not None:
             _check_source(config, source, split.train)
         if there is not None:
             there._clear()
@@ -126,7 +130,7 @@ class Run:
     def _going_on(self, config: RunConfig, split: Split) -> Run:
         """The run of this folder with a config that may be longer."""
         mine = self.config
-        longer = config.epochs > mine.epochs
+        longer = (config.epochs or 0) > (mine.epochs or 0)
         if longer:
             lengths = {"epochs": config.epochs, "evaluate_every": config.evaluate_every}
             mine = mine.model_copy(update=lengths)
@@ -224,7 +228,8 @@ class Run:
         with disk_errors(self.folder, then), self._alone():
             if not self.done:
                 self._fit(callbacks)
-                metrics = {"history": self._checkpoints.describe()["history"]}
+                described = self._checkpoints.describe() or {"history": {}}
+                metrics = {"history": described["history"]}
                 if self.config.split.kind != "none":
                     metrics["evaluation"] = self.evaluate().to_dict()
                 self._write("metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False))
@@ -282,7 +287,7 @@ class Run:
             )
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        config = self.config
+        config: Any = self.config  # nothing in it is open any more
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
@@ -340,7 +345,7 @@ class Run:
 
 def _as_source(config: RunConfig, source: Run, folder: Path) -> RunConfig:
     """The config with the model of the run that it starts from."""
-    path = Path(os.path.abspath(config.from_run))
+    path = Path(os.path.abspath(config.from_run or ""))
     if path == Path(os.path.abspath(folder)):
         raise InputError(f"run: from_run: a run cannot start from itself. Received: {folder}")
     theirs = source.config.model
@@ -357,10 +362,12 @@ def _as_source(config: RunConfig, source: Run, folder: Path) -> RunConfig:
 
 def _check_source(config: RunConfig, source: Run, train: Interactions) -> None:
     """Raises InputError where the model to start from is not one for these events and examples."""
-    if config.model != source.config.model:
+    theirs: Any = source.config.model
+    if config.model != theirs:
+        kind = config.examples and config.examples.kind
         raise InputError(
-            f"run: from_run: examples.kind {config.examples.kind!r} is not for a model with "
-            f"trend={source.config.model.trend}; choose the other run's examples"
+            f"run: from_run: examples.kind {kind!r} is not for a model with "
+            f"trend={theirs.trend}; choose the other run's examples"
         )
     source.model().check(train)
 

@@ -34,7 +34,7 @@ class StepsPerExecution(keras.callbacks.Callback):
       InputError: an argument is not positive.
 
     Example:
-      >>> model.fit(batches, callbacks=[StepsPerExecution()])
+      >>> history = model.fit(batches, callbacks=[StepsPerExecution()], verbose=0)
     """
 
     def __init__(self, seconds: float = 0.1, largest: int = 256):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Split
+from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.layers import IdEmbedding
@@ -43,7 +43,8 @@ class TensorBoard(keras.callbacks.Callback):
       update_steps: steps between points of `batch/...`.
 
     Example:
-      >>> model.fit(batches, callbacks=[TensorBoard("logs", split=split)])
+      >>> board = TensorBoard("logs", split=split)
+      >>> history = model.fit(batches, callbacks=[board], verbose=0)
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.split is not None and hasattr(self.model, "tower"):
-            self._write_vectors()
+            self._write_vectors(self.split.train)
         self._writer.close()
 
     def _step(self) -> int:
@@ -131,8 +132,7 @@ class TensorBoard(keras.callbacks.Callback):
                 for metric, value in report.metrics[label].items():
                     tf.summary.scalar(f"{label}/{metric}", value)
 
-    def _write_vectors(self) -> None:
-        train = self.split.train
+    def _write_vectors(self, train: Interactions) -> None:
         counts = train.item_counts()
         rows = np.argsort(-counts, kind="stable")[:_PROJECTED_ITEMS].astype(np.int32)
         vectors = {name: aligned.values[rows] for name, aligned in train.catalogue.vectors.items()}

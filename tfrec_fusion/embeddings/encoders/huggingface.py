@@ -37,8 +37,9 @@ class HuggingFaceEncoder(Encoder):
     than from many threads a matrix. Needs the extra `text`.
 
     Example:
-      >>> minilm = HuggingFaceEncoder("sentence-transformers/all-MiniLM-L6-v2")  # doctest: +SKIP
-      >>> minilm.encode(["a red mug", "a lamp"]).shape  # doctest: +SKIP
+      >>> name = "sentence-transformers/all-MiniLM-L6-v2"
+      >>> minilm = HuggingFaceEncoder(name)  # downloads it  # doctest: +SKIP
+      >>> minilm.encode(["a red mug", "a lamp"]).shape  # of 384 dims  # doctest: +SKIP
       (2, 384)
     """
 
@@ -148,7 +149,7 @@ class HuggingFaceEncoder(Encoder):
 
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
         # What is missing is told here, not in a thread.
-        self.network, self._heads, self._prompt_tokens  # noqa: B018
+        _ = self.network, self._heads, self._prompt_tokens
         workers = ThreadPoolExecutor(self._workers, initializer=self._start_worker)
         running: dict[Future, np.ndarray] = {}
         try:
@@ -172,7 +173,7 @@ class HuggingFaceEncoder(Encoder):
         for start in range(0, len(order), _WINDOW):
             window = order[start : start + _WINDOW]
             tokens = self.tokenizer(
-                [self.prompt + texts[row] for row in window],
+                [f"{self.prompt}{texts[row]}" for row in window],
                 truncation=True,
                 max_length=self._limit,
                 return_attention_mask=False,
@@ -205,7 +206,7 @@ class HuggingFaceEncoder(Encoder):
         with torch.inference_mode():
             batch = {key: torch.from_numpy(part).to(self.device) for key, part in batch.items()}
             hidden = self.network(**batch).last_hidden_state
-            vectors = pool(hidden, batch["attention_mask"], self.pooling, self._prompt_tokens)
+            vectors = pool(hidden, batch["attention_mask"], str(self.pooling), self._prompt_tokens)
             for head in self._heads:
                 vectors = head(vectors)
             return unit_rows(vectors.cpu().numpy())
@@ -231,7 +232,7 @@ class HuggingFaceEncoder(Encoder):
     @cached_property
     def _heads(self) -> list:
         """The functions after the pooling."""
-        dims = self._config.hidden_size * len(self.pooling.split("+"))
+        dims = self._config.hidden_size * len(str(self.pooling).split("+"))
         made = []
         for head in self._declared.heads:
             function, dims = head.build(self._files, dims, self.device)

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,8 @@ class LexicalEncoder(Encoder):
                 )
         self._options = {**counts, "seed": seed}
         self._batch = batch_texts
-        self._vectorizer = self._directions = None
+        self._vectorizer: Any = None
+        self._directions: np.ndarray | None = None
 
     def fit(self, texts: Sequence[str]) -> "LexicalEncoder":
         """Find terms, their weights and directions, and return the encoder itself.
@@ -95,13 +97,13 @@ class LexicalEncoder(Encoder):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit as a folder, whole or not at all."""
-        self._check_fitted()
+        directions = self._fitted()
         with new_folder(path) as folder:
             config = {**self._options, "terms": self._terms}
             text = json.dumps(config, ensure_ascii=False)
             (folder / _CONFIG).write_text(text, encoding="utf-8")
             np.save(folder / _IDF, self._idf)
-            np.save(folder / _DIRECTIONS, self._directions)
+            np.save(folder / _DIRECTIONS, directions)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LexicalEncoder":
@@ -151,12 +153,11 @@ class LexicalEncoder(Encoder):
         return saved
 
     def identity(self) -> dict:
-        self._check_fitted()
+        self._fitted()
         return {"kind": self.name, "fit": self.revision}
 
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
-        self._check_fitted()
-        directions = self._directions.T.astype(np.float32)
+        directions = self._fitted().T.astype(np.float32)
         for start in range(0, len(texts), self._batch):
             rows = np.arange(start, min(start + self._batch, len(texts)))
             yield (
@@ -167,7 +168,7 @@ class LexicalEncoder(Encoder):
     def _new_vectorizer(self, terms: list[str] | None = None):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        fitted = (
+        fitted: dict[str, Any] = (
             {"vocabulary": terms}
             if terms is not None
             else {
@@ -191,8 +192,10 @@ class LexicalEncoder(Encoder):
         self.revision = hashlib.sha256(b"".join(bytes(part) for part in parts)).hexdigest()[:32]
         return self
 
-    def _check_fitted(self) -> None:
+    def _fitted(self) -> np.ndarray:
+        """The directions."""
         if self._directions is None:
             raise InputError(
                 "encoder lexical: is not fitted; call fit(texts), or let encode() do it"
             )
+        return self._directions

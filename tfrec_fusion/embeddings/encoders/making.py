@@ -1,6 +1,8 @@
 """An encoder from its name, or from what a user has."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from tfrec_fusion.embeddings.encoders.base import Encoder
 from tfrec_fusion.embeddings.encoders.function import CallableEncoder
@@ -49,33 +51,37 @@ def make_encoder(name: str, **options) -> Encoder:
       ImportError: its extra is not installed.
 
     Example:
-      >>> make_encoder("sentence-transformers/all-MiniLM-L6-v2", pooling="mean")  # doctest: +SKIP
+      >>> make_encoder("wordllama").name
+      'wordllama'
     """
     options = {key: value for key, value in options.items() if value is not None}
+    chosen: Callable[..., Encoder]
+    arguments: list[Any] = [name]
     if name == "wordllama":
-        from tfrec_fusion.embeddings.encoders.static import StaticEncoder as Chosen
+        from tfrec_fusion.embeddings.encoders.static import StaticEncoder
 
-        arguments = []
+        chosen, arguments = StaticEncoder, []
     elif name == LexicalEncoder.name:
-        Chosen, arguments = LexicalEncoder, []
+        chosen, arguments = LexicalEncoder, []
     elif name.startswith(("openai:", "http://", "https://")):
-        from tfrec_fusion.embeddings.encoders.openai_endpoint import OpenAIEncoder as Chosen
+        from tfrec_fusion.embeddings.encoders.openai_endpoint import OpenAIEncoder
 
+        chosen = OpenAIEncoder
         if name.startswith("openai:"):
             arguments = [name.removeprefix("openai:")]
         else:
             url, _, model = name.partition("#")
             arguments, options = [model or None], {"base_url": url, **options}
     elif LexicalEncoder.is_saved(name):
-        Chosen, arguments = LexicalEncoder.load, [name]
+        chosen = LexicalEncoder.load
     else:
-        from tfrec_fusion.embeddings.encoders.huggingface import HuggingFaceEncoder as Chosen
+        from tfrec_fusion.embeddings.encoders.huggingface import HuggingFaceEncoder
 
-        arguments = [name]
-    unknown = sorted(set(options) - set(inspect.signature(Chosen).parameters))
+        chosen = HuggingFaceEncoder
+    unknown = sorted(set(options) - set(inspect.signature(chosen).parameters))
     if unknown:
         raise InputError(
             f"{unknown[0]}: the encoder {name!r} has no such option; leave it out. "
             f"Received: {options[unknown[0]]!r}"
         )
-    return Chosen(*arguments, **options)
+    return chosen(*arguments, **options)

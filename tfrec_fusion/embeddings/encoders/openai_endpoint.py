@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -36,8 +37,8 @@ class OpenAIEncoder(Encoder):
     `openai`.
 
     Example:
-      >>> encoder = OpenAIEncoder("text-embedding-3-small", dimensions=512)  # doctest: +SKIP
-      >>> encoder.encode(["a red mug"]).shape  # doctest: +SKIP
+      >>> encoder = OpenAIEncoder("text-embedding-3-small", dimensions=512)  # key  # doctest: +SKIP
+      >>> encoder.encode(["a red mug"]).shape  # a service  # doctest: +SKIP
       (1, 512)
     """
 
@@ -121,7 +122,7 @@ class OpenAIEncoder(Encoder):
             while True:
                 free = 0 if failure else self._concurrency - len(running)
                 for rows in itertools.islice(requests, free):
-                    batch = [self.prompt + texts[row] for row in rows]
+                    batch = [f"{self.prompt}{texts[row]}" for row in rows]
                     running[workers.submit(self._request, client, batch, stop)] = rows
                 if not running:
                     break
@@ -182,7 +183,7 @@ class OpenAIEncoder(Encoder):
             f"{self.name}: the run was stopped. Received: {len(batch)} texts to encode"
         )
 
-    def _passing(self, error: Exception) -> bool:
+    def _passing(self, error: Any) -> bool:
         """Whether trying again may help."""
         if isinstance(error, self._openai.APIStatusError):
             for_good = getattr(error, "code", None) == "insufficient_quota"
@@ -195,7 +196,7 @@ class OpenAIEncoder(Encoder):
         response = getattr(error, "response", None)
         asked = response.headers.get("retry-after") if response is not None else None
         try:
-            return min(max(float(asked), 0.0), _LONGEST_WAIT)
+            return min(max(float(asked or ""), 0.0), _LONGEST_WAIT)
         except (TypeError, ValueError):
             grown = min(self._first_wait * 2.0**attempt, _LONGEST_WAIT)
             # Spread, so that threads refused together do not come back together.

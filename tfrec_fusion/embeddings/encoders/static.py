@@ -19,7 +19,7 @@ class StaticEncoder(Encoder):
     Matryoshka truncation.
 
     Example:
-      >>> StaticEncoder().encode(["a red mug"]).shape  # doctest: +SKIP
+      >>> StaticEncoder().encode(["a red mug"]).shape
       (1, 256)
     """
 
@@ -36,7 +36,7 @@ class StaticEncoder(Encoder):
           ImportError: the extra is not installed.
         """
         package = optional("wordllama", extra="static")
-        folder = Path(package.__file__).parent
+        folder = Path(str(package.__file__)).parent
         self.revision = file_hash(folder / "weights" / f"l2_supercat_{self._dims}.safetensors")[:32]
         self._model = package.WordLlama.load(
             dim=self._dims, cache_dir=folder, disable_download=True

@@ -57,7 +57,7 @@ def build_reference(
         history_length=Distribution.of(histories.lengths),
         history_popularity=_group_counts(groups, histories.items),
         features={
-            name: (Distribution if context[name] == "number" else Categories).of(values)
+            name: (Distribution if (context or {})[name] == "number" else Categories).of(values)
             for name, values in columns.items()
         },
         **answers,

@@ -26,7 +26,7 @@ class Distribution:
 
     Example:
       >>> Distribution.of([1, 1, 2, 5]).count([1, 7, float("nan")]).tolist()
-      [1, 0, 1, 1]
+      [1, 0, 0, 0, 0, 0, 0, 1, 1]
     """
 
     edges: list[float]

@@ -32,7 +32,7 @@ class ServedSignature(ABC):
       ...
       ...     def answer(self, item_id):
       ...         return {"norm": tf.norm(self.served.item_vectors(item_id), axis=1)}
-      >>> export(model, events, "saved_models/shop", signatures=[Norm])  # doctest: +SKIP
+      >>> export(model, events, "saved_models/shop", signatures=[Norm])  # slow  # doctest: +SKIP
     """
 
     name: str

@@ -6,6 +6,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -49,12 +50,14 @@ class ClassicModel(ABC):
       InputError: an unknown option or value.
 
     Example:
+      >>> from tfrec_fusion.models.classic import ItemItem
       >>> class BoughtTogether(ClassicModel):
       ...     def fitted(self, train):
       ...         together = (train.matrix().T @ train.matrix()).toarray()
       ...         np.fill_diagonal(together, 0)
       ...         return ItemItem(together)
-      >>> evaluate(BoughtTogether().fit(split.train), split)  # doctest: +SKIP
+      >>> tff.evaluation.evaluate(BoughtTogether().fit(split.train), split).split
+      'temporal'
     """
 
     Config: type[Options] = Options
@@ -65,7 +68,7 @@ class ClassicModel(ABC):
     refreshes = True
 
     def __init__(self, **options):
-        self.config = checked(type(self).__name__, self.Config, options)
+        self.config: Any = checked(type(self).__name__, self.Config, options)
         self.spec: DataSpec | None = None
         self.scores: Scores | None = None
 
@@ -97,8 +100,8 @@ class ClassicModel(ABC):
 
     def check(self, events: Interactions) -> None:
         """Raises InputError where `fit` was not called or the events have another catalogue."""
-        self._check_fitted("it was used")
-        check_vocabularies(self.spec, events, reads_user_ids=False)
+        spec, _ = self._check_fitted("it was used")
+        check_vocabularies(spec, events, reads_user_ids=False)
 
     def scorer(self, state: State) -> Scorer:
         """A function from user rows `[B] int32` of `state` to scores `[B, n_items] float32`.
@@ -109,18 +112,19 @@ class ClassicModel(ABC):
         Raises:
           InputError: `fit` was not called, or `state` has another catalogue.
         """
-        self._check_fitted("scorer was called")
-        if len(state.catalogue) != self.spec.n_items:
+        spec, scores = self._check_fitted("scorer was called")
+        if len(state.catalogue) != spec.n_items:
             raise InputError(
-                f"{self.name}: state must have the fitted catalogue of {self.spec.n_items} items. "
+                f"{self.name}: state must have the fitted catalogue of {spec.n_items} items. "
                 f"Received: {len(state.catalogue)} items"
             )
-        return self.scores.scorer(state)
+        return scores.scorer(state)
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing:
         """What an export serves, with what was fitted in a precision."""
         self.check(state.events)
-        return self.scores.serving(precision)
+        _, scores = self._check_fitted("it was used")
+        return scores.serving(precision)
 
     def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """No frozen vectors are read."""
@@ -133,17 +137,18 @@ class ClassicModel(ABC):
           InputError: `fit` was not called.
           OSError: the disk is full.
         """
-        self._check_fitted("save was called")
+        spec, scores = self._check_fitted("save was called")
+        arrays: Any = scores.arrays()
         described = {
             "format": 1,
             "class": _path_of(type(self)),
-            "scores": _path_of(type(self.scores)),
+            "scores": _path_of(type(scores)),
             "config": self.config.model_dump(mode="json"),
-            "spec": self.spec.model_dump(mode="json"),
+            "spec": spec.model_dump(mode="json"),
         }
         with new_folder(path) as folder:
             (folder / _DESCRIBED).write_text(json.dumps(described, indent=2), encoding="utf-8")
-            np.savez(folder / _ARRAYS, **self.scores.arrays())
+            np.savez(folder / _ARRAYS, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ClassicModel:
@@ -165,9 +170,10 @@ class ClassicModel(ABC):
             model.scores = scores.of_arrays(dict(arrays))
         return model
 
-    def _check_fitted(self, what: str) -> None:
-        if self.scores is None:
+    def _check_fitted(self, what: str) -> tuple[DataSpec, Scores]:
+        if self.spec is None or self.scores is None:
             raise InputError(f"{self.name}: {what} before fit; call fit(split.train) first")
+        return self.spec, self.scores
 
 
 def _path_of(cls: type) -> str:

@@ -53,7 +53,9 @@ class EASE(ClassicModel):
       InputError: a bad option, a weight without vectors or the reverse, an unknown store.
 
     Example:
-      >>> evaluate(EASE(vectors="text", text_weight=20.0).fit(split.train), split)  # doctest: +SKIP
+      >>> model = EASE(vectors="text", text_weight=20.0).fit(split.train)
+      >>> model.scorer(tff.features.State.of(split.train))(np.array([0, 1])).shape
+      (2, 30)
     """
 
     Config = EASEConfig

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
@@ -39,7 +41,7 @@ class ItemItem(Scores):
             return self
         parts = []
         for start in range(0, n_items, _BLOCK):
-            block = self.weights[:, start : start + _BLOCK]
+            block: Any = self.weights[:, start : start + _BLOCK]
             block = block.toarray() if scipy.sparse.issparse(block) else block
             rows = np.argpartition(-np.abs(block), count - 1, axis=0)[:count]
             values = np.take_along_axis(block, rows, 0).ravel()

@@ -37,11 +37,16 @@ class ItemKNN(ClassicModel):
       InputError: a bad option.
 
     Example:
-      >>> evaluate(ItemKNN(k=100).fit(split.train), split)  # doctest: +SKIP
+      >>> model = ItemKNN(k=100).fit(split.train)
+      >>> model.scorer(tff.features.State.of(split.train))(np.array([0, 1])).shape
+      (2, 30)
     """
 
     Config = ItemKNNConfig
-    name = "item-kNN"
+
+    @property
+    def name(self) -> str:
+        return "item-kNN"
 
     def fitted(self, train) -> ItemItem:
         matrix = train.matrix()

@@ -14,10 +14,14 @@ class Popularity(ClassicModel):
     The same list for everybody; cold items tie at 0.
 
     Example:
-      >>> evaluate(Popularity().fit(split.train), split)  # doctest: +SKIP
+      >>> model = Popularity().fit(split.train)
+      >>> model.scorer(tff.features.State.of(split.train))(np.array([0, 1])).shape
+      (2, 30)
     """
 
-    name = "popularity"
+    @property
+    def name(self) -> str:
+        return "popularity"
 
     def fitted(self, train) -> ItemScores:
         return ItemScores(np.bincount(train.matrix().indices, minlength=len(train.catalogue)))

@@ -30,11 +30,16 @@ class RecentPopularity(ClassicModel):
       InputError: a bad option, or `fit` gets interactions without timestamps.
 
     Example:
-      >>> evaluate(RecentPopularity().fit(split.train), split)  # doctest: +SKIP
+      >>> model = RecentPopularity().fit(split.train)
+      >>> model.scorer(tff.features.State.of(split.train))(np.array([0, 1])).shape
+      (2, 30)
     """
 
     Config = RecentPopularityConfig
-    name = "recent popularity"
+
+    @property
+    def name(self) -> str:
+        return "recent popularity"
 
     def fitted(self, train) -> ItemScores:
         if train.timestamp is None:

@@ -37,11 +37,16 @@ class TextMean(ClassicModel):
       InputError: a bad option, or `fit` finds no such store or one of fewer dimensions.
 
     Example:
-      >>> evaluate(TextMean(vectors="text").fit(split.train), split)  # doctest: +SKIP
+      >>> model = TextMean(vectors="text", dims=4).fit(split.train)
+      >>> model.scorer(tff.features.State.of(split.train))(np.array([0, 1])).shape
+      (2, 30)
     """
 
     Config = TextMeanConfig
-    name = "text mean"
+
+    @property
+    def name(self) -> str:
+        return "text mean"
 
     def fitted(self, train) -> ItemVectors:
         values, mask = text_vectors(train, self.config.vectors, "TextMean")

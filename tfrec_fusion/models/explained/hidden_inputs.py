@@ -32,12 +32,15 @@ class HiddenInputs:
 
     Example:
       >>> sides = HiddenInputs(model)
-      >>> fused = sides.fuse(rows, seen, hidden=["text"])
+      >>> sides.inputs
+      ('id', 'text', 'context')
+      >>> sides.fuse(tf.constant([0, 1]), tf.constant([True, True]), hidden=["text"]).shape[0]
+      2
     """
 
     def __init__(self, model: TwoTower):
         self._model, vectors = model, tuple(model.tower.frozen)
-        ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
+        ids = ("id",) if model.config.use_ids or model.config.user != "history" else ()
         self.inputs = (*ids, *vectors, "context")
         self.fused = (*(("id",) if model.config.use_ids else ()), *vectors)
 

@@ -32,7 +32,8 @@ class PairScorer:
 
     Example:
       >>> score = PairScorer(model, State.of(split.train))
-      >>> score([3, 3], [7, 8]) - score([3, 3], [7, 8], hidden=["text"])
+      >>> (score([3, 3], [7, 8]) - score([3, 3], [7, 8], hidden=["text"])).shape
+      (2,)
     """
 
     def __init__(self, model: TwoTower, state: State):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,8 @@ class DotProductServing(CatalogueServing):
         self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
         self.fused_dim, self._user_vectors = fused_dim, user_vectors
-        self.explanation, self.has_vectors = explanation, has_vectors
+        self.explanation: Any = explanation
+        self.has_vectors = has_vectors
 
     @property
     def count(self) -> int:

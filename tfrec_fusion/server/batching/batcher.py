@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -190,7 +190,7 @@ class Batcher:
             self._changed.notify()
         return batch
 
-    def _answers(self, run: Callable, batch: _Batch) -> list[Tensors]:
+    def _answers(self, run: Callable, batch: _Batch) -> Sequence[Tensors]:
         now = time.monotonic()
         for task in batch.tasks:
             self._metrics.observe("queuing_latency", now - task.enqueued, "")

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,8 @@ def _check_some(outputs: Mapping) -> None:
 def _rows(name: str, values: np.ndarray) -> list[str]:
     """The text of each row, on one line."""
     if values.ndim > 1 and not values.size:
-        return [json.dumps(row) for row in np.empty(values.shape, np.int8).tolist()]
+        rows: Any = np.empty(values.shape, np.int8).tolist()
+        return [json.dumps(row) for row in rows]
     texts = _leaves(name, values)
     for size in reversed(values.shape[1:]):
         texts = [

@@ -48,10 +48,10 @@ class FeedbackLog:
       InputError: another server has the folder.
 
     Example:
-      >>> log = FeedbackLog(Path("feedback"))  # doctest: +SKIP
-      >>> log.append([{"kind": "click", ...}]).result()  # doctest: +SKIP
+      >>> log = FeedbackLog(Path("feedback"))
+      >>> log.append([{"kind": "click", "time": 1.7e9, "user_id": "u17"}]).result()
       1
-      >>> log.close()  # doctest: +SKIP
+      >>> log.close()
     """
 
     def __init__(

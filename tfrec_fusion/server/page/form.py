@@ -110,7 +110,7 @@ def _kind(slot: TensorSlot, described: str = "") -> str | None:
     Args:
       described: kind of the tensor, as in `tfrec_fusion.signature`.
     """
-    rank = None if slot.shape is None else len(slot.shape)
+    rank = -1 if slot.shape is None else len(slot.shape)
     if slot.type_name == "string":
         return {1: "text", 2: "items" if described in _ITEMS else "texts"}.get(rank)
     kinds = {"int32": "integer", "int64": "integer", "float": "number", "bool": "flag"}

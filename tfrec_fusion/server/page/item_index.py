@@ -30,8 +30,8 @@ class ItemIndex:
       users: known user ids, or None where the version does not say.
 
     Example:
-      >>> ItemIndex("saved_models/shop/1").search("blue mug")  # doctest: +SKIP
-      [{'item_id': 'P21729', 'title': 'Blue mug', 'events': 12}]
+      >>> ItemIndex("saved_models/shop/1").search("thing 29")[0]["item_id"]
+      'i29'
     """
 
     def __init__(self, version: str | os.PathLike):
@@ -41,7 +41,7 @@ class ItemIndex:
         except OSError:
             frame = pd.DataFrame({"item_id": [], "title": []}, dtype=object)
         self._columns = {
-            name: values.to_numpy() for name, values in frame.items() if name not in _OWN
+            str(name): values.to_numpy() for name, values in frame.items() if name not in _OWN
         }
         self._ids = Vocabulary(frame["item_id"])
         self._titles = frame["title"].to_numpy(object)

@@ -26,7 +26,7 @@ def create_app(predictor: Predictor, log: Log, routes: Sequence[BaseRoute] = ())
       routes: further ones, e.g. of a page at `/`. They come after TF Serving's own.
 
     Example:
-      >>> create_app(predictor, log, [Route("/hello", hello)])  # doctest: +SKIP
+      >>> create_app(predictor, log, [Route("/hello", hello)])  # of a server  # doctest: +SKIP
     """
     api = RestApi(predictor, log)
 

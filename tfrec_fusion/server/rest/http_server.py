@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -37,10 +38,12 @@ class HttpServer(uvicorn.Server):
         tls: tuple[Path, Path] | None = None,
     ):
         chain, private = tls or (None, None)
+        # uvicorn calls it as it calls a class.
+        protocol: Any = partial(BoundedHttp, Connections(connections), seconds)
         super().__init__(
             uvicorn.Config(
                 BodyBudget(app, connections.body_bytes),
-                http=partial(BoundedHttp, Connections(connections), seconds),
+                http=protocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

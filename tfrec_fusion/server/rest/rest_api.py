@@ -107,10 +107,16 @@ class _Held:
 
     def __init__(self, manager, target: Target):
         self._context = manager.servable(target.name, target.version, target.label)
-        self.servable: Servable | None = None
+        self._servable: Servable | None = None
+
+    @property
+    def servable(self) -> Servable:
+        if self._servable is None:
+            raise RuntimeError("no servable before the request names its signature")
+        return self._servable
 
     def inputs_of(self, signature: str) -> Mapping[str, TensorSlot]:
-        self.servable = self._context.__enter__()
+        self._servable = self._context.__enter__()
         found = self.servable.signatures.get(signature_name(signature))
         if found is None:
             raise invalid(
@@ -119,7 +125,7 @@ class _Held:
         return found.inputs
 
     def release(self) -> None:
-        if self.servable is not None:
+        if self._servable is not None:
             self._context.__exit__(None, None, None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -33,7 +34,7 @@ _UNSUPPORTED = ("Classify", "Regress", "MultiInference")
 def add_services(server: grpc.Server, predictor: Predictor, log: Log) -> None:
     """Adds `PredictionService` and `ModelService` to a server."""
     prediction, models = _Prediction(predictor), _Models(predictor.manager, log)
-    services = {
+    services: dict[str, dict[str, tuple[Any, Callable]]] = {
         "tensorflow.serving.PredictionService": {
             "Predict": (predict_pb2.PredictRequest, prediction.predict),
             "GetModelMetadata": (
@@ -48,19 +49,22 @@ def add_services(server: grpc.Server, predictor: Predictor, log: Log) -> None:
         },
     }
     for service, methods in services.items():
-        handlers = {name: _handler(name, *method, log) for name, method in methods.items()}
+        handlers = {
+            name: _handler(name, kind, function, log) for name, (kind, function) in methods.items()
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
-def _handler(name: str, kind, function: Callable, log: Log):
+def _handler(name: str, kind: Any, function: Callable, log: Log):
     """Reads the request itself: what gRPC cannot read it logs with a traceback."""
+    expected = "" if kind is None else kind.DESCRIPTOR.name
 
     def answer(data: bytes, context):
         try:
             try:
                 request = data if kind is None else kind.FromString(data)
             except DecodeError:
-                raise invalid(f"{name}: the message is no {kind.DESCRIPTOR.name}") from None
+                raise invalid(f"{name}: the message is no {expected}") from None
             return function(request, context)
         except StatusError as caught:
             error = caught
@@ -69,9 +73,11 @@ def _handler(name: str, kind, function: Callable, log: Log):
             error = StatusError("INTERNAL", "internal error; see the log of the server")
         _abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(
-        answer, response_serializer=lambda message: message.SerializeToString()
-    )
+    return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialized)
+
+
+def _serialized(message) -> bytes:
+    return message.SerializeToString()
 
 
 class _Prediction:

@@ -1,1 +1,0 @@
-"""What a ranker makes of its features."""

@@ -1,1 +1,0 @@
-"""What a ranker predicts, and from which labels."""
