@@ -14,7 +14,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
 def test_validation(small_shop, capsys):
     data = {name: str(small_shop / f"{name}.parquet") for name in ("interactions", "items")}
     data["vectors"] = {"text": str(small_shop / "text.npy")}
-    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[0]
     names = {"split": load_split(RunConfig.of({"data": data}))}
     exec(compile(code, str(GUIDE), "exec"), names)
     logs = names["history"].history

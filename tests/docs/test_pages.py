@@ -1,0 +1,125 @@
+"""The Python code of the pages runs as it stands."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.embeddings import VectorStore
+from tfrec_fusion.features import State
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = {
+    f"{page.stem} {number}": code
+    for page in PAGES
+    for number, code in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    )
+}
+NOT_RUN = {
+    "encoders 0": "downloads a model",
+    "explain 1": "needs a server",
+    "server 0": "runs a server",
+    "serving 1": "needs a server",
+    "serving 3": "needs a server",
+    "serving 5": "needs a server",
+    "serving 6": "needs a server with a key",
+    "training 0": "run by tests/training/test_guide.py",
+}
+# Of the retail shop on the page -> of the tests' shop
+IDS = {"13085": "u17", "22423": "i3", "85123A": "i4"}
+
+
+def run(block, names):
+    code = BLOCKS[block]
+    for theirs, ours in IDS.items():
+        code = code.replace(f'"{theirs}"', f'"{ours}"')
+    # A class of the page is known by its module, as in a user's script.
+    name = f"page_{block.replace(' ', '_')}"
+    module = sys.modules[name] = ModuleType(name)
+    vars(module).update(names)
+    exec(compile(code, block, "exec"), vars(module))
+    return vars(module)
+
+
+@pytest.mark.slow
+def test_the_script_of_the_readme(in_shop, capsys):
+    names = run("README 0", {})
+    assert "ndcg@10" in capsys.readouterr().out
+    assert (in_shop / "saved_models/shop/1/saved_model.pb").is_file()
+    assert names["model"].optimizer.iterations == 2 * len(names["batches"])
+
+
+def test_steps_on_stored_vectors(in_shop):
+    ids = [f"i{row}" for row in range(200)]
+    vectors = np.random.default_rng(0).normal(size=(200, 384)).astype(np.float32)
+    shutil.rmtree("vectors/minilm")
+    VectorStore.write("vectors/minilm", ids, vectors, encoder="words")
+    store = run("encoders 1", {"training_item_ids": ids})["store"]
+    assert store.dims == 128
+
+
+def test_shares(shop_names):
+    frame = run("explain 0", shop_names)["frame"]
+    parts = frame[["id", "text", "context", "bias"]].sum(axis=1)
+    np.testing.assert_allclose(parts, frame["score"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_fusion_of_ones_own(shop_names):
+    model = run("fusion 0", shop_names)["model"]
+    assert type(model.tower.fusion).__name__ == "LongestFusion"
+
+
+def test_a_reranker_of_ones_own():
+    reranker = run("serving 2", {})["CheapFirst"]()
+    reranker.fit(SimpleNamespace(frame=pd.DataFrame({"price": [3.0, 1.0, 2.0]})), None)
+    rows, scores = reranker(tf.constant([[0, 1, 2]]), tf.constant([[0.5, 0.0, 0.0]]), None)
+    # 0.5 - 3, 0 - 1 and 0 - 2
+    assert rows.numpy().tolist() == [[1, 2, 0]]
+    assert scores.numpy().tolist() == [[-1.0, -2.0, -2.5]]
+
+
+def test_a_classic_model_of_ones_own(shop_names):
+    split = shop_names["split"]
+    model = run("training 1", {})["BoughtTogether"]().fit(split.train)
+    assert model.scorer(State.of(split.train))(np.array([0, 1])).shape == (2, 30)
+
+
+def test_monitoring(exported_shop, in_shop, capsys):
+    shutil.copytree(exported_shop / "1", "saved_models/shop/2")
+    names = run("monitoring 0", {})
+    assert len(names["requests"]) == 2
+    assert names["report"].state in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_kit(shop_names, in_shop):
+    pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
+    asked = {"requests_from_the_logs": [{"user_id": ["u17"]}]}
+    run("serving 0", {**shop_names, **asked})
+    (deployment,) = in_shop.glob("saved_models/shop*/**/k8s*") or [None]
+    assert deployment
+
+
+@pytest.mark.slow
+def test_a_refresh(in_shop):
+    from tfrec_fusion.training import Run, RunConfig
+
+    Run.start("runs/shop", RunConfig.load("shop.yaml")).train()
+    run("serving 4", {})
+    run("serving 4", {})
+    assert (in_shop / "saved_models/shop/2/saved_model.pb").is_file()
+
+
+def test_every_block_is_run_or_says_why_not():
+    source = Path(__file__).read_text(encoding="utf-8")
+    tested = set(re.findall(r'run\("(.*?)"', source))
+    assert tested | set(NOT_RUN) == set(BLOCKS)
+    assert not tested & set(NOT_RUN)
