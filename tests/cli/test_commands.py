@@ -28,6 +28,7 @@ def test_without_a_command_the_help_is_shown(capsys):
     assert captured.err == ""
 
 
+@pytest.mark.slow
 def test_tensorflow_says_nothing_from_start_to_end(trained, tmp_path):
     """Each command in a process of its own, where TensorFlow's C++ could write its notes."""
     export = str(trained.parent / "export")
@@ -47,6 +48,7 @@ def test_tensorflow_says_nothing_from_start_to_end(trained, tmp_path):
         assert notes == []
 
 
+@pytest.mark.slow
 def test_evaluate_a_ranker_prints_a_table(arguments, tmp_path, capsys):
     config = tmp_path / "ranker.yaml"
     config.write_text("model: {kind: ranker, dim: 8, hidden: [8]}\nepochs: 1\n")
@@ -205,6 +207,7 @@ def test_export_writes_the_next_version_with_filters_rules_and_newer_items(
     assert set(shop.titles) == {"new"}
 
 
+@pytest.mark.slow
 def test_a_small_version_and_its_refresh_with_newer_interactions(
     trained, small_shop, tmp_path, capsys
 ):
@@ -236,6 +239,7 @@ def test_a_refresh_needs_interactions(trained, tmp_path, capsys, more):
     assert "--refresh-trend and --interactions FILE go together" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_is_extended_overwritten_and_started_from(arguments, small_config, tmp_path, capsys):
     run = tmp_path / "run"
 

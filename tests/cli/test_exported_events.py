@@ -69,6 +69,7 @@ def test_all_events_are_served_and_training_alone_on_demand(run, shop, tmp_path)
     assert {"i7", "i8"} <= {item for item, _ in training.recommend("late", k=30)}
 
 
+@pytest.mark.slow
 def test_python_exports_and_refreshes_serve_the_same(run, shop, tmp_path):
     command = _export(run, tmp_path / "command")
     events = Interactions.from_parquet(
@@ -84,6 +85,7 @@ def test_python_exports_and_refreshes_serve_the_same(run, shop, tmp_path):
         assert other.card["data"]["events"] == command.card["data"]["events"]
 
 
+@pytest.mark.slow
 def test_a_model_of_user_ids_serves_all_events_of_the_users_it_knows(shop, tmp_path, capfd):
     config = tmp_path / "ids.yaml"
     config.write_text("model: {dim: 8, user: both}\nbatch_size: 16\nepochs: 1\n")

@@ -8,6 +8,7 @@ from tfrec_fusion.deploy.models_config import read_models
 pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
 
 
+@pytest.mark.slow
 def test_labels_move_to_another_version(trained, tmp_path, capsys):
     for _ in range(2):
         assert main(["export", str(trained), "--to", str(tmp_path / "shop")]) == 0

@@ -29,6 +29,7 @@ def _train(folder, small_config, run, *more):
     return main(["train", *files, "--config", str(small_config), "--out", str(run), *more])
 
 
+@pytest.mark.slow
 def test_a_run_reads_evaluates_and_exports_them_the_same_way(folder, small_config, tmp_path, capfd):
     run = tmp_path / "my run's"
     options = ["--columns", "user_id=userId,item_id=movieId,timestamp=when"]

@@ -177,7 +177,7 @@ def _ndcg(result, train, test, k=10):
     return float(np.mean(ndcg))
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("name", "parameters", "least"),
     [("books", {}, 0.315), ("movies", {"dim": 512, "popularity_power": 0.25}, 0.270)],

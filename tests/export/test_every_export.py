@@ -59,8 +59,23 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("kind", ["two_tower", "ranker", "alpha_rec"])
+# Written in every run of the tests, as is what is refused.
+_QUICK = [
+    ("two_tower", "bfloat16"),
+    ("ranker", "plain"),
+    ("ranker", "int8"),
+    ("alpha_rec", "filters"),
+]
+
+
+def _cases():
+    for kind in ("two_tower", "ranker", "alpha_rec"):
+        for option, (_, refusing) in OPTIONS.items():
+            quick = kind in refusing or (kind, option) in _QUICK
+            yield pytest.param(kind, option, marks=[] if quick else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("kind", "option"), _cases())
 def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, option):
     options, refusing = OPTIONS[option]
     options = {"kit": False} | options

@@ -62,8 +62,13 @@ def test_every_fusion_trains_saves_and_loads(fusion, shop, tmp_path):
     np.testing.assert_allclose(loaded.scorer(State.of(shop))(users), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in _QUICK else pytest.mark.acceptance)
+        for name in FUSIONS
+    ],
+)
 def test_every_fusion_exports(fusion, shop, tmp_path):
     _check_export(_trained(shop, fusion=fusion), shop, tmp_path / "shop")
 

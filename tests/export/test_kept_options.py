@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -41,12 +42,12 @@ def model(events):
     return TwoTower(events, dim=4, trend_hidden=4)
 
 
-@pytest.fixture
-def first(model, events, tmp_path):
+@pytest.fixture(scope="module")
+def exported_once(model, events, tmp_path_factory):
     return export(
         model,
         events,
-        tmp_path / "shop",
+        tmp_path_factory.mktemp("kept") / "shop",
         kit=False,
         filters=["brand"],
         rules=RULES,
@@ -54,6 +55,13 @@ def first(model, events, tmp_path):
         precision="bfloat16",
         limits=ParityLimits(overlap_10=0, overlap_100=0, ndcg_loss=1),
     )
+
+
+@pytest.fixture
+def first(exported_once, tmp_path):
+    """A copy of the version, in a folder of its own."""
+    shutil.copytree(exported_once.parent, tmp_path / "shop")
+    return tmp_path / "shop" / exported_once.name
 
 
 def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model, events, caplog):

@@ -78,15 +78,23 @@ def test_killed_at_a_random_moment(tmp_path, model, events):
     _check(base, _kill_at_a_random_moment("export", base, 0), model, events)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("event", [1, 4, 9, 15, 21, 27, 31, 35, 40, "rename 4", "rename 6"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(pytest.param(event, marks=pytest.mark.slow) for event in (1, 15, 40, "rename 4")),
+        *(
+            pytest.param(event, marks=pytest.mark.acceptance)
+            for event in (4, 9, 21, 27, 31, 35, "rename 6")
+        ),
+    ],
+)
 def test_killed_at_a_file_event(tmp_path, model, events, command, event):
     base = tmp_path / "shop"
     _check(base, _kill_at_event(command, base, event), model, events)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_killed_at_more_random_moments(tmp_path, model, events, command, seed):

@@ -138,6 +138,7 @@ def _same(answer, expected):
     np.testing.assert_allclose(answer["score"], expected["score"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_malformed_requests_fail_among_good_ones(version, alone):
     good = [
         _request(["ü 3"], k=5),

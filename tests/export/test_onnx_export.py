@@ -72,6 +72,7 @@ def _check_ranker(golden, ranker, folder):
             golden.check_ranker(logits, signature, sessions.answer(signature, inputs))
 
 
+@pytest.mark.slow
 def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tmp_path):
     assert export_onnx(exported, tmp_path / "onnx") == {}
     _check_two_tower(golden, reference, tmp_path / "onnx")

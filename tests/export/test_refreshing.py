@@ -1,5 +1,6 @@
 import json
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,6 +41,22 @@ def newer(events):
     return Interactions.from_frame(pd.concat([table, more]), events.catalogue)
 
 
+@pytest.fixture(scope="module")
+def exported_once(make_model, events, tmp_path_factory):
+    """A model and a folder with its first version."""
+    model, base = make_model(events), tmp_path_factory.mktemp("first") / "shop"
+    export(model, events, base, kit=False)
+    return model, base
+
+
+@pytest.fixture
+def first(exported_once, tmp_path):
+    """The model, and a copy of its first version in a folder of its own."""
+    model, base = exported_once
+    shutil.copytree(base, tmp_path / "shop")
+    return model, tmp_path / "shop" / "1"
+
+
 def _scores(version, users, items):
     served = tf.saved_model.load(str(version))
     return served.signatures["score"](
@@ -48,10 +65,9 @@ def _scores(version, users, items):
 
 
 def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
-    tmp_path, make_model, events, newer
+    tmp_path, first, events, newer
 ):
-    model = make_model(events)
-    first = export(model, events, tmp_path / "shop", kit=False)
+    model, first = first
     second = refresh(model, newer, tmp_path / "shop", kit=False)
     assert second == tmp_path / "shop" / "2"
     items = events.catalogue.vocabulary.ids
@@ -84,10 +100,9 @@ def test_a_model_of_user_ids_takes_new_users_for_the_trend_only(
 
 
 def test_the_new_events_alone_are_refused_and_fewer_are_told(
-    tmp_path, make_model, events, newer, caplog
+    tmp_path, first, events, newer, caplog
 ):
-    model = make_model(events)
-    export(model, events, tmp_path / "shop", kit=False)
+    model, _ = first
     added = newer.timestamp > events.timestamp.max()
     with pytest.raises(InputError, match=r"must be all events.* Received: 40 events from"):
         refresh(model, newer.select(added), tmp_path / "shop", kit=False)
@@ -105,6 +120,7 @@ def _at_other_times(events, change, **options):
     return Interactions.from_frame(table, events.catalogue, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "year", "refused"),
     [
@@ -171,9 +187,8 @@ def test_a_ranker(tmp_path, golden, ranker):
         np.testing.assert_allclose(before(**tensors)["score"], after(**tensors)["score"], atol=1e-5)
 
 
-def test_two_writers_at_once_get_two_numbers(tmp_path, make_model, events, newer):
-    model = make_model(events)
-    export(model, events, tmp_path / "shop", kit=False)
+def test_two_writers_at_once_get_two_numbers(tmp_path, first, events, newer):
+    model, _ = first
     with ThreadPoolExecutor(2) as pool:
         tasks = [
             pool.submit(export, model, events, tmp_path / "shop", kit=False),

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 import math
@@ -34,14 +35,20 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def explained(make_shop_events, make_model, model, events, explaining, tmp_path_factory):
-    """Name of MODELS -> model, events and the exported version."""
-    folder, found = tmp_path_factory.mktemp("explained"), {"gate": (model, events, explaining)}
-    for name, (times, options) in MODELS.items():
-        events = make_shop_events(times)
-        model = make_model(events, **options)
-        version = export(model, events, folder / name.replace(" ", "-"), kit=False, explain=True)
-        found[name] = model, events, version
-    return found
+    """A function from "gate" or a name of MODELS to model, events and the exported version."""
+    folder = tmp_path_factory.mktemp("explained")
+
+    @functools.cache
+    def explained(name):
+        if name == "gate":
+            return model, events, explaining
+        times, options = MODELS[name]
+        its_events = make_shop_events(times)
+        its_model = make_model(its_events, **options)
+        base = folder / name.replace(" ", "-")
+        return its_model, its_events, export(its_model, its_events, base, kit=False, explain=True)
+
+    return explained
 
 
 def _pairs(events, count=200):
@@ -72,9 +79,11 @@ def _added(answer):
     return sum(value for name, value in answer.items() if name != "score")
 
 
-@pytest.mark.parametrize("name", ["gate", *MODELS])
+@pytest.mark.parametrize(
+    "name", ["gate", *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS)]
+)
 def test_shares_are_those_of_the_model(explained, name):
-    model, events, version = explained[name]
+    model, events, version = explained(name)
     users, items = _pairs(events)
     expected = explain(model, events, users, items, nearest=0)
     answer = _ask(version, users, [[item] for item in items])
@@ -128,10 +137,10 @@ def _by_loops(model, events, user, history, item):
     return found
 
 
-@pytest.mark.parametrize("name", ["sum", "gate"])
+@pytest.mark.parametrize("name", ["gate", pytest.param("sum", marks=pytest.mark.slow)])
 def test_request_histories_and_unknown_ids(explained, name):
     """Only ids that are known count, each once; an unknown item is one without anything."""
-    model, events, version = explained[name]
+    model, events, version = explained(name)
     ids = events.catalogue.vocabulary.ids
     history = [ids[3], ids[8], ids[39]]
     users, item = ["nobody", events.users.ids[2]], [ids[5], "no such item", ""]
@@ -145,7 +154,7 @@ def test_request_histories_and_unknown_ids(explained, name):
 
 
 def test_any_number_of_users_and_items(explained):
-    _, events, version = explained["gate"]
+    _, events, version = explained("gate")
     ids = events.catalogue.vocabulary.ids
     for users, items in (([], 3), (["nobody"], 0), (["nobody", events.users.ids[0]], 5)):
         listed = np.resize(ids, (len(users), items)).astype(object)
@@ -161,7 +170,7 @@ def test_any_number_of_users_and_items(explained):
 
 @pytest.mark.slow
 def test_a_process_without_this_package(explained, tmp_path):
-    _, events, version = explained["null_space"]
+    _, events, version = explained("null_space")
     users, items = _pairs(events, 20)
     inputs = {
         "user_id": np.array(users, object),
@@ -179,9 +188,10 @@ def test_a_process_without_this_package(explained, tmp_path):
         np.testing.assert_allclose(answer[name], value, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["int8", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
 def test_fewer_bytes(explained, precision, tmp_path):
-    model, events, version = explained["gate"]
+    model, events, version = explained("gate")
     smaller = export(model, events, tmp_path / "shop", kit=False, explain=True, precision=precision)
     users, items = _pairs(events)
     items = [[item] for item in items]
@@ -198,8 +208,9 @@ def test_fewer_bytes(explained, precision, tmp_path):
     assert sizes[0] == rest + vectors * {"int8": 8 + 4, "bfloat16": 8 * 2}[precision]
 
 
+@pytest.mark.slow
 def test_the_card_and_a_refresh(explained, tmp_path):
-    model, events, _ = explained["sum"]
+    model, events, _ = explained("sum")
     version = export(model, events, tmp_path / "shop", kit=False, explain=True)
     described = Recommender(version).card["signatures"]["explain"]
     assert list(described["inputs"]) == ["user_id", "history", "item_id"]

@@ -1,3 +1,4 @@
+import functools
 import json
 import pickle
 import subprocess
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop_exports import QUICK
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.warmup import signature_specs
@@ -73,23 +75,36 @@ def _requests(reference):
 
 @pytest.fixture(scope="module")
 def answers(references, ruled, business, tmp_path_factory):
-    """Variant -> its requests with the answers of a process that lacks this package."""
-    folder = tmp_path_factory.mktemp("variants")
-    todo, owners = [], []
-    for index, (name, reference) in enumerate(references.items()):
-        version = export(reference.model, reference.events, folder / str(index) / "model")
-        for signature, inputs in _requests(reference):
-            todo.append((str(version), signature, inputs))
-            owners.append(name)
-    for inputs, *_ in _ruled_requests(ruled, business):
-        todo.append((str(ruled[0]), "recommend", inputs))
-        owners.append("ruled")
+    """A function from a variant, or "ruled", to its requests with their answers."""
+
+    @functools.cache
+    def group(quick):
+        """Those that are exported in every run of the tests, or the others."""
+        folder = tmp_path_factory.mktemp("variants")
+        chosen = {name: it for name, it in references.items() if (name in QUICK) == quick}
+        todo, owners = [], []
+        for index, (name, reference) in enumerate(chosen.items()):
+            version = export(reference.model, reference.events, folder / str(index) / "model")
+            for signature, inputs in _requests(reference):
+                todo.append((str(version), signature, inputs))
+                owners.append(name)
+        if quick:
+            for inputs, *_ in _ruled_requests(ruled, business):
+                todo.append((str(ruled[0]), "recommend", inputs))
+                owners.append("ruled")
+        return _answered(folder, todo, owners)
+
+    return lambda name: group(name in (*QUICK, "ruled"))[name]
+
+
+def _answered(folder, todo, owners):
+    """Owner -> its requests with the answers of a process that lacks this package."""
     (folder / "requests").write_bytes(pickle.dumps(todo))
     script = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
     command = [sys.executable, script, folder / "requests", folder / "answers"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = {name: [] for name in [*references, "ruled"]}
+    found = {name: [] for name in owners}
     answered = pickle.loads((folder / "answers").read_bytes())
     for owner, (_, signature, inputs), outputs in zip(owners, todo, answered, strict=True):
         found[owner].append((signature, inputs, outputs))
@@ -133,7 +148,7 @@ def test_every_signature_equals_the_model(answers, references, variant):
     reference = references[variant]
     dim = reference.model.vector_dim
     checked = set()
-    for signature, inputs, outputs in answers[variant]:
+    for signature, inputs, outputs in answers(variant):
         checked.add(signature)
         named = {
             name: np.vectorize(_text, otypes=[object])(value) if value.size else value
@@ -164,7 +179,7 @@ def test_every_signature_equals_the_model(answers, references, variant):
 
 def test_business_inputs_and_rules(answers, ruled, business):
     asked = _ruled_requests(ruled, business)
-    for (_, requests, k), (_, _, outputs) in zip(asked, answers["ruled"], strict=True):
+    for (_, requests, k), (_, _, outputs) in zip(asked, answers("ruled"), strict=True):
         assert outputs["item_id"].shape == outputs["score"].shape == (len(requests), k)
         for row, request in enumerate(requests):
             business.check(ruled[1], request, outputs["item_id"][row], outputs["score"][row])
@@ -176,7 +191,7 @@ def test_scores_equal_the_scorer(answers, references, variant):
     scores = reference.model.scorer(State.of(reference.events))(np.arange(known, dtype=np.int32))
     shape = (known, len(reference.item_ids))
     found = [
-        o["score"] for s, _, o in answers[variant] if s == "score" and o["score"].shape == shape
+        o["score"] for s, _, o in answers(variant) if s == "score" and o["score"].shape == shape
     ]
     assert len(found) == 1
     _close(found[0], scores)

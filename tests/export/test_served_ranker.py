@@ -30,6 +30,7 @@ def _check_in_a_clean_process(golden, cases, folder):
         golden.check_ranker(logits, signature, outputs)
 
 
+@pytest.mark.slow
 def test_a_process_without_the_package_answers_as_the_model(ranker, golden, tmp_path):
     _check_in_a_clean_process(golden, [ranker("all")], tmp_path)
 
@@ -103,7 +104,7 @@ def test_repeated_and_unknown_ids_of_a_history_change_nothing(served):
 def test_a_diverged_ranker(golden, tmp_path):
     events = golden.ranker_events()
     model = Ranker(events, dim=4, hidden=[4])
-    model.head.linear.bias.assign([np.nan])
+    model.logit.bias.assign([np.nan])
     with pytest.raises(InputError, match="1 of the model's variables are not finite"):
         export(model, events, tmp_path / "rank")
 

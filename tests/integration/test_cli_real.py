@@ -11,8 +11,6 @@ import pytest
 
 from tfrec_fusion.embeddings import VectorStore
 
-pytestmark = pytest.mark.slow
-
 
 def _run(*arguments):
     done = subprocess.run(
@@ -26,6 +24,7 @@ def _run(*arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_retail_by_defaults(real_data, tmp_path):
     retail = real_data("retail")
     run = tmp_path / "run"
@@ -46,6 +45,7 @@ def test_retail_by_defaults(real_data, tmp_path):
     assert all(item["title"] for item in answer["items"])
 
 
+@pytest.mark.acceptance  # a step of its own in `.ci/run`
 def test_quickstart(tmp_path):
     result = _run("quickstart", "--out", tmp_path)
     assert result["data"]["synthetic"]
@@ -60,6 +60,7 @@ def test_quickstart(tmp_path):
     assert list((tmp_path / "saved_models" / "quickstart" / "1").glob("saved_model.pb"))
 
 
+@pytest.mark.acceptance
 def test_quickstart_on_ratings_without_times(real_data, tmp_path):
     books = real_data("books")
     result = _run("quickstart", "--data", books, "--min-rating", 4, "--out", tmp_path)
@@ -71,6 +72,7 @@ def test_quickstart_on_ratings_without_times(real_data, tmp_path):
     assert ndcg["fused"] > ndcg["popularity"]
 
 
+@pytest.mark.acceptance
 def test_quickstart_on_movielens_from_the_cache(real_data, tmp_path, monkeypatch):
     # Filled by hand: a test downloads nothing.
     movies, cache = real_data("movies"), tmp_path / "cache" / "tfrec-fusion"

@@ -9,8 +9,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DATA = {"shop": None, "retail": "retail", "books": "books", "cold_start": "retail"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("example", DATA)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(name, marks=pytest.mark.acceptance if data else pytest.mark.slow)
+        for name, data in DATA.items()
+    ],
+)
 def test_an_example_runs(example, real_data, tmp_path):
     arguments = [] if DATA[example] is None else [str(real_data(DATA[example]))]
     done = subprocess.run(

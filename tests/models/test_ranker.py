@@ -142,6 +142,7 @@ def test_fit_evaluate_predict(events, batch):
     assert predicted.shape == (len(events), 3)
 
 
+@pytest.mark.slow
 def test_it_learns_tastes_of_text_for_items_without_a_sale(events):
     batches = ranking_examples(events, 128, negatives=3, history=16, min_history=1)
     model = _model(events, trend=False)

@@ -54,6 +54,7 @@ def _requests(reference):
 
 @settings(max_examples=30, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_merged_requests_answer_as_each_alone_and_as_the_reference(served, business, data):
     _, function, reference = served
     specs = function.structured_input_signature[1]

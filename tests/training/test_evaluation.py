@@ -71,6 +71,7 @@ def test_between_evaluations_patience_waits(part):
         Evaluation(part, every=0)
 
 
+@pytest.mark.slow
 def test_a_ranker_gets_its_gauc(part):
     model = Ranker(part.train, dim=8)
     model.compile("adam", steps_per_execution=2)

@@ -156,6 +156,7 @@ def test_a_spectral_start_and_another_optimizer(config, tmp_path):
 SGD = {"class_name": "SGD", "config": {"learning_rate": 0.05, "momentum": 0.9}}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_made_longer_ends_as_one_that_was_as_long(config, tmp_path):
     whole = Run.start(tmp_path / "whole", config(epochs=3, optimizer=SGD))
     whole.train()
@@ -187,6 +188,7 @@ def test_a_run_is_overwritten_when_asked(config, tmp_path):
     assert (tmp_path / "mine/thesis.txt").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_s_weights(config, tmp_path):
     first = Run.start(tmp_path / "first", config(epochs=1))
     first.train()
