@@ -148,6 +148,7 @@ def test_nearest_items_of_the_history():
     assert result["nearest_cosines"][3] == pytest.approx([0.5**0.5, -(0.5**0.5)])
 
 
+@pytest.mark.slow
 def test_integrated_gradients_leave_a_residual(events):
     """Why shares are Shapley values: under `gate`, integrated gradients only approach the score.
 

@@ -204,6 +204,7 @@ def test_any_k_with_rules(ruled):
     assert function.signatures["recommend"](**inputs)["item_id"].shape == (1, 0)
 
 
+@pytest.mark.slow
 def test_versions_in_one_process_do_not_mix(make_shop_events, make_model, exported, tmp_path):
     events = make_shop_events(seed=1)
     other = export(make_model(events, user="id"), events, tmp_path / "shop", kit=False)

@@ -144,6 +144,7 @@ def test_users_that_came_later_are_scored_by_their_items(events):
     np.testing.assert_allclose(model.scorer(State.of(later))(np.array([0])), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_export_scores_as_the_model_does(tmp_path, events):
     model = _trained(events, 1)
     served = tf.saved_model.load(str(export(model, events, tmp_path / "shop")))

@@ -41,6 +41,7 @@ def test_wanted_outputs_only(servable):
     assert found["item_id"].dtype == object
 
 
+@pytest.mark.slow
 def test_its_memory_waits_for_no_garbage_collector(exported):
     servable = Servable("shop", 1, exported)
     servable.run("item_vector", {"item_id": np.array([b"item4"], object)})

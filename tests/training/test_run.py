@@ -56,8 +56,10 @@ def test_a_run_leaves_what_it_says(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "stop"),
-    [({}, _Stop(2, batch=1)), ({"split": {"kind": "random"}}, _Stop(1))],
-    ids=["as_of, within an epoch", "autoencoder, between epochs"],
+    [
+        pytest.param({}, _Stop(2, batch=1), marks=pytest.mark.slow, id="as_of, within an epoch"),
+        pytest.param({"split": {"kind": "random"}}, _Stop(1), id="autoencoder, between epochs"),
+    ],
 )
 def test_what_is_broken_off_ends_as_if_it_had_not_been(config, tmp_path, options, stop):
     options = options | {"epochs": 3}
