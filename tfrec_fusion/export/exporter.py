@@ -220,8 +220,9 @@ def export(
         _tell_lost_signatures(path, served.described)
         if reranking is not None:
             entries["rerank"] = described_rerankers(options["rerank"])
-        if served.explanation is not None:
-            entries["explain"] = served.explanation.size
+        explanation = getattr(served, "explanation", None)
+        if explanation is not None:
+            entries["explain"] = explanation.size
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if precision != "float32":
             full = build.served(build.serving("float32"), users_file, items_file, "float32")
