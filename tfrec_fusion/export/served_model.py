@@ -191,7 +191,7 @@ class ServedModel(tf.Module):
 
     def scores(self, users, item_id) -> tf.Tensor:
         """`[B, N]` of user vectors `[B, D]` and item ids `[B, N]`."""
-        return self.serving.scores_of(users, self.item_table.lookup(item_id))
+        return self.serving.scores_with_unknown(users, self.item_table.lookup(item_id))
 
     def item_vectors(self, item_id) -> tf.Tensor:
         """Vectors of item ids of any shape."""

@@ -52,7 +52,7 @@ def test_the_graph_scores_as_numpy_does_and_so_does_a_saved_model(make, train, t
         items, positions, ages = state.flat_histories(users)
         queries = one.users(*map(tf.constant, (users, items, positions, ages)))
         rows = tf.constant(np.tile([0, 1, 2, 3, -1], (4, 1)), tf.int32)
-        found = one.scores_of(queries, rows).numpy()
+        found = one.scores_with_unknown(queries, rows).numpy()
         np.testing.assert_allclose(found[:, :4], expected, atol=atol)
         np.testing.assert_array_equal(found[:, 4], np.zeros(4))
         scores, best = one.best(queries, 2, None)

@@ -11,7 +11,7 @@ class CatalogueServing(tf.Module, ABC):
     """The graph of a model between rows of users and items and the scores of N items.
 
     A user side makes one query `[D]` a user, whatever it holds, and the item side scores queries.
-    Item row -1 is an unknown item. What it reads are variables of it, or of what its `users` calls.
+    What it reads are variables of it, or of what its `users` calls.
     An attribute that is a Keras model or a `tf.function` would be saved with the export.
 
     Attributes:
@@ -43,7 +43,11 @@ class CatalogueServing(tf.Module, ABC):
 
     @abstractmethod
     def scores_of(self, queries, rows) -> tf.Tensor:
-        """Scores `[B, M]` float32 of queries `[B, D]` with item rows `[B, M]`, -1 unknown."""
+        """Scores `[B, M]` float32 of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
+
+    @abstractmethod
+    def scores_with_unknown(self, queries, rows) -> tf.Tensor:
+        """As `scores_of`, of rows that may be -1, an unknown item."""
 
     @abstractmethod
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):

@@ -62,6 +62,9 @@ class DotProductServing(CatalogueServing):
         return self._user_vectors(users, self._past(items), items, positions, ages)
 
     def scores_of(self, queries, rows):
+        return self.items.scores_of(queries, rows)
+
+    def scores_with_unknown(self, queries, rows):
         return tf.linalg.matvec(self.vectors(rows), queries)
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):

@@ -49,8 +49,10 @@ class ItemItemServing(CatalogueServing):
         )[1]
 
     def scores_of(self, queries, rows):
-        found = tf.gather(queries, tf.maximum(rows, 0), batch_dims=1)
-        return tf.where(rows < 0, 0.0, found)
+        return tf.gather(queries, rows, batch_dims=1)
+
+    def scores_with_unknown(self, queries, rows):
+        return tf.where(rows < 0, 0.0, self.scores_of(queries, tf.maximum(rows, 0)))
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         return exact_top_k(queries, self._columns, k, masked_pairs, bias, allowed, restricted)
