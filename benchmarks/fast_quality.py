@@ -47,30 +47,30 @@ def trained(train, way: str, seed: int, rates: tuple[float, ...], epochs: int):
     model = TwoTower(train, dim=64, trend=False)
     steps = epochs * len(batches)
     schedules = [WarmupCosine(rate, steps, steps // 20) for rate in rates]
-    if way == PLAIN:
-        model.pair_softmax = plain_softmax()
     optimizer = {PLAIN: keras.optimizers.Adam, FAST: for_tables, LAZY: LazyAdam}[way]
-    model.compile(optimizer(*schedules))
+    model.compile(optimizer(*schedules), loss=plain_softmax() if way == PLAIN else None)
     model.fit(batches, epochs=epochs, verbose=0)
     return model
 
 
 def plain_softmax():
-    from tfrec_fusion._compat import keras, tf
+    from tfrec_fusion._compat import tf
+    from tfrec_fusion.models import Objective
 
-    class PlainInBatchSoftmax(keras.layers.Layer):
+    class PlainInBatchSoftmax(Objective):
         """What `InBatchSoftmax` computes, from the whole matrix and by TensorFlow's gradients."""
 
-        def call(self, users, items, log_q, own, weight=None):
+        def of_vectors(self, targets, users, items, weight=None):
+            own = targets.target[:, 1]
             logits = tf.matmul(users, tf.gather(items, own), transpose_b=True)
-            logits -= tf.gather(log_q, own)
+            logits -= tf.gather(targets.log_q, own)
             labels = tf.range(tf.shape(users)[0])
             hit = (own[:, None] == own) & (labels[:, None] != labels)
             logits = tf.where(hit, -1e9, logits)
             loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             return tf.reduce_mean(loss if weight is None else loss * weight)
 
-    return PlainInBatchSoftmax(dtype="float32", name="pair_softmax")
+    return PlainInBatchSoftmax(name="pair_softmax")
 
 
 def claims(options: Options) -> Iterator[Claim]:

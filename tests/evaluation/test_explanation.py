@@ -122,7 +122,7 @@ def test_a_bilinear_score_is_split_in_halves():
     model = TwoTower(events, dim=1, whitening_dim=None, user_layer=True)
     model.tower.ids.table.assign([[5.0], [2.0]])
     model.tower.frozen["text"].kernel.assign([[1.0]])
-    model.to_user.kernel.assign([[0.5], [0.5], [0.0], [0.0]])
+    model.user_tower.to_user.kernel.assign([[0.5], [0.5], [0.0], [0.0]])
     model.bias.assign([0.25, 0.5])
     shares = explain(model, events, "u", "i").iloc[0]
     assert shares["score"] == pytest.approx(60.5)

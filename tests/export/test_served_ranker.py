@@ -104,7 +104,7 @@ def test_repeated_and_unknown_ids_of_a_history_change_nothing(served):
 def test_a_diverged_ranker(golden, tmp_path):
     events = golden.ranker_events()
     model = Ranker(events, dim=4, hidden=[4])
-    model.logit.bias.assign([np.nan])
+    model.head.linear.bias.assign([np.nan])
     with pytest.raises(InputError, match="1 of the model's variables are not finite"):
         export(model, events, tmp_path / "rank")
 

@@ -24,7 +24,7 @@ from tfrec_fusion.losses import (
     NormalisedSquared,
     SampledSoftmax,
 )
-from tfrec_fusion.models import ItemTower
+from tfrec_fusion.models import BinaryHead, DCNv2, ItemTower, PooledHistory, TrendMatch
 
 RNG = np.random.default_rng(0)
 
@@ -66,6 +66,18 @@ def _filled_frozen(**options):
 
 def _rows(batch, n=7):
     return tf.constant(RNG.integers(-1, n, batch), tf.int32)
+
+
+def _users(batch):
+    """What a user tower is told of three items a user."""
+    return {
+        "user": _rows(batch, 5),
+        "history_vector": _vectors(3 * batch, 4)["v0"],
+        "history_item": tf.constant(RNG.integers(0, 7, 3 * batch), tf.int32),
+        "history_row": tf.constant(np.sort(RNG.integers(0, batch, 3 * batch)), tf.int32),
+        "history_age": tf.constant(RNG.random(3 * batch) * 50, tf.float32),
+        "history_size": tf.constant(RNG.random((batch, 2)), tf.float32),
+    }
 
 
 # name -> (makes the layer, makes its positional inputs for a batch size)
@@ -141,6 +153,22 @@ CASES = {
     "distillation": (
         lambda **k: Distillation(2.0, **k),
         lambda b: (*_vectors(b, 6, 6).values(), tf.constant([[0, 1]]), tf.zeros([6])),
+    ),
+    "pooled_history": (
+        lambda **k: PooledHistory(4, 5, 7, "both", weighted=True, **k),
+        lambda b: (_users(b),),
+    ),
+    "trend_match": (
+        lambda **k: TrendMatch(2, 3, 1, **k),
+        lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),
+    ),
+    "dcn_v2": (
+        lambda **k: DCNv2(2, [5, 3], **k),
+        lambda b: (tf.constant(RNG.normal(size=(b, 2, 8)), tf.float32),),
+    ),
+    "binary_head": (
+        lambda **k: BinaryHead("taken", mask="known", **k),
+        lambda b: (tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),),
     ),
     "item_tower": (
         lambda **k: ItemTower(7, 4, {"text": 3}, "gate", True, 0.5, **k),

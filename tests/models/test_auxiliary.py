@@ -43,7 +43,7 @@ def test_both_are_added_in_training_alone(events, model, candidates):
     batch = next(iter(as_of_examples(events, 8, candidates=candidates, seed=0)))
     plain = TwoTower(events, dim=4, id_dropout=0.0, id_l2=0.0)
     both = TwoTower(events, dim=4, id_dropout=0.0, id_l2=0.0, alignment=0.5, distillation=0.25)
-    for layer in ("tower", "to_user", "trend_hidden", "trend_match"):
+    for layer in ("tower", "user_tower", "trend"):
         getattr(both, layer).set_weights(getattr(plain, layer).get_weights())
     expected = plain.compute_loss(batch)
     np.testing.assert_allclose(both.compute_loss(batch), expected, rtol=1e-5)

@@ -143,9 +143,9 @@ def test_a_ranker_is_evaluated_by_name():
 def _reading_prices(events):
     """A two-tower whose items' last column is the price that the model sees."""
     model = TwoTower(events, dim=4, trend_dim=2, use_ids=False)
-    kernel = np.zeros(model.trend_prior.kernel.shape, np.float32)
+    kernel = np.zeros(model.trend.prior.kernel.shape, np.float32)
     kernel[model.spec.feature_names.index("price")] = 1
-    model.trend_prior.kernel.assign(kernel)
+    model.trend.prior.kernel.assign(kernel)
     return model
 
 
@@ -175,8 +175,8 @@ def test_the_context_hidden_from_an_explanation_is_the_average_price():
     )
     # Without its price, recency and trend an item has what the biases of the network give.
     nothing = tf.zeros([1, len(model.spec.feature_names)])
-    hidden = tf.concat([nothing, model.trend_hidden(nothing)], 1)
-    np.testing.assert_allclose(items[:, -1], [model.trend_prior(hidden)[0, 0]] * 2, atol=1e-6)
+    hidden = tf.concat([nothing, model.trend.hidden(nothing)], 1)
+    np.testing.assert_allclose(items[:, -1], [model.trend.prior(hidden)[0, 0]] * 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -196,7 +196,11 @@ def test_a_rankers_price_without_times(tmp_path, precision):
 
 def test_scaling_is_saved_with_the_model_and_its_weights(make, tmp_path):
     model = _noisy(make(_events("ab")))
-    np.testing.assert_allclose(model.numbers.mean[0], 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        (model.trend if isinstance(model, TwoTower) else model.features).numbers.mean[0],
+        2,
+        rtol=1e-6,
+    )
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     expected = model.scorer(State.of(_events("abcd")))(EVERYONE)
@@ -216,7 +220,7 @@ def test_context_numbers_are_fitted_once_and_saved(tmp_path):
     other = Interactions.from_frame(frame.assign(hour=[10.0, 30.0, 20.0]), _catalogue())
     later = Ranker(other, dim=4, hidden=[4], context=["hour"])
     later.load_weights(tmp_path / "w.weights.h5")
-    np.testing.assert_array_equal(later.context_numbers.mean, [2.0])
+    np.testing.assert_array_equal(later.features.context_numbers.mean, [2.0])
 
 
 def test_what_becomes_a_feature_is_said_and_can_be_chosen(make, caplog):

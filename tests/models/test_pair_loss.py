@@ -69,7 +69,7 @@ def test_the_loss_of_three_pairs_by_hand(events):
     model = TwoTower(events, dim=2, user="id", vectors=[], trend=False, id_l2=0.0)
     users, items = np.zeros((N_USERS, 2), np.float32), np.zeros((N_ITEMS, 2), np.float32)
     users[[4, 5]], items[[1, 2]] = [[1, 0], [0, 1]], [[np.log(2), 0], [0, np.log(3)]]
-    model.user_ids.table.assign(users)
+    model.user_tower.ids.table.assign(users)
     model.tower.ids.table.assign(items)
     bias = np.zeros(N_ITEMS, np.float32)
     bias[2] = np.log(5)
@@ -112,7 +112,7 @@ def test_tables_are_only_gathered_from(events, user):
     model = TwoTower(events, dim=8, user=user, trend=False)
     batch = next(iter(_pairs(events, 16)))
     tables = {
-        "user": model.user_ids.table,
+        "user": model.user_tower.ids.table,
         "item": model.tower.ids.table,
         "bias": model.bias,
     }
@@ -187,7 +187,7 @@ def test_mixed_precision_multiplies_in_bfloat16(events, seeded):
         history = model.fit(_pairs(events), epochs=3, verbose=0).history["softmax_loss"]
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    assert model.pair_softmax.matmul_dtype == "bfloat16"
+    assert model.objective_for({}).matmul_dtype == "bfloat16"
     assert history[-1] < history[0]
 
 

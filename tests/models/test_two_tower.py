@@ -102,13 +102,13 @@ def test_the_score_is_the_written_formula(events):
     w = np.exp(-ages / 30)
     known = [np.log1p(len(v)) / 4, np.log1p(ages.min()) / 4]
     pooled = np.concatenate([w @ v / w.sum() ** 0.5, v.sum(0) / len(v) ** 0.5, known])
-    kernel, bias = model.to_user.get_weights()
+    kernel, bias = model.user_tower.to_user.get_weights()
     u = pooled @ kernel + bias
     x = batch["item_features"].numpy()
     # The last column is the price, whose mean and deviation were fitted to the training items.
     price = np.log1p(events.catalogue.numeric("price")[events.item_counts() > 0])
     x[:, -1] = (x[:, -1] - price.mean()) / price.std()
-    hidden_kernel, hidden_bias = model.trend_hidden.get_weights()
+    hidden_kernel, hidden_bias = model.trend.hidden.get_weights()
     x = np.concatenate([x, np.maximum(x @ hidden_kernel + hidden_bias, 0)], 1)
 
     def dense(layer, value):
@@ -117,9 +117,9 @@ def test_the_score_is_the_written_formula(events):
 
     expected = model.scale.numpy() * items @ u
     expected += (
-        np.where(batch["item_seen"], model.bias.numpy(), 0) + dense(model.trend_prior, x)[:, 0]
+        np.where(batch["item_seen"], model.bias.numpy(), 0) + dense(model.trend.prior, x)[:, 0]
     )
-    expected += dense(model.trend_match, x) @ dense(model.user_trend, np.concatenate([u, known]))
+    expected += dense(model.trend.match, x) @ dense(model.user_trend, np.concatenate([u, known]))
     np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -161,7 +161,7 @@ def test_an_item_s_own_part_is_out_of_its_score(user_layer, weighted):
     assert own < set(map(tuple, batch["target"].numpy().tolist()))
     # By hand: the history's weights over their root sum stay, the item itself is left out.
     fused = model.tower(tf.range(N_ITEMS), batch["item_seen"]).numpy()
-    weights = model.history_weights.numpy() if weighted else np.ones(N_ITEMS)
+    weights = model.user_tower.history_weights.numpy() if weighted else np.ones(N_ITEMS)
     for row, item in np.ndindex(scores.shape):
         if (row, item) not in own:
             np.testing.assert_allclose(scores[row, item], plain[row, item], rtol=1e-5, atol=1e-5)
@@ -171,7 +171,7 @@ def test_an_item_s_own_part_is_out_of_its_score(user_layer, weighted):
         rest = w[history != item] @ fused[history[history != item]]
         user = rest
         if user_layer:
-            kernel, bias = model.to_user.get_weights()
+            kernel, bias = model.user_tower.to_user.get_weights()
             known = np.log1p(len(history)) / 4
             user = np.concatenate([rest, rest, [known, 0]]) @ kernel + bias
         expected = model.scale.numpy() * user @ fused[item] + model.bias.numpy()[item]

@@ -38,11 +38,7 @@ class HistoryPooling(keras.layers.Layer):
             tf.math.unsorted_segment_sum(vectors * shares[:, p, None], rows, batch_size)
             for p in (0, 1)
         )
-        size = tf.math.unsorted_segment_sum(tf.ones_like(ages), rows, batch_size)
-        latest = tf.math.unsorted_segment_min(ages, rows, batch_size)
-        latest = tf.minimum(latest, np.float32(3650.0))
-        extra = tf.stack([tf.math.log1p(size), tf.math.log1p(latest)], 1) / 4
-        return tf.concat([recent, overall, extra], 1)
+        return tf.concat([recent, overall, history_size(rows, ages, batch_size)], 1)
 
     def shares(self, rows, ages, batch_size, weights=None):
         """What each event counts in the two pools, `w_j / sqrt(sum_j w_j)`: `[H, 2]` float32."""
@@ -54,6 +50,25 @@ class HistoryPooling(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"decay_days": self.decay_days}
+
+
+def history_size(rows, ages, batch_size) -> tf.Tensor:
+    """How long and how recent histories are.
+
+    Args:
+      rows: `[H]` int32, ascending position in the batch.
+      ages: `[H]` float days.
+      batch_size: int scalar.
+
+    Returns:
+      `[batch_size, 2]` float32, `log(1 + n) / 4` and `log(1 + age of the latest event) / 4`; of no
+      history, an age of ten years.
+    """
+    ages = _positive(ages)
+    size = tf.math.unsorted_segment_sum(tf.ones_like(ages), rows, batch_size)
+    latest = tf.math.unsorted_segment_min(ages, rows, batch_size)
+    latest = tf.minimum(latest, np.float32(3650.0))
+    return tf.stack([tf.math.log1p(size), tf.math.log1p(latest)], 1) / 4
 
 
 def _positive(ages):

@@ -29,6 +29,11 @@ class MultiTargetSoftmax(keras.layers.Layer):
         super().__init__(**({"dtype": "float32"} | kwargs))
 
     def call(self, logits, target, masked, weight=None, log_q=None):
+        loss = self.rows(logits, target, masked, log_q)
+        return tf.reduce_mean(loss if weight is None else loss * weight)
+
+    def rows(self, logits, target, masked, log_q=None) -> tf.Tensor:
+        """`[B]` float32, the loss of each row; 0 where a row has no target."""
         logits = tf.cast(logits, tf.float32)
         if log_q is not None:
             logits -= log_q
@@ -36,5 +41,4 @@ class MultiTargetSoftmax(keras.layers.Layer):
         logits = tf.tensor_scatter_nd_update(logits, masked, off)
         rows = target[:, 0]
         nll = tf.gather(tf.reduce_logsumexp(logits, 1), rows) - tf.gather_nd(logits, target)
-        loss = tf.math.unsorted_segment_mean(nll, rows, tf.shape(logits)[0])
-        return tf.reduce_mean(loss if weight is None else loss * weight)
+        return tf.math.unsorted_segment_mean(nll, rows, tf.shape(logits)[0])

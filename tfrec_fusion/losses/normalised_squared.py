@@ -29,6 +29,11 @@ class NormalisedSquared(keras.layers.Layer):
         super().__init__(**({"dtype": "float32"} | kwargs))
 
     def call(self, logits, target, seen=None, weight=None):
+        loss = self.rows(logits, target, seen)
+        return tf.reduce_mean(loss if weight is None else loss * weight)
+
+    def rows(self, logits, target, seen=None) -> tf.Tensor:
+        """`[B]` float32, the loss of each row; 2 where a row has no target."""
         logits = tf.cast(logits, tf.float32)
         if seen is not None:
             logits = tf.where(seen, logits, 0.0)
@@ -38,5 +43,4 @@ class NormalisedSquared(keras.layers.Layer):
         counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.float32), rows, n_rows)
         # The sum under the root stays above 0, where the root has no gradient.
         length = tf.sqrt(tf.reduce_sum(tf.square(logits), 1) + 1e-12)
-        loss = 2.0 - 2.0 * tf.math.divide_no_nan(hits, length * tf.sqrt(counts))
-        return tf.reduce_mean(loss if weight is None else loss * weight)
+        return 2.0 - 2.0 * tf.math.divide_no_nan(hits, length * tf.sqrt(counts))

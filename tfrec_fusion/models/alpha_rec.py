@@ -22,6 +22,7 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
+from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.stored_tables import with_stored_vectors
 from tfrec_fusion.models.serving.tower_serving import tower_serving
@@ -186,7 +187,10 @@ class AlphaRec(RetrievalModel):
         return tf.matmul(_unit(tf.gather(users, batch["user"])), _unit(items), transpose_b=True)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Softmax loss of a batch of `pair_examples`, against negatives that the batch shares.
+        """Loss of a batch of `pair_examples`, against negatives that the batch shares.
+
+        It is a softmax, or the chosen objective of the scores `[B, 1 + S]` of the pair's own item
+        and the S negatives, with a negative that is the own item masked.
 
         Raises:
           InputError: no pairs, or pairs with labels.
@@ -199,18 +203,19 @@ class AlphaRec(RetrievalModel):
             drawn = tf.range(self.spec.n_items)
         else:
             drawn = tf.random.uniform([self.config.negatives], 0, self.spec.n_items, tf.int32)
-        loss = self.softmax(
-            users,
-            tf.gather(items, batch["item"]),
-            tf.gather(items, drawn),
-            batch["item"],
-            drawn,
-            weight=batch.get("weight"),
-        )
+        own, negatives = tf.gather(items, batch["item"]), tf.gather(items, drawn)
+        weight = batch.get("weight")
+        if self.objective is None:
+            loss = self.softmax(users, own, negatives, batch["item"], drawn, weight=weight)
+        else:
+            scores, targets = _own_and_drawn(users, own, negatives, batch["item"], drawn)
+            loss = self.objective(targets, scores, weight)
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
 
     def check_batch(self, batch) -> None:
         """Raises InputError where the batches are no pairs, or have labels."""
+        if self.objective is not None:
+            self.objective.check("AlphaRec", batch)
         if "user" not in batch or "item" not in batch or "label" in batch:
             raise InputError(
                 "AlphaRec: train on batches with examples='pairs' and negatives=0, of events "
@@ -262,6 +267,15 @@ class AlphaRec(RetrievalModel):
         self.user_content.assign(
             np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], mean)
         )
+
+
+def _own_and_drawn(users, own, negatives, item, drawn) -> tuple[tf.Tensor, Targets]:
+    """Scores `[B, 1 + S]`, whose first candidate is the target."""
+    first = tf.reduce_sum(users * own, 1, keepdims=True)
+    scores = tf.concat([first, tf.matmul(users, negatives, transpose_b=True)], 1)
+    rows = tf.range(tf.size(item))
+    same = tf.cast(tf.where(item[:, None] == drawn), tf.int32)
+    return scores, Targets(tf.stack([rows, tf.zeros_like(rows)], 1), same + tf.constant([0, 1]))
 
 
 def _unit(vectors: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+
+from tfrec_fusion.models.fusion_config import known_loss
 
 
 class AlphaRecConfig(BaseModel):
@@ -18,6 +20,8 @@ class AlphaRecConfig(BaseModel):
       vectors: names of the catalogue's vectors to use, side by side; None takes all.
       whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
         None leaves them as they are, as the paper does, which is worse on books and movies.
+      loss: `module:Class` of your own `Objective`, or the name of one; None takes the softmax of
+        the paper, whose scores are never held as a whole. `compile(loss=...)` goes before it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,3 +33,9 @@ class AlphaRecConfig(BaseModel):
     negatives: PositiveInt | None = 2048
     vectors: list[str] | None = None
     whitening_dim: PositiveInt | None = 128
+    loss: str | None = None
+
+    @field_validator("loss")
+    @classmethod
+    def _loss(cls, loss):
+        return known_loss(loss)

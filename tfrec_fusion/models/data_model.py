@@ -17,6 +17,8 @@ from tfrec_fusion.models.fit_data import (
     is_flat,
     warn_of_few,
 )
+from tfrec_fusion.models.objectives.catalogue import find_objective
+from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.signed_weights import SignedWeights
 
 
@@ -195,7 +197,7 @@ class DataModel(SignedWeights):
 
 
 class RetrievalModel(DataModel):
-    """A `DataModel` with its own loss, a mean over the rows of a batch.
+    """A `DataModel` that minimises an `Objective`, a mean over the rows of a batch.
 
     Metrics: "loss", the mean over an epoch's rows of all that is minimised; "softmax_loss", that of
     the loss alone, without what is added in training; "examples", the rows.
@@ -203,6 +205,7 @@ class RetrievalModel(DataModel):
 
     def __init__(self, name=None):
         super().__init__(name=name, dtype="float32")
+        self._objective = None
         self.mean_minimised = keras.metrics.Mean("loss")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
@@ -216,18 +219,21 @@ class RetrievalModel(DataModel):
         weighted_metrics=None,
         **options,
     ):
-        """As in Keras; the loss is the model's.
+        """As in Keras.
+
+        Args:
+          loss: an `Objective`, its class, `module:Class` of your own, or a name of `OBJECTIVES`.
+            None takes that of the model's config, and without one what suits the examples.
 
         Raises:
-          InputError: a loss, metrics or weights of losses, or `jit_compile=True`.
+          InputError: another loss, metrics, weights of losses, or `jit_compile=True`.
         """
         name = type(self).__name__
-        for key, value in (("loss", loss), ("loss_weights", loss_weights)):
-            if value is not None:
-                raise InputError(
-                    f"{name}: compile: {key} is not taken: the loss belongs to the examples and "
-                    f"the model's options, see {name}Config. Received: {value!r}"
-                )
+        if loss_weights is not None:
+            raise InputError(
+                f"{name}: compile: loss_weights is not taken: there is one loss. "
+                f"Received: {loss_weights!r}"
+            )
         for key, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if value:
                 raise InputError(
@@ -235,7 +241,19 @@ class RetrievalModel(DataModel):
                     "for NDCG and recall pass fit the callback "
                     f"tfrec_fusion.training.Evaluation(split). Received: {value!r}"
                 )
-        super().compile(optimizer, **options)
+        self._objective = self._found(loss)
+        super().compile(optimizer, loss=self._objective, **options)
+
+    @property
+    def objective(self) -> Objective | None:
+        """The loss that was chosen; None for what suits the examples."""
+        if self._objective is None:
+            self._objective = self._found(None)
+        return self._objective
+
+    def _found(self, loss) -> Objective | None:
+        loss = self.config.loss if loss is None else loss
+        return None if loss is None else find_objective(type(self).__name__, loss)
 
     def tracked(self, loss: tf.Tensor, added: tf.Tensor | float, rows: tf.Tensor) -> tf.Tensor:
         """Updates the metrics by a batch, and gives what this replica minimises.

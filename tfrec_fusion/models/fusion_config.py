@@ -84,6 +84,16 @@ def taken_options(registry: KerasRegistry, options: dict, info, given: Collectio
     return options
 
 
+def known_loss(loss: str | None) -> str | None:
+    """The name of an objective, or a `module:Class`, which compile looks up."""
+    if loss is not None and ":" not in loss:
+        from tfrec_fusion.models.objectives.catalogue import OBJECTIVES
+
+        with _without_value(OBJECTIVES.kind):
+            OBJECTIVES.resolve(loss)
+    return loss
+
+
 @contextmanager
 def _without_value(kind: str) -> Iterator[None]:
     """An InputError goes without the field and the value, which pydantic's report adds."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from tfrec_fusion.models.fusion_config import FusionConfig
+from tfrec_fusion.models.fusion_config import FusionConfig, known_part, taken_options
 
 
 class RankerConfig(FusionConfig):
@@ -35,9 +35,15 @@ class RankerConfig(FusionConfig):
       whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
         None leaves them as they are.
       decay_days: time constant of the recent history.
-      cross_layers: cross layers; with 0 there are none.
-      hidden: units of the deep layers.
+      backbone: what makes a representation of the features: a key of
+        `tfrec_fusion.models.BACKBONES`, `module:Class` or the registered name of your own
+        `Backbone`, or in Python the class or an object.
+      backbone_options: further arguments of your own class.
+      cross_layers: cross layers of "dcn_v2"; with 0 there are none.
+      hidden: units of its deep layers.
       dropout: probability that a deep unit is hidden in a training step.
+      loss: the name of a loss of Keras or of an `Objective`, or `module:Class` of your own; None
+        takes cross entropy. `compile(loss=...)` goes before it.
     """
 
     dim: PositiveInt = 64
@@ -52,6 +58,33 @@ class RankerConfig(FusionConfig):
     id_l2: float = Field(default=1e-6, ge=0)
     whitening_dim: PositiveInt | None = 128
     decay_days: PositiveFloat = 30.0
+    backbone: str | dict[str, Any] = "dcn_v2"
+    backbone_options: dict[str, Any] = Field(default={})
     cross_layers: NonNegativeInt = 2
     hidden: list[PositiveInt] = Field(default=[128, 64])
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    loss: str | None = None
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _known_backbone(cls, backbone):
+        from tfrec_fusion.models.backbones.backbones import BACKBONES
+
+        return known_part(BACKBONES, backbone)
+
+    @field_validator("backbone_options")
+    @classmethod
+    def _taken_by_backbone(cls, options, info):
+        from tfrec_fusion.models.backbones.backbones import BACKBONES
+
+        if options and info.data.get("backbone") == "dcn_v2":
+            raise ValueError("dcn_v2 has cross_layers, hidden and dropout for options")
+        return taken_options(BACKBONES, options, info, [])
+
+    @field_validator("cross_layers", "hidden", "dropout")
+    @classmethod
+    def _of_dcn_v2(cls, value, info):
+        field = cls.model_fields[info.field_name]
+        if info.data.get("backbone", "dcn_v2") != "dcn_v2" and value != field.default:
+            raise ValueError("is an option of backbone 'dcn_v2'; leave it out")
+        return value

@@ -11,39 +11,31 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
-from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage, Standardise
-from tfrec_fusion.losses import (
-    Distillation,
-    InBatchSoftmax,
-    InfoNCE,
-    MultiTargetSoftmax,
-    NormalisedSquared,
-)
+from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.models.building import (
     check_features,
     check_vocabularies,
-    check_width,
     checked,
     fitted_numbers,
     precision_of,
-    width_of,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
-from tfrec_fusion.models.objectives.auxiliary import alignment_loss, distillation_loss
-from tfrec_fusion.models.objectives.pairs import check_pairs, log_shares, pair_loss
+from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
+from tfrec_fusion.models.objectives.candidates import candidate_vectors
+from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
+from tfrec_fusion.models.objectives.objective import Objective
+from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
+from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
 from tfrec_fusion.models.serving.tower_serving import tower_serving
 from tfrec_fusion.models.towers.item_tower import ItemTower
-from tfrec_fusion.models.towers.own_scores import own_scores
+from tfrec_fusion.models.towers.trend_match import TrendMatch
+from tfrec_fusion.models.towers.user_towers import make_user_tower
+from tfrec_fusion.models.two_tower_batches import check_batch, example_batch
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
-from tfrec_fusion.models.two_tower_spec import (
-    EXAMPLE_FIELDS,
-    completed,
-    described,
-    example_batch,
-)
+from tfrec_fusion.models.two_tower_spec import completed, described
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -55,14 +47,15 @@ class TwoTower(RetrievalModel):
 
         score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
 
-    u is a linear map of two pools of the history's item vectors (`HistoryPooling`), of the user's
-    id, or of both. f0 and f are linear plus a small MLP. `user_vectors` is `[scale * u, A h, 1]`
-    and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not seen yet has neither id
-    nor bias.
+    u is what the user tower makes of the user: by default a linear map of two pools of the
+    history's item vectors (`PooledHistory`). f0 and f are linear plus a small MLP. `user_vectors`
+    is `[scale * u, A h, 1]` and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not
+    seen yet has neither id nor bias.
 
     Trained on the batches of `Interactions.batches`: by a softmax over the catalogue (or over
     sampled candidates with logQ), on autoencoder examples by `NormalisedSquared`, or on pairs by a
-    softmax over the batch's items; see `pair_loss`.
+    softmax over the batch's items (see `CatalogueSoftmax`), unless `compile(loss=...)` says
+    otherwise.
     The pairs' way suits millions of items, reads no trend, and can be trained on user ids alone.
 
     Args:
@@ -92,7 +85,8 @@ class TwoTower(RetrievalModel):
     def _make(self, data, initial) -> None:
         self.spec, frozen = described(data, self.config, initial)
         spec, config = self.spec, self.config
-        self.sign(reads_user_ids=config.user != "history")
+        user_tower = make_user_tower(config, spec.n_users, spec.n_items, spec.weighted_history)
+        self.sign(reads_user_ids=user_tower.reads_user_ids)
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -106,62 +100,41 @@ class TwoTower(RetrievalModel):
             storage=config.storage,
             name="item_tower",
         )
-        self.pooling = HistoryPooling(config.decay_days, name="history")
-        self.reads_history = config.user in ("history", "both")
-        if config.user in ("id", "both"):
-            self.user_ids = IdEmbedding(spec.n_users, config.dim, config.id_dropout, name="user_id")
-        if self.reads_history and config.user_layer:
-            self.to_user = keras.layers.Dense(
-                config.dim, kernel_initializer=PoolAverage(), dtype="float32", name="user_tower"
-            )
+        self.user_tower = user_tower
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
             self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
-        if spec.weighted_history:
-            self.history_weights = self.add_weight(
-                "history_weights", (spec.n_items,), initializer="ones", trainable=False
-            )
         if spec.feature_names:
-            self.numbers = Standardise(len(spec.numbers), name="numbers")
-            zeros = {"kernel_initializer": "zeros", "dtype": "float32"}
-            dense = keras.layers.Dense
-            self.trend_hidden = dense(
-                config.trend_hidden, "relu", dtype="float32", name="trend_hidden"
+            self.trend = TrendMatch(
+                config.trend_dim, config.trend_hidden, len(spec.numbers), name="trend"
             )
-            self.trend_match = dense(config.trend_dim, dtype="float32", name="trend_match")
-            self.trend_prior = dense(1, **zeros, name="trend_prior")
-            self.user_trend = dense(config.trend_dim, **zeros, name="user_trend")
+            self.user_trend = keras.layers.Dense(
+                config.trend_dim, kernel_initializer="zeros", dtype="float32", name="user_trend"
+            )
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
-        self.loss_function = MultiTargetSoftmax(name="softmax")
-        self.squared = NormalisedSquared(name="normalised_squared")
-        half = self.tower.compute_dtype == "bfloat16"
-        self.pair_softmax = InBatchSoftmax(
-            matmul_dtype="bfloat16" if half else "float32", name="pair_softmax"
-        )
         if config.alignment:
-            self.info_nce = InfoNCE(name="alignment")
-            self.content_view = keras.Sequential(
-                [
-                    keras.layers.Dense(config.dim, tf.nn.leaky_relu, dtype="float32"),
-                    keras.layers.Dense(self.tower.fusion.id_dim, dtype="float32"),
-                ],
-                name="content_view",
-            )
-            columns = [layer.dim or layer.input_dim for layer in self.tower.frozen.values()]
-            self.content_view.build([None, sum(columns)])
-        if config.distillation:
-            self.distil = Distillation(name="distillation")
+            self.content_view = content_view(self.tower)
         self(example_batch(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
         if isinstance(data, Interactions):
             self.item_log_share.assign(log_shares(data))
             if spec.numbers:
-                self.numbers.fit(fitted_numbers(data))
+                self.trend.numbers.fit(fitted_numbers(data))
         if initial is not None and spec.weighted_history:
-            self.history_weights.assign(initial.weights)
+            self.user_tower.history_weights.assign(initial.weights)
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether the user's history counts."""
+        return self.user_tower.reads_history
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether it matters who the user is."""
+        return self.user_tower.reads_user_ids
 
     @property
     def vector_dim(self) -> int:
@@ -192,10 +165,9 @@ class TwoTower(RetrievalModel):
             )
         parts = [fused]
         if self.spec.feature_names:
-            features = self.numbers(features)
-            hidden = tf.concat([features, self.trend_hidden(features)], 1)
-            parts.append(self.trend_match(hidden))
-            prior += self.trend_prior(hidden)[:, 0]
+            match, added = self.trend(features)
+            parts.append(match)
+            prior += added
         return tf.concat([*parts, prior[:, None]], 1)
 
     def user_vectors(
@@ -222,73 +194,39 @@ class TwoTower(RetrievalModel):
           `[B, vector_dim]` float32.
         """
         n_users = tf.shape(users)[0]
-        pooled = self.pooling(
-            history_vectors, history_rows, history_ages, n_users, self.weights_of(history_items)
-        )
+        size = history_size(history_rows, history_ages, n_users)
         if hide_size:
-            pooled = tf.concat([pooled[:, :-2], tf.zeros([n_users, 2])], 1)
-        user = self._from_pools(pooled) if self.reads_history else 0.0
-        if self.config.user in ("id", "both"):
-            user += tf.cast(self.user_ids(users, training=training), tf.float32)
+            size = tf.zeros_like(size)
+        known = {
+            "user": users,
+            "history_vector": history_vectors,
+            "history_item": history_items,
+            "history_row": history_rows,
+            "history_age": history_ages,
+            "history_size": size,
+        }
+        user = tf.cast(self.user_tower(known, training=training), tf.float32)
+        if user.shape.rank != 2 or user.shape[1] != self.config.dim:
+            raise InputError(
+                f"TwoTower: user: {type(self.user_tower).__name__} must give vectors "
+                f"[users, {self.config.dim}]. Received: {user.shape}"
+            )
         parts = [self.scale * user]
         if self.spec.feature_names:
-            parts.append(self.user_trend(tf.concat([user, pooled[:, -2:]], 1)))
+            parts.append(self.user_trend(tf.concat([user, size], 1)))
         return tf.concat([*parts, tf.ones([n_users, 1])], 1)
-
-    def _from_pools(self, pooled) -> tf.Tensor:
-        """`[B, dim]`: a linear map of the pools that starts as their mean, or just the mean."""
-        if self.config.user_layer:
-            return self.to_user(pooled)
-        return tf.add_n(tf.split(pooled[:, : 2 * self.config.dim], 2, axis=1)) / 2
-
-    def weights_of(self, history_items) -> tf.Tensor | None:
-        """What each item of a history counts, `[H]` float32; None where all count alike."""
-        if not self.spec.weighted_history:
-            return None
-        return tf.gather(self.history_weights, tf.maximum(history_items, 0))
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked.
 
         At the pairs `own` of a batch the score is what the rest of the history gives.
         """
-        users, items, fused = self.sides(batch, training=training)
+        users, items, fused = candidate_vectors(self, batch, training)
         scores = tf.matmul(users, items, transpose_b=True)
         if "own" in batch and self.reads_history:
-            own = own_scores(self, fused, batch)
+            own = self.scale * self.user_tower.own_scores(fused, batch)
             scores = tf.tensor_scatter_nd_sub(scores, batch["own"], own)
         return scores
-
-    def candidates(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Item rows `[C]` int32 that a batch scores, and which were seen before, `[C]` bool."""
-        rows = batch["candidate"] if "candidate" in batch else tf.range(self.spec.n_items)
-        return rows, batch["item_seen"]
-
-    def sides(self, batch, training=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """User vectors `[B, D]`, item vectors `[C, D]` and fused vectors `[C, dim]` of a batch."""
-        history = batch["history_item"]
-        rows, seen = self.candidates(batch)
-        if "candidate" in batch:
-            # One pass over the distinct rows, so that history and targets share a dropout draw.
-            distinct, position = tf.unique(tf.concat([rows, history], 0))
-            n_candidates = tf.shape(rows)[0]
-            old = tf.zeros(tf.shape(distinct)[:1] - n_candidates, tf.bool)
-            fused = self.tower(distinct, tf.concat([seen, ~old], 0), training=training)
-            history_vectors = tf.gather(fused, position[n_candidates:])
-            fused = fused[:n_candidates]
-        else:
-            fused = self.tower(rows, seen, training=training)
-            history_vectors = tf.gather(fused, history)
-        items = self.item_side(fused, rows, batch["item_features"], seen)
-        users = self.user_vectors(
-            batch["user"],
-            history_vectors,
-            history,
-            batch["history_row"],
-            batch["history_age"],
-            training=training,
-        )
-        return users, items, fused
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
         """Loss of a batch, plus the ids' L2, alignment and distillation in training.
@@ -297,69 +235,33 @@ class TwoTower(RetrievalModel):
           InputError: examples that this model cannot be trained on.
         """
         self.check_batch(batch)
+        objective, weight = self.objective_for(batch), batch.get("weight")
         if "item" in batch:
-            loss, touched = pair_loss(self, batch, training)
-        elif "own" in batch and self.config.loss != "softmax":
-            touched = None
-            logits = self(batch, training=training)
-            loss = self.squared(logits, batch["target"], batch["item_seen"], batch["weight"])
+            users, items, targets, touched = pair_vectors(self, batch, training)
+            loss = objective.of_vectors(targets, users, items, weight)
         else:
             touched = batch.get("candidate")
-            loss = self.loss_function(
-                self(batch, training=training),
-                batch["target"],
-                batch.get("masked", tf.zeros([0, 2], tf.int32)),
-                batch["weight"],
-                batch.get("log_q"),
-            )
-        added = self._added(batch, touched) if training else 0.0
+            masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
+            targets = Targets(batch["target"], masked, batch["item_seen"], batch.get("log_q"))
+            loss = objective(targets, self(batch, training=training), weight)
+        added = added_losses(self, batch, touched) if training else 0.0
         return self.tracked(loss, added, tf.size(batch["user"]))
 
-    def _added(self, batch, touched) -> tf.Tensor | float:
-        """What training minimises beside the loss; `touched` are a batch's items, None for all."""
-        added = 0.0
-        if self.config.use_ids and self.config.id_l2:
-            ids = self.tower.ids.table
-            if touched is not None:
-                ids = tf.nn.embedding_lookup(ids, tf.maximum(touched, 0))
-            added += self.config.id_l2 * tf.nn.l2_loss(ids)
-        if self.config.alignment:
-            added += self.config.alignment * alignment_loss(self, batch)
-        if self.config.distillation:
-            added += self.config.distillation * distillation_loss(self, batch)
-        return added
+    def objective_for(self, batch) -> Objective:
+        """The chosen loss, or what suits the examples."""
+        if self.objective is not None:
+            return self.objective
+        return CatalogueSquared() if "own" in batch else self._found("softmax")
+
+    def _found(self, loss):
+        if (self.config.loss if loss is None else loss) == "softmax":
+            half = self.tower.compute_dtype == "bfloat16"
+            return CatalogueSoftmax("bfloat16" if half else "float32")
+        return super()._found(loss)
 
     def check_batch(self, batch) -> None:
         """Raises InputError where the model cannot be trained on batches with these fields."""
-        received = f"Received: {sorted(batch)}"
-        if "item" in batch and "item_seen" in batch:
-            raise InputError(
-                "TwoTower: these are batches of ranking_examples, which train a Ranker; pass those "
-                f"of events.batches(512). {received}"
-            )
-        if self.config.loss == "normalised_squared" and "own" not in batch:
-            raise InputError(
-                f"TwoTower: loss='normalised_squared' needs examples='autoencoder'. {received}"
-            )
-        if "item" in batch:
-            check_pairs(self, batch)
-            return
-        missing = [name for name in EXAMPLE_FIELDS if name not in batch]
-        if missing:
-            raise InputError(
-                f"TwoTower: the batches have no {missing[0]!r}; pass those of events.batches(512). "
-                f"{received}"
-            )
-        names = self.spec.feature_names
-        columns = width_of(batch["item_features"])
-        if names and columns == 0:
-            raise InputError(
-                f"TwoTower: 'item_features' has {columns} columns, and the model reads "
-                f"{list(names)}; pass TwoTower(..., trend=False), or train on batches with "
-                "examples='as_of'"
-            )
-        if names:
-            check_width("TwoTower", self.spec, batch["item_features"])
+        check_batch(self, batch)
 
     def scorer(self, state: State) -> DotProductScorer:
         """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.

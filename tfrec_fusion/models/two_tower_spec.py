@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
@@ -16,19 +15,8 @@ from tfrec_fusion.models.building import (
     item_numbers_of,
     vector_names,
 )
+from tfrec_fusion.models.towers.user_towers import USER_TOWERS
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
-
-# What a batch of `Interactions.batches` has, but for pairs.
-EXAMPLE_FIELDS = (
-    "user",
-    "weight",
-    "history_item",
-    "history_row",
-    "history_age",
-    "target",
-    "item_features",
-    "item_seen",
-)
 
 
 def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
@@ -63,6 +51,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
     trend = config.trend and data.timestamp is not None
     numbers = item_numbers_of("TwoTower", catalogue) if trend else {}
+    weighted = initial is not None and USER_TOWERS.class_of(config.user).weighs_history
     spec = DataSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
@@ -71,20 +60,6 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
         feature_names=ItemTrend(data, numbers).names if trend else (),
         numbers=numbers,
-        weighted_history=initial is not None,
+        weighted_history=weighted,
     )
     return spec, frozen
-
-
-def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
-    """One user with one item and one candidate: builds every variable."""
-    one = tf.zeros([1], tf.int32)
-    return {
-        "user": one,
-        "history_item": one,
-        "history_row": one,
-        "history_age": tf.zeros([1]),
-        "item_features": tf.zeros([1, len(spec.feature_names)]),
-        "item_seen": tf.ones([1], tf.bool),
-        "candidate": one,
-    }

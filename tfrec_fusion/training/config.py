@@ -165,7 +165,8 @@ class RunConfig(_Section):
         as `kind` and its options; see `tfrec_fusion.export.export`.
       examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
         are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
-        with sampled candidates beyond 100,000 items.
+        where the user tower cannot take an item out of its own score, and with sampled candidates
+        beyond 100,000 items.
       spectral: a closed-form start of a two-tower's item vectors, of which the model then has 1,024
         columns, no further vectors, no ID dropout and no L2 norm, unless it says otherwise; False
         for none. None takes one where the examples are `autoencoder` and the model names neither
@@ -275,6 +276,7 @@ class RunConfig(_Section):
         data = self.data.model_copy(update=numbers)
         if not self.by_gradient:
             return self.model_copy(update={"data": data, "epochs": 0})
+        model: Any = self.model
         examples = self.examples
         if examples is None and self.model.kind == "ranker":
             examples = RankingSection()
@@ -285,8 +287,11 @@ class RunConfig(_Section):
                 section = AsOfSection if timed else HeldOutSection
                 examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
             else:
-                examples = AutoencoderSection()
-        model: Any = self.model
+                from tfrec_fusion.models import USER_TOWERS
+
+                # Other towers are trained on histories without the target.
+                own = USER_TOWERS.class_of(model.user).subtracts_own
+                examples = AutoencoderSection() if own else HeldOutSection()
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})

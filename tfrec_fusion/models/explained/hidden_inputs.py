@@ -40,7 +40,7 @@ class HiddenInputs:
 
     def __init__(self, model: TwoTower):
         self._model, vectors = model, tuple(model.tower.frozen)
-        ids = ("id",) if model.config.use_ids or model.config.user != "history" else ()
+        ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
         self.inputs = (*ids, *vectors, "context")
         self.fused = (*(("id",) if model.config.use_ids else ()), *vectors)
 

@@ -1,11 +1,48 @@
-"""Losses that are added to a TwoTower's own."""
+"""What a TwoTower minimises beside its loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tfrec_fusion._compat import tf
+from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.losses import Distillation, InfoNCE
+from tfrec_fusion.models.objectives.candidates import candidate_vectors, candidates
+
+
+def added_losses(model, batch: Mapping[str, tf.Tensor], touched) -> tf.Tensor | float:
+    """What a training step minimises beside the loss: L2 of ids, alignment and distillation.
+
+    Args:
+      model: a `TwoTower`.
+      batch: that the step is made of.
+      touched: rows `[R]` int32 of the batch's items; None for all items.
+    """
+    added, config = 0.0, model.config
+    if config.use_ids and config.id_l2:
+        ids = model.tower.ids.table
+        if touched is not None:
+            ids = tf.nn.embedding_lookup(ids, tf.maximum(touched, 0))
+        added += config.id_l2 * tf.nn.l2_loss(ids)
+    if config.alignment:
+        added += config.alignment * alignment_loss(model, batch)
+    if config.distillation:
+        added += config.distillation * distillation_loss(model, batch)
+    return added
+
+
+def content_view(tower) -> keras.Sequential:
+    """The MLP from an `ItemTower`'s content to its ids' space."""
+    view = keras.Sequential(
+        [
+            keras.layers.Dense(tower.fusion.dim, tf.nn.leaky_relu, dtype="float32"),
+            keras.layers.Dense(tower.fusion.id_dim, dtype="float32"),
+        ],
+        name="content_view",
+    )
+    columns = [layer.dim or layer.input_dim for layer in tower.frozen.values()]
+    view.build([None, sum(columns)])
+    return view
 
 
 def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -29,7 +66,7 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     contents = [name for name in inputs if name != "id"]
     content = tf.concat([tf.cast(inputs[name], tf.float32) for name in contents], 1)
     has_content = tf.reduce_any(tf.stack([masks[name] for name in contents], 1), 1)
-    return model.info_nce(inputs["id"], model.content_view(content), seen & has_content)
+    return InfoNCE()(inputs["id"], model.content_view(content), seen & has_content)
 
 
 def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -51,10 +88,10 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
             "TwoTower: distillation needs candidates, which pairs do not have; pass "
             f"distillation=0, or train on other examples. Received: {sorted(batch)}"
         )
-    rows, seen = model.candidates(batch)
-    users, items, _ = model.sides(batch)
+    rows, seen = candidates(model, batch)
+    users, items, _ = candidate_vectors(model, batch)
     cold = model.item_vectors(rows, batch["item_features"], tf.zeros_like(seen))
-    return model.distil(
+    return Distillation()(
         tf.matmul(users, cold, transpose_b=True),
         tf.matmul(users, items, transpose_b=True),
         batch.get("masked", batch.get("own")),

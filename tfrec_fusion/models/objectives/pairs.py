@@ -1,4 +1,4 @@
-"""TwoTower's loss on user-item pairs: a softmax against the other items of the batch."""
+"""User-item pairs as examples: the other items of the batch are the candidates."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.losses import InBatchSoftmax
+from tfrec_fusion.models.objectives.targets import Targets
 
 
-def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.Tensor, tf.Tensor]:
-    """In-batch softmax of a `TwoTower` on a batch of `pair_examples`.
+def pair_vectors(
+    model, batch: Mapping[str, tf.Tensor], training=None
+) -> tuple[tf.Tensor, tf.Tensor, Targets, tf.Tensor]:
+    """The two sides of a `TwoTower`'s score of the pairs of a batch of `pair_examples`.
 
-    Work and gradients are proportional to the batch: the tables are only gathered from, the item
-    tower runs once on the distinct rows of items and histories, so that these share a dropout draw,
-    and the logits are never held as a whole.
+    Work and gradients are proportional to the batch: the tables are only gathered from, and the
+    item tower runs once on the distinct rows of items and histories, so that these share a dropout
+    draw.
 
     Args:
       model: a `TwoTower` without trend.
@@ -26,7 +30,9 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
         an item's q is its share of the events that the model was built from.
 
     Returns:
-      The loss, scalar float32, and the distinct item rows `[U]` int32 that it touched.
+      User vectors `[B, D]` and item vectors `[U, D]` float32 of the distinct items of the pairs,
+      which are the candidates; each pair's target; and the item rows `[R]` int32, these and those
+      of the histories, that were touched.
     """
     item = batch["item"]
     history_item, history_row, history_age = _flat_history(model, batch)
@@ -50,10 +56,17 @@ def pair_loss(model, batch: Mapping[str, tf.Tensor], training=None) -> tuple[tf.
         log_q = tf.math.unsorted_segment_max(batch["log_q"], own, n_items)
     else:
         log_q = tf.gather(model.item_log_share, tf.maximum(rows[:n_items], 0))
-    loss = model.pair_softmax(
-        users, items[:n_items], log_q=log_q, weight=batch.get("weight"), own=own
-    )
-    return loss, rows
+    target = tf.stack([tf.range(n_pairs), own], 1)
+    targets = Targets(target, tf.zeros([0, 2], tf.int32), None, log_q)
+    return users, items[:n_items], targets, rows
+
+
+def batch_softmax(
+    targets: Targets, users: tf.Tensor, items: tf.Tensor, weight: tf.Tensor | None, dtype: str
+) -> tf.Tensor:
+    """`InBatchSoftmax` of what `pair_vectors` gives, whose logits are never held as a whole."""
+    softmax = InBatchSoftmax(matmul_dtype=dtype)
+    return softmax(users, items, log_q=targets.log_q, weight=weight, own=targets.target[:, 1])
 
 
 def log_shares(events: Interactions) -> np.ndarray:
@@ -79,9 +92,10 @@ def check_pairs(model, batch) -> None:
             "TwoTower: pairs have a 'label', and a softmax takes each pair for a positive; pass "
             f"negatives=0, and events.positives() where events have labels. {received}"
         )
+    user = model.config.user
     if model.reads_history and "history" not in batch:
         raise InputError(
-            f"TwoTower: pairs have no 'history', which user={model.config.user!r} reads; add it or "
+            f"TwoTower: pairs have no 'history', which user={user!r} reads; add it or "
             f"pass user='id'. {received}"
         )
 

@@ -49,8 +49,8 @@ class RankerServing(RowServing):
         self.seen = tf.Variable(np.append(state.seen, False), False, name="item_seen")
         self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
         self.reads_users, self.reads_history = model.reads_user_ids, model.reads_history
-        self.context_tables = [layer.lookup_table for layer in stored.lookups.values()]
-        self._context_rows = stored.context_rows
+        self.context_tables = [layer.lookup_table for layer in stored.features.lookups.values()]
+        self._context_rows = stored.features.context_rows
         self._logits = lambda batch: stored(batch, training=False)
 
     def context_rows(self, name, values):

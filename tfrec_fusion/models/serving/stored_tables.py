@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import FrozenVectors, IdEmbedding
+from tfrec_fusion.models.towers.pooled_history import PooledHistory
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     """A model with the user side of another, whose tables are stored in a precision.
 
     These are the users' ids; the kernel that maps the pools of a history is float16, and there is
-    no item side to speak of.
+    no item side to speak of; a user tower of one's own stays as it is.
 
     Args:
       model: the trained one, which comes back itself for "float32".
@@ -26,19 +27,22 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     """
     if precision == "float32":
         return model
+    if not isinstance(model.user_tower, PooledHistory):
+        return model
     config = model.get_config()
     config["data"] = config["data"] | {"n_items": 1}
     side = type(model).from_config(config)
     side.scale.assign(model.scale)
-    if hasattr(model, "to_user"):
+    tower = model.user_tower
+    if hasattr(tower, "to_user"):
         # It is small and counts in all scores: a byte a weight would cost more than it saves.
-        side.to_user = _StoredDense(model.to_user, "float16")
-    if hasattr(model, "user_ids"):
-        side.user_ids = _StoredIds(model.user_ids, precision)
+        side.user_tower.to_user = _StoredDense(tower.to_user, "float16")
+    if tower.reads_user_ids:
+        side.user_tower.ids = _StoredIds(tower.ids, precision)
     if model.spec.feature_names:
         side.user_trend.set_weights(model.user_trend.get_weights())
     if model.spec.weighted_history:
-        side.history_weights = tf.Variable(model.history_weights, trainable=False)
+        side.user_tower.history_weights = tf.Variable(tower.history_weights, trainable=False)
     return side
 
 
@@ -52,8 +56,9 @@ def stored_ranker(model: Ranker, precision: str) -> Ranker:
     if precision == "float32":
         return model
     copy = with_stored_vectors(model, precision)
-    if model.config.user != "history":
-        copy.user_ids = _StoredIds(model.user_ids, precision)
+    if model.reads_user_ids:
+        tower = model.features.user_tower
+        copy.features.user_tower.ids = _StoredIds(tower.ids, precision)
     if model.config.use_ids:
         copy.tower.ids = _StoredIds(model.tower.ids, precision)
     return copy

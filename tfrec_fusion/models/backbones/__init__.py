@@ -1,0 +1,1 @@
+"""What a ranker makes of its features."""

@@ -1,0 +1,1 @@
+"""What a ranker predicts, and from which labels."""

@@ -1,0 +1,46 @@
+"""The candidates that a batch of histories and targets scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfrec_fusion._compat import tf
+
+
+def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Item rows `[C]` int32 that a batch scores, and which were seen before, `[C]` bool."""
+    rows = batch["candidate"] if "candidate" in batch else tf.range(model.spec.n_items)
+    return rows, batch["item_seen"]
+
+
+def candidate_vectors(
+    model, batch: Mapping[str, tf.Tensor], training=None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The two sides of a `TwoTower`'s score of a batch of `Interactions.batches`.
+
+    Returns:
+      User vectors `[B, D]`, item vectors `[C, D]` and fused vectors `[C, dim]`.
+    """
+    history = batch["history_item"]
+    rows, seen = candidates(model, batch)
+    if "candidate" in batch:
+        # One pass over the distinct rows, so that history and targets share a dropout draw.
+        distinct, position = tf.unique(tf.concat([rows, history], 0))
+        n_candidates = tf.shape(rows)[0]
+        old = tf.zeros(tf.shape(distinct)[:1] - n_candidates, tf.bool)
+        fused = model.tower(distinct, tf.concat([seen, ~old], 0), training=training)
+        history_vectors = tf.gather(fused, position[n_candidates:])
+        fused = fused[:n_candidates]
+    else:
+        fused = model.tower(rows, seen, training=training)
+        history_vectors = tf.gather(fused, history)
+    items = model.item_side(fused, rows, batch["item_features"], seen)
+    users = model.user_vectors(
+        batch["user"],
+        history_vectors,
+        history,
+        batch["history_row"],
+        batch["history_age"],
+        training=training,
+    )
+    return users, items, fused

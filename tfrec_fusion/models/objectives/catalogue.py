@@ -1,0 +1,89 @@
+"""The losses over the candidates of a batch, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.losses import MultiTargetSoftmax, NormalisedSquared
+from tfrec_fusion.models.objectives.objective import Objective
+from tfrec_fusion.models.objectives.pairs import batch_softmax
+from tfrec_fusion.registry import Registry
+
+OBJECTIVES = Registry(
+    "loss",
+    {
+        "softmax": "tfrec_fusion.models.objectives.catalogue:CatalogueSoftmax",
+        "normalised_squared": "tfrec_fusion.models.objectives.catalogue:CatalogueSquared",
+    },
+)
+
+
+def find_loss(model: str, value: Any) -> Any:
+    """What a name or a user's `module:name` stands for, an object if it is a class; else as it is.
+
+    Raises:
+      InputError: nothing of that name.
+    """
+    try:
+        found = OBJECTIVES.resolve(value)
+    except InputError as error:
+        raise InputError(f"{model}: compile: {error}") from error
+    return found() if isinstance(found, type) and issubclass(found, keras.losses.Loss) else found
+
+
+def find_objective(model: str, value: Any) -> Objective:
+    """The objective of a name, of a user's `module:Class`, of a class or of an object.
+
+    Raises:
+      InputError: it is none.
+    """
+    found = find_loss(model, value)
+    if not isinstance(found, Objective):
+        raise InputError(
+            f"{model}: compile: loss: must be one of {', '.join(OBJECTIVES)}, module:Class of your "
+            "own, or an Objective: other losses know nothing of candidates and masks. "
+            f"Received: {value!r}"
+        )
+    return found
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class CatalogueSoftmax(Objective):
+    """`MultiTargetSoftmax` over the candidates; on pairs `InBatchSoftmax` over the batch's items.
+
+    On pairs the scores are never held as a whole, and an item counts as often as it occurs.
+
+    Args:
+      matmul_dtype: of the softmax on pairs, see `InBatchSoftmax`.
+    """
+
+    def __init__(self, matmul_dtype: str = "float32", **kwargs):
+        super().__init__(**kwargs)
+        self.matmul_dtype = matmul_dtype
+
+    def call(self, y_true, y_pred):
+        return MultiTargetSoftmax().rows(y_pred, y_true.target, y_true.masked, y_true.log_q)
+
+    def of_vectors(self, targets, users, items, weight=None):
+        return batch_softmax(targets, users, items, weight, self.matmul_dtype)
+
+    def get_config(self):
+        return super().get_config() | {"matmul_dtype": self.matmul_dtype}
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class CatalogueSquared(Objective):
+    """`NormalisedSquared` over the candidates that were seen; for autoencoder examples."""
+
+    def call(self, y_true, y_pred):
+        return NormalisedSquared().rows(y_pred, y_true.target, y_true.seen)
+
+    def check(self, model, batch: Mapping[str, tf.Tensor]):
+        if "own" not in batch:
+            raise InputError(
+                f"{model}: loss='normalised_squared' needs examples='autoencoder'. "
+                f"Received: {sorted(batch)}"
+            )

@@ -1,0 +1,70 @@
+"""What every loss over scored candidates has in common."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.objectives.targets import Targets
+
+_MEANS = ("auto", "sum_over_batch_size")
+
+
+class Objective(keras.losses.Loss):
+    """A loss of scores `[B, C]`, for `compile(loss=...)` of `TwoTower`, `AlphaRec` and `Ranker`.
+
+    A subclass implements `call(targets, scores) -> [B]`, a loss a row; the loss is the mean over
+    the rows of `weight_b * loss_b`. Arguments of its constructor go into its `get_config`, and
+    registered in Keras it comes back with a saved model.
+
+    Input: `targets`, a `Targets` or labels `[B, C]`; `scores` `[B, C]` float; `weight` `[B]` float
+      or None.
+    Output: scalar float32.
+
+    Raises:
+      InputError: a `reduction` other than the mean.
+
+    Example:
+      >>> class Hinge(Objective):
+      ...     def call(self, targets, scores):
+      ...         best = tf.reduce_max(targets.negatives(scores), 1)
+      ...         own = tf.gather_nd(targets.logits(scores), targets.target)
+      ...         behind = tf.gather(best, targets.target[:, 0]) - own
+      ...         return targets.row_means(tf.nn.relu(1 + behind), scores)
+      >>> Hinge()(tf.constant([[0, 1, 0]]), tf.constant([[2.0, 1.5, 0.0]])).numpy()
+      1.5
+    """
+
+    def __init__(self, reduction: str = "auto", name: str | None = None):
+        if reduction not in _MEANS:
+            raise InputError(
+                f"{type(self).__name__}: reduction: a loss is a mean over rows, one of "
+                f"{', '.join(_MEANS)}. Received: {reduction!r}"
+            )
+        super().__init__(reduction, name)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        targets = y_true if isinstance(y_true, Targets) else Targets.of_labels(y_true)
+        rows = tf.cast(self.call(targets, y_pred), tf.float32)
+        if sample_weight is not None:
+            rows *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
+        return tf.reduce_mean(rows)
+
+    def call(self, y_true: Targets, y_pred: tf.Tensor) -> tf.Tensor:
+        """`[B]`: the loss of each row of `y_pred`, the scores `[B, C]`."""
+        raise NotImplementedError
+
+    def of_vectors(
+        self,
+        targets: Targets,
+        users: tf.Tensor,
+        items: tf.Tensor,
+        weight: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The loss of the scores of users `[B, D]` with items `[C, D]`, which pairs are trained by.
+
+        A subclass that need not hold the scores as a whole may compute it another way.
+        """
+        return self(targets, tf.matmul(users, items, transpose_b=True), weight)
+
+    def check(self, model: str, batch) -> None:
+        """Raises InputError where batches with these fields cannot be trained on by this loss."""

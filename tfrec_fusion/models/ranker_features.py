@@ -1,0 +1,176 @@
+"""The features of a ranker, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.features.ranker_spec import RankerSpec
+from tfrec_fusion.layers import HistoryMatch, IdEmbedding, Standardise
+from tfrec_fusion.layers.history_pooling import history_size
+from tfrec_fusion.models.ranker_config import RankerConfig
+from tfrec_fusion.models.towers.item_tower import ItemTower
+from tfrec_fusion.models.towers.pooled_history import PooledHistory
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class RankerFeatures(keras.layers.Layer):
+    """x_0 of users, items and a context; `Ranker` says what it is made of.
+
+    Args:
+      spec: what is known of the data, or its mapping.
+      config: options of the ranker, or their mapping.
+
+    Input: a batch of `ranking_examples`.
+    Output: `[B, N, width]` in the item tower's compute dtype; N is 1 for flat items.
+    """
+
+    def __init__(
+        self, spec: RankerSpec | dict[str, Any], config: RankerConfig | dict[str, Any], **kwargs
+    ):
+        # Ages and trends stay float32 under any policy.
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        self.spec = spec = RankerSpec.model_validate(spec)
+        self.config = config = RankerConfig.model_validate(config)
+        self.tower = ItemTower(
+            spec.n_items,
+            config.dim,
+            spec.vector_dims,
+            config.fusion,
+            config.use_ids,
+            config.id_dropout,
+            fusion_options=config.fusion_options,
+            modality_dropout=config.modality_dropout,
+            storage=config.storage,
+            name="item_tower",
+        )
+        self.user_tower = PooledHistory(
+            config.dim,
+            spec.n_users,
+            spec.n_items,
+            config.user,
+            config.decay_days,
+            id_dropout=config.id_dropout,
+            name="user_tower",
+        )
+        if self.user_tower.reads_history:
+            self.matches = {
+                name: HistoryMatch(config.decay_days, name=f"match_{name}")
+                for name in ("fused", *spec.vector_dims)
+            }
+        self.category_rows, self.category_tables, self.lookups = {}, {}, {}
+        for column, values in spec.categories.items():
+            self.category_rows[column] = self.add_weight(
+                f"rows_{column}", (spec.n_items,), tf.int32, "zeros", trainable=False
+            )
+            self.category_tables[column] = IdEmbedding(
+                len(values), config.category_dim, name=f"category_{column}"
+            )
+        for column, values in spec.context_categories.items():
+            self.lookups[column] = keras.layers.StringLookup(
+                vocabulary=values, num_oov_indices=1, name=f"lookup_{column}"
+            )
+            self.category_tables[column] = IdEmbedding(
+                len(values), config.category_dim, name=f"context_{column}"
+            )
+        self.numbers = Standardise(len(spec.numbers), name="numbers")
+        self.context_numbers = Standardise(len(spec.context_numbers), name="context_numbers")
+        names = spec.feature_names if config.trend else spec.numbers
+        self.columns = [spec.feature_names.index(name) for name in names]
+        self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
+
+    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
+        reads_history = self.user_tower.reads_history
+        n_users = tf.shape(batch["user"])[0]
+        shape = tf.concat([[n_users], [tf.size(batch["item"]) // tf.maximum(n_users, 1)]], 0)
+        items, seen = tf.reshape(batch["item"], shape), tf.reshape(batch["item_seen"], shape)
+        history = batch["history"] if reads_history else tf.zeros([n_users, 0], tf.int32)
+        known = history >= 0
+        vectors, past = self._item_vectors(items, seen, history, training)
+        embedded = [vectors]
+        numbers = [self._item_numbers(batch["item_features"], shape)]
+
+        def for_each_item(values):
+            whole = tf.concat([shape, tf.shape(values)[-1:]], 0)
+            return tf.broadcast_to(tf.expand_dims(values, 1), whole)
+
+        ages = batch["history_age"] if reads_history else tf.zeros([n_users, 0])
+        rows = tf.cast(tf.where(known)[:, 0], tf.int32)
+        past_ages = tf.boolean_mask(ages, known)
+        size = history_size(rows, past_ages, n_users)
+        user = self.user_tower(
+            {
+                "user": batch["user"],
+                "history_vector": tf.boolean_mask(past, known),
+                "history_item": tf.boolean_mask(history, known),
+                "history_row": rows,
+                "history_age": past_ages,
+                "history_size": size,
+            },
+            training=training,
+        )
+        if reads_history:
+            numbers += [for_each_item(size), self.matches["fused"](vectors, past, known, ages)]
+            for name in self.spec.vector_dims:
+                matrix = self.tower.frozen[name].matrix
+                numbers.append(
+                    self.matches[name](_rows(matrix, items), _rows(matrix, history), known, ages)
+                )
+        user = for_each_item(tf.cast(user, self.tower.compute_dtype))
+        embedded += [user, user * vectors]
+        for column in self.spec.categories:
+            rows = tf.gather(self.category_rows[column], tf.maximum(items, 0))
+            embedded.append(self.category_tables[column](tf.where(items >= 0, rows, -1)))
+        if self.spec.context_numbers:
+            values = [tf.cast(batch[column], tf.float32) for column in self.spec.context_numbers]
+            numbers.append(for_each_item(self.context_numbers(tf.stack(values, 1))))
+        for column in self.spec.context_categories:
+            rows = self.context_rows(column, batch[column])
+            embedded.append(for_each_item(self.category_tables[column](rows)))
+        numbers = self.normalise(tf.concat(numbers, -1), training=training)
+        embedded.append(numbers)
+        return tf.concat([tf.cast(values, self.tower.compute_dtype) for values in embedded], -1)
+
+    def context_rows(self, column: str, values) -> tf.Tensor:
+        """Rows int32 of a text context's values, -1 for an unknown one; rows stay as they are."""
+        if tf.as_dtype(values.dtype).is_integer:
+            return tf.cast(values, tf.int32)
+        return tf.cast(self.lookups[column](values), tf.int32) - 1
+
+    def _item_vectors(self, items, seen, history, training):
+        """Fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""
+        # One pass over the distinct rows, so that history and items share a dropout draw. Whether
+        # an item was seen depends on the cut; what is in a history was.
+        keys = tf.concat(
+            [
+                tf.reshape(tf.where(items < 0, -1, 2 * items + tf.cast(seen, tf.int32)), [-1]),
+                tf.reshape(tf.where(history < 0, -1, 2 * history + 1), [-1]),
+            ],
+            0,
+        )
+        distinct, position = tf.unique(keys)
+        fused = self.tower(distinct // 2, (distinct >= 0) & (distinct % 2 == 1), training=training)
+        places = tf.split(position, [tf.size(items), tf.size(history)])
+        return (
+            tf.gather(fused, tf.reshape(places[0], tf.shape(items))),
+            tf.gather(fused, tf.reshape(places[1], tf.shape(history))),
+        )
+
+    def _item_numbers(self, features, shape):
+        features = self.numbers(features)
+        if len(self.columns) < len(self.spec.feature_names):
+            features = tf.gather(features, tf.constant(self.columns, tf.int32), axis=-1)
+        return tf.reshape(features, tf.concat([shape, [len(self.columns)]], 0))
+
+    def get_config(self):
+        return super().get_config() | {
+            "spec": self.spec.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def _rows(matrix, rows) -> tf.Tensor:
+    """Rows `[...]` of a matrix, zeros for -1."""
+    values = tf.cast(tf.gather(matrix, tf.maximum(rows, 0)), tf.float32)
+    return tf.where(tf.expand_dims(rows >= 0, -1), values, 0.0)

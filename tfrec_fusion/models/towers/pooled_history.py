@@ -1,0 +1,130 @@
+"""A user as a linear map of the history's pools, of an id, or of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers import HistoryPooling, IdEmbedding, PoolAverage
+from tfrec_fusion.models.towers.user_tower import UserTower
+
+READS = ("history", "id", "both")
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class PooledHistory(UserTower):
+    """`W [recent pool, pool of all, size, recency] + b`, plus the vector of the user's id.
+
+    The map starts as the mean of the two pools of `HistoryPooling`.
+
+    Args:
+      dim, n_users, n_items: see `UserTower`.
+      reads: "history", "id" or "both".
+      decay_days: time constant of the recent pool.
+      linear: whether there is the map W; without one the vector is the mean of the pools.
+      id_dropout: probability that a user's id is hidden in a training step.
+      weighted: whether the items of a history count by `history_weights` `[n_items]`, which are 1
+        until they are assigned, and not trained.
+
+    Input: see `UserTower`.
+    Output: `[B, dim]` float32.
+
+    Raises:
+      ValueError: `reads` is none of the three.
+    """
+
+    subtracts_own = True
+    weighs_history = True
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        n_users: int | None = None,
+        n_items: int | None = None,
+        reads: str = "history",
+        decay_days: float = 30.0,
+        linear: bool = True,
+        id_dropout: float = 0.0,
+        weighted: bool | None = None,
+        **kwargs,
+    ):
+        super().__init__(dim, n_users, n_items, **kwargs)
+        if reads not in READS:
+            raise ValueError(f"reads must be one of {', '.join(READS)}. Received: {reads!r}")
+        self.options = {
+            "reads": reads,
+            "decay_days": decay_days,
+            "linear": linear,
+            "id_dropout": id_dropout,
+            "weighted": weighted,
+        }
+        self.reads_history = reads != "id"
+        self.reads_user_ids = reads != "history"
+        self.linear, self.weighted = linear, bool(weighted)
+
+    def build(self, input_shape):
+        if self.reads_history:
+            self.pooling = HistoryPooling(self.options["decay_days"], name="history")
+            if self.linear:
+                self.to_user = keras.layers.Dense(
+                    self.dim, kernel_initializer=PoolAverage(), dtype="float32", name="to_user"
+                )
+        if self.reads_user_ids:
+            self.ids = IdEmbedding(
+                self.n_users, self.dim, self.options["id_dropout"], name="user_id"
+            )
+        if self.weighted:
+            self.history_weights = self.add_weight(
+                "history_weights", (self.n_items,), initializer="ones", trainable=False
+            )
+        super().build(input_shape)
+
+    def call(self, users, training=None):
+        user = 0.0
+        if self.reads_history:
+            pools = self.pooling(
+                users["history_vector"],
+                users["history_row"],
+                users["history_age"],
+                tf.shape(users["user"])[0],
+                self._weights(users["history_item"]),
+            )[:, : 2 * self.dim]
+            if self.linear:
+                user = self.to_user(tf.concat([pools, users["history_size"]], 1))
+            else:
+                user = tf.add_n(tf.split(pools, 2, axis=1)) / 2
+        if self.reads_user_ids:
+            user += tf.cast(self.ids(users["user"], training=training), tf.float32)
+        return user
+
+    def own_scores(self, fused, users: Mapping[str, tf.Tensor]):
+        """See `UserTower`.
+
+        The vector is a sum over the history, so the score of item i has a part that i itself
+        brings: `sum_p c_p (W_p v_i).v_i` over the pools p, c_p being what the item counts in the
+        pool and W_p the pool's block of the map. Trained on an item that is also in the history, a
+        model learns just this part, and it is of no use.
+        """
+        item = users["history_item"]
+        fused = tf.cast(fused, tf.float32)
+        shares = self.pooling.shares(
+            users["history_row"],
+            users["history_age"],
+            tf.shape(users["user"])[0],
+            self._weights(item),
+        )
+        if self.linear:
+            kernel = tf.reshape(self.to_user.kernel[: 2 * self.dim], [2, self.dim, self.dim])
+            products = tf.stack([tf.reduce_sum((fused @ kernel[p]) * fused, 1) for p in (0, 1)], 1)
+        else:
+            products = tf.reduce_sum(tf.square(fused), 1, keepdims=True) / 2
+        return tf.reduce_sum(shares * tf.gather(products, item), 1)
+
+    def _weights(self, items) -> tf.Tensor | None:
+        """What each item of a history counts, `[H]` float32; None where all count alike."""
+        if not self.weighted:
+            return None
+        return tf.gather(self.history_weights, tf.maximum(items, 0))
+
+    def get_config(self):
+        return super().get_config() | self.options

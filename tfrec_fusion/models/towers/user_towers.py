@@ -1,0 +1,35 @@
+"""The user towers by name."""
+
+from __future__ import annotations
+
+from tfrec_fusion.keras_registry import KerasRegistry
+from tfrec_fusion.models.towers.user_tower import UserTower
+
+_HERE = "tfrec_fusion.models.towers"
+USER_TOWERS = KerasRegistry(
+    "user",
+    f"{_HERE}.user_tower:UserTower",
+    dict.fromkeys(("history", "id", "both"), f"{_HERE}.pooled_history:PooledHistory"),
+)
+
+
+def make_user_tower(config, n_users: int, n_items: int, weighted: bool) -> UserTower:
+    """The new user tower of a `TwoTowerConfig`.
+
+    Args:
+      config: what it is made from.
+      n_users, n_items: rows of users and items.
+      weighted: whether the items of a history count by weights.
+    """
+    given = {"dim": config.dim, "n_users": n_users, "n_items": n_items, "name": "user_tower"}
+    if USER_TOWERS.class_of(config.user).weighs_history:
+        given["weighted"] = weighted
+    options = config.user_options
+    if isinstance(config.user, str) and config.user in USER_TOWERS:
+        options = {
+            "reads": config.user,
+            "decay_days": config.decay_days,
+            "linear": config.user_layer,
+            "id_dropout": config.id_dropout,
+        }
+    return USER_TOWERS.make(config.user, given, options)

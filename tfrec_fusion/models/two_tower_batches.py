@@ -1,0 +1,72 @@
+"""The batches that a TwoTower is trained on."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.models.building import check_width, width_of
+from tfrec_fusion.models.objectives.pairs import check_pairs
+
+# What a batch of `Interactions.batches` has, but for pairs.
+EXAMPLE_FIELDS = (
+    "user",
+    "weight",
+    "history_item",
+    "history_row",
+    "history_age",
+    "target",
+    "item_features",
+    "item_seen",
+)
+
+
+def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
+    """One user with one item and one candidate: builds every variable."""
+    one = tf.zeros([1], tf.int32)
+    return {
+        "user": one,
+        "history_item": one,
+        "history_row": one,
+        "history_age": tf.zeros([1]),
+        "item_features": tf.zeros([1, len(spec.feature_names)]),
+        "item_seen": tf.ones([1], tf.bool),
+        "candidate": one,
+    }
+
+
+def check_batch(model, batch) -> None:
+    """Raises InputError where a `TwoTower` cannot be trained on batches with these fields."""
+    received = f"Received: {sorted(batch)}"
+    if "item" in batch and "item_seen" in batch:
+        raise InputError(
+            "TwoTower: these are batches of ranking_examples, which train a Ranker; pass those of "
+            f"events.batches(512). {received}"
+        )
+    if model.objective is not None:
+        model.objective.check("TwoTower", batch)
+    if "own" in batch and model.reads_history and not model.user_tower.subtracts_own:
+        raise InputError(
+            "TwoTower: autoencoder examples have the targets in the history, and "
+            f"{type(model.user_tower).__name__} cannot take an item out of its own score; train "
+            f"on examples='as_of', 'held_out' or 'pairs'. {received}"
+        )
+    if "item" in batch:
+        check_pairs(model, batch)
+        return
+    missing = [name for name in EXAMPLE_FIELDS if name not in batch]
+    if missing:
+        raise InputError(
+            f"TwoTower: the batches have no {missing[0]!r}; pass those of events.batches(512). "
+            f"{received}"
+        )
+    names = model.spec.feature_names
+    columns = width_of(batch["item_features"])
+    if names and columns == 0:
+        raise InputError(
+            f"TwoTower: 'item_features' has {columns} columns, and the model reads "
+            f"{list(names)}; pass TwoTower(..., trend=False), or train on batches with "
+            "examples='as_of'"
+        )
+    if names:
+        check_width("TwoTower", model.spec, batch["item_features"])
