@@ -90,7 +90,8 @@ class PooledHistory(UserTower):
                 self._weights(users["history_item"]),
             )[:, : 2 * self.dim]
             if self.linear:
-                user = self.to_user(tf.concat([pools, users["history_size"]], 1))
+                size = tf.cast(users["history_size"], tf.float32)
+                user = self.to_user(tf.concat([pools, size], 1))
             else:
                 user = tf.add_n(tf.split(pools, 2, axis=1)) / 2
         if self.reads_user_ids:
