@@ -217,11 +217,6 @@ class Ranker(DataModel):
     ranks_catalogue = False
 
     @property
-    def reads_user_ids(self) -> bool:
-        """Whether it knows the users of training alone."""
-        return self.config.user != "history"
-
-    @property
     def refreshes(self) -> bool:
         """Whether newer events change its scores without training."""
         trends = set(self.spec.feature_names) - set(self.spec.numbers)

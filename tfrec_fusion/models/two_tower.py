@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
@@ -31,6 +29,7 @@ from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
 from tfrec_fusion.models.serving.tower_serving import tower_serving
 from tfrec_fusion.models.towers.item_tower import ItemTower
+from tfrec_fusion.models.towers.tower_scorer import tower_scorer
 from tfrec_fusion.models.towers.trend_match import TrendMatch
 from tfrec_fusion.models.towers.user_towers import make_user_tower
 from tfrec_fusion.models.two_tower_batches import check_batch, example_batch
@@ -74,6 +73,8 @@ class TwoTower(RetrievalModel):
       >>> model.compile(tff.optimizers.adam(3e-3, steps=2 * len(batches)))
       >>> history = model.fit(batches, epochs=2, verbose=0)
     """
+
+    explains = True
 
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
@@ -270,29 +271,7 @@ class TwoTower(RetrievalModel):
           state: histories and item features; its vocabularies must be the model's.
         """
         self.check(state.events)
-        rows = tf.range(self.spec.n_items)
-        items = self.item_vectors(rows, state.item_features(self.spec)[0], state.seen)
-        fused = items[:, : self.config.dim]
-
-        ints = tf.TensorSpec([None], tf.int32)
-
-        @tf.function(input_signature=[ints, ints, ints, tf.TensorSpec([None], tf.float32)])
-        def vectors(users, history_items, history_rows, history_ages):
-            history = tf.gather(fused, history_items)
-            return self.user_vectors(users, history, history_items, history_rows, history_ages)
-
-        def user_vectors(users: np.ndarray) -> tf.Tensor:
-            users = np.asarray(users, np.int32)
-            return vectors(users, *state.flat_histories(users))
-
-        return DotProductScorer(user_vectors, items)
-
-    explains = True
-
-    @property
-    def reads_user_ids(self) -> bool:
-        """Whether it knows the users of training alone."""
-        return self.config.user != "history"
+        return tower_scorer(self, state)
 
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False

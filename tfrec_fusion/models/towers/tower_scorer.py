@@ -1,0 +1,29 @@
+"""Scores of users with the whole catalogue, from the two sides of a model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.features.state import State
+from tfrec_fusion.models.dot_product_scorer import DotProductScorer
+
+
+def tower_scorer(model, state: State) -> DotProductScorer:
+    """The scorer of a `TwoTower`, whose item vectors are computed once."""
+    rows = tf.range(model.spec.n_items)
+    items = model.item_vectors(rows, state.item_features(model.spec)[0], state.seen)
+    fused = items[:, : model.config.dim]
+
+    ints = tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[ints, ints, ints, tf.TensorSpec([None], tf.float32)])
+    def vectors(users, history_items, history_rows, history_ages):
+        history = tf.gather(fused, history_items)
+        return model.user_vectors(users, history, history_items, history_rows, history_ages)
+
+    def user_vectors(users: np.ndarray) -> tf.Tensor:
+        users = np.asarray(users, np.int32)
+        return vectors(users, *state.flat_histories(users))
+
+    return DotProductScorer(user_vectors, items)
