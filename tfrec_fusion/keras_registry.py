@@ -168,7 +168,9 @@ class KerasRegistry(Registry):
 
 
 def _parameters(part: type) -> list[str]:
-    """The constructor's arguments, but what it passes on as keywords."""
+    """The constructor's arguments, but Keras's own and what it passes on as keywords."""
+    if part.__init__ is keras.layers.Layer.__init__:
+        return []
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     parameters = list(inspect.signature(part.__init__).parameters.values())[1:]
     return [p.name for p in parameters if p.kind not in variable]
