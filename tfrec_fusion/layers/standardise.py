@@ -42,7 +42,8 @@ class Standardise(keras.layers.Layer):
             return
         for name, start in (("mean", "zeros"), ("deviation", "ones")):
             weight = self.add_weight(
-                name,
+                # Two of these may stand in one layer, and an .h5 file has one name a weight.
+                f"{self.name}/{name}",
                 (self.columns,),
                 tf.float32,
                 initializer=start,

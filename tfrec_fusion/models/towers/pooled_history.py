@@ -125,7 +125,8 @@ class PooledHistory(UserTower):
         """What each item of a history counts, `[H]` float32; None where all count alike."""
         if not self.weighted:
             return None
-        return tf.gather(self.history_weights, tf.maximum(items, 0))
+        weights = tf.gather(self.history_weights, tf.maximum(items, 0))
+        return tf.cast(weights, tf.float32)
 
     def get_config(self):
         return super().get_config() | self.options
