@@ -140,7 +140,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
     [
         (_no_out, "--out"),
         (_no_data, "--interactions and --items are needed"),
-        (_unknown_model, "--model"),
+        (_unknown_model, "must be one of two_tower, ranker, ease"),
         (_unknown_split, "alphabetical"),
         (_unknown_option, "--fast"),
         (_unknown_command, "tran"),

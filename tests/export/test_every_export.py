@@ -110,5 +110,5 @@ def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, optio
 
 
 def test_another_model_is_refused(split, tmp_path):
-    with pytest.raises(InputError, match=r"TwoTower, a Ranker or an AlphaRec\. Received: str"):
+    with pytest.raises(InputError, match=r"must be one of tfrec_fusion\.models.* Received: str"):
         export("model", split.train, tmp_path / "shop")

@@ -38,7 +38,7 @@ class Report:
     Example:
       >>> report = tff.evaluation.evaluate(model, split)
       >>> print(report)
-      two_tower, temporal split...
+      two_tower..., temporal split...
       >>> report.save("report.json")
     """
 
