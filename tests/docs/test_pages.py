@@ -77,6 +77,15 @@ def test_a_fusion_of_ones_own(shop_names):
     assert type(model.tower.fusion).__name__ == "LongestFusion"
 
 
+def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
+    parts = (
+        run("own_parts 0", shop_names)["model"].objective,
+        run("own_parts 1", shop_names)["model"].user_tower,
+        run("own_parts 2", shop_names)["model"].backbone,
+    )
+    assert [type(part).__name__ for part in parts] == ["Hinge", "Latest", "Squares"]
+
+
 def test_a_reranker_of_ones_own():
     reranker = run("serving 2", {})["CheapFirst"]()
     reranker.fit(SimpleNamespace(frame=pd.DataFrame({"price": [3.0, 1.0, 2.0]})), None)

@@ -31,7 +31,7 @@ class Objective(keras.losses.Loss):
       ...         behind = tf.gather(best, targets.target[:, 0]) - own
       ...         return targets.row_means(tf.nn.relu(1 + behind), scores)
       >>> Hinge()(tf.constant([[0, 1, 0]]), tf.constant([[2.0, 1.5, 0.0]])).numpy()
-      1.5
+      np.float32(1.5)
     """
 
     def __init__(self, reduction: str = "auto", name: str | None = None):
