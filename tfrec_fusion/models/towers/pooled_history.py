@@ -88,7 +88,7 @@ class PooledHistory(UserTower):
                 users["history_age"],
                 tf.shape(users["user"])[0],
                 self._weights(users["history_item"]),
-            )[:, : 2 * self.dim]
+            )[:, :-2]  # without the size and the recency
             if self.linear:
                 size = tf.cast(users["history_size"], tf.float32)
                 user = self.to_user(tf.concat([pools, size], 1))
@@ -115,7 +115,8 @@ class PooledHistory(UserTower):
             self._weights(item),
         )
         if self.linear:
-            kernel = tf.reshape(self.to_user.kernel[: 2 * self.dim], [2, self.dim, self.dim])
+            dim = fused.shape[-1]
+            kernel = tf.reshape(self.to_user.kernel[: 2 * dim], [2, dim, dim])
             products = tf.stack([tf.reduce_sum((fused @ kernel[p]) * fused, 1) for p in (0, 1)], 1)
         else:
             products = tf.reduce_sum(tf.square(fused), 1, keepdims=True) / 2
