@@ -86,7 +86,7 @@ def large():
     return Interactions.from_frame(frame, Catalogue(items), duplicates="first")
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_exported_ease_answers_as_its_numpy_form(large, tmp_path):
     model = EASE(l2=50.0).fit(large)
     version = export(model, large, tmp_path / "shop", kit=False, filters=["colour"])
@@ -120,7 +120,7 @@ def _check(found, scores, left, ids, k):
     np.testing.assert_allclose(scores[chosen], -np.sort(-scores[left])[:k], atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_the_sparse_form_is_the_way_out_of_the_limit(large, tmp_path):
     # 10,000 x 10,000 float32 are .37 GiB.
     model = EASE(l2=50.0, most_gib=0.3).fit(large)
