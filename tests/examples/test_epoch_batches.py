@@ -73,7 +73,14 @@ def test_a_batch_by_hand():
         assert found == [[plan + place, draw] for place, draw in enumerate(draws)]
 
 
-@pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (0, 0), (0, 500)])
+@pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (0, 0), (0, 500), (0.5, 2), (0,), 1])
 def test_bad_shards(events, shard):
     with pytest.raises(InputError, match="shard"):
         events.batches(8, examples="autoencoder", shard=shard)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_validation_is_not_cut_into_shards(events, kind):
+    split = events.split("random", test=0.3)
+    with pytest.raises(InputError, match="shard is for training"):
+        split.test.batches(8, known=split.train, shard=(0, 2), **KINDS[kind])

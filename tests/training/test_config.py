@@ -14,9 +14,8 @@ from tfrec_fusion.training.config import (
     AutoencoderSection,
     HeldOutSection,
     SpectralSection,
-    merged,
-    read_mapping,
 )
+from tfrec_fusion.training.config_files import merged, read_mapping
 
 DATA = {"interactions": "events.parquet", "items": "items.parquet"}
 

@@ -144,7 +144,8 @@ def _config(
     Without either it is that of the run to start from. A run that is overwritten from other tables
     says nothing.
     """
-    from tfrec_fusion.training.config import RunConfig, merged, read_mapping
+    from tfrec_fusion.training.config import RunConfig
+    from tfrec_fusion.training.config_files import merged, read_mapping
 
     there = out / "config.yaml"
     other_tables = overwrite and {"interactions", "items"} <= given.get("data", {}).keys()
@@ -173,7 +174,7 @@ def _config(
 def _given(
     interactions, items, vectors, model, split, seed, epochs, min_rating, how
 ) -> dict[str, Any]:
-    from tfrec_fusion.training.config import with_absolute_paths
+    from tfrec_fusion.training.config_files import with_absolute_paths
 
     data = {
         "interactions": None if interactions is None else str(interactions),

@@ -11,7 +11,7 @@ from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
-from tfrec_fusion.examples.continuations import continuations
+from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
@@ -74,6 +74,7 @@ def as_of_examples(
         or what `continuations` refuses.
     """
     if known is not None:
+        check_whole("as_of_examples", shard)
         return continuations(
             "as_of_examples",
             events,

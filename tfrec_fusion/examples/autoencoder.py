@@ -8,7 +8,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
-from tfrec_fusion.examples.continuations import continuations
+from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.user_epochs import user_epochs
 
 
@@ -55,6 +55,7 @@ def autoencoder_examples(
             f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
         )
     if known is not None:
+        check_whole("autoencoder_examples", shard)
         batches = continuations("autoencoder_examples", events, known, batch_size, denoising=True)
         return batches.map(_own)
     seen = events.item_counts() > 0

@@ -116,3 +116,12 @@ def continuations(
     n_batches = -(-len(users) // batch_size)
     # Not counted: each pass over validation is the first.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)
+
+
+def check_whole(name: str, shard: tuple[int, int]) -> None:
+    """Raises InputError where validation would be cut into shards, which leave batches out."""
+    if tuple(shard) != (0, 1):
+        raise InputError(
+            f"{name}: shard is for training; validation with known= goes through all users on each "
+            f"worker, so leave it out. Received: shard={shard}"
+        )

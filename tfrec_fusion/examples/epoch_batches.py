@@ -86,9 +86,10 @@ def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
     Raises:
       InputError: no two numbers, or an index that is not from 0 to below the count.
     """
-    index, count = shard
-    if not 0 <= index < count:
+    whole = isinstance(shard, tuple | list) and len(shard) == 2
+    whole = whole and all(isinstance(part, int | np.integer) for part in shard)
+    if not whole or not 0 <= shard[0] < shard[1]:
         raise InputError(
             f"batches: shard must be (index, count) with 0 <= index < count. Received: {shard}"
         )
-    return index, count
+    return int(shard[0]), int(shard[1])

@@ -8,7 +8,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
-from tfrec_fusion.examples.continuations import continuations
+from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.user_epochs import user_epochs
 
 
@@ -49,6 +49,7 @@ def held_out_examples(
       InputError: bad sizes, no user with two items, or what `continuations` refuses.
     """
     if known is not None:
+        check_whole("held_out_examples", shard)
         return continuations(
             "held_out_examples", events, known, batch_size, candidates=candidates, seed=seed
         )

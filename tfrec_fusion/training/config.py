@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -20,10 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from tfrec_fusion import config
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.paths import local_path
+from tfrec_fusion.training.config_files import read_mapping
 from tfrec_fusion.training.model_sections import (
     BY_GRADIENT,
     OWN,
@@ -349,55 +347,6 @@ def _started(model: TwoTowerSection, n_items: int) -> TwoTowerSection:
     given = {name: value for name, value in model if name in model.model_fields_set}
     values = {"vectors": [], **suits, **{k: v for k, v in given.items() if v is not None}}
     return model.model_copy(update=values)
-
-
-def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
-    """The nested mapping in a YAML or JSON file; its paths are relative to the file's folder.
-
-    Raises:
-      InputError: no such file, or its content is no mapping.
-    """
-    path = Path(path)
-    values = config.read_mapping(path, "config")
-    base = path.resolve().parent
-    if isinstance(values.get("data"), dict):
-        values["data"] = with_absolute_paths(values["data"], base)
-    if isinstance(values.get("from_run"), str):
-        values["from_run"] = str(
-            base / local_path(os.path.expanduser(values["from_run"]), "from_run")
-        )
-    return values
-
-
-def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """The `data` section with its paths made absolute from `base`; other values as they are."""
-
-    def absolute(value, key):
-        if not isinstance(value, str):
-            return value
-        return str(base / local_path(os.path.expanduser(value), f"data.{key}"))
-
-    data = dict(data)
-    for key in ("interactions", "items"):
-        if key in data:
-            data[key] = absolute(data[key], key)
-    if isinstance(data.get("vectors"), Mapping):
-        data["vectors"] = {
-            name: absolute(value, f"vectors.{name}") for name, value in data["vectors"].items()
-        }
-    return data
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings where a value of `over` replaces that of `base`."""
-    result = dict(base)
-    for key, value in over.items():
-        mine = result.get(key)
-        if isinstance(mine, Mapping) and isinstance(value, Mapping):
-            result[key] = merged(mine, value)
-        else:
-            result[key] = value
-    return result
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Files and nested mappings of a run's config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfrec_fusion import config
+from tfrec_fusion.paths import local_path
+
+
+def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
+    """The nested mapping in a YAML or JSON file; its paths are relative to the file's folder.
+
+    Raises:
+      InputError: no such file, or its content is no mapping.
+    """
+    path = Path(path)
+    values = config.read_mapping(path, "config")
+    base = path.resolve().parent
+    if isinstance(values.get("data"), dict):
+        values["data"] = with_absolute_paths(values["data"], base)
+    if isinstance(values.get("from_run"), str):
+        values["from_run"] = str(
+            base / local_path(os.path.expanduser(values["from_run"]), "from_run")
+        )
+    return values
+
+
+def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The `data` section with its paths made absolute from `base`; other values as they are."""
+
+    def absolute(value, key):
+        if not isinstance(value, str):
+            return value
+        return str(base / local_path(os.path.expanduser(value), f"data.{key}"))
+
+    data = dict(data)
+    for key in ("interactions", "items"):
+        if key in data:
+            data[key] = absolute(data[key], key)
+    if isinstance(data.get("vectors"), Mapping):
+        data["vectors"] = {
+            name: absolute(value, f"vectors.{name}") for name, value in data["vectors"].items()
+        }
+    return data
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings where a value of `over` replaces that of `base`."""
+    result = dict(base)
+    for key, value in over.items():
+        mine = result.get(key)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(mine, value)
+        else:
+            result[key] = value
+    return result
