@@ -224,7 +224,10 @@ def test_clients_that_stall_cut_and_send_too_much(shop):
     with shop.start("--timeout-seconds", 2) as server, Load(server, clients=2) as load:
         url = urlsplit(server.rest)
         open_ones = [socket.create_connection((url.hostname, url.port)) for _ in range(60)]
-        head = b"POST /v1/models/shop:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        head = (
+            f"POST /v1/models/shop:predict HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            "Content-Length: 1000\r\n"
+        ).encode()
         for number, connection in enumerate(open_ones):
             # Nothing at all, half a head, half a body, or gone in the middle of it.
             connection.sendall([b"", head[:40], head + b"\r\n{", head + b"\r\n{"][number % 4])
