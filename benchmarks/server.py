@@ -47,7 +47,7 @@ def _export(folder: Path, items: int) -> list[Path]:
     The first runs each request on its own, the second merges those that wait.
     """
     from tfrec_fusion.data import Catalogue, Interactions
-    from tfrec_fusion.deploy import Kit
+    from tfrec_fusion.deploy import DeploymentConfig
     from tfrec_fusion.export import export
     from tfrec_fusion.models import TwoTower
 
@@ -66,7 +66,12 @@ def _export(folder: Path, items: int) -> list[Path]:
     events = Interactions.from_frame(frame, catalogue, duplicates="first")
     model = TwoTower(events, dim=64)
     return [
-        export(model, events, folder / str(merging) / "shop", kit=Kit(merging=merging))
+        export(
+            model,
+            events,
+            folder / str(merging) / "shop",
+            deployment=DeploymentConfig(merging=merging),
+        )
         for merging in (None, "graph")
     ]
 

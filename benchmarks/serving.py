@@ -60,9 +60,9 @@ def claims(options: Options):
 
 def _claims(options: Options, model, events: Interactions, folder: Path):
     n_items, filters = len(events.catalogue), ["category", "price"]
-    plain = _load(export(model, events, folder / "plain", kit=False))
-    filtered = _load(export(model, events, folder / "filtered", kit=False, filters=filters))
-    ruled = _load(export(model, events, folder / "ruled", kit=False, rules=rules(events)))
+    plain = _load(export(model, events, folder / "plain", deployment=False))
+    filtered = _load(export(model, events, folder / "filtered", deployment=False, filters=filters))
+    ruled = _load(export(model, events, folder / "ruled", deployment=False, rules=rules(events)))
     rng = np.random.default_rng(1)
     ids = events.catalogue.vocabulary.ids
     vectors = [

@@ -179,7 +179,7 @@ def _hold_by_labels(folder, lock):
     from tfrec_fusion.deploy import label_versions
 
     (folder / "shop" / "1").mkdir(parents=True)
-    (folder / ".kit.lock").symlink_to(lock)
+    (folder / ".deployment.lock").symlink_to(lock)
     label_versions(folder / "shop", stable=1)
 
 

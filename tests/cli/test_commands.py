@@ -181,7 +181,14 @@ def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
 
 
 def test_an_export_that_explains(trained, tmp_path, capsys, caplog):
-    command = ["export", str(trained), "--to", str(tmp_path / "shop"), "--no-kit", "--explain"]
+    command = [
+        "export",
+        str(trained),
+        "--to",
+        str(tmp_path / "shop"),
+        "--no-deployment",
+        "--explain",
+    ]
     assert main(command) == 0
     size = Recommender(tmp_path / "shop").card["explain"]
     assert f"explain adds {size:,} bytes" in caplog.text
@@ -212,7 +219,7 @@ def test_a_small_version_and_its_refresh_with_newer_interactions(
     trained, small_shop, tmp_path, capsys
 ):
     shop, events = tmp_path / "shop", small_shop / "interactions.parquet"
-    command = ["export", str(trained), "--to", str(shop), "--no-kit", "--json", "-"]
+    command = ["export", str(trained), "--to", str(shop), "--no-deployment", "--json", "-"]
     loose = ["--min-overlap", "0.1", "--max-loss", "1"]
     rules = tmp_path / "rules.yaml"
     rules.write_text("block: [{item: i3}]\n")

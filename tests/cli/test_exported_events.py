@@ -43,7 +43,7 @@ def run(shop, tmp_path_factory):
 
 
 def _export(run, to, *options):
-    assert main(["export", str(run), "--to", str(to), "--no-kit", *options]) == 0
+    assert main(["export", str(run), "--to", str(to), "--no-deployment", *options]) == 0
     return Recommender(to)
 
 
@@ -75,7 +75,9 @@ def test_python_exports_and_refreshes_serve_the_same(run, shop, tmp_path):
     events = Interactions.from_parquet(
         shop / "interactions.parquet", Catalogue.from_parquet(shop / "items.parquet")
     )
-    script = Recommender(export(Run.open(run).model(), events, tmp_path / "script", kit=False))
+    script = Recommender(
+        export(Run.open(run).model(), events, tmp_path / "script", deployment=False)
+    )
     file = str(shop / "interactions.parquet")
     refreshed = _export(run, tmp_path / "fresh", "--refresh-trend", "--interactions", file)
     users, items = np.sort(events.users.ids), events.catalogue.vocabulary.ids
@@ -133,5 +135,8 @@ def test_a_stray_time_stops_training_and_a_refresh_until_it_is_dropped(shop, run
     assert metrics["evaluation"]
     fresh = ["--refresh-trend", "--interactions", str(stray / "interactions.parquet")]
     to = str(tmp_path / "export")
-    assert main(["export", str(run), "--to", to, "--no-kit", *fresh]) == 2
-    assert main(["export", str(run), "--to", to, "--no-kit", *fresh, "--stray-times", "drop"]) == 0
+    assert main(["export", str(run), "--to", to, "--no-deployment", *fresh]) == 2
+    assert (
+        main(["export", str(run), "--to", to, "--no-deployment", *fresh, "--stray-times", "drop"])
+        == 0
+    )

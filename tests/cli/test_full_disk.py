@@ -89,7 +89,7 @@ def test_what_is_written_beside(trained, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
     target = tmp_path / "export"
     assert f"error: {target}: " in _fails(
-        ["export", str(trained), "--to", str(target), "--no-kit"], 1000, capsys
+        ["export", str(trained), "--to", str(target), "--no-deployment"], 1000, capsys
     )
 
 

@@ -27,6 +27,6 @@ def test_labels_move_to_another_version(trained, tmp_path, capsys):
     assert read_models(config)["shop"]["labels"] == {"stable": 1, "canary": 2}
 
 
-def test_no_kit(trained, tmp_path):
-    assert main(["export", str(trained), "--to", str(tmp_path / "shop"), "--no-kit"]) == 0
+def test_no_deployment_files(trained, tmp_path):
+    assert main(["export", str(trained), "--to", str(tmp_path / "shop"), "--no-deployment"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"shop"}

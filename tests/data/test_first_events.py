@@ -211,7 +211,7 @@ def test_an_export_serves_the_first_positive_events_alone(tmp_path, source, name
     answers = []
     users, items = np.sort(_clean().users.ids), SHOP.vocabulary.ids
     for events in (_clean(), SOURCES[source]()):
-        version = export(models[name], events, tmp_path / name, kit=False)
+        version = export(models[name], events, tmp_path / name, deployment=False)
         served = tf.saved_model.load(str(version))
         question = {"item_id": tf.constant(np.tile(items, (len(users), 1)))}
         signature = "score" if name == "two_tower" else "serving_default"

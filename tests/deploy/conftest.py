@@ -1,10 +1,10 @@
 import pytest
 
-from tfrec_fusion.deploy import Kit
+from tfrec_fusion.deploy import DeploymentConfig
 
 
 @pytest.fixture(scope="session")
-def kit():
-    """The options of a kit; the test skips without the extra that it takes."""
+def deployment():
+    """A `DeploymentConfig`; the test skips without the extra that it takes."""
     pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
-    return Kit(batch_sizes=(1, 3))
+    return DeploymentConfig(batch_sizes=(1, 3))

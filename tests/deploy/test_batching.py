@@ -1,24 +1,26 @@
 import pytest
 
-from tfrec_fusion.deploy import Kit, protos
+from tfrec_fusion.deploy import DeploymentConfig, protos
 from tfrec_fusion.deploy.batching import batching_text, check_batching
 from tfrec_fusion.errors import InputError
 
 
 def test_the_last_allowed_size_is_the_largest():
-    found = protos.parse("BatchingParameters", batching_text(Kit(batch_sizes=(2, 5))), "")
+    found = protos.parse(
+        "BatchingParameters", batching_text(DeploymentConfig(batch_sizes=(2, 5))), ""
+    )
     assert list(found.allowed_batch_sizes) == [2, 5]
     assert found.max_batch_size.value == 5
 
 
 def test_nothing_is_padded_and_the_risk_is_told():
-    text = batching_text(Kit(merging="session"))
+    text = batching_text(DeploymentConfig(merging="session"))
     assert not protos.parse("BatchingParameters", text, "").pad_variable_length_inputs
     assert text.startswith("# All requests of a batch fail together")
 
 
 def test_fields_of_the_user_go_first():
-    text = batching_text(Kit(batching={"num_batch_threads": 7}))
+    text = batching_text(DeploymentConfig(batching={"num_batch_threads": 7}))
     assert protos.parse("BatchingParameters", text, "").num_batch_threads.value == 7
 
 
@@ -34,12 +36,12 @@ def test_fields_of_the_user_go_first():
 )
 def test_what_tf_serving_would_refuse(fields, says):
     with pytest.raises(InputError, match=rf"batching_parameters\.txt: .*{says}"):
-        batching_text(Kit(batching=fields))
+        batching_text(DeploymentConfig(batching=fields))
 
 
 def test_sizes_that_do_not_ascend():
     with pytest.raises(InputError, match=r"allowed_batch_sizes must ascend.*\[4, 2\]"):
-        batching_text(Kit(batch_sizes=(4, 2)))
+        batching_text(DeploymentConfig(batch_sizes=(4, 2)))
 
 
 def test_a_text_with_a_wrong_type():

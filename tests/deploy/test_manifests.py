@@ -4,7 +4,7 @@ import pytest
 import yaml
 from kubernetes_schema import SCHEMAS
 
-from tfrec_fusion.deploy import Kit
+from tfrec_fusion.deploy import DeploymentConfig
 from tfrec_fusion.deploy.compose import check_compose, compose_text
 from tfrec_fusion.deploy.kubernetes import kubernetes_text
 from tfrec_fusion.deploy.memory import Footprint, memory_mib
@@ -14,8 +14,10 @@ from tfrec_fusion.errors import InputError
 MIB = 2**20
 # Two versions of 10 and 5 MiB.
 FOOTPRINT = Footprint(loaded=15 * MIB, largest=10 * MIB, items=0)
-COMPOSE = compose_text(Kit(), ["a shop", "b"], FOOTPRINT)
-KUBERNETES = kubernetes_text(Kit(replicas=3, cpus=0.5), ["a shop", "b"], FOOTPRINT, True)
+COMPOSE = compose_text(DeploymentConfig(), ["a shop", "b"], FOOTPRINT)
+KUBERNETES = kubernetes_text(
+    DeploymentConfig(replicas=3, cpus=0.5), ["a shop", "b"], FOOTPRINT, True
+)
 
 
 def test_compose_starts_the_official_image_on_the_folder():
@@ -43,7 +45,7 @@ def test_kubernetes_has_both_tracks_behind_one_service():
         assert container["resources"]["requests"] == {"cpu": "500m", "memory": "1069Mi"}
         assert container["readinessProbe"]["httpGet"]["path"] == "/v1/models/a%20shop/metadata"
     assert "models.canary.config" in str(canary)
-    without = list(yaml.safe_load_all(kubernetes_text(Kit(), ["b"], FOOTPRINT, False)))
+    without = list(yaml.safe_load_all(kubernetes_text(DeploymentConfig(), ["b"], FOOTPRINT, False)))
     assert without[2]["spec"]["replicas"] == 0
 
 
@@ -59,12 +61,12 @@ def test_kubernetes_has_both_tracks_behind_one_service():
     ],
 )
 def test_enough_threads_to_fill_batches(options, threads):
-    compose = compose_text(Kit(**options), ["b"], FOOTPRINT)
+    compose = compose_text(DeploymentConfig(**options), ["b"], FOOTPRINT)
     for service in yaml.safe_load(compose)["services"].values():
         assert f"--grpc_max_threads={threads}" in service["command"]
         assert f"--rest_api_num_threads={threads}" in service["command"]
     (_, stable, canary, _) = yaml.safe_load_all(
-        kubernetes_text(Kit(**options), ["b"], FOOTPRINT, True)
+        kubernetes_text(DeploymentConfig(**options), ["b"], FOOTPRINT, True)
     )
     for deployment in (stable, canary):
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -72,11 +74,11 @@ def test_enough_threads_to_fill_batches(options, threads):
 
 
 def test_tf_serving_merges_only_where_it_is_asked_to():
-    asked = compose_text(Kit(merging="session"), ["b"], FOOTPRINT)
+    asked = compose_text(DeploymentConfig(merging="session"), ["b"], FOOTPRINT)
     assert "--enable_batching=true" in asked
     assert "--batching_parameters_file=/models/batching_parameters.txt" in asked
     for merging in ("graph", None):
-        text = compose_text(Kit(merging=merging), ["b"], FOOTPRINT)
+        text = compose_text(DeploymentConfig(merging=merging), ["b"], FOOTPRINT)
         assert "batching" not in text
 
 
@@ -84,9 +86,12 @@ def test_memory_of_all_that_may_be_loaded_and_of_the_largest_answer():
     # 100 MiB stable, 150 MiB canary and new; 65,536 items and 64 rows are 2**22 pairs, of which two
     # runs hold 12 bytes each (96 MiB) and an answer 28 (112 MiB).
     footprint = Footprint(loaded=400 * MIB, largest=150 * MIB, items=65_536)
-    assert memory_mib(Kit(cpus=2), footprint) == 1024 + 400 + 450 + 96 + 112
-    assert memory_mib(Kit(cpus=2, batch_sizes=(1, 32)), footprint) == 1024 + 400 + 450 + 48 + 56
-    assert memory_mib(Kit(memory_gib=1.5), footprint) == 1536
+    assert memory_mib(DeploymentConfig(cpus=2), footprint) == 1024 + 400 + 450 + 96 + 112
+    assert (
+        memory_mib(DeploymentConfig(cpus=2, batch_sizes=(1, 32)), footprint)
+        == 1024 + 400 + 450 + 48 + 56
+    )
+    assert memory_mib(DeploymentConfig(memory_gib=1.5), footprint) == 1536
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,9 @@ def test_what_compose_would_refuse(change, says):
 
 @pytest.mark.parametrize("has_canary", [True, False])
 def test_kubernetes_fits_the_schema_of_its_objects(has_canary):
-    text = kubernetes_text(Kit(replicas=3, cpus=0.5), ["a shop", "b"], FOOTPRINT, has_canary)
+    text = kubernetes_text(
+        DeploymentConfig(replicas=3, cpus=0.5), ["a shop", "b"], FOOTPRINT, has_canary
+    )
     found = [SCHEMAS[each["kind"]].model_validate(each) for each in yaml.safe_load_all(text)]
     deployments = [each for each in found if each.kind == "Deployment"]
     assert len(found) == 4 and len(deployments) == 2

@@ -27,7 +27,7 @@ def test_labels_after_an_export(current, present, new, expected):
     assert next_labels(current, present, new) == expected
 
 
-def test_the_config_comes_back(kit, tmp_path):
+def test_the_config_comes_back(deployment, tmp_path):
     models = [model_fields("shop", {"stable": 3, "canary": 4}, [7]), model_fields("b", {})]
     (tmp_path / "models.config").write_text(config_text(models))
     found = read_models(tmp_path / "models.config")
@@ -55,11 +55,11 @@ def _changed(**fields):
         ([_changed(versions=[3])], 'no field named "versions"'),
     ],
 )
-def test_what_tf_serving_would_refuse(kit, models, says):
+def test_what_tf_serving_would_refuse(deployment, models, says):
     with pytest.raises(InputError, match=rf"models\.config: .*{says}"):
         config_text(models)
 
 
-def test_a_text_with_a_wrong_field(kit):
+def test_a_text_with_a_wrong_field(deployment):
     with pytest.raises(InputError, match=r'line 1.*no field named "model_list"'):
         check_models_config("model_list {}")

@@ -1,12 +1,12 @@
 import pytest
 
-from tfrec_fusion.deploy import Kit, protos
+from tfrec_fusion.deploy import DeploymentConfig, protos
 from tfrec_fusion.deploy.monitoring import PATH, monitoring_text
 from tfrec_fusion.errors import InputError
 
 
 def test_prometheus_is_on():
-    found = protos.parse("MonitoringConfig", monitoring_text(Kit()), "")
+    found = protos.parse("MonitoringConfig", monitoring_text(DeploymentConfig()), "")
     assert found.prometheus_config.enable
     assert found.prometheus_config.path == PATH
 
@@ -21,4 +21,4 @@ def test_prometheus_is_on():
 )
 def test_what_tf_serving_would_refuse(fields, says):
     with pytest.raises(InputError, match=rf"monitoring\.config: .*{says}"):
-        monitoring_text(Kit(monitoring=fields))
+        monitoring_text(DeploymentConfig(monitoring=fields))

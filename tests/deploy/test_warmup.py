@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.deploy import Kit
+from tfrec_fusion.deploy import DeploymentConfig
 from tfrec_fusion.deploy.warmup import FILE, check_warmup, iterate_warmup
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export
@@ -10,10 +10,10 @@ from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 
 
 @pytest.fixture(scope="module")
-def version(kit, model, events, tmp_path_factory):
+def version(deployment, model, events, tmp_path_factory):
     request = {"user_id": ["ü 3"], "history": [["", "item4"]]}
-    more = Kit(batch_sizes=(1, 3), requests={"user_vector": [request]})
-    return export(model, events, tmp_path_factory.mktemp("warm") / "shop", kit=more)
+    more = DeploymentConfig(batch_sizes=(1, 3), requests={"user_vector": [request]})
+    return export(model, events, tmp_path_factory.mktemp("warm") / "shop", deployment=more)
 
 
 def test_every_signature_and_batch_size_has_a_record(version, events):
@@ -68,10 +68,12 @@ def test_every_record_is_answered(version):
         ({"item_vector": [{"item_id": ["a"]}] * 1000}, "at most 1000 records. Received: 1010"),
     ],
 )
-def test_a_request_that_does_not_fit_stops_the_export(kit, model, events, tmp_path, requests, says):
-    wrong = Kit(batch_sizes=(1, 2), requests=requests)
+def test_a_request_that_does_not_fit_stops_the_export(
+    deployment, model, events, tmp_path, requests, says
+):
+    wrong = DeploymentConfig(batch_sizes=(1, 2), requests=requests)
     with pytest.raises(InputError, match=says):
-        export(model, events, tmp_path / "shop", kit=wrong)
+        export(model, events, tmp_path / "shop", deployment=wrong)
     assert list((tmp_path / "shop").iterdir()) == []
     assert not (tmp_path / "models.config").exists()
 

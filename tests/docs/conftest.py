@@ -81,5 +81,5 @@ def in_shop(shop_files, tmp_path, monkeypatch):
 def exported_shop(trained_shop, tmp_path_factory):
     """A folder with one version, exported from the model."""
     base = tmp_path_factory.mktemp("docs_export") / "shop"
-    tff.export.export(trained_shop["model"], trained_shop["events"], base, kit=False)
+    tff.export.export(trained_shop["model"], trained_shop["events"], base, deployment=False)
     return base

@@ -109,7 +109,7 @@ def test_monitoring(exported_shop, in_shop, capsys):
 
 
 @pytest.mark.slow
-def test_a_kit(shop_names, in_shop):
+def test_the_deployment_files(shop_names, in_shop):
     pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
     asked = {"requests_from_the_logs": [{"user_id": ["u17"]}]}
     run("serving 0", {**shop_names, **asked})

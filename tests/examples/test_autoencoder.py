@@ -21,7 +21,7 @@ def test_all_items_are_targets_and_some_are_history(events, dropout):
     histories, users, kept, total = events.histories(), [], 0, 0
     for batch in autoencoder_examples(events, 4, dropout=dropout).as_numpy_iterator():
         assert batch["weight"].tolist() == [1] * len(batch["user"])
-        assert batch["own"].tolist() == [
+        assert batch["self_pairs"].tolist() == [
             list(pair) for pair in zip(batch["history_row"], batch["history_item"], strict=True)
         ]
         for row, user in enumerate(batch["user"]):
@@ -37,18 +37,18 @@ def test_all_items_are_targets_and_some_are_history(events, dropout):
 
 def test_items_without_events_are_unseen(events):
     batch = next(autoencoder_examples(events).as_numpy_iterator())
-    assert batch["item_seen"].tolist() == [True] * 11 + [False] * 4
+    assert batch["is_warm"].tolist() == [True] * 11 + [False] * 4
     assert batch["item_features"].shape == (15, 0)
 
 
 def test_it_is_the_default_without_times(events):
-    assert "own" in events.batches(4).element_spec
+    assert "self_pairs" in events.batches(4).element_spec
 
 
 def test_equal_seeds_give_equal_epochs_and_epochs_differ(events):
     def epochs(seed):
         dataset = autoencoder_examples(events, 4, seed=seed)
-        return [[b["own"].tolist() for b in dataset.as_numpy_iterator()] for _ in range(2)]
+        return [[b["self_pairs"].tolist() for b in dataset.as_numpy_iterator()] for _ in range(2)]
 
     assert epochs(1) == epochs(1)
     assert epochs(1)[0] != epochs(1)[1]
@@ -58,9 +58,9 @@ def test_equal_seeds_give_equal_epochs_and_epochs_differ(events):
 def test_goes_on_with_a_later_epoch(events):
     whole = autoencoder_examples(events, 4)
     list(whole)
-    second = [b["own"].tolist() for b in whole.as_numpy_iterator()]
+    second = [b["self_pairs"].tolist() for b in whole.as_numpy_iterator()]
     late = autoencoder_examples(events, 4, first_epoch=1)
-    assert [b["own"].tolist() for b in late.as_numpy_iterator()] == second
+    assert [b["self_pairs"].tolist() for b in late.as_numpy_iterator()] == second
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_histories_are_what_was_known_and_targets_what_came_after(split, example
     weights = np.sqrt([1, 2]) / np.sqrt([1, 2]).mean()
     np.testing.assert_allclose(batch["weight"], weights, rtol=1e-6)
     # i5 was not known.
-    assert batch["item_seen"].numpy().tolist() == [True] * 5 + [False]
+    assert batch["is_warm"].numpy().tolist() == [True] * 5 + [False]
 
 
 def test_ages_and_trends_are_as_of_the_end_of_what_was_known(split):
@@ -64,7 +64,7 @@ def test_ages_and_trends_are_as_of_the_end_of_what_was_known(split):
 
 def test_autoencoder_targets_are_the_history_and_what_it_lacks(split):
     (batch,) = list(split.test.batches(8, examples="autoencoder", known=split.train))
-    assert _by_user(split, batch, "own") == {"a": [0, 2, 4], "b": [1, 0]}
+    assert _by_user(split, batch, "self_pairs") == {"a": [0, 2, 4], "b": [1, 0]}
     assert _by_user(split, batch, "target") == {"a": [0, 2, 4, 1], "b": [1, 0, 3, 5]}
     assert batch["weight"].numpy().tolist() == [1.0, 1.0]
     assert "masked" not in batch

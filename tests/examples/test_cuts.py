@@ -127,7 +127,7 @@ def test_rankers_of_sessions_see_their_histories():
     rows = list(ranking_examples(_sessions(), 1024, negatives=1, history=8).as_numpy_iterator())
     known = np.concatenate([(row["history"] >= 0).any(1) for row in rows])
     assert known.mean() > 0.1
-    seen = np.concatenate([row["item_seen"][:, 0] for row in rows])
+    seen = np.concatenate([row["is_warm"][:, 0] for row in rows])
     assert seen.mean() > 0.8
 
 

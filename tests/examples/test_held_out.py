@@ -32,7 +32,7 @@ def test_history_and_targets_part_each_user_s_items(events, share):
 
 def test_items_without_events_are_unseen(events):
     batch = next(held_out_examples(events).as_numpy_iterator())
-    assert batch["item_seen"].tolist() == [True] * 11 + [False] * 4
+    assert batch["is_warm"].tolist() == [True] * 11 + [False] * 4
     assert batch["item_features"].shape == (15, 0)
 
 

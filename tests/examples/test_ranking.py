@@ -68,7 +68,7 @@ def test_a_known_cut_by_hand():
     assert rows["history"].tolist() == [[-1, 0, 1]]
     np.testing.assert_allclose(rows["history_age"], [[0, 9, 7]])
     assert rows["item"].tolist() == [[2, 3]]
-    assert rows["item_seen"].tolist() == [[False, False]]
+    assert rows["is_warm"].tolist() == [[False, False]]
     expected, _ = ItemTrend(events).at(10 * DAY)
     np.testing.assert_allclose(rows["item_features"][0], expected[[2, 3]], atol=5e-3)
 
@@ -97,7 +97,7 @@ def test_later_events_change_no_features(events):
     rows = _rows(ranking_examples(late, known=half, **options))
     seen_items = set(half.item)
     assert set(rows["history"].ravel()) <= seen_items | {-1}
-    by_item = {i: s for i, s in zip(rows["item"], rows["item_seen"], strict=True)}
+    by_item = {i: s for i, s in zip(rows["item"], rows["is_warm"], strict=True)}
     assert all(seen == (item in seen_items) for item, seen in by_item.items())
 
 

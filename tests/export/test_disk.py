@@ -30,7 +30,7 @@ def _check_nothing_new(base, caught):
     assert set(versions(base)) == {1}
     beside = sorted(path.name for path in base.parent.iterdir())
     assert [path.name for path in base.iterdir()] == ["1"]
-    assert not [name for name in beside if name.startswith(".") and name != ".kit.lock"]
+    assert not [name for name in beside if name.startswith(".") and name != ".deployment.lock"]
     assert len(Recommender(base).recommend("ü 3", k=5)) == 5
 
 

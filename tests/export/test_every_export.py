@@ -55,7 +55,7 @@ OPTIONS = {
         {"explain": True, "precision": "int8", "limits": WIDE},
         ("ranker", "alpha_rec"),
     ),
-    "kit": ({"kit": True}, ()),
+    "deployment": ({"deployment": True}, ()),
 }
 
 
@@ -78,10 +78,10 @@ def _cases():
 @pytest.mark.parametrize(("kind", "option"), _cases())
 def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, option):
     options, refusing = OPTIONS[option]
-    options = {"kit": False} | options
+    options = {"deployment": False} | options
     if "held_out" in options:
         options["held_out"] = split
-    if options["kit"]:
+    if options["deployment"]:
         pytest.importorskip("tensorflow_serving")
     base = tmp_path / "models" / "shop"
     if kind in refusing:

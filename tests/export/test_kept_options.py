@@ -48,7 +48,7 @@ def exported_once(model, events, tmp_path_factory):
         model,
         events,
         tmp_path_factory.mktemp("kept") / "shop",
-        kit=False,
+        deployment=False,
         filters=["brand"],
         rules=RULES,
         explain=True,
@@ -66,7 +66,7 @@ def first(exported_once, tmp_path):
 
 def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model, events, caplog):
     with caplog.at_level(logging.WARNING):
-        second = export(model, events, first.parent, kit=False)
+        second = export(model, events, first.parent, deployment=False)
     assert "filters, rules, precision, explain as in version 1; pass filters=()" in caplog.text
     one, two = Recommender(first).card, Recommender(second).card
     for name in ("filters", "rules", "precision", "explain"):
@@ -82,26 +82,26 @@ def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model,
 def test_each_can_be_left_out(first, model, events, caplog):
     nothing = {"filters": (), "rules": {}, "explain": False, "precision": "float32"}
     with caplog.at_level(logging.WARNING):
-        card = Recommender(export(model, events, first.parent, kit=False, **nothing)).card
+        card = Recommender(export(model, events, first.parent, deployment=False, **nothing)).card
     assert "as in version" not in caplog.text
     assert (card["filters"], card["rules"], card["precision"]) == ([], None, "float32")
     assert "explain" not in card and card["kept"] == []
     # The next one goes by this one, not by the first.
-    card = Recommender(export(model, events, first.parent, kit=False)).card
+    card = Recommender(export(model, events, first.parent, deployment=False)).card
     assert (card["filters"], card["rules"], card["kept"]) == ([], None, [])
 
 
 def test_a_filter_that_is_kept_and_impossible_says_so(first, model):
     plain = _events(ITEMS.drop(columns="brand"))
     with pytest.raises(InputError, match=r"'brand'.*latest version's .*filters.*filters=\(\)"):
-        export(model, plain, first.parent, kit=False)
+        export(model, plain, first.parent, deployment=False)
 
 
 def test_another_kind_of_model_leaves_them_out_and_says_so(first, events, caplog):
     ranker = Ranker(events, dim=4, hidden=(4,))
     limits = ParityLimits(overlap_10=0, overlap_100=0, ndcg_loss=1)
     with caplog.at_level(logging.WARNING):
-        version = export(ranker, events, first.parent, kit=False, limits=limits)
+        version = export(ranker, events, first.parent, deployment=False, limits=limits)
     card = json.loads((version / "model_card.json").read_text())
     assert "latest version is of a TwoTower, and its filters and rules and explain" in caplog.text
     assert card["kept"] == ["precision"] and card["precision"] == "bfloat16"

@@ -38,7 +38,7 @@ def _check(base, reported, model, events):
     assert int(again.name) == max(found) + 1
     assert sorted(path.name for path in base.iterdir()) == sorted(map(str, versions(base)))
     beside = {path.name for path in base.parent.iterdir()}
-    assert not {name for name in beside if name.startswith(".")} - {".kit.lock"}
+    assert not {name for name in beside if name.startswith(".")} - {".deployment.lock"}
     if "models.config" in beside:
         shop = read_models(base.parent / "models.config")["shop"]
         assert {int(again.name)} <= set(shop["versions"]) <= set(versions(base))

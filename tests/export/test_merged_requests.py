@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.deploy import Kit
+from tfrec_fusion.deploy import DeploymentConfig
 from tfrec_fusion.deploy.status import StatusError
 from tfrec_fusion.export import export
 from tfrec_fusion.server.servable import Servable
@@ -69,7 +69,7 @@ def loaded(exported):
 def alone(model, events, tmp_path_factory):
     """The same, exported without merging."""
     base = tmp_path_factory.mktemp("alone") / "shop"
-    return export(model, events, base, kit=Kit(merging=None, batch_sizes=(1,)))
+    return export(model, events, base, deployment=DeploymentConfig(merging=None, batch_sizes=(1,)))
 
 
 def _operations(folder):
@@ -207,7 +207,7 @@ def test_any_k_with_rules(ruled):
 @pytest.mark.slow
 def test_versions_in_one_process_do_not_mix(make_shop_events, make_model, exported, tmp_path):
     events = make_shop_events(seed=1)
-    other = export(make_model(events, user="id"), events, tmp_path / "shop", kit=False)
+    other = export(make_model(events, user="id"), events, tmp_path / "shop", deployment=False)
     loaded = [tf.saved_model.load(str(folder)) for folder in (exported, other)]
     user = tf.constant(["ü 3"])
     expected = [version.plain["serving_default"](user_id=user)["score"] for version in loaded]

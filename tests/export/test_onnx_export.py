@@ -82,7 +82,7 @@ def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tm
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_shares_come_through(model, events, tmp_path, precision):
     limits = None if precision == "float32" else ParityLimits(overlap_10=0.0, ndcg_loss=1.0)
-    options = {"precision": precision, "limits": limits, "kit": False, "explain": True}
+    options = {"precision": precision, "limits": limits, "deployment": False, "explain": True}
     version = export(model, events, tmp_path / "shop", **options)
     assert export_onnx(version, tmp_path / "onnx") == {}
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / "explain.onnx")
@@ -110,7 +110,7 @@ def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
 @pytest.mark.slow
 def test_every_two_tower_does(golden, references, variant, tmp_path):
     reference = references[variant]
-    version = export(reference.model, reference.events, tmp_path / "shop", kit=False)
+    version = export(reference.model, reference.events, tmp_path / "shop", deployment=False)
     assert export_onnx(version, tmp_path / "onnx") == {}
     _check_two_tower(golden, reference, tmp_path / "onnx")
 
@@ -143,7 +143,7 @@ def test_filters_and_rules_answer_as_the_saved_model(make_model, tmp_path, preci
         make_model(events),
         events,
         tmp_path / "shop",
-        kit=False,
+        deployment=False,
         filters=["brand", "price", "in_stock"],
         rules=rules,
         precision=precision,

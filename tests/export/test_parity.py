@@ -104,7 +104,9 @@ def test_a_loss_beyond_the_limit_leaves_no_version(tmp_path, model, events):
     with pytest.raises(InputError, match="'int8' is too far from float32: score_error is"):
         export(model, events, tmp_path / "shop", precision="int8", limits=limits)
     assert versions(tmp_path / "shop") == {}
-    assert [path.name for path in tmp_path.rglob("*") if path.name != ".kit.lock"] == ["shop"]
+    assert [path.name for path in tmp_path.rglob("*") if path.name != ".deployment.lock"] == [
+        "shop"
+    ]
 
 
 @pytest.mark.slow
@@ -112,7 +114,7 @@ def test_held_out_items_count(tmp_path, make_shop_events, make_model):
     split = make_shop_events().split("temporal", test=0.3)
     model = make_model(split.train)
     limits = ParityLimits(overlap_10=0, overlap_100=0, ndcg_loss=1)
-    options = {"precision": "int8", "kit": False, "limits": limits}
+    options = {"precision": "int8", "deployment": False, "limits": limits}
     version = export(model, split.train, tmp_path / "shop", held_out=split, **options)
     ndcg = ParityReport.load(version / "parity.json").ndcg_10
     assert ndcg["users"] == len(split.targets()[0])
@@ -122,7 +124,7 @@ def test_held_out_items_count(tmp_path, make_shop_events, make_model):
     every = export(model, make_shop_events(), tmp_path / "shop", held_out=split, **options)
     assert ParityReport.load(every / "parity.json").ndcg_10 == ndcg
     # A refreshed version is stored as the one before it.
-    again = refresh(model, make_shop_events(), tmp_path / "shop", kit=False, limits=limits)
+    again = refresh(model, make_shop_events(), tmp_path / "shop", deployment=False, limits=limits)
     assert Recommender(again).card["precision"] == "int8"
 
 
@@ -131,7 +133,7 @@ def test_held_out_items_count(tmp_path, make_shop_events, make_model):
 def test_a_ranker_in_fewer_bytes(tmp_path, golden, ranker, precision):
     model, events, full = ranker("all")
     limits = ParityLimits(overlap_10=0)
-    options = {"precision": precision, "limits": limits, "kit": False}
+    options = {"precision": precision, "limits": limits, "deployment": False}
     version = export(model, events, tmp_path / "shop", **options)
     report = ParityReport.load(version / "parity.json")
     assert 0 < report.score_error["mean"] < 0.05 * report.score_error["spread"]

@@ -45,7 +45,7 @@ def newer(events):
 def exported_once(make_model, events, tmp_path_factory):
     """A model and a folder with its first version."""
     model, base = make_model(events), tmp_path_factory.mktemp("first") / "shop"
-    export(model, events, base, kit=False)
+    export(model, events, base, deployment=False)
     return model, base
 
 
@@ -68,7 +68,7 @@ def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
     tmp_path, first, events, newer
 ):
     model, first = first
-    second = refresh(model, newer, tmp_path / "shop", kit=False)
+    second = refresh(model, newer, tmp_path / "shop", deployment=False)
     assert second == tmp_path / "shop" / "2"
     items = events.catalogue.vocabulary.ids
     users = newer.users.ids
@@ -87,9 +87,9 @@ def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
 def test_a_model_of_user_ids_takes_new_users_for_the_trend_only(
     tmp_path, model, events, newer, caplog
 ):
-    first = export(model, events, tmp_path / "shop", kit=False)
+    first = export(model, events, tmp_path / "shop", deployment=False)
     with caplog.at_level(logging.WARNING):
-        second = refresh(model, newer, tmp_path / "shop", kit=False)
+        second = refresh(model, newer, tmp_path / "shop", deployment=False)
     assert "40 users are new to the model" in caplog.text
     users, items = "assets/users.txt", events.catalogue.vocabulary.ids
     assert (second / users).read_bytes() == (first / users).read_bytes()
@@ -105,11 +105,11 @@ def test_the_new_events_alone_are_refused_and_fewer_are_told(
     model, _ = first
     added = newer.timestamp > events.timestamp.max()
     with pytest.raises(InputError, match=r"must be all events.* Received: 40 events from"):
-        refresh(model, newer.select(added), tmp_path / "shop", kit=False)
+        refresh(model, newer.select(added), tmp_path / "shop", deployment=False)
     assert [folder.name for folder in (tmp_path / "shop").iterdir()] == ["1"]
     half = events.timestamp > np.median(events.timestamp)
     with caplog.at_level(logging.WARNING):
-        refresh(model, events.select(half), tmp_path / "shop", kit=False)
+        refresh(model, events.select(half), tmp_path / "shop", deployment=False)
     known = len(events.first_events())
     assert f"are fewer than the {known} of the latest version" in caplog.text
 
@@ -136,34 +136,34 @@ def test_a_wrong_time_is_refused_and_one_that_was_served_does_not_stay(
     model, base = make_model(events), tmp_path / "shop"
     for write in (export, refresh):
         with pytest.raises(InputError, match=f"the last event.*{refused}"):
-            write(model, wrong, base, kit=False)
+            write(model, wrong, base, deployment=False)
     assert not base.exists()
-    first = export(model, wrong, base, kit=False, any_time=True)
+    first = export(model, wrong, base, deployment=False, any_time=True)
     assert Recommender(first).card["data"]["as_of"][:4] == year
     with pytest.raises(InputError, match=rf"{year}-.*any_time=True \(--any-time\)"):
-        refresh(model, newer, base, kit=False)
+        refresh(model, newer, base, deployment=False)
     assert set(versions(base)) == {1}
-    recovered = refresh(model, newer, base, kit=False, any_time=True)
+    recovered = refresh(model, newer, base, deployment=False, any_time=True)
     # And from then on as ever.
-    after = refresh(model, newer, base, kit=False)
+    after = refresh(model, newer, base, deployment=False)
     assert [path.name for path in (recovered, after)] == ["2", "3"]
     assert Recommender(after).card["data"]["as_of"].startswith("2021")
 
 
 def test_a_version_does_not_go_back_in_time(tmp_path, make_model, events, newer):
     model, base = make_model(events), tmp_path / "shop"
-    export(model, newer, base, kit=False)
+    export(model, newer, base, deployment=False)
     early = "must not be as of an earlier time than the latest one"
     with pytest.raises(InputError, match=early):
-        refresh(model, events, base, kit=False)
+        refresh(model, events, base, deployment=False)
     with pytest.raises(InputError, match=early):
-        refresh(model, newer, base, kit=False, at=float(np.median(events.timestamp)))
+        refresh(model, newer, base, deployment=False, at=float(np.median(events.timestamp)))
     assert set(versions(base)) == {1}
 
 
 def test_a_model_of_user_ids_needs_its_users(tmp_path, model, newer):
     with pytest.raises(InputError, match="its users are in no version below the folder"):
-        refresh(model, newer, tmp_path / "shop", kit=False)
+        refresh(model, newer, tmp_path / "shop", deployment=False)
     assert not (tmp_path / "shop").exists()
 
 
@@ -191,8 +191,8 @@ def test_two_writers_at_once_get_two_numbers(tmp_path, first, events, newer):
     model, _ = first
     with ThreadPoolExecutor(2) as pool:
         tasks = [
-            pool.submit(export, model, events, tmp_path / "shop", kit=False),
-            pool.submit(refresh, model, newer, tmp_path / "shop", kit=False),
+            pool.submit(export, model, events, tmp_path / "shop", deployment=False),
+            pool.submit(refresh, model, newer, tmp_path / "shop", deployment=False),
         ]
         written = {task.result() for task in tasks}
     assert len(written) == 2
@@ -213,13 +213,13 @@ def test_a_run_reads_newer_events_without_what_it_was_trained_on(tmp_path, small
     config = {"data": data, "model": {"dim": 8, "trend_hidden": 4}, "epochs": 0}
     run = Run.start(tmp_path / "run", RunConfig.of(config))
     run.train()
-    export(run.model(), run.split.train, tmp_path / "shop", kit=False)
+    export(run.model(), run.split.train, tmp_path / "shop", deployment=False)
     names["interactions"].unlink()
     text.unlink()
 
     run = Run.open(tmp_path / "run")
     newer = run.events(small_shop / "interactions.parquet")
-    version = refresh(run.model(), newer, tmp_path / "shop", kit=False)
+    version = refresh(run.model(), newer, tmp_path / "shop", deployment=False)
     card = json.loads((version / "model_card.json").read_text())
     assert card["data"]["events"] == len(table.drop_duplicates(["user_id", "item_id"]))
 

@@ -46,7 +46,11 @@ def explained(make_shop_events, make_model, model, events, explaining, tmp_path_
         its_events = make_shop_events(times)
         its_model = make_model(its_events, **options)
         base = folder / name.replace(" ", "-")
-        return its_model, its_events, export(its_model, its_events, base, kit=False, explain=True)
+        return (
+            its_model,
+            its_events,
+            export(its_model, its_events, base, deployment=False, explain=True),
+        )
 
     return explained
 
@@ -192,7 +196,9 @@ def test_a_process_without_this_package(explained, tmp_path):
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
 def test_fewer_bytes(explained, precision, tmp_path):
     model, events, version = explained("gate")
-    smaller = export(model, events, tmp_path / "shop", kit=False, explain=True, precision=precision)
+    smaller = export(
+        model, events, tmp_path / "shop", deployment=False, explain=True, precision=precision
+    )
     users, items = _pairs(events)
     items = [[item] for item in items]
     full, answer = _ask(version, users, items), _ask(smaller, users, items)
@@ -211,18 +217,18 @@ def test_fewer_bytes(explained, precision, tmp_path):
 @pytest.mark.slow
 def test_the_card_and_a_refresh(explained, tmp_path):
     model, events, _ = explained("sum")
-    version = export(model, events, tmp_path / "shop", kit=False, explain=True)
+    version = export(model, events, tmp_path / "shop", deployment=False, explain=True)
     described = Recommender(version).card["signatures"]["explain"]
     assert list(described["inputs"]) == ["user_id", "history", "item_id"]
     assert list(described["outputs"]) == [
         *("score", "share_id", "share_text", "share_context", "bias")
     ]
-    again = refresh(model, events, tmp_path / "shop", kit=False)
+    again = refresh(model, events, tmp_path / "shop", deployment=False)
     users, items = _pairs(events.first_events(), 50)
     expected = explain(model, events.first_events(), users, items, nearest=0)
     answer = _ask(again, users, [[item] for item in items])
     np.testing.assert_allclose(answer["share_text"][:, 0], expected["text"], rtol=0, atol=1e-4)
-    without = refresh(model, events, tmp_path / "shop", kit=False, explain=False)
+    without = refresh(model, events, tmp_path / "shop", deployment=False, explain=False)
     assert "explain" not in tf.saved_model.load(str(without)).signatures
     assert "explain" not in Recommender(without).card
 
@@ -247,14 +253,14 @@ def test_what_cannot_be_explained(names, says, tmp_path):
     events = _events_with_vectors(names)
     model = TwoTower(events, dim=2, whitening_dim=None)
     with pytest.raises(InputError, match=says):
-        export(model, events, tmp_path / "shop", kit=False, explain=True)
+        export(model, events, tmp_path / "shop", deployment=False, explain=True)
     assert not (tmp_path / "shop").exists()
 
 
 def test_rankers_are_refused(ranker, tmp_path):
     model, events, _ = ranker("all")
     with pytest.raises(InputError, match="explain is for a TwoTower"):
-        export(model, events, tmp_path / "rank", kit=False, explain=True)
+        export(model, events, tmp_path / "rank", deployment=False, explain=True)
 
 
 @pytest.mark.slow
@@ -275,7 +281,7 @@ def test_real_purchases(real_data, tmp_path):
     expected = explain(model, train, users, items, nearest=0)
     for precision, most in (("float32", 1e-4), ("int8", 0.05)):
         base = tmp_path / precision
-        version = export(model, train, base, kit=False, explain=True, precision=precision)
+        version = export(model, train, base, deployment=False, explain=True, precision=precision)
         answer = _ask(version, users, [[item] for item in items])
         residual = np.abs(_added(answer) - answer["score"]).max()
         apart = [

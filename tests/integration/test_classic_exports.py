@@ -29,7 +29,7 @@ def _train_and_export(kind, small_shop, folder):
     assert main(["train", *options, "--out", str(folder / "run")]) == 0
     rules = folder / "rules.yaml"
     rules.write_text("block: [{item: i3}]\n")
-    command = ["export", str(folder / "run"), "--to", str(folder / "shop"), "--no-kit"]
+    command = ["export", str(folder / "run"), "--to", str(folder / "shop"), "--no-deployment"]
     assert main([*command, "--rules", str(rules), "--filter", "title"]) == 0
     return Run.open(folder / "run"), folder / "shop" / "1"
 
@@ -57,7 +57,7 @@ def test_a_kind_is_trained_evaluated_exported_and_refreshed(kind, small_shop, tm
         assert found.recommend(user, filters={"title": found.titles[best[1][0]]}) == [
             (best[1][0], pytest.approx(best[1][1], abs=1e-5))
         ]
-    command = ["export", str(tmp_path / "run"), "--to", str(tmp_path / "shop"), "--no-kit"]
+    command = ["export", str(tmp_path / "run"), "--to", str(tmp_path / "shop"), "--no-deployment"]
     newer = str(small_shop / "interactions.parquet")
     assert main([*command, "--refresh-trend", "--interactions", newer]) == 0
     again = Recommender(tmp_path / "shop" / "2")
@@ -89,7 +89,7 @@ def large():
 @pytest.mark.acceptance
 def test_exported_ease_answers_as_its_numpy_form(large, tmp_path):
     model = EASE(l2=50.0).fit(large)
-    version = export(model, large, tmp_path / "shop", kit=False, filters=["colour"])
+    version = export(model, large, tmp_path / "shop", deployment=False, filters=["colour"])
     weights, matrix = model.scores.weights, State.of(large).matrix
     shop, ids = Recommender(version), large.catalogue.vocabulary.ids
     red = large.catalogue.frame["colour"].to_numpy() == "red"
@@ -125,12 +125,12 @@ def test_the_sparse_form_is_the_way_out_of_the_limit(large, tmp_path):
     # 10,000 x 10,000 float32 are .37 GiB.
     model = EASE(l2=50.0, most_gib=0.3).fit(large)
     with pytest.raises(InputError, match=r"10,000 x 10,000 items are 0\.37 GiB.*EASE\(top=200\)"):
-        export(model, large, tmp_path / "shop", kit=False)
+        export(model, large, tmp_path / "shop", deployment=False)
     assert not list((tmp_path / "shop").glob("[0-9]*"))
     strongest = model.scores.strongest(50)
     sparse = EASE(l2=50.0, most_gib=0.3, top=50)
     sparse.spec, sparse.scores = model.spec, strongest
-    version = export(sparse, large, tmp_path / "shop", kit=False)
+    version = export(sparse, large, tmp_path / "shop", deployment=False)
     assert sum(path.stat().st_size for path in version.rglob("*")) < 20e6
     scores = sparse.scorer(State.of(large))(np.array([7], np.int32))[0]
     left = np.ones(len(scores), bool)

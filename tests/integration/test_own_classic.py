@@ -73,7 +73,7 @@ def version(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["train", "--config", "config.json", "--out", "run"]) == 0
-        assert main(["export", "run", "--to", "shop", "--train-only", "--no-kit"]) == 0
+        assert main(["export", "run", "--to", "shop", "--train-only", "--no-deployment"]) == 0
         yield folder / "shop" / "1"
     sys.modules.pop("my_parts", None)
 
@@ -148,7 +148,7 @@ def test_it_is_recommended_from_and_refreshed(version, folder, capsys):
     newer = pd.read_parquet(folder / "interactions.parquet")
     more = pd.DataFrame({"user_id": ["u"], "item_id": ["d"], "timestamp": [1.7e9 + 1e6]})
     pd.concat([newer, more]).to_parquet(folder / "newer.parquet")
-    command = ["export", "run", "--to", "shop", "--no-kit", "--refresh-trend"]
+    command = ["export", "run", "--to", "shop", "--no-deployment", "--refresh-trend"]
     assert main([*command, "--interactions", "newer.parquet"]) == 0
     found = Recommender(folder / "shop" / "2")
     # u has all but e now, and what was fitted is as before: e's weights are 0.

@@ -139,7 +139,7 @@ def test_experts_see_noise_and_dropout_in_training_alone():
 
 
 def test_hybrid_experts_share_some_and_own_some():
-    layer = HybridExpertFusion(2, shared=1, own=1, hidden=2)
+    layer = HybridExpertFusion(2, shared=1, specific=1, hidden=2)
     both = IDS | {"audio": tf.constant([[1.0, 0.0]])}
     np.testing.assert_allclose(layer(both), [[4.0, 6.0]])
     for name, value in {
@@ -206,7 +206,7 @@ def test_null_space_leaves_the_leading_columns_to_content():
         (lambda: SumFusion(0), "dim must be at least 1. Received: 0"),
         (lambda: CrossAttentionFusion(4, layers=0), "must be at least 1. Received: 4, 0, 2"),
         (lambda: ExpertFusion(4, dropout=1.0), "Received: 8, 1.0"),
-        (lambda: HybridExpertFusion(4, shared=0, own=0), "Received: shared=0, own=0"),
+        (lambda: HybridExpertFusion(4, shared=0, specific=0), "Received: shared=0, specific=0"),
         (lambda: HybridExpertFusion(4, hidden=0), "hidden must be.*Received: 0"),
         (lambda: PreNormAttention(4, 0), "Received: 4, 0"),
         (lambda: DeltaFusion(4, bound=0), "bound must be positive or None. Received: 0"),

@@ -50,7 +50,7 @@ def test_distinct_items_with_places_are_the_repeated_ones_with_ids(log_q):
         return InBatchSoftmax(2)(users, tf.gather(items, own), own, q, weight)
 
     def distinct(users, items):
-        return InBatchSoftmax(2)(users, items, log_q=log_q, weight=weight, own=own)
+        return InBatchSoftmax(2)(users, items, log_q=log_q, weight=weight, positive_index=own)
 
     found = []
     for loss_of in (repeated, distinct):

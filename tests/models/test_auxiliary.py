@@ -54,9 +54,9 @@ def test_both_are_added_in_training_alone(events, model, candidates):
 def test_alignment_is_over_the_targets_that_were_seen(events, model):
     batch = next(iter(as_of_examples(events, 4, seed=0)))
     targets = np.unique(batch["target"][:, 1])
-    seen = batch["item_seen"].numpy()
+    seen = batch["is_warm"].numpy()
     seen[targets[0]] = False
-    loss = alignment_loss(model, batch | {"item_seen": tf.constant(seen)})
+    loss = alignment_loss(model, batch | {"is_warm": tf.constant(seen)})
     rows = targets[1:]
     inputs, _ = model.tower.inputs(rows, seen[rows])
     content = tf.concat([inputs["image"], inputs["text"]], 1)

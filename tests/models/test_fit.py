@@ -60,7 +60,7 @@ def _two_tower():
             "target": tf.stack([one, tf.ones_like(one)], 1),
             "masked": tf.stack([one, tf.zeros_like(one)], 1),
             "item_features": tf.zeros([N_ITEMS, 0]),
-            "item_seen": tf.ones([N_ITEMS], tf.bool),
+            "is_warm": tf.ones([N_ITEMS], tf.bool),
         }
 
     first, second = (tf.data.Dataset.from_tensors(batch(*args)) for args in ((3, 1.0), (1, 5.0)))

@@ -94,7 +94,7 @@ def test_a_further_column_is_not_read(make):
 def test_columns_that_do_not_fit_are_named(make, catalogue, says, tmp_path):
     model, other = make(_events()), _events(catalogue=catalogue)
     scorer = lambda e: model.scorer(State.of(e))  # noqa: E731
-    for use in (model.check, scorer, lambda e: export(model, e, tmp_path / "m", kit=False)):
+    for use in (model.check, scorer, lambda e: export(model, e, tmp_path / "m", deployment=False)):
         with pytest.raises(InputError, match=says):
             use(other)
 
@@ -154,12 +154,12 @@ def test_a_price_is_the_same_number_in_training_scoring_and_the_export(tmp_path)
     for events in (_events("ab"), more):
         prices = model.scorer(State.of(events)).item_vectors[:, -1]
         np.testing.assert_allclose(prices, FITTED, atol=1e-5)
-    version = export(model, more, tmp_path / "shop", kit=False)
+    version = export(model, more, tmp_path / "shop", deployment=False)
     served = tf.saved_model.load(str(version)).signatures["item_vector"]
     vectors = served(item_id=tf.constant([*"abcdefgh", "unknown"]))["vector"]
     np.testing.assert_allclose(vectors[:, -1], [*FITTED, 0], atol=1e-5)
     batch = next(iter(_events("ab").batches(8)))
-    items = model.item_vectors(tf.range(N_ITEMS), batch["item_features"], batch["item_seen"])
+    items = model.item_vectors(tf.range(N_ITEMS), batch["item_features"], batch["is_warm"])
     np.testing.assert_allclose(items[:, -1], FITTED, atol=1e-5)
 
 
@@ -187,7 +187,7 @@ def test_a_rankers_price_without_times(tmp_path, precision):
     nobody = model.scorer(State.of(events))(np.array([-1]))
     np.testing.assert_allclose(model.scorer(State.of(more))(np.array([-1])), nobody, rtol=1e-6)
     options = {} if precision == "float32" else {"precision": precision}
-    version = export(model, more, tmp_path / "shop", kit=False, **options)
+    version = export(model, more, tmp_path / "shop", deployment=False, **options)
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     asked = {"user_id": tf.constant(["nobody"]), "item_id": tf.constant([list("abcdefgh")])}
     tolerance = 1e-5 if precision == "float32" else 0.05

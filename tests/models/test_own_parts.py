@@ -70,7 +70,7 @@ def _two_rows():
         "target": tf.constant([[0, 1], [1, 1]]),
         "masked": tf.constant([[0, 0]]),
         "item_features": tf.zeros([4, 0]),
-        "item_seen": tf.ones([4], tf.bool),
+        "is_warm": tf.ones([4], tf.bool),
     }
 
 

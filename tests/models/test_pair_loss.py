@@ -172,7 +172,7 @@ def test_a_history_is_what_as_of_examples_say_it_is(events):
         "history_row": tf.constant([0, 0]),
         "history_age": tf.constant([30.0, 2.0]),
         "item_features": tf.zeros([2, 0]),
-        "item_seen": tf.ones([2], tf.bool),
+        "is_warm": tf.ones([2], tf.bool),
     }
     logits = model(as_of)
     expected = tf.reduce_mean(tf.reduce_logsumexp(logits, 1) - tf.linalg.diag_part(logits))

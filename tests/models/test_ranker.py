@@ -116,7 +116,7 @@ def test_any_batch_size_and_both_shapes(events, batch):
     for size in (5, 1, 0):
         part = {name: values[:size] for name, values in batch.items()}
         np.testing.assert_allclose(graph(part), expected[:size], atol=1e-4)
-    lists = ("item", "label", "item_features", "item_seen")
+    lists = ("item", "label", "item_features", "is_warm")
     flat = {name: v[:, 1] if name in lists else v for name, v in batch.items()}
     np.testing.assert_allclose(graph(flat), expected[:, 1], atol=1e-4)
 
@@ -226,7 +226,7 @@ def test_an_item_that_was_not_seen_has_no_id(events, batch):
     model = _moved(_model(events, vectors=[]))
     same = dict(batch) | {
         "item_features": tf.zeros_like(batch["item_features"]),
-        "item_seen": tf.zeros_like(batch["item_seen"]),
+        "is_warm": tf.zeros_like(batch["is_warm"]),
     }
     out = model(same).numpy()
     np.testing.assert_allclose(out, np.repeat(out[:, :1], 3, 1), atol=1e-5)

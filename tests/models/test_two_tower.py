@@ -96,7 +96,7 @@ def test_the_score_is_the_written_formula(events):
         weight.assign(tf.random.normal(weight.shape, stddev=0.3, seed=1))
     batch = next(iter(as_of_examples(events, 4)))
     logits = model(batch).numpy()
-    items = model.tower(tf.range(N_ITEMS), batch["item_seen"]).numpy()
+    items = model.tower(tf.range(N_ITEMS), batch["is_warm"]).numpy()
     own = (batch["history_row"] == 0).numpy()
     v, ages = items[batch["history_item"].numpy()[own]], batch["history_age"].numpy()[own]
     w = np.exp(-ages / 30)
@@ -117,7 +117,7 @@ def test_the_score_is_the_written_formula(events):
 
     expected = model.scale.numpy() * items @ u
     expected += (
-        np.where(batch["item_seen"], model.bias.numpy(), 0) + dense(model.trend.prior, x)[:, 0]
+        np.where(batch["is_warm"], model.bias.numpy(), 0) + dense(model.trend.prior, x)[:, 0]
     )
     expected += dense(model.trend.match, x) @ dense(model.user_trend, np.concatenate([u, known]))
     np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-4)
@@ -153,14 +153,14 @@ def test_an_item_s_own_part_is_out_of_its_score(user_layer, weighted):
     for weight in model.trainable_weights:
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.3))
     batch = next(iter(autoencoder_examples(events, 4, dropout=0.3)))
-    plain = model({name: value for name, value in batch.items() if name != "own"}).numpy()
+    plain = model({name: value for name, value in batch.items() if name != "self_pairs"}).numpy()
     scores = model(batch).numpy()
-    own = set(map(tuple, batch["own"].numpy().tolist()))
+    own = set(map(tuple, batch["self_pairs"].numpy().tolist()))
     items, rows = batch["history_item"].numpy(), batch["history_row"].numpy()
     assert own == set(zip(rows.tolist(), items.tolist(), strict=True))
     assert own < set(map(tuple, batch["target"].numpy().tolist()))
     # By hand: the history's weights over their root sum stay, the item itself is left out.
-    fused = model.tower(tf.range(N_ITEMS), batch["item_seen"]).numpy()
+    fused = model.tower(tf.range(N_ITEMS), batch["is_warm"]).numpy()
     weights = model.user_tower.history_weights.numpy() if weighted else np.ones(N_ITEMS)
     for row, item in np.ndindex(scores.shape):
         if (row, item) not in own:

@@ -32,7 +32,7 @@ class Norm(ServedSignature):
 @pytest.fixture(scope="module")
 def version(model, events, tmp_path_factory):
     base = tmp_path_factory.mktemp("own") / "shop"
-    return export(model, events, base, kit=True, signatures=[Norm])
+    return export(model, events, base, deployment=True, signatures=[Norm])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_warm_up_requests_have_items_of_the_export_and_what_changes_nothing(vers
 
 def test_an_export_without_it_says_so(version, model, events, tmp_path, caplog):
     shutil.copytree(version, tmp_path / "shop" / "1")
-    export(model, events, tmp_path / "shop", kit=False)
+    export(model, events, tmp_path / "shop", deployment=False)
     assert "the latest version has the signatures norm, which this one lacks" in caplog.text
 
 

@@ -17,10 +17,10 @@ def export(
     to: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of versions, e.g. saved_models/shop.")
     ],
-    kit: Annotated[
+    deployment: Annotated[
         bool | None,
         typer.Option(
-            "--kit/--no-kit",
+            "--deployment/--no-deployment",
             help="Warm-up requests in the version and the server's configs and manifests beside "
             "the models. Unless given: where the extra serving is installed.",
         ),
@@ -149,7 +149,7 @@ def export(
     options |= {
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
         "config": trained.config.model_dump(mode="json"),
-        "kit": kit,
+        "deployment": deployment,
         "rerank": trained.config.rerank or options.get("rerank"),
         **_business(trained, filters, rules, items),
     }

@@ -5,7 +5,7 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Kit": "options",
-        "label_versions": "kit",
+        "DeploymentConfig": "deployment_config",
+        "label_versions": "deployment",
     },
 )

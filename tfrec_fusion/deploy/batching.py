@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion.deploy import protos
-from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.errors import InputError
 
 FILE = "batching_parameters.txt"
@@ -14,7 +14,7 @@ _RISK = """\
 """
 
 
-def batching_text(kit: Kit) -> str:
+def batching_text(deployment: DeploymentConfig) -> str:
     """The text of `tensorflow.serving.BatchingParameters`.
 
     Its first lines say what it risks: requests of different list widths fail together. With
@@ -25,13 +25,15 @@ def batching_text(kit: Kit) -> str:
       InputError: a field or value that TF Serving would refuse.
     """
     fields = {
-        "max_batch_size": kit.batch_sizes[-1],
+        "max_batch_size": deployment.batch_sizes[-1],
         "batch_timeout_micros": 1000,
         "max_enqueued_batches": 100,
-        "num_batch_threads": kit.runs,
-        "allowed_batch_sizes": list(kit.batch_sizes),
+        "num_batch_threads": deployment.runs,
+        "allowed_batch_sizes": list(deployment.batch_sizes),
     }
-    text = _RISK + protos.text(protos.build("BatchingParameters", {**fields, **kit.batching}, FILE))
+    text = _RISK + protos.text(
+        protos.build("BatchingParameters", {**fields, **deployment.batching}, FILE)
+    )
     check_batching(text)
     return text
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfrec_fusion.deploy import manifest
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.deploy.memory import Footprint, memory_mib
 from tfrec_fusion.deploy.models_config import CANARY_FILE, FILE, MOUNT
-from tfrec_fusion.deploy.options import Kit
 from tfrec_fusion.deploy.server import (
     GRPC_PORT,
     REST_PORT,
@@ -51,7 +51,7 @@ class _Compose(_Strict):
     services: dict[str, _Service] = Field(min_length=1)
 
 
-def compose_text(kit: Kit, models: list[str], footprint: Footprint) -> str:
+def compose_text(deployment: DeploymentConfig, models: list[str], footprint: Footprint) -> str:
     """The YAML of a service for all labels and one, in the profile `canary`, of canaries only.
 
     Args:
@@ -61,8 +61,8 @@ def compose_text(kit: Kit, models: list[str], footprint: Footprint) -> str:
 
     def service(config: str, offset: int, poll: bool) -> dict[str, Any]:
         return {
-            "image": kit.image,
-            "command": arguments(kit, config, poll),
+            "image": deployment.image,
+            "command": arguments(deployment, config, poll),
             "ports": [f"{port + offset}:{port}" for port in (GRPC_PORT, REST_PORT)],
             "volumes": [f".:{MOUNT}:ro"],
             "healthcheck": {
@@ -74,8 +74,8 @@ def compose_text(kit: Kit, models: list[str], footprint: Footprint) -> str:
             },
             "restart": "unless-stopped",
             "stop_grace_period": "30s",
-            "mem_limit": f"{memory_mib(kit, footprint)}m",
-            "cpus": kit.cpus,
+            "mem_limit": f"{memory_mib(deployment, footprint)}m",
+            "cpus": deployment.cpus,
         }
 
     canary = {**service(CANARY_FILE, _CANARY_OFFSET, False), "profiles": ["canary"]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tfrec_fusion.deploy import manifest
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.deploy.memory import Footprint, memory_mib
 from tfrec_fusion.deploy.models_config import CANARY, CANARY_FILE, FILE, MOUNT, STABLE
 from tfrec_fusion.deploy.monitoring import PATH
-from tfrec_fusion.deploy.options import Kit
 from tfrec_fusion.deploy.server import (
     GRPC_PORT,
     REST_PORT,
@@ -22,7 +22,9 @@ _VOLUME = "saved-models"
 _STARTUP_SECONDS, _PERIOD = 600, 10
 
 
-def kubernetes_text(kit: Kit, models: list[str], footprint: Footprint, has_canary: bool) -> str:
+def kubernetes_text(
+    deployment: DeploymentConfig, models: list[str], footprint: Footprint, has_canary: bool
+) -> str:
     """The YAML of a volume claim, two deployments and a service.
 
     The volume holds what `saved_models/` holds. The service sends to the pods of both tracks alike,
@@ -44,8 +46,8 @@ def kubernetes_text(kit: Kit, models: list[str], footprint: Footprint, has_canar
                 "resources": {"requests": {"storage": f"{gib}Gi"}},
             },
         },
-        _deployment(kit, STABLE, kit.replicas, FILE, models, footprint),
-        _deployment(kit, CANARY, int(has_canary), CANARY_FILE, models, footprint),
+        _deployment(deployment, STABLE, deployment.replicas, FILE, models, footprint),
+        _deployment(deployment, CANARY, int(has_canary), CANARY_FILE, models, footprint),
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -63,10 +65,18 @@ def kubernetes_text(kit: Kit, models: list[str], footprint: Footprint, has_canar
 
 
 def _deployment(
-    kit: Kit, track: str, replicas: int, config: str, models: list[str], footprint: Footprint
+    deployment: DeploymentConfig,
+    track: str,
+    replicas: int,
+    config: str,
+    models: list[str],
+    footprint: Footprint,
 ) -> dict[str, Any]:
     labels = {"app": _APP, "track": track}
-    resources = {"cpu": f"{round(kit.cpus * 1000)}m", "memory": f"{memory_mib(kit, footprint)}Mi"}
+    resources = {
+        "cpu": f"{round(deployment.cpus * 1000)}m",
+        "memory": f"{memory_mib(deployment, footprint)}Mi",
+    }
     loaded = {"httpGet": {"path": status_path(models[0]), "port": "rest"}}
     return {
         "apiVersion": "apps/v1",
@@ -90,8 +100,8 @@ def _deployment(
                     "containers": [
                         {
                             "name": _APP,
-                            "image": kit.image,
-                            "args": arguments(kit, config, poll=track == STABLE),
+                            "image": deployment.image,
+                            "args": arguments(deployment, config, poll=track == STABLE),
                             "ports": [
                                 {"name": "grpc", "containerPort": GRPC_PORT},
                                 {"name": "rest", "containerPort": REST_PORT},

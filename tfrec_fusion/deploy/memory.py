@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfrec_fusion.config import read_json
-from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.saving import size_of
 
@@ -39,19 +39,19 @@ class Footprint:
         return cls(sum(sizes), max(sizes), max(items))
 
 
-def memory_mib(kit: Kit, footprint: Footprint) -> int:
-    """MiB of a server: `kit.memory_gib`, or the sum of
+def memory_mib(deployment: DeploymentConfig, footprint: Footprint) -> int:
+    """MiB of a server: `deployment.memory_gib`, or the sum of
 
     - 1 GiB for the process;
     - all versions that are loaded at once: those of the config, stable, canary and new ones;
     - three times the largest: the next version beside them and what loading it takes;
-    - the scores of `kit.runs` runs of as many rows as are merged, 12 bytes a row and item;
+    - the scores of `deployment.runs` runs of as many rows as are merged, 12 bytes a row and item;
     - an answer of as many rows with all items, 28 bytes a row and item.
     """
-    if kit.memory_gib is not None:
-        return round(kit.memory_gib * 1024)
-    pairs = kit.batch_sizes[-1] * footprint.items
-    answers = pairs * (kit.runs * _SCORES + _ANSWER)
+    if deployment.memory_gib is not None:
+        return round(deployment.memory_gib * 1024)
+    pairs = deployment.batch_sizes[-1] * footprint.items
+    answers = pairs * (deployment.runs * _SCORES + _ANSWER)
     return -(-(_PROCESS + footprint.loaded + 3 * footprint.largest + answers) // 2**20)
 
 

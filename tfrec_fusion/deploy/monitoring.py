@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from tfrec_fusion.deploy import protos
-from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.errors import InputError
 
 FILE = "monitoring.config"
 PATH = "/monitoring/prometheus/metrics"
 
 
-def monitoring_text(kit: Kit) -> str:
+def monitoring_text(deployment: DeploymentConfig) -> str:
     """The text of `tensorflow.serving.MonitoringConfig`.
 
     Raises:
       InputError: a field or value that TF Serving would refuse.
     """
-    fields = kit.monitoring or {"prometheus_config": {"enable": True, "path": PATH}}
+    fields = deployment.monitoring or {"prometheus_config": {"enable": True, "path": PATH}}
     text = protos.text(protos.build("MonitoringConfig", fields, FILE))
     check_monitoring(text)
     return text

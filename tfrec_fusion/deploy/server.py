@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from tfrec_fusion.deploy import batching, models_config, monitoring
-from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.errors import InputError
 
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -29,7 +29,9 @@ _FLAGS = {
 }
 
 
-def arguments(kit: Kit, config: str = models_config.FILE, poll: bool = True) -> list[str]:
+def arguments(
+    deployment: DeploymentConfig, config: str = models_config.FILE, poll: bool = True
+) -> list[str]:
     """Arguments of the official image, whose own set the ports.
 
     Args:
@@ -43,10 +45,10 @@ def arguments(kit: Kit, config: str = models_config.FILE, poll: bool = True) -> 
         "--allow_version_labels_for_unavailable_models=true",
         f"--monitoring_config_file={at}/{monitoring.FILE}",
         "--rest_api_timeout_in_ms=10000",
-        f"--grpc_max_threads={kit.threads}",
-        f"--rest_api_num_threads={kit.threads}",
+        f"--grpc_max_threads={deployment.threads}",
+        f"--rest_api_num_threads={deployment.threads}",
     ]
-    if kit.merging == "session":
+    if deployment.merging == "session":
         found += ["--enable_batching=true", f"--batching_parameters_file={at}/{batching.FILE}"]
     if poll:
         found.insert(1, f"--model_config_file_poll_wait_seconds={_POLL_SECONDS}")

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 from tfrec_fusion._compat import optional, tf
 from tfrec_fusion.deploy import protos
-from tfrec_fusion.deploy.options import Kit
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.samples import Samples
 from tfrec_fusion.export.saved_signatures import signature_specs
@@ -21,28 +21,28 @@ MAX_RECORDS = 1000
 _NODE = "\n\t [["
 
 
-def write_warmup(version: Path, kit: Kit) -> None:
-    """Writes a `PredictionLog` for each signature and batch size, and `kit.requests`.
+def write_warmup(version: Path, deployment: DeploymentConfig) -> None:
+    """Writes a `PredictionLog` for each signature and batch size, and `deployment.requests`.
 
     Args:
       version: a folder with the SavedModel, its assets and its card.
 
     Raises:
       InputError: more than 1000 records, one that does not fit its signature, or one of
-        `kit.requests` that it does not answer, with which TF Serving would not load the version.
+        `deployment.requests` that fails: TF Serving would not load the version with it.
     """
     signatures = signature_specs(version)
     samples = Samples(version)
     logs = [
         _log(name, samples.inputs(name, inputs, size), outputs)
         for name, (inputs, outputs) in signatures.items()
-        for size in kit.batch_sizes
+        for size in deployment.batch_sizes
     ]
     asked: list[tuple[str, dict]] = []
-    for name, requests in kit.requests.items():
+    for name, requests in deployment.requests.items():
         if name not in signatures:
             raise InputError(
-                f"export: kit.requests: the model has no signature {name!r}. "
+                f"export: deployment.requests: the model has no signature {name!r}. "
                 f"It has: {list(signatures)}"
             )
         inputs, outputs = signatures[name]
@@ -70,7 +70,7 @@ def _check_answered(version: Path, requests: list[tuple[str, dict]]) -> None:
         except (tf.errors.OpError, ValueError, TypeError) as error:
             message = getattr(error, "message", str(error)).split(_NODE)[0].strip()
             raise InputError(
-                f"export: kit.requests: request {place}: {name} does not answer it, so TF Serving "
+                f"export: deployment.requests: request {place}: {name} fails on it, so TF Serving "
                 f"would never serve the version: {message.splitlines()[-1]}"
             ) from None
 
@@ -118,7 +118,7 @@ def _example_kind(inputs, outputs) -> str:
 
 
 def _arrays(signature: str, request: dict, specs: dict) -> dict[str, np.ndarray]:
-    where = f"export: kit.requests: {signature}"
+    where = f"export: deployment.requests: {signature}"
     _check_names(where, request, specs)
     found = {}
     for name, value in request.items():

@@ -24,11 +24,11 @@ def autoencoder_examples(
 ) -> tf.data.Dataset:
     """Batches of users whose items are all targets, and all but a few also the history.
 
-    For interactions whose order says nothing. So that no item is told by itself, a model takes each
-    history item's own part out of that item's score: the batch names these pairs `own` in place of
-    `masked`. An epoch visits every user with two items or more once, each item being left out of
-    the history with probability `dropout` (denoising), anew each time. Items count as seen when
-    they occur in `events`; there are no item features (F = 0).
+    For interactions whose order says nothing. So that no item predicts itself, a model subtracts
+    from each history item's score that item's own part: the batch names these pairs `self_pairs`
+    instead of `masked`. An epoch visits every user with at least two items once and drops each item
+    from the history with probability `dropout` (denoising), drawn anew each epoch. An item is warm
+    when it occurs in `events`; there are no item features (F = 0).
 
     Args:
       events: training events.
@@ -85,5 +85,5 @@ def autoencoder_examples(
 
 
 def _own(batch: dict) -> dict:
-    """The batch with the history's pairs under the name `own`: they are targets, not masked."""
-    return {"own" if name == "masked" else name: value for name, value in batch.items()}
+    """The batch with the history's pairs named `self_pairs`: they are targets, not masked."""
+    return {"self_pairs" if name == "masked" else name: value for name, value in batch.items()}

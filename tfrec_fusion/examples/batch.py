@@ -19,7 +19,7 @@ class ExampleBatch:
       `history_age` `[H]` float32 days before the cut, 0 without times;
     - `target` `[T, 2]` int32 pairs (position in the batch, position among the candidates), by row;
     - `masked` `[M, 2]` int32 pairs likewise: the scores of what the user already had;
-    - `item_features` `[C, F]` float32 and `item_seen` `[C]` bool, as of the cut;
+    - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
     - with sampled candidates also `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
       log of the expected number of times a candidate is drawn. Without, candidate j is item j.
     """
@@ -36,7 +36,7 @@ class ExampleBatch:
             "target": tf.TensorSpec([None, 2], tf.int32),
             "masked": tf.TensorSpec([None, 2], tf.int32),
             "item_features": tf.TensorSpec([None, n_features], tf.float32),
-            "item_seen": tf.TensorSpec([None], tf.bool),
+            "is_warm": tf.TensorSpec([None], tf.bool),
         }
         if sampled:
             spec["candidate"] = tf.TensorSpec([None], tf.int32)
@@ -87,7 +87,7 @@ class ExampleBatch:
                 "target": np.stack([target_row, target_item], 1).astype(np.int32),
                 "masked": np.stack([rows, history_item], 1).astype(np.int32),
                 "item_features": features,
-                "item_seen": seen,
+                "is_warm": seen,
             }
         candidate, log_q = _sample(target_item, len(seen), candidates, rng)
         position = np.full(len(seen), -1, np.int32)
@@ -98,7 +98,7 @@ class ExampleBatch:
             "target": np.stack([target_row, position[target_item]], 1).astype(np.int32),
             "masked": np.stack([rows[drawn], masked[drawn]], 1).astype(np.int32),
             "item_features": features[candidate],
-            "item_seen": seen[candidate],
+            "is_warm": seen[candidate],
             "candidate": candidate.astype(np.int32),
             "log_q": log_q.astype(np.float32),
         }

@@ -52,10 +52,10 @@ def ranking_examples(
       with -1 at the front and in place of the event's own item. `history_age` `[B, history]`
       float32: days from them to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
-      columns alone; NaN where a number is missing) and `item_seen` `[B, N]` bool, as of c;
+      columns alone; NaN where a number is missing) and `is_warm` `[B, N]` bool, as of c;
     - the context columns `[B]`.
 
-    With `negatives=0`, `item`, `label`, `item_features` and `item_seen` have no axis N. How
+    With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N. How
     negatives are sampled is said in `pair_examples`.
 
     Args:
@@ -194,12 +194,12 @@ class _Items:
             self._numbers = tf.constant(numbers)
 
     def __call__(self, at: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`item_features` and `item_seen` of places `[..., 2]` (cut, item)."""
+        """`item_features` and `is_warm` of places `[..., 2]` (cut, item)."""
         features = tf.gather(self._numbers, at[..., 1])
         if self._trends.shape[-1]:
             trends = tf.cast(tf.gather_nd(self._trends, at), tf.float32)
             features = tf.concat([trends, features], -1)
-        return {"item_features": features, "item_seen": tf.gather_nd(self._seen, at)}
+        return {"item_features": features, "is_warm": tf.gather_nd(self._seen, at)}
 
 
 class _Attach:

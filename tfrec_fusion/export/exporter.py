@@ -48,11 +48,11 @@ from tfrec_fusion.signature import Signature, card_entries
 from tfrec_fusion.times import DAY, time_problem
 
 if TYPE_CHECKING:
-    from tfrec_fusion.deploy import Kit
+    from tfrec_fusion.deploy import DeploymentConfig
 
 TITLES = "assets.extra/items.parquet"
 # What stands beside a version belongs to a later room.
-_KIT = "tfrec_fusion.deploy.kit"
+_DEPLOYMENT = "tfrec_fusion.deploy.deployment"
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +64,7 @@ def export(
     at: float | None = None,
     metrics: Mapping | None = None,
     config: Mapping | None = None,
-    kit: Kit | bool | None = None,
+    deployment: DeploymentConfig | bool | None = None,
     filters: Sequence[str] | None = None,
     rules: Rules | Mapping | str | os.PathLike | None = None,
     items: pd.DataFrame | None = None,
@@ -97,10 +97,10 @@ def export(
       at: unix time of the export; later events are left out. The moment after the last event by
         default; needs timestamps.
       metrics, config: go into the card; numbers, texts, lists and dicts.
-      kit: what TF Serving wants beside the model: warm-up requests in the version and, in the
-        folder above `path`, configs and manifests of a server of all models there; see `Kit`.
-        True asks for it, False leaves it; None leaves it, with a log line, only where the extra
-        `serving` is not installed.
+      deployment: files for TF Serving beside the model: warm-up requests in the version and, in the
+        folder above `path`, configs and manifests of a server of all models there; see
+        `DeploymentConfig`. True writes the default ones, False none; None is True where the extra
+        `serving` is installed, and else False, with a log line.
       filters: columns of the items that requests to a two-tower may filter by; see `Filters`. ()
         for none.
       rules: a shop's boosts, blocks, pins and caps for a two-tower; `Rules`, or what
@@ -130,10 +130,10 @@ def export(
     Raises:
       InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
         TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
-        say, a kit that TF Serving would refuse, a precision that is further from float32 than the
-        limits, limits for float32 itself, `explain` of anything but a `TwoTower` or of more than 4
-        vectors, or `filters`, `rules` or `rerank` for a `Ranker`.
-      ImportError: `kit` is asked for and the extra `serving` is not installed.
+        say, deployment files that TF Serving would refuse, a precision further from float32 than
+        the limits allow, limits for float32 itself, `explain` of anything but a `TwoTower` or
+        of more than 4 vectors, or `filters`, `rules` or `rerank` for a `Ranker`.
+      ImportError: `deployment` is asked for and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
     Example:
@@ -183,7 +183,7 @@ def export(
             f"{type(model).__name__} scores the items it is given"
         )
     reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
-    merging = load(f"{_KIT}:merging_of")(kit)
+    merging = load(f"{_DEPLOYMENT}:merging_of")(deployment)
     state = State.of(events, at)
     build = _Build(model, state, business, explain, merging, tuple(signatures), reranking)
     serving = build.serving(precision)
@@ -191,7 +191,7 @@ def export(
     card = model_card(model, events, state.time, metrics, config, of_business)
     with (
         disk_errors(path, "no version was written"),
-        load(f"{_KIT}:new_version_with_kit")(path, kit) as (folder, result),
+        load(f"{_DEPLOYMENT}:new_version_with_deployment")(path, deployment) as (folder, result),
     ):
         # The assets are copied from here into the version.
         users_file, items_file = folder.parent / "users.txt", folder.parent / "items.txt"

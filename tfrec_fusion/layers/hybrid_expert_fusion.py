@@ -10,9 +10,9 @@ from tfrec_fusion.layers.fusion import Fusion
 class HybridExpertFusion(Fusion):
     """`id + sum_m (x_m + sum_e g_me(x_m) E_e(x_m))`, over shared experts and those of content m.
 
-    `E(x) = B relu(A x + a) + b` and `g_m = softmax(G_m x_m)` over the shared and the own experts: a
-    multi-gate mixture in which the shared ones learn what the sources have in common. B, b and G
-    start at zero, and so the fusion as the sum.
+    `E(x) = B relu(A x + a) + b` and `g_m = softmax(G_m x_m)` over the shared and the specific
+    experts: a multi-gate mixture whose shared experts learn what the sources have in common. B, b
+    and G are initialized to zero, so that the fusion starts as the sum.
 
     Pick it with several content sources of different quality, e.g. a title and an LLM's summary.
     Source: the hybrid-expert adaptor of KAR (Xi et al., RecSys 2024), with a residual around it and
@@ -21,21 +21,23 @@ class HybridExpertFusion(Fusion):
     Args:
       dim: size of the fused vector.
       shared: experts that every content goes through.
-      own: further experts of each content.
+      specific: further experts of each content.
       hidden: hidden units of an expert; None takes `dim`.
     """
 
     projected = True
 
     def __init__(
-        self, dim: int, shared: int = 2, own: int = 2, hidden: int | None = None, **kwargs
+        self, dim: int, shared: int = 2, specific: int = 2, hidden: int | None = None, **kwargs
     ):
         super().__init__(dim, **kwargs)
-        if shared < 0 or own < 0 or shared + own < 1:
-            raise ValueError(f"there must be an expert. Received: shared={shared}, own={own}")
+        if shared < 0 or specific < 0 or shared + specific < 1:
+            raise ValueError(
+                f"there must be an expert. Received: shared={shared}, specific={specific}"
+            )
         if hidden is not None and hidden < 1:
             raise ValueError(f"hidden must be at least 1 or None. Received: {hidden}")
-        self.shared, self.own, self.hidden = shared, own, hidden
+        self.shared, self.specific, self.hidden = shared, specific, hidden
 
     def build(self, input_shape):
         sources = len([name for name in input_shape if name != "id"])
@@ -47,13 +49,13 @@ class HybridExpertFusion(Fusion):
             ("out", (hidden, self.dim), "zeros"),
             ("out_bias", (1, self.dim), "zeros"),
         ):
-            for owner, experts in (("shared", self.shared), ("own", sources * self.own)):
+            for owner, experts in (("shared", self.shared), ("specific", sources * self.specific)):
                 if experts:
                     self.weights_of[f"{owner}_{name}"] = self.add_weight(
                         f"{owner}_{name}", (experts, *size), initializer=initializer
                     )
         self.gates = self.add_weight(
-            "gates", (sources, self.dim, self.shared + self.own), initializer="zeros"
+            "gates", (sources, self.dim, self.shared + self.specific), initializer="zeros"
         )
         super().build(input_shape)
 
@@ -78,17 +80,17 @@ class HybridExpertFusion(Fusion):
 
     def _experts(self, name: str, place: int):
         """A weight of the shared experts and of those of the content at `place`."""
-        mine = slice(place * self.own, (place + 1) * self.own)
+        mine = slice(place * self.specific, (place + 1) * self.specific)
         found = []
         if self.shared:
             found.append(tf.convert_to_tensor(self.weights_of[f"shared_{name}"]))
-        if self.own:
+        if self.specific:
             found.append(tf.convert_to_tensor(self.weights_of[f"own_{name}"])[mine])
         return tf.concat(found, 0)
 
     def get_config(self):
         return super().get_config() | {
             "shared": self.shared,
-            "own": self.own,
+            "specific": self.specific,
             "hidden": self.hidden,
         }

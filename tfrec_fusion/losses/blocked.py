@@ -28,8 +28,8 @@ def blocked_softmax(
     block_size: int,
     matmul_dtype: str,
     *,
-    own: tf.Tensor | None = None,
-    own_log_count: tf.Tensor | None = None,
+    positive_index: tf.Tensor | None = None,
+    positive_log_count: tf.Tensor | None = None,
     positive: tf.Tensor | None = None,
     ids: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
@@ -53,12 +53,12 @@ def blocked_softmax(
       weight: `[B]` float32 or None.
       block_size: rows a block.
       matmul_dtype: of the three products' inputs, "float32" or "bfloat16".
-      own: `[B]` int32, the one candidate of each row that is its own, or None for no such.
-      own_log_count: `[B]` float32, by how much own's score is above p_b: the log of how often the
-        candidate counts, where `log_q` has that in it; None for 0.
-      positive: `[B]` float32, with its own `log_q` already taken off, where there is no `own`.
+      positive_index: `[B]` int32, the candidate that is each row's positive, or None.
+      positive_log_count: `[B]` float32, by how much the positive's score is above p_b: the log of
+        how often the candidate counts, where `log_q` includes that; None for 0.
+      positive: `[B]` float32, the score p_b less its `log_q`, where there is no `positive_index`.
       ids: `[B]` and `[C]` of one integer dtype: a candidate with the row's id is masked, unless it
-        is `own`. It costs another pass.
+        is `positive_index`. It costs another pass.
 
     Returns:
       Scalar float32, with first derivatives by queries, candidates, weight and positive.
@@ -92,8 +92,8 @@ def blocked_softmax(
             "left": left,
             "positive": positive - shift,
             "share": share,
-            "own": own,
-            "own_log_count": own_log_count,
+            "positive_index": positive_index,
+            "positive_log_count": positive_log_count,
             "id": None if ids is None else ids[0],
         }
         # Blocks of one size, whose last rows may be empty: XLA wants shapes that do not depend on
@@ -114,9 +114,13 @@ def blocked_softmax(
             if log_q is not None and not folded:
                 logits -= log_q
             p = of["positive"]
-            if own is not None:
-                own_score = tf.gather(logits, of["own"], batch_dims=1)
-                p = own_score if own_log_count is None else own_score - of["own_log_count"]
+            if positive_index is not None:
+                positive_score = tf.gather(logits, of["positive_index"], batch_dims=1)
+                p = (
+                    positive_score
+                    if positive_log_count is None
+                    else positive_score - of["positive_log_count"]
+                )
             if ids is not None:
                 logits = tf.where(of["id"][:, None] == ids[1], MASKED, logits)
 
@@ -131,17 +135,17 @@ def blocked_softmax(
             powers = tf.cast(tf.exp(logits), matmul_dtype)
             power = tf.exp(p - largest)
             counted = 0.0  # how much of p's power the sum of the powers has already
-            if own is not None and ids is None:
-                counted = power if own_log_count is None else tf.exp(own_score - largest)
+            if positive_index is not None and ids is None:
+                counted = power if positive_log_count is None else tf.exp(positive_score - largest)
             summed = tf.cast(tf.matmul(powers, columns), tf.float32)
             total = summed[:, dim] if folded else tf.reduce_sum(tf.cast(powers, tf.float32), 1)
             total += power - counted
             scale = of["share"] / total
-            d_own = scale * (power - counted) - of["share"]
+            d_positive = scale * (power - counted) - of["share"]
             d_query = summed[:, :dim] * scale[:, None]
             weighted = tf.cast(of["query"] * scale[:, None], matmul_dtype)
             part = tf.matmul(powers, weighted, transpose_a=True)
-            values = (largest - p) + tf.math.log(total), d_query, d_own
+            values = (largest - p) + tf.math.log(total), d_query, d_positive
             results = [array.write(i, v) for array, v in zip(results, values, strict=True)]
             return i + 1, d_candidates + tf.cast(part, tf.float32), *results
 
@@ -155,16 +159,16 @@ def blocked_softmax(
             (0, tf.zeros_like(candidates), *arrays),
             parallel_iterations=1,
         )
-        nll, d_queries, d_own = (
+        nll, d_queries, d_positive = (
             tf.reshape(array.stack(), [-1, *shape])[:rows]
             for array, shape in zip(arrays, ([], [dim], []), strict=True)
         )
-        d_positive = d_own
-        if own is not None:
+        d_positive = d_positive
+        if positive_index is not None:
             d_positive = tf.zeros_like(positive)
-            d_queries += d_own[:, None] * tf.gather(candidates, own)
+            d_queries += d_positive[:, None] * tf.gather(candidates, positive_index)
             d_candidates = tf.tensor_scatter_nd_add(
-                d_candidates, own[:, None], d_own[:, None] * queries
+                d_candidates, positive_index[:, None], d_positive[:, None] * queries
             )
 
         def gradient(upstream):

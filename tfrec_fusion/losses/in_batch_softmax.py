@@ -16,8 +16,8 @@ class InBatchSoftmax(keras.layers.Layer):
     no negative: it is left out before the exponential.
 
     The logits `[B, B]` are never held as a whole; see `blocked_softmax`. A batch that says which of
-    its items are the same through `own`, and not through `item_ids`, is faster: an item counts as
-    often as it occurs, and is scored once.
+    its items are the same through `positive_index`, and not through `item_ids`, is faster: an item
+    counts as often as it occurs, and is scored once.
 
     Args:
       block_size: rows whose logits are held at a time.
@@ -26,8 +26,8 @@ class InBatchSoftmax(keras.layers.Layer):
 
     Input: `users` and `items` `[B, D]` float, row b being a pair; `item_ids` `[B]` integer or None
       for all different; `log_q` `[B]` float32, of the items, or None; `weight` `[B]` float or None.
-      With `own` `[B]` int32, `items` are `[U, D]`, each item of the batch once, `own` says which of
-      them is the pair's, `log_q` is `[U]` and `item_ids` is not needed.
+      With `positive_index` `[B]` int32, `items` are `[U, D]`, each item of the batch once,
+      `positive_index` says which of them is the pair's, `log_q` is `[U]` and `item_ids` not needed.
     Output: scalar float32; it has first derivatives only.
 
     Raises:
@@ -44,16 +44,18 @@ class InBatchSoftmax(keras.layers.Layer):
         check_options("InBatchSoftmax", block_size, matmul_dtype)
         self.block_size, self.matmul_dtype = block_size, matmul_dtype
 
-    def call(self, users, items, item_ids=None, log_q=None, weight=None, own=None):
+    def call(self, users, items, item_ids=None, log_q=None, weight=None, positive_index=None):
         users, items = tf.cast(users, tf.float32), tf.cast(items, tf.float32)
         ids = log_count = None
-        if own is not None:
-            ones = tf.ones_like(own, tf.float32)
-            log_counts = tf.math.log(tf.math.unsorted_segment_sum(ones, own, tf.shape(items)[0]))
-            log_count = tf.gather(log_counts, own)
+        if positive_index is not None:
+            ones = tf.ones_like(positive_index, tf.float32)
+            log_counts = tf.math.log(
+                tf.math.unsorted_segment_sum(ones, positive_index, tf.shape(items)[0])
+            )
+            log_count = tf.gather(log_counts, positive_index)
             log_q = -log_counts if log_q is None else log_q - log_counts
         else:
-            own = tf.range(tf.shape(items)[0])
+            positive_index = tf.range(tf.shape(items)[0])
             ids = None if item_ids is None else (item_ids, item_ids)
         return blocked_softmax(
             users,
@@ -62,8 +64,8 @@ class InBatchSoftmax(keras.layers.Layer):
             weight,
             self.block_size,
             self.matmul_dtype,
-            own=own,
-            own_log_count=log_count,
+            positive_index=positive_index,
+            positive_log_count=log_count,
             ids=ids,
         )
 

@@ -151,7 +151,7 @@ class Ranker(DataModel):
     def check_batch(self, batch) -> None:
         """Raises InputError where the model cannot be trained on batches with these fields."""
         received = f"Received: {sorted(batch)}"
-        for name in ("user", "item", "item_features", "item_seen"):
+        for name in ("user", "item", "item_features", "is_warm"):
             if name not in batch:
                 raise InputError(
                     f"Ranker: the batches have no {name!r}; pass those of "
@@ -203,7 +203,7 @@ class Ranker(DataModel):
                     "item_features": tf.broadcast_to(
                         features, tf.concat([shape, tf.shape(features)[1:]], 0)
                     ),
-                    "item_seen": tf.broadcast_to(seen, shape),
+                    "is_warm": tf.broadcast_to(seen, shape),
                 }
             )
 

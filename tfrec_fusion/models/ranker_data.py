@@ -79,7 +79,7 @@ def example(spec: RankerSpec) -> dict[str, tf.Tensor]:
         "history": one[:, None],
         "history_age": tf.zeros([1, 1]),
         "item_features": tf.zeros([1, len(spec.feature_names)]),
-        "item_seen": tf.ones([1], tf.bool),
+        "is_warm": tf.ones([1], tf.bool),
     }
     numbers = {column: tf.zeros([1]) for column in spec.context_numbers}
     return batch | numbers | {column: tf.constant([""]) for column in spec.context_categories}

@@ -84,7 +84,7 @@ class RankerFeatures(keras.layers.Layer):
         reads_history = self.user_tower.reads_history
         n_users = tf.shape(batch["user"])[0]
         shape = tf.concat([[n_users], [tf.size(batch["item"]) // tf.maximum(n_users, 1)]], 0)
-        items, seen = tf.reshape(batch["item"], shape), tf.reshape(batch["item_seen"], shape)
+        items, seen = tf.reshape(batch["item"], shape), tf.reshape(batch["is_warm"], shape)
         history = batch["history"] if reads_history else tf.zeros([n_users, 0], tf.int32)
         known = history >= 0
         vectors, past = self._item_vectors(items, seen, history, training)

@@ -220,13 +220,13 @@ class TwoTower(RetrievalModel):
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked.
 
-        At the pairs `own` of a batch the score is what the rest of the history gives.
+        At the pairs `self_pairs` of a batch the score is what the rest of the history gives.
         """
         users, items, fused = candidate_vectors(self, batch, training)
         scores = tf.matmul(users, items, transpose_b=True)
-        if "own" in batch and self.reads_history:
-            own = self.scale * self.user_tower.own_scores(fused, batch)
-            scores = tf.tensor_scatter_nd_sub(scores, batch["own"], own)
+        if "self_pairs" in batch and self.reads_history:
+            own = self.scale * self.user_tower.self_scores(fused, batch)
+            scores = tf.tensor_scatter_nd_sub(scores, batch["self_pairs"], own)
         return scores
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
@@ -243,7 +243,7 @@ class TwoTower(RetrievalModel):
         else:
             touched = batch.get("candidate")
             masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
-            targets = Targets(batch["target"], masked, batch["item_seen"], batch.get("log_q"))
+            targets = Targets(batch["target"], masked, batch["is_warm"], batch.get("log_q"))
             loss = objective(targets, self(batch, training=training), weight)
         added = added_losses(self, batch, touched) if training else 0.0
         return self.tracked(loss, added, tf.size(batch["user"]))
@@ -252,7 +252,7 @@ class TwoTower(RetrievalModel):
         """The chosen loss, or what suits the examples."""
         if self.objective is not None:
             return self.objective
-        return CatalogueSquared() if "own" in batch else self._found("softmax")
+        return CatalogueSquared() if "self_pairs" in batch else self._found("softmax")
 
     def _found(self, loss):
         if (self.config.loss if loss is None else loss) == "softmax":

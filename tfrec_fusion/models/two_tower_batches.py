@@ -17,7 +17,7 @@ EXAMPLE_FIELDS = (
     "history_age",
     "target",
     "item_features",
-    "item_seen",
+    "is_warm",
 )
 
 
@@ -30,7 +30,7 @@ def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
         "history_row": one,
         "history_age": tf.zeros([1]),
         "item_features": tf.zeros([1, len(spec.feature_names)]),
-        "item_seen": tf.ones([1], tf.bool),
+        "is_warm": tf.ones([1], tf.bool),
         "candidate": one,
     }
 
@@ -38,14 +38,14 @@ def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
 def check_batch(model, batch) -> None:
     """Raises InputError where a `TwoTower` cannot be trained on batches with these fields."""
     received = f"Received: {sorted(batch)}"
-    if "item" in batch and "item_seen" in batch:
+    if "item" in batch and "is_warm" in batch:
         raise InputError(
             "TwoTower: these are batches of ranking_examples, which train a Ranker; pass those of "
             f"events.batches(512). {received}"
         )
     if model.objective is not None:
         model.objective.check("TwoTower", batch)
-    if "own" in batch and model.reads_history and not model.user_tower.subtracts_own:
+    if "self_pairs" in batch and model.reads_history and not model.user_tower.subtracts_self:
         raise InputError(
             "TwoTower: autoencoder examples have the targets in the history, and "
             f"{type(model.user_tower).__name__} cannot take an item out of its own score; train "

@@ -288,7 +288,7 @@ class RunConfig(_Section):
                 from tfrec_fusion.models import USER_TOWERS
 
                 # Other towers are trained on histories without the target.
-                own = USER_TOWERS.class_of(model.user).subtracts_own
+                own = USER_TOWERS.class_of(model.user).subtracts_self
                 examples = AutoencoderSection() if own else HeldOutSection()
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.

@@ -61,7 +61,7 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     else:
         position = tf.unique(batch["target"][:, 1])[0]
         rows = tf.gather(batch["candidate"], position) if "candidate" in batch else position
-        seen = tf.gather(batch["item_seen"], position)
+        seen = tf.gather(batch["is_warm"], position)
     inputs, masks = model.tower.inputs(rows, seen)
     contents = [name for name in inputs if name != "id"]
     content = tf.concat([tf.cast(inputs[name], tf.float32) for name in contents], 1)
@@ -94,6 +94,6 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return Distillation()(
         tf.matmul(users, cold, transpose_b=True),
         tf.matmul(users, items, transpose_b=True),
-        batch.get("masked", batch.get("own")),
+        batch.get("masked", batch.get("self_pairs")),
         batch.get("log_q"),
     )

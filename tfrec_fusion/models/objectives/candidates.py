@@ -10,7 +10,7 @@ from tfrec_fusion._compat import tf
 def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """Item rows `[C]` int32 that a batch scores, and which were seen before, `[C]` bool."""
     rows = batch["candidate"] if "candidate" in batch else tf.range(model.spec.n_items)
-    return rows, batch["item_seen"]
+    return rows, batch["is_warm"]
 
 
 def candidate_vectors(

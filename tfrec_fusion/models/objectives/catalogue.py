@@ -82,7 +82,7 @@ class CatalogueSquared(Objective):
         return NormalisedSquared().rows(y_pred, y_true.target, y_true.seen)
 
     def check(self, model, batch: Mapping[str, tf.Tensor]):
-        if "own" not in batch:
+        if "self_pairs" not in batch:
             raise InputError(
                 f"{model}: loss='normalised_squared' needs examples='autoencoder'. "
                 f"Received: {sorted(batch)}"

@@ -66,7 +66,9 @@ def batch_softmax(
 ) -> tf.Tensor:
     """`InBatchSoftmax` of what `pair_vectors` gives, whose logits are never held as a whole."""
     softmax = InBatchSoftmax(matmul_dtype=dtype)
-    return softmax(users, items, log_q=targets.log_q, weight=weight, own=targets.target[:, 1])
+    return softmax(
+        users, items, log_q=targets.log_q, weight=weight, positive_index=targets.target[:, 1]
+    )
 
 
 def log_shares(events: Interactions) -> np.ndarray:

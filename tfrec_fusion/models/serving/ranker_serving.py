@@ -46,7 +46,7 @@ class RankerServing(RowServing):
         self.features = half_variable(features[:, :trends], precision, "item_features")
         # Not standardised yet: years differ in the fourth digit of their logarithms.
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
-        self.seen = tf.Variable(np.append(state.seen, False), False, name="item_seen")
+        self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
         self.reads_users, self.reads_history = model.reads_user_ids, model.reads_history
         self.context_tables = [layer.lookup_table for layer in stored.features.lookups.values()]
@@ -63,9 +63,7 @@ class RankerServing(RowServing):
         features = tf.concat([trends, tf.gather(self.item_numbers, rows)], 2)
         seen = tf.gather(self.seen, rows)
         unknown = tf.fill(tf.shape(items)[:1], -1)
-        return self._logits(
-            {"user": unknown, "item_features": features, "item_seen": seen, **inputs}
-        )
+        return self._logits({"user": unknown, "item_features": features, "is_warm": seen, **inputs})
 
 
 def half_variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:

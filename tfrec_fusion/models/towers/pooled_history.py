@@ -33,7 +33,7 @@ class PooledHistory(UserTower):
       ValueError: `reads` is none of the three.
     """
 
-    subtracts_own = True
+    subtracts_self = True
     weighs_history = True
 
     def __init__(
@@ -98,7 +98,7 @@ class PooledHistory(UserTower):
             user += tf.cast(self.ids(users["user"], training=training), tf.float32)
         return user
 
-    def own_scores(self, fused, users: Mapping[str, tf.Tensor]):
+    def self_scores(self, fused, users: Mapping[str, tf.Tensor]):
         """See `UserTower`.
 
         The vector is a sum over the history, so the score of item i has a part that i itself

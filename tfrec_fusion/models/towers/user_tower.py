@@ -24,7 +24,7 @@ class UserTower(keras.layers.Layer):
       reads_history: whether the history counts; pairs without one are refused then.
       reads_user_ids: whether a user's row counts; other users than those of training are refused
         then.
-      subtracts_own: whether `own_scores` says what an item of the history adds to its own score.
+      subtracts_self: whether `self_scores` says what an item of the history adds to its own score.
         A tower without it is not trained on examples that have the target in the history.
       weighs_history: whether it takes `weighted`, and then `history_weights` `[n_items]`, from a
         spectral start.
@@ -49,7 +49,7 @@ class UserTower(keras.layers.Layer):
       ...         return tf.math.unsorted_segment_sum(kept, rows, n_users)
     """
 
-    subtracts_own: ClassVar[bool] = False
+    subtracts_self: ClassVar[bool] = False
     weighs_history: ClassVar[bool] = False
     reads_history: bool = True
     reads_user_ids: bool = False
@@ -68,7 +68,7 @@ class UserTower(keras.layers.Layer):
     def call(self, users: Mapping[str, tf.Tensor], training=None):
         raise NotImplementedError
 
-    def own_scores(self, fused: tf.Tensor, users: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def self_scores(self, fused: tf.Tensor, users: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """`[H]` float32: what each item of a history adds to `u . v` of itself, exactly.
 
         Args:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from tfrec_fusion.export.merging import Merging
 
 
-class Kit(BaseModel):
+class DeploymentConfig(BaseModel):
     """Options of the files that `export` writes for TF Serving.
 
     Attributes:
@@ -22,8 +22,8 @@ class Kit(BaseModel):
         batch for one that does not fit. None: not at all.
       merged_runs: runs of merged requests at once; None is one a CPU.
       batching: with "session", more fields of `tensorflow.serving.BatchingParameters`, e.g.
-        `{"batch_timeout_micros": 500}`; they go before the kit's.
-      monitoring: fields of `tensorflow.serving.MonitoringConfig` in place of the kit's.
+        `{"batch_timeout_micros": 500}`; they override the ones written here.
+      monitoring: fields of `tensorflow.serving.MonitoringConfig` instead of the ones written here.
       requests: signature -> more warm-up requests, each from input name to a nested list, e.g. from
         the logs.
       image: of the server.
@@ -35,8 +35,8 @@ class Kit(BaseModel):
         fill a batch while others run, whichever is more.
 
     Example:
-      >>> kit = Kit(batch_sizes=(1, 16), replicas=2)  # export(model, events, path, kit=kit)
-      >>> kit.batch_sizes
+      >>> deployment = DeploymentConfig(batch_sizes=(1, 16), replicas=2)
+      >>> deployment.batch_sizes
       (1, 16)
     """
 

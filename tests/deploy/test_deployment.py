@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tfrec_fusion.deploy import Kit, label_versions, protos
-from tfrec_fusion.deploy import kit as files
-from tfrec_fusion.deploy.kit import HEADER, new_version_with_kit
+from tfrec_fusion.deploy import DeploymentConfig, label_versions, protos
+from tfrec_fusion.deploy import deployment as files
+from tfrec_fusion.deploy.deployment import HEADER, new_version_with_deployment
 from tfrec_fusion.deploy.models_config import read_models
 from tfrec_fusion.errors import InputError
 
@@ -20,12 +20,12 @@ NAMES = {
 
 
 @pytest.fixture
-def write(kit, monkeypatch):
+def write(deployment, monkeypatch):
     """A function that writes a version; what is in it does not matter here."""
-    monkeypatch.setattr(files, "write_warmup", lambda folder, kit: None)
+    monkeypatch.setattr(files, "write_warmup", lambda folder, deployment: None)
 
-    def write(base, options=kit):
-        with new_version_with_kit(base, options) as (folder, result):
+    def write(base, options=deployment):
+        with new_version_with_deployment(base, options) as (folder, result):
             (folder / "saved_model.pb").write_bytes(b"graph")
         return int(result[0].name)
 
@@ -39,22 +39,22 @@ def _visible(folder):
 def test_the_files_stand_beside_the_models(write, tmp_path):
     write(tmp_path / "shop")
     assert _visible(tmp_path) == NAMES | {"shop"}
-    assert {path.name for path in tmp_path.glob(".*")} == {".kit.lock"}
+    assert {path.name for path in tmp_path.glob(".*")} == {".deployment.lock"}
     for name in NAMES:
         assert (tmp_path / name).read_text().startswith(HEADER)
 
 
 def test_the_batching_of_tf_serving_is_written_where_it_is_asked_for(write, tmp_path):
-    write(tmp_path / "shop", Kit(merging="session"))
+    write(tmp_path / "shop", DeploymentConfig(merging="session"))
     assert "--enable_batching=true" in (tmp_path / "docker-compose.yml").read_text()
     text = (tmp_path / "batching_parameters.txt").read_text()
     assert text.startswith(HEADER) and "pad_variable_length_inputs:" not in text
 
 
-def test_memory_counts_all_versions_that_are_loaded(kit, monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "write_warmup", lambda folder, kit: None)
+def test_memory_counts_all_versions_that_are_loaded(deployment, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "write_warmup", lambda folder, deployment: None)
     for mib in (1, 2, 4):
-        with new_version_with_kit(tmp_path / "shop", kit) as (folder, _):
+        with new_version_with_deployment(tmp_path / "shop", deployment) as (folder, _):
             (folder / "saved_model.pb").write_bytes(b"0" * mib * 2**20)
     text = (tmp_path / "docker-compose.yml").read_text()
     # Stable, canary and the third that waits: 1, 2 and 4 MiB; and three times 4.
@@ -110,12 +110,12 @@ def test_a_wrong_kit_writes_nothing(write, tmp_path):
     before = (tmp_path / "models.config").read_text()
     wrong = {"max_batch_sizes": 3}
     with pytest.raises(InputError, match="max_batch_sizes"):
-        write(tmp_path / "shop", Kit(merging="session", batching=wrong))
+        write(tmp_path / "shop", DeploymentConfig(merging="session", batching=wrong))
     with pytest.raises(InputError, match=r"merging='session' asks for. Received: merging='graph'"):
-        write(tmp_path / "shop", Kit(batching=wrong))
+        write(tmp_path / "shop", DeploymentConfig(batching=wrong))
     assert _visible(tmp_path / "shop") == {"1"}
     assert (tmp_path / "models.config").read_text() == before
-    assert {path.name for path in tmp_path.glob(".*")} == {".kit.lock"}
+    assert {path.name for path in tmp_path.glob(".*")} == {".deployment.lock"}
 
 
 def test_a_full_disk_leaves_no_version(write, tmp_path, monkeypatch):
@@ -142,13 +142,13 @@ def test_exports_at_once_all_get_into_the_config(write, tmp_path):
 def test_without_the_extra_it_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(protos, "present", lambda: False)
     caplog.set_level(logging.WARNING)
-    with new_version_with_kit(tmp_path / "shop", None) as (folder, _):
+    with new_version_with_deployment(tmp_path / "shop", None) as (folder, _):
         (folder / "saved_model.pb").write_bytes(b"graph")
     assert 'pip install "tfrec-fusion[serving]"' in caplog.text
     assert _visible(tmp_path) == {"shop"}
 
 
-def test_no_kit(write, tmp_path, caplog):
+def test_no_deployment_files(write, tmp_path, caplog):
     write(tmp_path / "shop", False)
     assert _visible(tmp_path) == {"shop"}
     assert not caplog.text

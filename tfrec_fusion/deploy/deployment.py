@@ -1,4 +1,4 @@
-"""The kit as a whole: warm-up inside the version, the server's files beside the models."""
+"""Writes the deployment files: warm-up requests in a version, server configs beside the models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tfrec_fusion.deploy import batching, models_config, monitoring, protos
 from tfrec_fusion.deploy.compose import COMPOSE_FILE, compose_text
+from tfrec_fusion.deploy.deployment_config import DeploymentConfig
 from tfrec_fusion.deploy.kubernetes import KUBERNETES_FILE, kubernetes_text
 from tfrec_fusion.deploy.memory import Footprint
 from tfrec_fusion.deploy.models_config import CANARY, STABLE
-from tfrec_fusion.deploy.options import Kit
 from tfrec_fusion.deploy.warmup import write_warmup
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
@@ -24,13 +24,13 @@ from tfrec_fusion.paths import local_path
 
 # The first line of each file; where it is missing the file is the user's and stays as it is.
 HEADER = "# Written by tfrec-fusion export, which keeps the file as it is once this line is gone.\n"
-_LOCK = ".kit.lock"
+_LOCK = ".deployment.lock"
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def new_version_with_kit(
-    base: str | os.PathLike, kit: Kit | bool | None
+def new_version_with_deployment(
+    base: str | os.PathLike, deployment: DeploymentConfig | bool | None
 ) -> Iterator[tuple[Path, list[Path]]]:
     """A `new_version` with warm-up requests in it and the server's files beside the models.
 
@@ -38,15 +38,15 @@ def new_version_with_kit(
     their places right after. The folder above `base` is what the server sees as `/models`.
 
     Args:
-      kit: True is `Kit()`, False none, and None `Kit()` where the extra `serving` is installed, or
-        else none with a log line that says so.
+      deployment: True is `DeploymentConfig()`, False writes no such files, and None is True
+        where the extra `serving` is installed, and else False, with a log line that says so.
 
     Raises:
       InputError: something that TF Serving would refuse; no version is written then.
-      ImportError: a kit is asked for without the extra `serving`.
+      ImportError: a deployment is asked for without the extra `serving`.
     """
-    kit = _chosen(kit)
-    if kit is None:
+    deployment = _chosen(deployment)
+    if deployment is None:
         with new_version(base) as version:
             yield version
         return
@@ -54,23 +54,27 @@ def new_version_with_kit(
     with ExitStack() as stack:
         with new_version(base) as (folder, result):
             yield folder, result
-            write_warmup(folder, kit)
+            write_warmup(folder, deployment)
             stack.enter_context(alone(base.parent / _LOCK))
             expected = max(versions(base), default=0) + 1
-            staged = stack.enter_context(_Staged.of(base, expected, folder, kit))
+            staged = stack.enter_context(_Staged.of(base, expected, folder, deployment))
         number = int(result[0].name)
-        if number != expected:  # a writer without a kit was quicker
-            staged = stack.enter_context(_Staged.of(base, number, result[0], kit))
+        if number != expected:  # a writer without deployment files was quicker
+            staged = stack.enter_context(_Staged.of(base, number, result[0], deployment))
         staged.put_in_place()
 
 
-def merging_of(kit: Kit | bool | None) -> Merging | None:
-    """How a version merges requests; as by default where there is no kit."""
-    return (kit if isinstance(kit, Kit) else Kit()).in_graph
+def merging_of(deployment: DeploymentConfig | bool | None) -> Merging | None:
+    """How a version merges requests; as by default where there is no deployment."""
+    return (deployment if isinstance(deployment, DeploymentConfig) else DeploymentConfig()).in_graph
 
 
 def label_versions(
-    path: str | os.PathLike, *, stable: int, canary: int | None = None, kit: Kit | None = None
+    path: str | os.PathLike,
+    *,
+    stable: int,
+    canary: int | None = None,
+    deployment: DeploymentConfig | None = None,
 ) -> None:
     """Moves the labels of a model's versions, which decides what TF Serving loads.
 
@@ -105,7 +109,7 @@ def label_versions(
     with (
         disk_errors(base, "the labels are as they were"),
         alone(base.parent / _LOCK),
-        _Staged(base.parent, kit or Kit(), {base.name: labels}) as staged,
+        _Staged(base.parent, deployment or DeploymentConfig(), {base.name: labels}) as staged,
     ):
         staged.put_in_place()
 
@@ -123,7 +127,7 @@ class _Staged:
     def __init__(
         self,
         root: Path,
-        kit: Kit,
+        deployment: DeploymentConfig,
         labels: dict[str, dict[str, int]],
         more: dict[str, list[int]] | None = None,
         staged: dict[tuple[str, int], Path] | None = None,
@@ -141,12 +145,12 @@ class _Staged:
             models_config.CANARY_FILE: models_config.config_text(
                 [_canary(fields) for fields in models.values()], models_config.CANARY_FILE
             ),
-            monitoring.FILE: monitoring.monitoring_text(kit),
-            COMPOSE_FILE: compose_text(kit, names, footprint),
-            KUBERNETES_FILE: kubernetes_text(kit, names, footprint, has_canary),
+            monitoring.FILE: monitoring.monitoring_text(deployment),
+            COMPOSE_FILE: compose_text(deployment, names, footprint),
+            KUBERNETES_FILE: kubernetes_text(deployment, names, footprint, has_canary),
         }
-        if kit.merging == "session":
-            texts[batching.FILE] = batching.batching_text(kit)
+        if deployment.merging == "session":
+            texts[batching.FILE] = batching.batching_text(deployment)
         self._files = StagedFiles()
         try:
             for name, text in texts.items():
@@ -156,14 +160,16 @@ class _Staged:
             raise
 
     @classmethod
-    def of(cls, base: Path, number: int, folder: Path, kit: Kit) -> _Staged:
+    def of(cls, base: Path, number: int, folder: Path, deployment: DeploymentConfig) -> _Staged:
         """With version `number` of `base`, which is complete in `folder`."""
         current = _present(base.parent)
         current_labels = current.get(base.name, {}).get("labels", {})
         present = {*versions(base), number}
         labels = models_config.next_labels(current_labels, present, number)
         more = {base.name: [number]}
-        return cls(base.parent, kit, {base.name: labels}, more, {(base.name, number): folder})
+        return cls(
+            base.parent, deployment, {base.name: labels}, more, {(base.name, number): folder}
+        )
 
     def __enter__(self) -> _Staged:
         return self
@@ -183,25 +189,26 @@ class _Staged:
             file.write((HEADER + text).encode())
 
 
-def _chosen(kit: Kit | bool | None) -> Kit | None:
-    if kit is None:
+def _chosen(deployment: DeploymentConfig | bool | None) -> DeploymentConfig | None:
+    if deployment is None:
         if protos.present():
-            return Kit()
+            return DeploymentConfig()
         _log.warning(
             "export: no warm-up requests and no files for TF Serving are written, which takes "
             '`pip install "tfrec-fusion[serving]"`'
         )
         return None
-    if kit is False:
+    if deployment is False:
         return None
     protos.message("ModelServerConfig")  # says which extra is missing before anything is written
-    kit = Kit() if kit is True else kit
-    if kit.batching and kit.merging != "session":
+    deployment = DeploymentConfig() if deployment is True else deployment
+    if deployment.batching and deployment.merging != "session":
         raise InputError(
-            "export: kit.batching is of TF Serving's batching, which merging='session' asks for. "
-            f"Received: merging={kit.merging!r}, batching={kit.batching}"
+            "export: deployment.batching configures TF Serving's own batching, so it needs "
+            "merging='session'. "
+            f"Received: merging={deployment.merging!r}, batching={deployment.batching}"
         )
-    return kit
+    return deployment
 
 
 def _models(
