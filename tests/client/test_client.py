@@ -117,7 +117,7 @@ def test_explain_equals_the_model(stubs, explaining_backend, model, events, prot
     ):
         frame = client.explain(users, items)
         other = client.explain(["ü 3"], [items[0]], histories=[["item4", "no such item"]])
-        with pytest.raises(InputError, match="item_id must have a value for each of 3 rows"):
+        with pytest.raises(InputError, match="item_id must have one value for each of the 3 rows"):
             client.explain(users, items[:2])
     shares = ["share_id", "share_text", "share_context", "bias"]
     assert list(frame) == ["user", "user_id", "item_id", "score", *shares]
@@ -153,7 +153,7 @@ def test_filters_and_rules(stubs, ruled, business):
             own = client.recommend(["u3", "u3"], k=4, price_min=[float("nan"), 40.0])
             expected = reference.answer({"user_id": "u3", "price_min": 40.0}, 4)[0]
             assert own[own["user"] == 1]["item_id"].tolist() == expected
-            with pytest.raises(InputError, match="filters: exclude is given already"):
+            with pytest.raises(InputError, match="filters: exclude is also given as an argument"):
                 client.recommend(["u3"], exclude=[["item 1"]], filters={"exclude": "item 2"})
 
 
@@ -329,7 +329,10 @@ def test_outputs_that_were_widened_by_merged_requests_are_cut(client, backend, m
         (lambda c: c.recommend(["a", "\ud83d"]), "users has 1 values .* at row 1"),
         (lambda c: c.recommend([3]), "users must hold strings. Received: 3"),
         (lambda c: c.recommend(["a"], k=0), "k must be a whole number of at least 1. Received: 0"),
-        (lambda c: c.recommend(["a"], [["b"], []]), "history must have a value for each of 1 rows"),
+        (
+            lambda c: c.recommend(["a"], [["b"], []]),
+            "history must have one value for each of the 1 rows",
+        ),
         (lambda c: c.recommend(["a"], exclude=["b"]), "exclude must be a list of ids.*'b'"),
         (lambda c: c.recommend(["a"], colour=["b"]), "recommend takes .*Received: .*colour"),
         (lambda c: c.recommend(["a"], filters={"size": "b"}), "takes .*Received: .*size"),
@@ -408,7 +411,7 @@ def test_a_version_that_takes_over_may_have_more(address, backend, stubs, explai
         monkeypatch.setattr(backend, "signature_def", fewer)
         other.signatures()
         if address.startswith("http"):
-            with pytest.raises(ServingError, match="another version took over; ask again"):
+            with pytest.raises(ServingError, match="the server switched versions during the call"):
                 other.explain(["nobody"], [["item4"]])
         monkeypatch.setattr(backend, "signature_def", new.signature_def)
         pd.testing.assert_frame_equal(other.explain(["nobody"], [["item4"]]), known)

@@ -55,7 +55,7 @@ def test_where_a_key_may_go(server, tls):
     ],
 )
 def test_where_it_may_not(server):
-    with pytest.raises(InputError, match=r"to another machine over TLS only: .*tls=True") as caught:
+    with pytest.raises(InputError, match=r"api_key needs TLS, .*tls=True") as caught:
         Client(server, model="shop", api_key=KEY)
     assert KEY not in str(caught.value)
     assert Credentials(server).headers == {}

@@ -1,4 +1,4 @@
-"""Asks a running TF Serving, or the embedded server."""
+"""Client for a running TF Serving or for the embedded server."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""Ask a running TF Serving, over gRPC or REST, in pandas."""
+"""Client for TF Serving over gRPC or REST that returns pandas frames."""
 
 from __future__ import annotations
 
@@ -23,38 +23,37 @@ from tfrec_fusion.texts import check_unicode
 
 
 class Client:
-    """A model on a server: recommendations and any other signature.
+    """Calls one served model: recommendations, shares of scores, or any other signature.
 
-    Requests of more rows than `batch_size` go out in parts. What may work the next time (the server
-    is gone, busy or starting, a connection is reset) is tried again with growing pauses within the
-    deadline, and so is NOT_FOUND where a version or a label is asked for: it may be loading.
-    Nothing else is. Connections stay open between calls; a client may be used by several threads.
+    The client splits calls of more than `batch_size` rows into several requests. It retries only
+    transient failures (server down, busy or starting, connection reset), with exponential backoff
+    until the timeout. If you ask for a version or a label it also retries NOT_FOUND, because that
+    version may be loading. Connections stay open between calls, and threads may share a client.
 
-    Lists are filled up to one width with "", and each starts with one: a server that merges
-    requests with `pad_variable_length_inputs` fills the narrower ones up with their first value,
-    and "" is what changes nothing.
+    The client pads lists with "" to one width and also puts "" in front of each: a server that
+    merges requests with `pad_variable_length_inputs` pads narrower lists with their first value,
+    and models ignore "".
 
     Args:
       server: "host:8500" for gRPC, or "http://host:8501" or "https://..." for REST.
       model: its name on the server.
-      version, label: which version, at most one of them; the server's choice unless given.
-      timeout: seconds for a call, with all its parts' retries each.
-      retries: tries of a part after the first.
-      backoff: seconds before the second try; doubles from try to try.
-      batch_size: at most so many rows a request: the server's `max_batch_size`.
-      api_key: goes with each request as `Authorization: Bearer KEY`, over gRPC as metadata; no
-        error, log or `repr` shows it. As in gRPC itself, it is refused without TLS, except to
+      version, label: the version to call; give at most one. By default the server chooses.
+      timeout: seconds that each request may take, retries included.
+      retries: further attempts of a request after the first.
+      backoff: seconds before the second attempt; doubles with each attempt.
+      batch_size: maximum rows of a request; at most the server's `max_batch_size`.
+      api_key: sent with each request as `Authorization: Bearer KEY` (over gRPC as metadata). No
+        error, log or `repr` shows it. As in gRPC itself, it needs TLS unless the server runs on
         this machine (`localhost`, 127.0.0.1).
-      tls: encrypt gRPC; an https:// address says so by itself.
-      ca_certs: PEM file of the certificates to trust, where the server's own is not signed by one
-        that everybody trusts.
+      tls: encrypt gRPC; an https:// address implies it.
+      ca_certs: PEM file of the certificates to trust, if no public authority signed the server's.
 
     Raises:
-      InputError: a bad argument.
+      InputError: an invalid argument.
       ImportError: the extra `serving` is not installed.
 
     Example:
-      >>> with Client("localhost:8500", model="shop") as shop:  # of a server  # doctest: +SKIP
+      >>> with Client("localhost:8500", model="shop") as shop:  # needs a server  # doctest: +SKIP
       ...     best = shop.recommend(["u17", "u18"], exclude=[["i3"], []], k=5)
     """
 
@@ -74,7 +73,9 @@ class Client:
         ca_certs: str | Path | None = None,
     ):
         if version is not None and label is not None:
-            raise InputError(f"client: give version or label. Received: {version} and {label!r}")
+            raise InputError(
+                f"client: give version or label, not both. Received: {version} and {label!r}"
+            )
         for name, value, least in (
             ("timeout", timeout, 1e-3),
             ("retries", retries, 0),
@@ -105,28 +106,29 @@ class Client:
         filters: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> pd.DataFrame:
-        """The k best items for each user, fewer where fewer are left.
+        """Recommends the k best items for each user, fewer if filters and exclusions leave fewer.
 
         Args:
-          users: ids; an unknown one is a user of whom nothing is known.
-          histories: item ids for each user, the latest last; an empty one takes the baked history.
-          exclude: item ids for each user that must not come back.
-          k: how many.
-          include: item ids for each user of which only these may come back; None for all items.
-          exclude_seen: whether the baked history is excluded too where a user's history is given;
-            for all users or for each.
-          filters: input of the model's filters -> the same for all users: a text or a list of
-            texts, a number, or a bool, e.g. `{"category": ["cheese", "wine"], "price_max": 20}`.
-          **inputs: of the signature `recommend` beside these, one value or list a user. Those that
-            the model has and that are not given are left neutral.
+          users: user ids; the model treats an unknown id as a cold user.
+          histories: item ids for each user, the latest last. For an empty list the model uses the
+            history stored in the export.
+          exclude: item ids for each user that must not be recommended.
+          k: number of items.
+          include: candidate item ids for each user; None means all items.
+          exclude_seen: whether to exclude the stored history even if a user's history is given;
+            one bool for all users or one for each.
+          filters: filter input of the model -> its value for all users: a string or a list of
+            strings, a number, or a bool, e.g. `{"category": ["cheese", "wine"], "price_max": 20}`.
+          **inputs: other inputs of the signature `recommend`, one value or list per user. Inputs
+            that you leave out get values without effect.
 
         Returns:
           A frame with the columns `user` (position in `users`), `user_id`, `rank` (from 1),
           `item_id` and `score`, best first.
 
         Raises:
-          InputError: arguments of different lengths or types.
-          ServingError: the server refuses or does not answer.
+          InputError: arguments of different lengths or wrong types.
+          ServingError: the server refuses the request or does not answer.
         """
         users = _ids(users, "users")
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
@@ -144,7 +146,10 @@ class Client:
             given["exclude_seen"] = [exclude_seen] * len(users)
         for name, value in (filters or {}).items():
             if given.get(name) is not None:
-                raise InputError(f"client: filters: {name} is given already. Received: {value!r}")
+                raise InputError(
+                    f"client: filters: {name} is also given as an argument; keep one. "
+                    f"Received: {value!r}"
+                )
             value = [value] if isinstance(value, str) else value
             value = _choices(value, name) if isinstance(value, Iterable) else value
             given[name] = [value] * len(users)
@@ -168,22 +173,22 @@ class Client:
         items: Sequence[Iterable[str]],
         histories: Sequence[Iterable[str]] | None = None,
     ) -> pd.DataFrame:
-        """The shares of ids, text and the rest in scores, of a version exported with `explain`.
+        """Splits scores into shares of ids, text and context; needs an export with `explain`.
 
         Args:
-          users: ids; an unknown one is a user of whom nothing is known.
-          items: item ids for each user; an unknown one is a new item of which nothing is known.
-          histories: as of `recommend`.
+          users: user ids; the model treats an unknown id as a cold user.
+          items: item ids for each user; the model treats an unknown id as a cold item.
+          histories: as in `recommend`.
 
         Returns:
           A frame with a row for each item of each user, in the order given: `user` (position in
-          `users`), `user_id`, `item_id`, `score`, and what adds up to it: `share_id`, `share_text`
-          or the model's other vectors, `share_context` and `bias`, what is left without them. The
-          score knows of no rules.
+          `users`), `user_id`, `item_id`, `score`, and the terms that add up to it: `share_id`,
+          `share_text` (or one share for each other vector of the model), `share_context`, and
+          `bias`, the score without any of these inputs. The score excludes boosts of rules.
 
         Raises:
-          InputError: arguments of different lengths or types, or a version without shares.
-          ServingError: the server refuses or does not answer.
+          InputError: arguments of different lengths or wrong types, or a version without shares.
+          ServingError: the server refuses the request or does not answer.
         """
         found, listed = _ids(users, "users"), [_ids(ids, "items") for ids in items]
         given = {"user_id": found, "item_id": listed, "history": histories}
@@ -203,21 +208,21 @@ class Client:
     def predict(
         self, frame: pd.DataFrame | Mapping[str, Sequence], signature: str = "serving_default"
     ) -> pd.DataFrame:
-        """The outputs of any signature, a row for each row of the inputs.
+        """Runs any signature and returns one row of outputs for each input row.
 
         Args:
-          frame: a column for each input: a value a row, or a list a row where the signature takes
-            lists, which may differ in length. Where `item_id` holds lists, so do the outputs, in
-            step with it.
-          signature: its name.
+          frame: a column for each input, with one value per row, or one list per row if the
+            signature takes lists; lists may differ in length. If `item_id` holds lists, each
+            output holds lists with one value for each of these items.
+          signature: name of the signature.
 
         Returns:
-          A frame with the index of `frame` and a column for each output; outputs of more than one
-          dimension are lists (of `bytes` decoded to `str`, except in columns named `*_bytes`).
+          A frame with the index of `frame` and a column for each output. Outputs of more than one
+          dimension are lists. `bytes` are decoded to `str`, except in columns named `*_bytes`.
 
         Raises:
-          InputError: columns that are not the signature's inputs, or values of another type.
-          ServingError: the server refuses or does not answer.
+          InputError: columns other than the signature's inputs, or values of a wrong type.
+          ServingError: the server refuses the request or does not answer.
         """
         table: Any = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(dict(frame))
         columns = {name: table[name].tolist() for name in table}
@@ -237,24 +242,26 @@ class Client:
         return pd.DataFrame(found, index=table.index)
 
     def signatures(self) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
-        """The model's metadata: signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
+        """Metadata of the model: signature -> "inputs" or "outputs" -> name -> (dtype, rank)."""
         found = self._signatures
         if found is None:
             found = self._signatures = self._call(self._transport.signatures)
         return found
 
     def status(self) -> pd.DataFrame:
-        """The columns `version`, `state` ("AVAILABLE", "LOADING", ...) and `error`.
+        """State of each version that the server knows, or only of the client's `version`.
 
-        A row for each version that the server knows of, or for the client's `version`. A label
-        chooses nothing here: TF Serving ignores it in a status.
+        TF Serving ignores labels in status requests, so a label selects nothing here.
+
+        Returns:
+          A frame with the columns `version`, `state` ("AVAILABLE", "LOADING", ...) and `error`.
         """
         found = self._call(self._transport.status)
         frame = pd.DataFrame(found, columns=["version", "state", "error"])
         return frame.sort_values("version", ignore_index=True)
 
     def close(self) -> None:
-        """Closes the connections; the client is done."""
+        """Closes the connections; the client cannot be used afterwards."""
         self._transport.close()
 
     def __enter__(self) -> Client:
@@ -267,21 +274,21 @@ class Client:
         return with_retries(lambda left: function(*arguments, left), **self._timing)
 
     def _predict(self, signature: str, given: Mapping[str, Any], rows: int, *, fill: bool):
-        """Output name -> array of `rows` rows, of requests of at most `batch_size` rows."""
+        """Sends requests of at most `batch_size` rows; returns output name -> array of all rows."""
         known = self.signatures()
         if signature not in known:
-            # A newer version may have it.
+            # A version loaded since the last look may have it.
             self._signatures = None
             known = self.signatures()
         if signature not in known:
             raise InputError(
-                f"client: the model has no signature {signature!r}. It has: {sorted(known)}"
+                f"client: the model has no signature {signature!r}; use one of {sorted(known)}"
             )
         inputs = known[signature]["inputs"]
         unknown, missing = set(given) - set(inputs), set(inputs) - set(given)
         if unknown or (missing and not fill):
             raise InputError(
-                f"client: {signature} takes {sorted(inputs)}. Received: {sorted(given)}"
+                f"client: {signature} takes the inputs {sorted(inputs)}. Received: {sorted(given)}"
             )
         arrays = {
             name: _array(name, given[name], dtype, rank, rows)
@@ -299,12 +306,14 @@ class Client:
                 for name, (dtype, rank) in known[signature]["outputs"].items()
             }
         if any(part.keys() != parts[0].keys() for part in parts):
-            raise serving_error("ABORTED", f"{signature}: another version took over; ask again")
+            raise serving_error(
+                "ABORTED", f"{signature}: the server switched versions during the call; call again"
+            )
         return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """One below the other; the server may have widened some for requests that it merged."""
+    """Concatenates parts; a server that merges requests may have padded some of them wider."""
     if parts[0].ndim > 1:
         width = min(part.shape[1] for part in parts)
         parts = [part[:, :width] for part in parts]
@@ -312,7 +321,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _choices(values: Iterable[str] | None, name: str) -> list[str | bytes]:
-    """None as nothing; an empty list, of which nothing may come back, as an unknown value."""
+    """Maps None to no restriction, and an empty list to an unknown value, which matches nothing."""
     if values is None:
         return []
     return _ids(values, name) or [NOTHING]
@@ -333,7 +342,8 @@ def _array(name: str, values: Any, dtype: str, rank: int, rows: int) -> np.ndarr
     values = list(values)
     if len(values) != rows:
         raise InputError(
-            f"client: {name} must have a value for each of {rows} rows. Received: {len(values)}"
+            f"client: {name} must have one value for each of the {rows} rows. "
+            f"Received: {len(values)}"
         )
     if rank == 2 and dtype == "string":
         return _padded([_ids(value, name) for value in values])
@@ -346,7 +356,7 @@ def _array(name: str, values: Any, dtype: str, rank: int, rows: int) -> np.ndarr
 
 
 def _padded(lists: Sequence[Sequence[str | bytes]]) -> np.ndarray:
-    """`[rows, 1 + the longest]`, "" first and at the end."""
+    """Pads lists to `[rows, 1 + longest]` with "" in the first column and at the end."""
     width = 1 + max(map(len, lists), default=0)
     found = np.full([len(lists), width], "", object)
     for row, values in enumerate(lists):

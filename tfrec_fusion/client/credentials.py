@@ -1,4 +1,4 @@
-"""How a client shows that it may ask, and how it knows the server."""
+"""API key and TLS settings of a client."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tfrec_fusion.errors import InputError
 
 
 class Credentials:
-    """A client's key and the encryption of its connections.
+    """API key of a client and encryption of its connections.
 
     Args:
       server: "host:port", "http://host:port" or "https://host:port".
-      api_key: goes with each request, and nowhere else.
-      tls: encrypt; an https:// address says so by itself.
-      ca_certs: PEM file with the only certificates that the server's may be signed by.
+      api_key: sent with each request, and nowhere else.
+      tls: encrypt connections; an https:// address implies it.
+      ca_certs: PEM file of the only authorities that may have signed the server's certificate.
 
     Attributes:
-      headers: of each request, over both protocols.
+      headers: sent with each request over both protocols.
       tls: whether connections are encrypted.
       ca_certs: as given.
 
     Raises:
-      InputError: a key that no header can hold or that would leave this machine unencrypted,
-        certificates that cannot be read, arguments that contradict each other.
+      InputError: a key that is no valid header value or that would leave this machine
+        unencrypted, unreadable certificates, or contradicting arguments.
 
     Example:
       >>> Credentials("https://shop.example", "secret").headers
@@ -66,19 +66,21 @@ class Credentials:
             ) from None
 
     def _check_key(self, key: str, server: str) -> None:
-        # The libraries' own errors about a header would show the key.
+        # Check here: the HTTP libraries' own errors would show the key.
         if not (isinstance(key, str) and key and key.isascii() and key.isprintable()):
             raise InputError("client: api_key must be printable ASCII text; it is not shown here")
         if key != key.strip():
-            raise InputError("client: api_key has space around it; it is not shown here")
+            raise InputError(
+                "client: api_key has leading or trailing whitespace; strip it. It is not shown here"
+            )
         if not self.tls and not _is_loopback(server):
             raise InputError(
-                "client: api_key goes to another machine over TLS only: give an https:// address "
-                f"or, over gRPC, tls=True. Received: {server!r}"
+                "client: api_key needs TLS, as the server is on another machine: give an https:// "
+                f"address or, over gRPC, tls=True. Received: {server!r}"
             )
 
 
-# Nothing else: another form, such as dns://resolver/host, may name more than one machine.
+# Only plain addresses count as loopback: dns://resolver/host, say, may name several machines.
 _PLAIN = re.compile(r"(http://)?(?:\[([0-9a-fA-F:.]+)\]|([0-9a-zA-Z.-]+))(?::\d+)?(?(1)(?:/.*)?)")
 
 

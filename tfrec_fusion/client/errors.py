@@ -1,14 +1,14 @@
-"""What can go wrong when a server is asked."""
+"""Errors of the serving client."""
 
 from __future__ import annotations
 
 
 class ServingError(Exception):
-    """The server's refusal or silence.
+    """The server refused a request or did not answer.
 
     Attributes:
-      code: a gRPC status name such as "UNAVAILABLE"; REST's numbers are translated to them.
-      attempts: how often was tried.
+      code: a gRPC status name such as "UNAVAILABLE"; HTTP status codes are translated to these.
+      attempts: number of attempts.
     """
 
     def __init__(self, code: str, message: str, attempts: int = 1):
@@ -17,16 +17,16 @@ class ServingError(Exception):
         self.code, self.attempts = code, attempts
 
 
-class ServerUnavailable(ServingError):  # noqa: N818 - it says what is the case
-    """No answer, a closed connection, or a server that is busy: UNAVAILABLE, RESOURCE_EXHAUSTED."""
+class ServerUnavailable(ServingError):  # noqa: N818 - named after the condition
+    """The server is down, busy or closed the connection: UNAVAILABLE, RESOURCE_EXHAUSTED."""
 
 
 class DeadlineExceeded(ServingError):  # noqa: N818
-    """No answer in time: DEADLINE_EXCEEDED."""
+    """The server did not answer in time: DEADLINE_EXCEEDED."""
 
 
 class ModelNotFound(ServingError):  # noqa: N818
-    """No such model, version or label there, or it is loading: NOT_FOUND."""
+    """The server has no such model, version or label, or is still loading it: NOT_FOUND."""
 
 
 class Unauthenticated(ServingError):  # noqa: N818
@@ -34,7 +34,7 @@ class Unauthenticated(ServingError):  # noqa: N818
 
 
 class RequestRefused(ServingError):  # noqa: N818
-    """The request does not suit the model: INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE."""
+    """The request is invalid: INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE."""
 
 
 _CLASSES = {
@@ -49,12 +49,12 @@ _CLASSES = {
 }
 
 
-# What is left of a run that requests shared where the deadline of one passed before it began.
+# TF Serving's error for a merged run that never started because one request's deadline passed.
 _ABANDONED = "Missing 0-th output from"
 
 
 def serving_error(code: str, message: str, attempts: int = 1) -> ServingError:
-    """The error of a gRPC status name."""
+    """Builds the `ServingError` subclass of a gRPC status name."""
     if code == "INTERNAL" and _ABANDONED in message:
         code = "UNAVAILABLE"
     return _CLASSES.get(code, ServingError)(code, message, attempts)

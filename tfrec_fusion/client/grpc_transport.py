@@ -1,4 +1,4 @@
-"""TF Serving over gRPC."""
+"""Client transport: TF Serving over gRPC."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MAX_BYTES = 1 << 30
 
 
 class GrpcTransport:
-    """One channel, which reconnects by itself and carries all requests.
+    """Sends all requests over one gRPC channel, which reconnects by itself.
 
     Args:
       target: "host:port".
-      model: whom to ask.
-      credentials: those for this target; none unless given.
+      model: the model to call.
+      credentials: for this target; none by default.
 
     Raises:
       ImportError: the extra `serving` is not installed.
@@ -47,7 +47,7 @@ class GrpcTransport:
     def predict(
         self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float
     ) -> dict[str, np.ndarray]:
-        """Output name -> array; strings come as bytes."""
+        """Runs a signature; returns output name -> array, with strings as bytes."""
         request = self._predict.PredictRequest()
         self._address(request.model_spec, signature)
         for name, value in inputs.items():
@@ -56,7 +56,7 @@ class GrpcTransport:
         return {name: tensor_proto.decode(tensor, name) for name, tensor in answer.outputs.items()}
 
     def signatures(self, timeout: float) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
-        """Signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
+        """Metadata of the model: signature -> "inputs" or "outputs" -> name -> (dtype, rank)."""
         request = self._metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._address(request.model_spec)
         answer = self._call(self._service.GetModelMetadata, request, timeout)
@@ -75,7 +75,7 @@ class GrpcTransport:
         }
 
     def status(self, timeout: float) -> list[dict]:
-        """Version, state and error of each version that the server knows of."""
+        """Version, state and error of each version that the server knows."""
         request = self._status.GetModelStatusRequest()
         self._address(request.model_spec)
         if self._spec.label is not None:
@@ -99,7 +99,7 @@ class GrpcTransport:
         options = [
             ("grpc.max_receive_message_length", _MAX_BYTES),
             ("grpc.max_send_message_length", _MAX_BYTES),
-            # Retries are the client's, which knows the deadline of them all.
+            # The client retries itself, as one deadline covers all attempts.
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
@@ -109,7 +109,7 @@ class GrpcTransport:
             tls = self._grpc.ssl_channel_credentials(trusted)
             return self._grpc.secure_channel(target, tls, options)
         if credentials.headers:
-            # What is said to this machine alone does not go to a proxy.
+            # The key may be sent unencrypted to this machine only, so never through a proxy.
             options.append(("grpc.enable_http_proxy", 0))
         return self._grpc.insecure_channel(target, options)
 
@@ -128,7 +128,7 @@ class GrpcTransport:
 
 
 def _bytes(value: np.ndarray) -> np.ndarray:
-    """Strings as bytes; numbers as they are."""
+    """Encodes strings as UTF-8 bytes; leaves numbers unchanged."""
     value = np.asarray(value)
     if value.dtype.kind not in "OSU":
         return value
@@ -139,7 +139,7 @@ def _bytes(value: np.ndarray) -> np.ndarray:
 
 def _translated(error) -> ServingError:
     code, details = error.code().name, error.details() or ""
-    # A server that goes away in the middle of an answer.
+    # gRPC's report of a server that goes away in the middle of an answer.
     if code in ("UNKNOWN", "INTERNAL", "CANCELLED") and "connection reset" in details.lower():
         code = "UNAVAILABLE"
     return serving_error(code, details)

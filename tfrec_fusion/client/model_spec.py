@@ -1,4 +1,4 @@
-"""Which model of a server is asked."""
+"""The model that a client calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model's name and, at most one of them, its version or its version's label."""
+    """A model's name and optionally either a version or a version label."""
 
     name: str
     version: int | None = None

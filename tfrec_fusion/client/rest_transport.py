@@ -1,4 +1,4 @@
-"""TF Serving over REST."""
+"""Client transport: TF Serving over REST."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfrec_fusion.client.errors import serving_error
 from tfrec_fusion.client.model_spec import ModelSpec
 
 _EXTRA = "serving"
-# As TF Serving translates them; a proxy in between gives 502.
+# HTTP status -> gRPC status as TF Serving maps them; 502 comes from proxies.
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -42,13 +42,13 @@ _DTYPES = {
 
 
 class RestTransport:
-    """A pool of connections that stay open between requests.
+    """Sends requests over a pool of HTTP connections that stay open.
 
     Args:
-      url: "http://host:port" or "https://...", with a path if a proxy wants one.
-      model: whom to ask.
-      connections: how many stay open.
-      credentials: those for this URL; none unless given.
+      url: "http://host:port" or "https://...", with a path prefix if a proxy needs one.
+      model: the model to call.
+      connections: size of the pool.
+      credentials: for this URL; none by default.
 
     Raises:
       ImportError: the extra `serving` is not installed.
@@ -81,7 +81,7 @@ class RestTransport:
     def predict(
         self, signature: str, inputs: Mapping[str, np.ndarray], timeout: float
     ) -> dict[str, np.ndarray]:
-        """Output name -> array; strings come as bytes."""
+        """Runs a signature; returns output name -> array, with strings as bytes."""
         body = {
             "signature_name": signature,
             "inputs": {name: _json(value) for name, value in inputs.items()},
@@ -89,12 +89,12 @@ class RestTransport:
         outputs = self._post(":predict", body, timeout)["outputs"]
         specs = self._specs(signature, outputs, timeout)
         if len(specs) == 1:
-            # A single output comes without its name.
+            # TF Serving leaves out the name of a single output.
             outputs = {name: outputs for name in specs}
         return {name: _array(value, *specs[name]) for name, value in outputs.items()}
 
     def signatures(self, timeout: float) -> dict[str, dict[str, dict[str, tuple[str, int]]]]:
-        """Signature -> "inputs" and "outputs" -> name -> (dtype, rank)."""
+        """Metadata of the model: signature -> "inputs" or "outputs" -> name -> (dtype, rank)."""
         answer = self._request("GET", self._url + "/metadata", None, timeout)
         found = answer["metadata"]["signature_def"]["signature_def"]
         return {
@@ -107,7 +107,7 @@ class RestTransport:
         }
 
     def status(self, timeout: float) -> list[dict]:
-        """Version, state and error of each version that the server knows of."""
+        """Version, state and error of each version that the server knows."""
         answer = self._request("GET", self._status_url, None, timeout)
         return [
             {
@@ -123,7 +123,7 @@ class RestTransport:
         self._pool.clear()
 
     def _specs(self, signature: str, outputs, timeout: float) -> dict[str, tuple[str, int]]:
-        """Of the outputs, asked for again where a version answers that has others."""
+        """Output specs; fetched again if the outputs are not those of the cached version."""
         for known in (self._outputs, None):
             if known is None:
                 found = self.signatures(timeout).items()
@@ -131,7 +131,9 @@ class RestTransport:
             specs = known.get(signature, {})
             if len(specs) == 1 or (isinstance(outputs, dict) and outputs.keys() == specs.keys()):
                 return specs
-        raise serving_error("ABORTED", f"{signature}: another version took over; ask again")
+        raise serving_error(
+            "ABORTED", f"{signature}: the server switched versions during the call; call again"
+        )
 
     def _post(self, path: str, body: dict, timeout: float) -> dict:
         return self._request("POST", self._url + path, json.dumps(body).encode(), timeout)
@@ -145,7 +147,7 @@ class RestTransport:
                 url,
                 body=body,
                 timeout=limit,
-                # It would take the key elsewhere.
+                # A redirect would send the key to another server.
                 redirect=False,
             )
         except errors.ConnectTimeoutError as error:
@@ -153,7 +155,7 @@ class RestTransport:
         except errors.TimeoutError as error:
             raise serving_error("DEADLINE_EXCEEDED", str(error)) from error
         except errors.HTTPError as error:
-            # Refused, reset, closed in the middle of an answer.
+            # Connection refused, reset, or closed in the middle of an answer.
             raise serving_error("UNAVAILABLE", str(error)) from error
         if answer.status != 200:
             code = _CODES.get(answer.status, "UNKNOWN")
@@ -165,7 +167,7 @@ class RestTransport:
 
 
 def _json(value: np.ndarray):
-    """Nested lists; bytes that are not UTF-8 as {"b64": ...}."""
+    """Converts an array to nested lists, with bytes that are not UTF-8 as {"b64": ...}."""
     value = np.asarray(value)
     if value.dtype.kind not in "OSU":
         return value.tolist()
@@ -198,7 +200,7 @@ def _bytes(value):
 
 
 def _shape(value, rank: int) -> list[int]:
-    """Of nested lists, some of which are empty."""
+    """Shape of nested lists, some of which may be empty."""
     shape = []
     for _ in range(rank):
         shape.append(len(value))

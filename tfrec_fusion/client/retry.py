@@ -1,4 +1,4 @@
-"""Trying again what may work the next time."""
+"""Retries of transient failures with exponential backoff."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def with_retries(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> _Answer:
-    """What `call` returns, called again while it raises what may work the next time.
+    """Calls `call`, retries transient failures, and returns its result.
 
-    Between tries it waits `backoff` seconds, then twice that and so on, each time a random part of
-    it between half and all, so that many clients do not come back at once. One deadline holds for
-    all tries together; no other error is tried again.
+    The pause starts at `backoff` seconds and doubles after each attempt; each is scaled by a random
+    factor between 0.5 and 1, so that many clients do not retry at once. One deadline covers all
+    attempts. Other errors are not retried.
 
     Args:
-      call: takes the seconds that are left.
-      timeout: seconds for everything.
-      retries: tries after the first.
-      loading: whether `ModelNotFound` is tried again, as `ServerUnavailable` always is.
+      call: takes the seconds left.
+      timeout: seconds for all attempts and pauses.
+      retries: further attempts after the first.
+      loading: retry `ModelNotFound` too, as `ServerUnavailable` always is.
 
     Raises:
-      ServingError: the last one, with the number of tries.
+      ServingError: the last error, with the number of attempts.
     """
     again = (ServerUnavailable, ModelNotFound) if loading else (ServerUnavailable,)
     end = clock() + timeout
