@@ -10,7 +10,10 @@ from tfrec_fusion.cli import main
         (["shop", "--model-config-file", "x"], "serve: give either a folder"),
         (["no/such/shop"], "serve: no such folder; export a model there first"),
         ([".", "--tls-key", "x"], "--tls-certificate and --tls-key go together"),
-        (["--model-config-file", "none.config"], "no such file of models. Received: none.config"),
+        (
+            ["--model-config-file", "none.config"],
+            "the model config file does not exist. Received: none.config",
+        ),
         ([".", "--batching-parameters-file", "none.txt"], "no such file of batching parameters"),
         ([".", "--max-k", "0"], "serve: k must be positive. Received: 0"),
         ([".", "--api-key-file", "/dev/null"], "the API key must be ASCII text"),

@@ -131,7 +131,9 @@ def test_new_versions_are_found(base, manage):
 
 
 def test_a_folder_without_versions(tmp_path, manage):
-    with pytest.raises(InputError, match=r"serve: model 'shop': no version to serve in .*export"):
+    with pytest.raises(
+        InputError, match=r"serve: model 'shop': .* has no version to serve; export"
+    ):
         manage([ModelConfig("shop", tmp_path)])
 
 

@@ -1,1 +1,1 @@
-"""A server in this process that answers as TF Serving does, from the same folders."""
+"""Embedded server: serves exported versions with TF Serving's REST and gRPC interfaces."""

@@ -1,4 +1,4 @@
-"""TF Serving's answers about models, as its messages."""
+"""Model status and metadata as TF Serving's messages and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNATURE_DEF = "signature_def"
 
 
 def status_message(states: Mapping[int, VersionState]):
-    """A `GetModelStatusResponse`, the highest version first."""
+    """Builds a `GetModelStatusResponse`, highest version first."""
     answer = get_model_status_pb2.GetModelStatusResponse()
     values = get_model_status_pb2.ModelVersionStatus.State
     for version, found in states.items():
@@ -27,7 +27,7 @@ def status_message(states: Mapping[int, VersionState]):
 
 
 def signature_map(servable: Servable):
-    """A `SignatureDefMap`."""
+    """Builds the `SignatureDefMap` of a version."""
     found = get_model_metadata_pb2.SignatureDefMap()
     for name, definition in servable.definitions.items():
         found.signature_def[name].CopyFrom(definition)
@@ -35,7 +35,7 @@ def signature_map(servable: Servable):
 
 
 def metadata_message(servable: Servable):
-    """A `GetModelMetadataResponse` with the signatures."""
+    """Builds a `GetModelMetadataResponse` with the signatures of a version."""
     answer = get_model_metadata_pb2.GetModelMetadataResponse()
     answer.model_spec.name = servable.name
     answer.model_spec.version.value = servable.version
@@ -44,12 +44,12 @@ def metadata_message(servable: Servable):
 
 
 def status_json(states: Mapping[int, VersionState]) -> str:
-    """As REST gives it."""
+    """The status as JSON, as TF Serving's REST interface returns it."""
     return _json(status_message(states), False)
 
 
 def metadata_json(servable: Servable) -> str:
-    """As REST gives it."""
+    """The metadata as JSON, as TF Serving's REST interface returns it."""
     spec = _json(metadata_message(servable).model_spec, True)
     return (
         f'{{\n"model_spec":{spec},\n'

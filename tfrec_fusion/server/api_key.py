@@ -1,4 +1,4 @@
-"""Who may ask: one key for all, over HTTP and gRPC."""
+"""Authentication by one shared API key, over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tfrec_fusion.server.codec.json_response import error_body
 VARIABLE = "TFREC_FUSION_API_KEY"
 _HEADER, _AUTHORIZATION = "x-api-key", "authorization"
 _REFUSAL = "the API key is missing or wrong"
-# A browser answers the first with a window of its own, the second not.
+# A browser opens its password dialog for Basic, but not for Bearer.
 _BASIC = b'Basic realm="tfrec-fusion", charset="UTF-8"'
 _BEARER = b'Bearer realm="tfrec-fusion"'
 
 
 class ApiKey:
-    """A key that a request must bring.
+    """The API key that requests must carry.
 
-    As `X-API-Key: KEY` or `Authorization: Bearer KEY`, over gRPC as metadata of these names; or as
-    the password of HTTP's basic authentication, for which a browser asks its user.
+    Clients send it as `X-API-Key: KEY` or `Authorization: Bearer KEY` (over gRPC as metadata of
+    these names), or as the password of HTTP basic authentication, for which browsers ask the user.
 
     Raises:
-      InputError: an empty key, or one with other characters than those of ASCII.
+      InputError: the key is empty, is not ASCII, or has leading or trailing whitespace.
 
     Example:
       >>> ApiKey("secret").matches([("x-api-key", "secret")])
@@ -37,26 +37,28 @@ class ApiKey:
 
     def __init__(self, key: str):
         if not key or not key.isascii() or key != key.strip():
-            raise InputError("serve: the API key must be ASCII text without space around it")
+            raise InputError(
+                "serve: the API key must be ASCII text without leading or trailing whitespace"
+            )
         self._key = key.encode()
 
     def matches(self, headers: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Whether the headers, whose names are in lower case, bring the key."""
+        """Whether the headers contain the key; header names must be in lower case."""
         return any([self._is_key(value) for value in map(_candidate, headers) if value is not None])
 
     def _is_key(self, value: bytes) -> bool:
-        # Takes as long for a wrong key as for one that is nearly right.
+        # Constant-time comparison: timing tells nothing about the key.
         return hmac.compare_digest(value, self._key)
 
 
 def open_to_all(endpoint: Callable) -> Callable:
-    """Marks the function of a route that `KeyedApp` leaves open, as its answers hold no data."""
+    """Marks a route's endpoint as public: `KeyedApp` lets requests to it pass without a key."""
     endpoint.open_to_all = True
     return endpoint
 
 
 def is_open(app: Starlette, scope) -> bool:
-    """Whether a request goes to a route that is `open_to_all`."""
+    """Whether a request goes to a route marked `open_to_all`."""
     for route in app.routes:
         if route.matches(scope)[0] is Match.FULL:
             return getattr(getattr(route, "endpoint", None), "open_to_all", False)
@@ -64,7 +66,7 @@ def is_open(app: Starlette, scope) -> bool:
 
 
 class KeyedApp:
-    """An application that answers 401 without the key, but for routes that are `open_to_all`."""
+    """ASGI middleware that answers 401 without the key, except on routes marked `open_to_all`."""
 
     def __init__(self, app: Starlette, key: ApiKey):
         self._app, self._key = app, key
@@ -87,7 +89,7 @@ class KeyedApp:
 
 
 class KeyedCalls(grpc.ServerInterceptor):
-    """Ends calls without the key as UNAUTHENTICATED."""
+    """gRPC interceptor that ends calls without the key with UNAUTHENTICATED."""
 
     def __init__(self, key: ApiKey):
         self._key = key
@@ -104,7 +106,7 @@ class KeyedCalls(grpc.ServerInterceptor):
 
 
 def _candidate(header: tuple[str, str | bytes]) -> bytes | None:
-    """The key that a header brings, if it is one that may."""
+    """The key in a header, or None if the header carries no key."""
     name, value = header
     if name not in (_HEADER, _AUTHORIZATION):
         return None

@@ -1,4 +1,4 @@
-"""How much a request, and all of them together, may ask for."""
+"""Limits of the size, duration and number of requests."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _K, _ITEM_ID = "k", "item_id"
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that TF Serving lacks; each can be set on the command line.
+    """Limits of requests that TF Serving lacks; the command line has an option for each.
 
     Attributes:
-      body_bytes: of one request.
-      list_length: of each list of an input, and rows of a batch.
-      k: the largest value of an integer input of that name, and of others that say how many items
-        are asked for; the smallest is 1.
-      in_flight: requests at once.
-      seconds: a request without a deadline of its own gets this one; so does its body.
-      values: rows x k of an answer, and values of each input, e.g. rows x items to be scored.
-      scores: rows x items of the catalogue, where all of it is ranked.
+      body_bytes: bytes of one request body.
+      list_length: length of each list in an input, and rows of a batch.
+      k: maximum of the input `k` and of other inputs that set the number of items; their minimum
+        is 1.
+      in_flight: requests being answered at once.
+      seconds: deadline of requests without one of their own, and time to receive a body.
+      values: rows x k of an answer, and values of each input, e.g. rows x items to score.
+      scores: rows x catalogue items of a request that ranks the full catalogue.
 
     Raises:
       InputError: a bound below 1.
@@ -49,12 +49,12 @@ class Limits:
                 raise InputError(f"serve: {name} must be positive. Received: {value}")
 
     def check_json(self, body: bytes) -> None:
-        """Refuses JSON of more than `2 * values` lists, objects and members before it is parsed.
+        """Refuses JSON with more than `2 * values` lists, objects and members before parsing it.
 
-        The parser lets nobody else run meanwhile, and makes 60 bytes and more of each.
+        Parsing blocks all other threads and takes 60 bytes or more for each of them.
 
         Raises:
-          StatusError: INVALID_ARGUMENT.
+          StatusError: INVALID_ARGUMENT; too many.
         """
         found = sum(map(body.count, (b",", b"[", b"{")))
         if found > 2 * self.values:
@@ -70,15 +70,16 @@ class Limits:
         items: int | None = None,
         counts: Iterable[str] = (_K,),
     ) -> Mapping[str, np.ndarray]:
-        """The inputs, with `k` cut to the size of the catalogue.
+        """Checks inputs against the limits; returns them with `k` cut to the catalogue's size.
 
         Args:
-          outputs: of the signature, by name.
-          items: size of the catalogue, where it is known.
-          counts: the inputs that say how many items are asked for.
+          inputs: name -> array.
+          outputs: name -> slot of the signature's outputs.
+          items: size of the catalogue, if known.
+          counts: names of the inputs that set the number of items.
 
         Raises:
-          StatusError: INVALID_ARGUMENT; names the input, the bound and the value.
+          StatusError: INVALID_ARGUMENT; names the input, the limit and the value.
         """
         for name, values in inputs.items():
             longest = max(values.shape, default=0)
@@ -94,15 +95,15 @@ class Limits:
         ranks = _ITEM_ID in outputs and _ITEM_ID not in inputs
         if items is not None and ranks and rows * items > self.scores:
             raise invalid(
-                f"a request may rank at most {self.scores} pairs of a row and an item of the "
-                f"catalogue; send fewer rows. Received: {rows} rows x {items} items"
+                f"a request may rank at most {self.scores} pairs of a row and a catalogue item; "
+                f"send fewer rows. Received: {rows} rows x {items} items"
             )
         for name in counts:
             inputs = self._counted(inputs, name, rows, items)
         return inputs
 
     def _counted(self, inputs, name: str, rows: int, items: int | None):
-        """The inputs, with one that says how many items are asked for within its bounds."""
+        """Checks one input that sets the number of items, and cuts it to the catalogue's size."""
         wanted = inputs.get(name)
         if wanted is None or wanted.dtype.kind not in "iu" or not wanted.size:
             return inputs
@@ -122,7 +123,7 @@ class Limits:
         return inputs
 
     def full(self) -> StatusError:
-        """RESOURCE_EXHAUSTED, to the request above `in_flight`."""
+        """The error for a request beyond `in_flight`: RESOURCE_EXHAUSTED."""
         return StatusError(
             "RESOURCE_EXHAUSTED", f"{self.in_flight} requests are being answered; try again later"
         )

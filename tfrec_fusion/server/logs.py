@@ -1,4 +1,4 @@
-"""One JSON object a line on standard error."""
+"""The server's log: one JSON object per line on standard error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TextIO
 
 
 class Log:
-    """Events and requests; nothing of what a request holds is ever written.
+    """Logs events and requests, but never any content of a request.
 
     Args:
       requests: also write a line for each request.
-      stream: where to; standard error by default.
+      stream: where to write; standard error by default.
 
     Example:
       >>> Log(stream=sys.stdout)("available", model="shop", version=2)
@@ -28,7 +28,7 @@ class Log:
         self._lock = threading.Lock()
 
     def __call__(self, event: str, **fields) -> None:
-        """Writes an event."""
+        """Writes an event with its fields."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": time, "event": event, **fields}, default=str) + "\n"
         with self._lock:
@@ -36,7 +36,7 @@ class Log:
             self._stream.flush()
 
     def request(self, entrypoint: str, model: str, method: str, status: str, seconds: float):
-        """Writes a request, where that is wanted."""
+        """Writes a line for a request, if requests are logged."""
         if self.requests:
             milliseconds = round(seconds * 1000, 3)
             self(
@@ -49,7 +49,7 @@ class Log:
             )
 
     def failure(self, where: str, error: BaseException) -> None:
-        """Writes an error that should not have come, and where from, without its message."""
+        """Writes an unexpected error with its stack frames, but without its message."""
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         self("bug", where=where, error=type(error).__name__, at=places)

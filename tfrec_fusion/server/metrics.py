@@ -1,4 +1,4 @@
-"""Counts and times in the names and the format of TF Serving's Prometheus page."""
+"""Prometheus metrics under the names and in the format of TF Serving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Histogram:
 
 
 def _exponential(scale: float, growth: float, buckets: int) -> list[float]:
-    """Upper bounds of all buckets but the last, which has none."""
+    """Upper bounds of all buckets except the last, which is unbounded."""
     return [scale * growth**i for i in range(buckets - 1)]
 
 
@@ -32,7 +32,7 @@ _COUNTERS = {
     "request_count": (":tensorflow:serving:request_count", ("model_name", "status")),
     "wrapped_run_count": (":tensorflow:serving:batching_session:wrapped_run_count", ()),
 }
-# name here -> (name on the page, labels, bounds, what a unit given here is on the page)
+# name here -> (name on the page, labels, bounds, factor from the unit here to that of the page)
 _LATENCY = _exponential(10, 1.8, 33)
 _HISTOGRAMS = {
     "request_latency": (
@@ -63,9 +63,9 @@ _HISTOGRAMS = {
 
 
 class Metrics:
-    """Counters and histograms; used from any thread.
+    """Thread-safe counters, histograms and gauges.
 
-    Each keeps at most 1000 combinations of labels; what comes beyond them counts under "".
+    Each metric keeps at most 1000 combinations of labels; further ones count under "" labels.
 
     Example:
       >>> metrics = Metrics()
@@ -90,7 +90,7 @@ class Metrics:
             values[labels] = values.get(labels, 0) + by
 
     def observe(self, name: str, value: float, *labels: str) -> None:
-        """Adds a value to a histogram; times in seconds."""
+        """Adds a value to a histogram; give times in seconds."""
         _, _, bounds, unit = _HISTOGRAMS[name]
         value *= unit
         with self._lock:
@@ -100,11 +100,11 @@ class Metrics:
             found.total += value
 
     def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Shows what `read` gives whenever the page is asked for."""
+        """Adds a gauge, whose value `read` returns whenever the page is requested."""
         self._gauges[name] = read
 
     def page(self) -> str:
-        """The text that Prometheus reads."""
+        """The metrics in Prometheus' text format."""
         with self._lock:
             lines = [*self._lines()]
         for name, read in self._gauges.items():
@@ -123,7 +123,7 @@ class Metrics:
 
 
 def _bounded(labels: tuple[str, ...], known: Mapping) -> tuple[str, ...]:
-    """Without their values where there are too many already."""
+    """Blanks new label values once a metric has too many combinations."""
     return labels if labels in known or len(known) < _MOST_SERIES else ("",) * len(labels)
 
 

@@ -1,4 +1,4 @@
-"""Which models and versions a server loads: `models.config` as it is read here."""
+"""The models and versions that a server loads, read from TF Serving's `models.config`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tfrec_fusion.paths import local_path
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model to serve.
+    """A model to serve and its version policy.
 
     Attributes:
-      name: what it is called in requests.
-      base: the folder of its versions.
-      latest: how many of the highest versions are loaded; None where another policy holds.
-      specific: the versions to load; None and `latest` None load all of them.
+      name: name of the model in requests.
+      base: folder that contains its versions.
+      latest: load this many of the highest versions; None selects another policy.
+      specific: load these versions; if `latest` is None too, all versions are loaded.
       labels: label -> version.
 
     Example:
@@ -38,26 +38,26 @@ class ModelConfig:
     labels: Mapping[str, int] = field(default_factory=dict)
 
     def wanted(self, present: list[int]) -> list[int]:
-        """Those of the versions on the disk that are to be loaded, ascending."""
+        """The versions on disk that the policy selects, ascending."""
         if self.specific is not None:
             return sorted(set(self.specific) & set(present))
         present = sorted(present)
         return present if self.latest is None else present[-self.latest :]
 
     def present(self) -> dict[int, Path] | None:
-        """Version -> folder; None where the base is not there, so nothing is known."""
+        """Version -> folder of the versions on disk; None if the base folder is missing."""
         return versions(self.base) if self.base.is_dir() else None
 
 
 def read_models(path: str | os.PathLike) -> list[ModelConfig]:
-    """The models of a `models.config`.
+    """Reads the models of a `models.config` file.
 
     Raises:
-      InputError: names the file and what TF Serving would refuse in it.
+      InputError: the file is missing, or TF Serving would refuse it; says why.
     """
     path = local_path(path, "serve")
     if not path.is_file():
-        raise InputError(f"serve: no such file of models. Received: {path}")
+        raise InputError(f"serve: the model config file does not exist. Received: {path}")
     message = protos.parse("ModelServerConfig", path.read_text(encoding="utf-8"), str(path))
     try:
         return models_of(message, path.absolute().parent)
@@ -66,14 +66,14 @@ def read_models(path: str | os.PathLike) -> list[ModelConfig]:
 
 
 def models_of(message, folder: Path | None = None) -> list[ModelConfig]:
-    """The models of a `tensorflow.serving.ModelServerConfig`.
+    """Converts a `tensorflow.serving.ModelServerConfig` into `ModelConfig`s.
 
     Args:
-      folder: stands for `/models`, where the images of TF Serving see the folder of the config, if
-        this machine has no such folder.
+      folder: folder of the config. It replaces `/models`, its mount point in TF Serving's images,
+        if this machine does not have the path.
 
     Raises:
-      StatusError: INVALID_ARGUMENT, in TF Serving's words.
+      StatusError: INVALID_ARGUMENT, with TF Serving's text.
     """
     if message.WhichOneof("config") == "custom_model_config":
         raise invalid("custom_model_config is not supported; give a model_config_list")

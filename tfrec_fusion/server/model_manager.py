@@ -1,4 +1,4 @@
-"""All models of a server, kept as their folders and the config ask for."""
+"""Loads and unloads all models of a server as their folders and the config change."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tfrec_fusion.server.servable import Servable
 
 
 class ModelManager:
-    """Finds the version that a request asks for, and watches for new ones in a thread.
+    """Finds the version for a request, and polls folders and config for changes in a thread.
 
     Args:
-      models: what to serve.
+      models: the models to serve.
       config_file: read again whenever it changes.
-      poll_seconds: time between two looks at the folders and the file; 0 looks once only.
-      log: is told of each event by name and fields.
-      load: makes a `Servable` of name, version and folder.
+      poll_seconds: time between two polls of the folders and the file; 0 disables polling.
+      log: called with the name and the fields of each event.
+      load: builds a `Servable` from name, version and folder.
 
     Example:
       >>> manager = ModelManager([ModelConfig("shop", Path("saved_models/shop"))])
@@ -45,7 +45,7 @@ class ModelManager:
         self._log, self._load = log, load
         self._models: dict[str, ModelVersions] = {}
         self._labels: dict[str, dict[str, int]] = {}
-        # One change of the models at a time; requests do not wait for it.
+        # Held while models change; requests do not take it.
         self._changing = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,10 +54,10 @@ class ModelManager:
         self._apply(models)
 
     def start(self) -> None:
-        """Loads what is there and starts to watch.
+        """Loads the wanted versions and starts polling.
 
         Raises:
-          InputError: no version of a model can be loaded; says why.
+          InputError: no version of some model can be loaded; says why.
         """
         for name, model in self._models.items():
             with self._changing:
@@ -70,7 +70,7 @@ class ModelManager:
             self._thread.start()
 
     def stop(self) -> None:
-        """Unloads everything after its last request and ends the watch."""
+        """Stops polling and unloads each version after its last request."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -82,10 +82,10 @@ class ModelManager:
     def servable(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> Iterator[Servable]:
-        """The version asked for, the highest by default; it stays loaded inside the block.
+        """Yields the requested version (by default the highest) and keeps it loaded meanwhile.
 
         Raises:
-          StatusError: NOT_FOUND, or INVALID_ARGUMENT for a label that is not known.
+          StatusError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
         if not name:
             raise invalid("ModelSpec has no name specified.")
@@ -104,10 +104,10 @@ class ModelManager:
             found.release()
 
     def status(self, name: str, version: int | None = None) -> dict[int, VersionState]:
-        """Version -> state, the highest first.
+        """States of a model's versions, highest version first; only `version` if given.
 
         Raises:
-          StatusError: NOT_FOUND.
+          StatusError: NOT_FOUND; no such model or version.
         """
         model = self._models.get(name)
         states = {} if model is None else model.states
@@ -120,12 +120,12 @@ class ModelManager:
         return states
 
     def serves(self, name: str) -> bool:
-        """Whether it is the name of a model."""
+        """Whether a model of this name is served."""
         return name in self._models
 
     @property
     def models(self) -> dict[str, ModelConfig]:
-        """Name -> what is served."""
+        """Name -> config of the model."""
         return {name: model.config for name, model in self._models.items()}
 
     @property
@@ -134,10 +134,10 @@ class ModelManager:
         return self._labels
 
     def reload(self, message) -> None:
-        """Takes another `tensorflow.serving.ModelServerConfig` and loads what it asks for.
+        """Applies a new `tensorflow.serving.ModelServerConfig` and loads its models.
 
         Raises:
-          StatusError: it is refused, and nothing changes.
+          StatusError: the config is invalid; nothing changes.
         """
         if message.WhichOneof("config") != "model_config_list":
             raise invalid(
@@ -166,7 +166,7 @@ class ModelManager:
             known[name].stop()
 
     def _check_labels(self, labels: Mapping[str, Mapping[str, int]]) -> None:
-        """A label that moves must point at a version that is loaded; a new one need not."""
+        """An existing label may move only to a loaded version; a new label may name any version."""
         for name, versions in labels.items():
             loaded = self._models[name].available if name in self._models else []
             for label, version in versions.items():
@@ -179,7 +179,7 @@ class ModelManager:
                     )
 
     def look(self) -> None:
-        """Reads the config if it has changed, and does what the folders ask for now."""
+        """Polls once: applies a changed config, and loads and unloads versions."""
         with self._changing:
             self._read_again()
             for model in self._models.values():
@@ -191,7 +191,7 @@ class ModelManager:
             try:
                 self.look()
                 failing = ""
-            except Exception as error:  # what goes wrong once must not end the watch
+            except Exception as error:  # one failure must not end the polling
                 reason = f"{type(error).__name__}: {error}"
                 if reason != failing:
                     self._log("watch_failed", error=reason)
@@ -204,7 +204,7 @@ class ModelManager:
         try:
             self._apply(read_models(self._config_file))
         except (InputError, StatusError) as error:
-            # Read again at the next look: a label may wait for its version.
+            # Try again at the next poll: a label may be waiting for its version to load.
             refused = str(error), self._content()
             if refused != self._refused:
                 self._log("config_refused", file=str(self._config_file), error=str(error))
@@ -235,4 +235,4 @@ def _reason(name: str, model: ModelVersions) -> str:
     for version, state in model.states.items():
         if state.error is not None:
             return f"model {name!r}: version {version} cannot be loaded: {state.error}"
-    return f"model {name!r}: no version to serve in {model.config.base}; export one there first"
+    return f"model {name!r}: {model.config.base} has no version to serve; export one there first"

@@ -1,4 +1,4 @@
-"""The versions of one model: what is loaded, what is next, what went wrong."""
+"""Loads, tracks and unloads the versions of one model."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from tfrec_fusion.deploy.status import StatusError
 from tfrec_fusion.server.model_config import ModelConfig
 from tfrec_fusion.server.servable import Servable
 
-# Versions that have ended stay in the status, like TF Serving's, the last of them.
+# As in TF Serving, the status lists the last versions that ended.
 _REMEMBERED = 100
 Files = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
 class VersionState:
-    """Where a version stands: START, LOADING, AVAILABLE, UNLOADING or END, and the error if any."""
+    """State of a version (START, LOADING, AVAILABLE, UNLOADING or END) and its error if any."""
 
     state: str
     error: StatusError | None = None
 
 
 class ModelVersions:
-    """Loads and unloads versions of a model one at a time; any thread may ask for one.
+    """Loads and unloads versions of a model one at a time; any thread may acquire one.
 
-    A version that failed is tried again when its files have changed. As long as no wanted version
-    is loaded, those that are loaded stay.
+    A version that failed to load is retried once its files change. Loaded versions stay until a
+    wanted version is loaded.
 
     Args:
-      config: what to load.
-      log: is told of each event by name and fields.
-      load: makes a `Servable` of name, version and folder.
+      config: the model and its version policy.
+      log: called with the name and the fields of each event.
+      load: builds a `Servable` from name, version and folder.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ModelVersions:
         self._seen: dict[int, Files] = {}
 
     def acquire(self, version: int | None) -> Servable | None:
-        """A loaded version, the highest by default, counted in; `release` it afterwards."""
+        """Acquires a loaded version (by default the highest) or None; `release` it afterwards."""
         while True:
             loaded = self._loaded
             found = loaded.get(max(loaded, default=0) if version is None else version)
-            # One that is retired meanwhile is no longer among those of the next look.
+            # If it was retired meanwhile, `_loaded` is already without it.
             if found is None or found.acquire():
                 return found
 
@@ -67,24 +67,24 @@ class ModelVersions:
 
     @property
     def unloading(self) -> bool:
-        """Whether a version waits for its last request."""
+        """Whether a version still waits for its last request to end."""
         return bool(self._unloading)
 
     @property
     def states(self) -> dict[int, VersionState]:
-        """Version -> state, the highest first."""
+        """Version -> state, highest version first."""
         with self._lock:
             return dict(sorted(self._states.items(), reverse=True))
 
     def update(self, settle: bool = True) -> bool:
-        """Does what the folder asks for now.
+        """Loads and unloads versions to match the folder.
 
         Args:
-          settle: load a new version only if its files are the same as at the call before, so that
-            one that is being copied is left alone.
+          settle: load a new version only if its files have not changed since the last call, so
+            that a version still being copied is not loaded.
 
         Returns:
-          Whether nothing is left to do or to wait for.
+          Whether nothing is left to load, to unload or to wait for.
         """
         self._finish_unloading()
         present = self.config.present()
@@ -103,12 +103,12 @@ class ModelVersions:
         return done and not self._unloading
 
     def stop(self) -> None:
-        """Unloads everything after its last request."""
+        """Unloads each version after its last request."""
         for version in list(self._loaded):
             self._unload(version)
 
     def _wanted(self, present: dict[int, Path]) -> dict[int, Files]:
-        """Version -> its files, of those to load; what failed as it is now does not count."""
+        """Wanted version -> its files, without versions that failed with their present files."""
         self._failed = {
             version: files
             for version, files in self._failed.items()
@@ -118,7 +118,7 @@ class ModelVersions:
         return {v: frozenset() if v in self._loaded else _files(present[v]) for v in wanted}
 
     def _load_one(self, version: int, path: Path, files: Files) -> bool:
-        """Whether it worked."""
+        """Loads a version; False if that failed."""
         name = self.config.name
         self._set(version, "LOADING")
         self._log("loading", model=name, version=version, path=str(path))
@@ -169,7 +169,7 @@ class ModelVersions:
 
 
 def _files(folder: Path) -> Files:
-    """Name, size and time of change of each file below a folder."""
+    """Name, size and modification time of each file below a folder."""
     found = set()
     for parent, _, names in os.walk(folder):
         for name in names:

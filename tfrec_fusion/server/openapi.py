@@ -1,4 +1,4 @@
-"""The REST interface of the models that are loaded, as an OpenAPI document."""
+"""OpenAPI document of the REST interface of the loaded models."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from tfrec_fusion.times import DAY, EARLIEST
 PATH = "/openapi.json"
 _FEEDBACK = "/feedback"
 _MEANINGS = {
-    400: "what was asked for is not what the model takes",
-    401: "the API key is missing or wrong, where the server has one",
-    403: "the host is not the server's, or a page of another site asks",
-    404: "no such model, version or label is served",
-    408: "the body came too slowly",
+    400: "the request is invalid for this model",
+    401: "the API key is missing or wrong; only on servers with a key",
+    403: "the Host header is not allowed, or a page of another site sent the request",
+    404: "the server has no such model, version or label",
+    408: "the body arrived too slowly",
     413: "the body is too large",
-    415: "the body is not declared as JSON",
-    429: "too many requests are being answered",
-    503: "too much is waiting, or the disk is full",
+    415: "the Content-Type is not application/json",
+    429: "too many requests are in progress",
+    503: "too many requests are waiting, or the disk is full",
     504: "no answer by the deadline",
 }
 _OF_A_BODY = (400, 401, 403, 408, 413, 503)
 _NUMBERS = (
-    "A number that is not finite is NaN, Infinity or -Infinity, without quotes, as in TF Serving. "
-    "Whole numbers have no point. Lists of one depth are of one length. Text that is not UTF-8 "
-    "comes as its bytes."
+    "As in TF Serving, numbers that are not finite are written NaN, Infinity or -Infinity, without "
+    "quotes. Integers have no decimal point. Lists at one depth have one length. Text that is not "
+    "UTF-8 is returned as its bytes."
 )
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-# Of types that JSON has a form for; integers are added by their range.
+# Schemas of the types that JSON can hold; integers are added with their ranges.
 _LEAVES = {
     "float": {"type": "number"},
     "double": {"type": "number"},
@@ -68,7 +68,7 @@ _LEAVES = {
 
 
 def openapi_route(predictor: Predictor, routes: Sequence[BaseRoute] = ()) -> Route:
-    """Answers `GET /openapi.json`; `/feedback` is in it where it is one of the routes."""
+    """Route of `GET /openapi.json`; the document has `/feedback` if `routes` has it."""
     feedback = any(getattr(route, "path", None) == _FEEDBACK for route in routes)
 
     async def openapi(request: Request) -> Response:
@@ -78,18 +78,18 @@ def openapi_route(predictor: Predictor, routes: Sequence[BaseRoute] = ()) -> Rou
 
 
 def document(predictor: Predictor, feedback: bool = False) -> dict:
-    """An OpenAPI 3.1 document of the versions that are available now.
+    """Builds the OpenAPI 3.1 document of the versions that are available now.
 
-    Signatures with an input or output that JSON has no form for are left out.
+    Leaves out signatures with an input or output of a type that JSON cannot hold.
 
     Args:
-      feedback: whether there is `/feedback`.
+      feedback: whether the server has `/feedback`.
 
     Example:
-      >>> sorted(document(predictor)["paths"])  # a server must run  # doctest: +SKIP
+      >>> sorted(document(predictor)["paths"])  # needs a running server  # doctest: +SKIP
       ['/monitoring/prometheus/metrics', '/v1/models/shop', ..., '/v1/models/shop:predict']
     """
-    paths = {METRICS: {"get": _get("Counts and times for Prometheus", _text(), (401,))}}
+    paths = {METRICS: {"get": _get("Metrics in Prometheus' text format", _text(), (401,))}}
     for name in predictor.manager.models:
         paths |= _model_paths(predictor, name)
     if feedback:
@@ -111,7 +111,7 @@ def document(predictor: Predictor, feedback: bool = False) -> dict:
 
 
 def _model_paths(predictor: Predictor, name: str) -> dict:
-    """Of the newest version, of those by number and of those by label."""
+    """Paths of the newest version, of versions by number and of versions by label."""
     manager, base = predictor.manager, f"/v1/models/{quote(name, safe='')}"
     signatures = _signatures(manager, name)
     labels = manager.labels.get(name, {})
@@ -141,7 +141,7 @@ def _model_paths(predictor: Predictor, name: str) -> dict:
 
 
 def _signatures(manager, name: str) -> list[tuple[int, dict[str, SignatureSlots]]]:
-    """Version -> its signatures, the newest version first."""
+    """Pairs of version and its signatures, newest version first."""
     found = []
     try:
         states = manager.status(name)
@@ -152,12 +152,12 @@ def _signatures(manager, name: str) -> list[tuple[int, dict[str, SignatureSlots]
             with manager.servable(name, version) as servable:
                 found.append((version, dict(servable.signatures)))
         except StatusError:
-            continue  # it is loading, or gone
+            continue  # loading, or already unloaded
     return found
 
 
 def _forms(versions: list[dict[str, SignatureSlots]], limits: Limits) -> tuple[list, list]:
-    """Schemas of requests and of answers, each once."""
+    """Schemas of requests and of answers, without duplicates."""
     asked, answered = [], []
     for signatures in versions:
         for name, signature in sorted(signatures.items()):
@@ -186,7 +186,7 @@ def _forms(versions: list[dict[str, SignatureSlots]], limits: Limits) -> tuple[l
 
 
 def _meanings(signature: SignatureSlots) -> tuple[dict[str, dict], dict]:
-    """Descriptions by input or output, and that of the whole, as far as the card has them."""
+    """Descriptions of the inputs and outputs and of the signature, where the card has them."""
     described = signature.described
     if described is None:
         return {}, {}
@@ -226,7 +226,7 @@ def _columns(
 
 
 def _kinds(named: dict[str, dict], request: bool) -> list[dict]:
-    """An object; of one tensor the value alone, for which a request may send an object as well."""
+    """Schemas of named values; a single one may come bare, and in requests also as an object."""
     together = _object(*named) | {"properties": named, "additionalProperties": False}
     if len(named) > 1:
         return [together]
@@ -234,14 +234,14 @@ def _kinds(named: dict[str, dict], request: bool) -> list[dict]:
 
 
 def _values(slot: TensorSlot, shape: tuple | None, limits: Limits | None, is_count: bool) -> dict:
-    """Nested lists; anything where the rank is not known."""
+    """Schema of nested lists; allows anything if the rank is unknown."""
     if shape is None:
         return {}
     found = _LEAVES[slot.type_name]
     if limits is not None and is_count and found.get("type") == "integer":
         found = found | {"minimum": 1, "maximum": min(limits.k, found["maximum"])}
     for size in reversed(shape):
-        # An empty list does not say how deep it is.
+        # From an empty list the server could not tell the rank.
         least = {"minItems": 1} if limits is not None and found.get("type") == "array" else {}
         found = {"type": "array", "items": found} | least
         if size is not None:
@@ -253,7 +253,7 @@ def _values(slot: TensorSlot, shape: tuple | None, limits: Limits | None, is_cou
 
 def _predict(name: str, asked: list, answered: list) -> dict:
     return {
-        "summary": f"Ask {name}",
+        "summary": f"Run a signature of {name}",
         "description": _NUMBERS,
         "requestBody": {"required": True, "content": _json({"anyOf": asked})},
         "responses": _responses(200, _json({"anyOf": answered}), (*_OF_A_BODY, 404, 429, 504)),
@@ -280,8 +280,8 @@ def _feedback() -> dict:
     }
     accepted = _object("accepted") | {"properties": {"accepted": {"type": "integer"}}}
     return {
-        "summary": "Keep impressions and clicks",
-        "description": "Whole numbers have no point.",
+        "summary": "Record impressions and clicks",
+        "description": "Integers have no decimal point.",
         "requestBody": {"required": True, "content": _json(events)},
         "responses": _responses(202, _json(accepted), (*_OF_A_BODY, 415, 504)),
     }

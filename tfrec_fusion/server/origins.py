@@ -1,4 +1,4 @@
-"""Which pages of a browser may ask: those of this server, under a name that is its own."""
+"""Protection against DNS rebinding and cross-site requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Hosts:
-    """The names under which a server may be asked.
+    """The host names under which a server accepts requests.
 
-    A browser that a foreign name leads here, by DNS rebinding, sends that name as `Host`. Loopback,
-    the address listened at, and any IP address are no such names: an address leads nowhere else.
+    In a DNS rebinding attack a foreign name resolves to this server, and the browser sends that
+    name as `Host`. Loopback names, the server's own address and all IP addresses are always
+    allowed, as no attacker can redirect them.
 
     Args:
-      host: the address listened at.
-      allowed: further names, without ports; "*" allows all.
+      host: the address that the server listens on.
+      allowed: additional names, without ports; "*" allows all.
 
     Raises:
       InputError: a name with a port, a scheme or a path.
@@ -47,12 +48,12 @@ class Hosts:
         self._names = self._given | {*_LOOPBACK, host.lower()}
 
     def allows(self, host: str) -> bool:
-        """Whether a `Host` header, with or without a port, is one of them."""
+        """Whether a `Host` header, with or without a port, names an allowed host."""
         name = _name(f"//{host}")
         return "*" in self._given or name in self._names or _is_address(name)
 
     def allows_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of `origin` may ask `host`: one of this server, or of an allowed name."""
+        """Whether a page of `origin` may call `host`: the server's own page or an allowed name."""
         name = _name(origin)
         if "*" in self._given or name in self._given:
             return True
@@ -60,9 +61,9 @@ class Hosts:
 
 
 class GuardedApp:
-    """An application that refuses foreign hosts and what other sites' pages ask for.
+    """ASGI middleware that answers 403 to foreign hosts and to requests by other sites' pages.
 
-    What is `open_to_all`, as a page, can be come to from anywhere.
+    Other sites may link to routes marked `open_to_all`, such as the page.
     """
 
     def __init__(self, app, routes: Starlette, hosts: Hosts):
@@ -88,31 +89,34 @@ class GuardedApp:
             found.setdefault(name, []).append(value.decode("latin-1"))
         hosts = found.get(b"host", [])
         if len(hosts) > 1 or not all(map(self._hosts.allows, hosts)):
-            return "the host is not one of this server's; serve --allowed-host NAME allows it"
-        # A preflight changes nothing and holds nothing.
+            return "the Host header is not allowed; allow it with serve --allowed-host NAME"
+        # A preflight request changes nothing, and its answer has no data.
         if scope["method"] == "OPTIONS" or is_open(self._routes, scope):
             return None
         foreign = any(
             not self._hosts.allows_origin(origin, hosts[0] if hosts else "")
             for origin in found.get(b"origin", [])
         )
-        # A page of an allowed host is cross-site too, and says by its origin which it is.
+        # Pages of allowed hosts are cross-site too, but send an Origin, which is checked above.
         cross = "cross-site" in found.get(b"sec-fetch-site", []) and b"origin" not in found
         if foreign or cross:
-            return "pages of other sites may not ask; serve --allowed-host NAME allows a site"
+            return (
+                "pages of other sites may not send requests; allow a site with "
+                "serve --allowed-host NAME"
+            )
         return None
 
 
 def require_json(request: Request) -> None:
-    """Refuses a body that is not declared as JSON, as the forms of other sites cannot be.
+    """Requires `Content-Type: application/json`, which forms of other sites cannot send.
 
     Raises:
-      StatusError: INVALID_ARGUMENT as HTTP 415.
+      StatusError: INVALID_ARGUMENT as HTTP 415; another or no content type.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise StatusError(
-            "INVALID_ARGUMENT", "the header must be there: Content-Type: application/json", 415
+            "INVALID_ARGUMENT", "the request must have Content-Type: application/json", 415
         )
 
 
@@ -132,7 +136,7 @@ def _port(url: str) -> int | None:
 
 
 def _port_of(origin: str, host: str) -> int | None:
-    """The port of a `Host` header, that of the origin's scheme where it names none."""
+    """The port of a `Host` header, by default that of the origin's scheme."""
     return _port(f"{urlsplit(origin).scheme}://{host}")
 
 

@@ -1,4 +1,4 @@
-"""From a request's inputs to the model's outputs, for both protocols."""
+"""Checks, limits and runs prediction requests of both protocols."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tfrec_fusion.server.servable import DEFAULT_SIGNATURE, Servable, SignatureS
 
 
 class Predictor:
-    """Checks requests, keeps them within the limits and runs them in threads.
+    """Checks requests against signatures and limits, and runs them in threads.
 
     Args:
-      manager: of the models.
-      limits: of the requests.
-      metrics: count and time them.
-      log: gets a line for each, where that is wanted.
-      batching: merge waiting requests; each runs on its own without it.
-      threads: requests that run at once without batching.
+      manager: finds the versions of the models.
+      limits: limits of requests.
+      metrics: receives counts and latencies.
+      log: receives a line for each request, if it logs requests.
+      batching: merge waiting requests with these parameters; None runs each alone.
+      threads: maximum concurrent model runs without batching.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class Predictor:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered."""
+        """Number of requests being answered."""
         return self._in_flight
 
     @contextmanager
     def request(self) -> Iterator[float]:
-        """Counts a request in for as long as the block takes.
+        """Counts a request as in flight inside the block.
 
         Yields:
-          Its deadline where it brings none, on the clock of `time.monotonic`.
+          The deadline for a request without one of its own, on the clock of `time.monotonic`.
 
         Raises:
-          StatusError: RESOURCE_EXHAUSTED; too many are being answered.
+          StatusError: RESOURCE_EXHAUSTED; too many requests are in flight.
         """
         with self._counting:
             if self._in_flight >= self.limits.in_flight:
@@ -89,23 +89,24 @@ class Predictor:
         outputs: Sequence[str] = (),
         deadline: float = float("inf"),
     ) -> dict[str, np.ndarray]:
-        """Output name -> array.
+        """Runs a signature in a thread; returns output name -> array.
 
         Args:
-          servable: held by the caller until the answer is there.
-          signature: one that it has.
-          outputs: the wanted ones; all by default.
+          servable: the version; the caller must hold it until this returns.
+          signature: name of one of its signatures.
+          inputs: name -> array for each input; strings as `object` arrays of bytes.
+          outputs: names of the outputs to return; all by default.
           deadline: on the clock of `time.monotonic`.
 
         Raises:
-          StatusError: inputs that do not fit, too much asked for, no answer by the deadline.
+          StatusError: invalid inputs, a limit exceeded, or no answer by the deadline.
         """
         inputs = self._checked(servable, signature, inputs, outputs)
         started = time.monotonic()
         if deadline <= started:
             raise too_late()
-        # Here and below no name holds the future: with an error in it, which holds this frame, the
-        # model would wait for the garbage collector.
+        # No local name holds the future here or below: future -> error -> traceback -> this frame
+        # would be a cycle, which keeps the model alive until a garbage collection.
         try:
             async with asyncio.timeout_at(on_loop(deadline)):
                 found = await asyncio.wrap_future(
@@ -124,9 +125,9 @@ class Predictor:
         outputs: Sequence[str] = (),
         deadline: float = float("inf"),
     ) -> dict[str, np.ndarray]:
-        """As `predict`, in the caller's own thread, which is not that of the event loop.
+        """Like `predict`, but runs in the calling thread, which must not be the event loop's.
 
-        A run that has begun is not cut off at the deadline; the wait for a batch is.
+        The deadline ends a wait for a batch, but not a run that has started.
         """
         inputs = self._checked(servable, signature, inputs, outputs)
         started = time.monotonic()
@@ -146,11 +147,14 @@ class Predictor:
     def done(
         self, entrypoint: str, model: str, api: str, error: StatusError | None, seconds: float
     ) -> None:
-        """Counts and logs a request that has been answered.
+        """Counts and logs an answered request.
 
         Args:
-          entrypoint: "REST" or "GRPC".
-          model: as the request has it; names of models that are not served count as "".
+          entrypoint: "REST", "GRPC" or "PAGE".
+          model: name in the request; names of models that are not served count as "".
+          api: the method, e.g. "Predict".
+          error: what it was refused with, if anything.
+          seconds: its duration.
         """
         if not self.manager.serves(model):
             model = ""
@@ -161,7 +165,7 @@ class Predictor:
         self._log.request(entrypoint, model, api, status, seconds)
 
     def close(self) -> None:
-        """Ends the threads after their last request."""
+        """Stops the threads after their last request."""
         if self._batcher is not None:
             self._batcher.close()
         self._threads.shutdown()
@@ -176,7 +180,7 @@ class Predictor:
     ) -> Future:
         outputs = tuple(outputs)
         run = partial(servable.run, signature, outputs=outputs)
-        # The model goes on after a deadline; its version must stay until it is done.
+        # A run goes on after its deadline; its version must stay loaded until it ends.
         servable.hold()
         try:
             if self._batcher is None:
@@ -205,15 +209,15 @@ class Predictor:
 
 
 def signature_name(name: str) -> str:
-    """The default one for ""."""
+    """Maps "" to the default signature's name."""
     return name or DEFAULT_SIGNATURE
 
 
 def check_names(signature: SignatureSlots, given: Sequence[str]) -> None:
-    """Refuses inputs whose names are not the signature's.
+    """Checks that the input names are those of the signature; defaults may be missing.
 
     Raises:
-      StatusError: INVALID_ARGUMENT, as TF Serving says it.
+      StatusError: INVALID_ARGUMENT, with TF Serving's text.
     """
     slots, defaults = signature.inputs, signature.defaults
     if slots.keys() == set(given):
@@ -242,10 +246,10 @@ def check_names(signature: SignatureSlots, given: Sequence[str]) -> None:
 
 
 def check_outputs(slots: Mapping[str, TensorSlot], wanted: Sequence[str]) -> None:
-    """Refuses a filter of outputs that the signature does not have or that repeats one.
+    """Checks that the wanted outputs are in the signature and unique.
 
     Raises:
-      StatusError: INVALID_ARGUMENT, as TF Serving says it.
+      StatusError: INVALID_ARGUMENT, with TF Serving's text.
     """
     seen = set()
     for name in wanted:
@@ -264,7 +268,7 @@ def _check_input(name: str, values: np.ndarray, slot: TensorSlot) -> None:
         raise invalid(
             f"Expects input {name} to be {slot.type_name} but {_shown(values.dtype)} is provided"
         )
-    # As the rows of JSON come to scalar inputs; TF Serving's session takes any shape.
+    # JSON rows reach scalar inputs as a list; TF Serving's session accepts any shape.
     if slot.shape is None or (slot.shape == () and values.ndim == 1):
         return
     fits = len(slot.shape) == values.ndim and all(
@@ -282,12 +286,12 @@ def _shown(dtype: np.dtype) -> str:
 
 
 def too_late() -> StatusError:
-    """DEADLINE_EXCEEDED, to a request that was not answered in time."""
+    """The error for a request that was not answered in time: DEADLINE_EXCEEDED."""
     return StatusError("DEADLINE_EXCEEDED", "Timed out waiting for the model to answer")
 
 
 def on_loop(deadline: float) -> float | None:
-    """A time of `time.monotonic` on the clock of the event loop."""
+    """Converts a deadline of `time.monotonic` to the event loop's clock; None for no deadline."""
     if deadline == float("inf"):
         return None
     return asyncio.get_running_loop().time() + deadline - time.monotonic()

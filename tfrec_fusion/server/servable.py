@@ -1,4 +1,4 @@
-"""One version of a model, loaded."""
+"""A loaded version of a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tfrec_fusion.signature import Signature
 DEFAULT_SIGNATURE = "serving_default"
 _TAG, _K = "serve", "k"
 _ASSETS = {"users": "assets/users.txt", "items": "assets/items.txt"}
-# Requests may ask for any subset of the outputs, in any order.
+# Size of the cache of callables: requests may ask for any subset of outputs, in any order.
 _MOST_CALLS = 64
-# What Python adds to an error of the graph.
+# Start of what Python appends to an error of the graph.
 _TRACE = "\n\nOriginal stack trace"
-# Before the nodes where it happened.
+# Start of the list of nodes at which the error occurred.
 _WHERE = "\n\t [["
 _ROOT_ERRORS = re.compile(r"\A\d+ root error\(s\) found\.\s+\(0\) (?:\w+: )?")
 _NODES = re.compile(r"\{\{[^{}]*\}\} ?| \([^\s()]*:\d+\)")
@@ -36,10 +36,10 @@ class SignatureSlots:
     """The inputs and outputs of one signature, name -> `TensorSlot`.
 
     Attributes:
-      described: what the model card says of the signature; None without.
-      defaults: name -> array, of inputs that a gRPC request may leave out.
-      items: size of the catalogue where the model card describes the signature, else None. The
-        inputs of such a signature are of one batch.
+      described: the model card's description of the signature, or None.
+      defaults: name -> array of the inputs that a gRPC request may leave out.
+      items: size of the catalogue if the model card describes the signature, else None. All inputs
+        of such a signature must have the same batch size.
     """
 
     def __init__(self, definition, described: Signature | None = None, items: int | None = None):
@@ -50,20 +50,20 @@ class SignatureSlots:
 
     @property
     def counts(self) -> set[str]:
-        """The inputs that say how many items are asked for: `k`, and those of that kind."""
+        """The inputs that set the number of items: `k`, and those whose kind is "count"."""
         kinds = self.described.kinds if self.described else {}
         return {name for name in self.inputs if name == _K or kinds.get(name) == "count"}
 
 
 class Servable:
-    """A SavedModel in a session of its own, as TF Serving runs it; used from any thread.
+    """A SavedModel in its own session, as in TF Serving; thread-safe and reference-counted.
 
     Args:
-      name, version: what it is called in requests.
+      name, version: its name and version in requests.
       path: the version's folder.
 
     Raises:
-      StatusError: it cannot be loaded, it is not whole, or a warm-up request fails.
+      StatusError: it cannot be loaded, is incomplete, or a warm-up request fails.
 
     Example:
       >>> servable = Servable("shop", 1, Path("saved_models/shop/1"))
@@ -85,7 +85,7 @@ class Servable:
             )
             for name, definition in self.definitions.items()
         }
-        # Made once: `Session.run` looks through feeds and fetches at each call.
+        # Cache callables: `Session.run` would parse feeds and fetches at each call.
         make = functools.partial(_make_call, self._session)
         self._call_of = functools.lru_cache(_MOST_CALLS)(make)
         try:
@@ -97,14 +97,14 @@ class Servable:
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
-        """Output name -> array.
+        """Runs a signature; returns output name -> array.
 
         Args:
-          inputs: all of the signature's; strings are `object` arrays of bytes.
-          outputs: the wanted ones; all by default.
+          inputs: name -> array for each input; strings as `object` arrays of bytes.
+          outputs: names of the outputs to return; all by default.
 
         Raises:
-          StatusError: the graph refuses the inputs.
+          StatusError: the graph fails on these inputs.
         """
         slots = self.signatures[signature]
         names = tuple(outputs) or tuple(slots.outputs)
@@ -121,19 +121,19 @@ class Servable:
         return {name: _array(values[slots.outputs[name].tensor]) for name in names}
 
     def acquire(self) -> bool:
-        """Counts a request in; False where the version is no longer to be used."""
+        """Takes a reference for a request; False if the version is retired."""
         with self._lock:
             if not self._retired:
                 self._users += 1
             return not self._retired
 
     def hold(self) -> None:
-        """Counts in once more what is counted in already."""
+        """Takes another reference; the caller must already have one."""
         with self._lock:
             self._users += 1
 
     def release(self) -> None:
-        """Counts a request out."""
+        """Drops a reference; frees a retired version after the last one."""
         with self._lock:
             self._users -= 1
             last = self._retired and not self._users
@@ -141,7 +141,7 @@ class Servable:
             self._close()
 
     def retire(self) -> None:
-        """Takes no more requests, and frees the memory after the last one."""
+        """Accepts no more requests, and frees the memory after the last running one."""
         with self._lock:
             already, self._retired = self._retired, True
             last = not self._users
@@ -150,7 +150,7 @@ class Servable:
 
     @property
     def closed(self) -> bool:
-        """Whether it is retired and its last request has ended."""
+        """Whether the version is retired and its last request has ended."""
         return self._closed.is_set()
 
     def _close(self) -> None:
@@ -169,19 +169,19 @@ class Servable:
 
 
 def _of_graph(message: str) -> str:
-    """The first error of the graph, without the names of its nodes and tensors."""
+    """The graph's first error message, without names of nodes and tensors."""
     found = message.partition(_TRACE)[0].partition(_WHERE)[0]
     return _NODES.sub("", _ROOT_ERRORS.sub("", found)).strip()
 
 
 def check_whole(path: Path) -> dict:
-    """The model card, {} without one; refuses an export of which a part is missing.
+    """Checks that an export is complete; returns its model card, {} if it has none.
 
-    A table that is cut short loads all the same and would answer wrongly; the card says how long
-    it is. Versions without a card are taken as they are.
+    A truncated lookup table loads without an error but gives wrong answers, so its length is
+    compared with the card's. Versions without a card are not checked.
 
     Raises:
-      StatusError: DATA_LOSS; the card cannot be read, or a table is not as long as it says.
+      StatusError: DATA_LOSS; the card is unreadable, or a table has another length than it says.
     """
     card = path / CARD
     if not card.is_file():
@@ -207,7 +207,7 @@ def _lines(path: Path) -> int:
 
 
 def _load(path: Path):
-    """A session with the model in it, and its `MetaGraphDef`."""
+    """Loads a SavedModel into a new session; returns the session and its `MetaGraphDef`."""
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph)
     try:
@@ -217,22 +217,22 @@ def _load(path: Path):
         session.close()
         raise StatusError.of_number(error.error_code, error.message.partition(_TRACE)[0]) from None
     except Exception as error:
-        # Garbage fails anywhere in the loader.
+        # Corrupt files can fail anywhere in the loader, with any error.
         session.close()
         raise StatusError("INTERNAL", f"{path}: {type(error).__name__}: {error}") from None
 
 
 def _make_call(session, fed: tuple[str, ...], wanted: tuple[str, ...]):
-    """A function from the values of tensors to those of others, and which others."""
+    """A callable from fed to fetched values, and the names of the fetched tensors."""
     fetched = [name for name in dict.fromkeys(wanted) if name not in fed]
     kind = descriptor_pool.Default().FindMessageTypeByName("tensorflow.CallableOptions")
     options = message_factory.GetMessageClass(kind)(feed=fed, fetch=fetched)
-    # The public `make_callable` goes through `Session.run` all the same.
+    # The public `make_callable` would still go through `Session.run`.
     return session._make_callable_from_options(options), fetched
 
 
 def _array(value) -> np.ndarray:
-    """Strings of a scalar come without an array."""
+    """Wraps scalar strings, which the session returns without an array."""
     return value if isinstance(value, np.ndarray) else np.asarray(value, _scalar_type(value))
 
 

@@ -1,4 +1,4 @@
-"""Both interfaces in one process, from the first model loaded to the last request answered."""
+"""Runs the REST and gRPC interfaces of the embedded server in one process."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from tfrec_fusion.server.rpc.services import add_services
 
 
 class Server:
-    """Serves models as TF Serving does until it is stopped.
+    """Serves models with TF Serving's REST and gRPC interfaces until it is stopped.
 
     Args:
-      models: what to serve.
-      config_file: of `models`, read again when it changes.
-      host: address to listen at.
-      rest_port, grpc_port: 0 takes a free one.
-      batching: merge waiting requests.
-      limits: of the requests.
-      poll_seconds: time between two looks for new versions.
-      grace_seconds: what requests that are being answered get at a stop.
-      threads: requests to models at once without batching; a version that merges them by itself
-        needs as many as are to be merged. None is 2 a core, at least 32.
-      log: events go there.
-      routes: makes further routes of HTTP from the predictor, e.g. those of a page.
-      key: every request must bring it.
-      tls: files of the certificate chain and of its private key, in PEM.
-      feedback: folder for what `POST /feedback` brings; there is no such path without one.
-      any_time: also take feedback with times from before 1990 or from more than a day ahead.
-      allowed_hosts: names under which REST may be asked, see `Hosts`.
-      connections: bounds of REST's; by default those that suit `limits`.
+      models: the models to serve.
+      config_file: file that `models` come from; read again when it changes.
+      host: address to listen on.
+      rest_port, grpc_port: ports; 0 picks a free one.
+      batching: merge waiting requests with these parameters; None runs each alone.
+      limits: limits of requests.
+      poll_seconds: time between two polls for new versions.
+      grace_seconds: time for running requests to end when the server stops.
+      threads: maximum concurrent model runs without batching. A version that merges requests by
+        itself needs a thread for each request it merges. None means 2 per core, at least 32.
+      log: receives events.
+      routes: builds additional HTTP routes from the predictor, e.g. those of the page.
+      key: API key that every request must carry.
+      tls: PEM files of the certificate chain and its private key.
+      feedback: folder for events sent to `POST /feedback`; without one the path does not exist.
+      any_time: also accept feedback with times before 1990 or more than a day ahead.
+      allowed_hosts: additional host names for REST, see `Hosts`.
+      connections: limits of HTTP connections; derived from `limits` by default.
 
     Raises:
-      InputError: no version of a model can be loaded, a port is taken, or the folder of feedback is
-        another server's.
+      InputError: no version of a model can be loaded, a port is in use, or another server uses the
+        feedback folder.
 
     Example:
       >>> server = Server([ModelConfig("shop", Path("saved_models/shop"))])
@@ -111,13 +111,13 @@ class Server:
     def run(self, ready: Callable[[str, str], None] = lambda rest, rpc: None) -> None:
         """Loads the models, serves, and returns after SIGTERM or SIGINT.
 
-        With feedback, SIGHUP makes a file of what has come so far.
+        With feedback, SIGHUP writes the events received so far to a Parquet file.
 
         Args:
-          ready: is told the addresses of REST and of gRPC once requests are answered.
+          ready: called with the addresses of REST and gRPC once the server answers requests.
 
         Raises:
-          InputError: one of the two does not start, or REST ends before it is told to.
+          InputError: REST or gRPC does not start, or REST ends unexpectedly.
         """
         try:
             self.manager.start()
@@ -150,11 +150,11 @@ class Server:
         self._log("stopped", in_flight=self.predictor.in_flight)
         await asyncio.to_thread(self.predictor.close)
         if not stop.is_set():
-            raise InputError("serve: REST ended before it was told to")
+            raise InputError("serve: the REST server ended unexpectedly")
 
     def _rpc(self) -> tuple[grpc.Server, int]:
         limits = self.predictor.limits
-        # A request waits for its batch in its thread.
+        # With batching, each request blocks a thread while it waits for its batch.
         threads = limits.in_flight if self.predictor.batches else self._threads
         server = grpc.server(
             ThreadPoolExecutor(threads, "grpc"),
@@ -175,17 +175,17 @@ class Server:
             credentials = grpc.ssl_server_credentials([(private, chain)])
             return server, server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise InputError(f"serve: gRPC cannot listen at {address}: {error}") from None
+            raise InputError(f"serve: gRPC cannot listen on {address}: {error}") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Only where the protocol is named does asyncio turn Nagle's algorithm off, which costs 40 ms.
+    # asyncio disables Nagle's algorithm, which costs 40 ms, only if the protocol is named.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise InputError(f"serve: REST cannot listen at {host}:{port}: {error}") from None
+        raise InputError(f"serve: REST cannot listen on {host}:{port}: {error}") from None
     return listening
