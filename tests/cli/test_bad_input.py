@@ -139,7 +139,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
     ("command", "names"),
     [
         (_no_out, "--out"),
-        (_no_data, "--interactions and --items are needed"),
+        (_no_data, "pass --interactions and --items"),
         (_unknown_model, "must be one of two_tower, ranker, ease"),
         (_unknown_split, "alphabetical"),
         (_unknown_option, "--fast"),
@@ -149,7 +149,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
         (_absent_interactions, "no.parquet"),
         (_items_without_ids, "items: missing column 'item_id'"),
         (_vectors_of_other_items, "3"),
-        (_two_vectors_of_one_name, "--vectors: two are called 'text'"),
+        (_two_vectors_of_one_name, "--vectors: two have the name 'text'"),
         (_a_folder_that_is_no_store, "store"),
         (_min_rating_that_nobody_gave, "min_rating=9"),
         (_absent_config, "no.yaml"),

@@ -162,14 +162,14 @@ def test_recommend_names_the_ids_that_are_unknown(trained, capsys, caplog):
     assert main(["recommend", export, *options, "--history", "i3,i99"]) == 0
     expected = {"user_id": ["U1"], "history": ["i99"], "exclude": ["I6", "i 7"]}
     assert json.loads(capsys.readouterr().out)["unknown"] == expected
-    assert caplog.text.count("unknown ids change nothing: {'user_id': ['U1']") == 2
+    assert caplog.text.count("ignored unknown ids: {'user_id': ['U1']") == 2
     assert main(["recommend", export, "--user", "u1", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["unknown"] == {}
 
 
 def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
     for source, option, says in (
-        (trained.parent / "export", ["--explain"], "--explain needs the folder of a run"),
+        (trained.parent / "export", ["--explain"], "--explain needs a run folder"),
         (trained, ["--history", "i3"], "--history needs an export"),
         (trained, ["-k", "0"], "k must be a whole number of at least 1. Received: 0"),
         (trained.parent / "export", ["-k", "-3"], "k must be a whole number of at least 1"),
@@ -261,13 +261,11 @@ def test_a_run_is_extended_overwritten_and_started_from(arguments, small_config,
     assert "Few users: with" in err and err.count("Few users") == 1
     result, err = train("--out", run)
     assert not result["trained"]
-    assert f"{run} is done with its 1 epochs, so nothing was trained; a larger --epochs" in err
+    assert f"{run} is already done with its 1 epochs, so nothing was trained; pass a larger" in err
     result, err = train("--out", run, "--epochs", 2)
     assert result["trained"] and len(result["history"]["loss"]) == 2
-    assert "going on after epoch 1 of 2" in err
-    assert (
-        "the learning rate goes on as that of a run of 2 epochs, higher than at the end of 1" in err
-    )
+    assert "resuming after epoch 1 of 2" in err
+    assert "follows the schedule of 2 epochs, so it is higher than at the end of 1" in err
     result, err = train("--out", run, "--epochs", 1, "--overwrite")
     assert result["trained"] and len(result["history"]["loss"]) == 1
     result, err = train("--out", tmp_path / "next", "--from", run, "--seed", 4)

@@ -111,8 +111,8 @@ def test_options_that_do_not_go_together(run, tmp_path, shop, capsys):
     to, file = str(tmp_path / "shop"), str(shop / "interactions.parquet")
     fresh = ["--refresh-trend", "--interactions", file]
     for options, says in (
-        (["--train-only", *fresh], "--train-only is for an export without --refresh-trend"),
-        (["--stray-times", "drop"], "--stray-times is for the events of --interactions"),
+        (["--train-only", *fresh], "--train-only cannot be combined with --refresh-trend"),
+        (["--stray-times", "drop"], "--stray-times needs --interactions"),
     ):
         assert main(["export", str(run), "--to", to, *options]) == 2
         assert says in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The commands together, and what becomes of errors."""
+"""Assembles the commands and turns errors into one-line messages and exit codes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
 
 OK, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-NO_READER = 1  # as Typer has it
+NO_READER = 1  # the code that Typer uses for a broken pipe
 
 
 def _with_local_paths(command: Callable) -> Callable:
-    """The command, which looks at all its paths before any work."""
+    """Wraps a command so that it checks all its path options before it does any work."""
 
     @functools.wraps(command)
     def run(**options):
@@ -67,20 +67,23 @@ def _options(
 ) -> None:
     """Recommenders that train ids and text into one Keras model, served as one SavedModel."""
     if context.invoked_subcommand is None:
-        context.get_help()  # which Typer prints
+        context.get_help()  # Typer prints it
         raise typer.Exit(MISTAKE)
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs a command; `args` are those of the process by default.
+    """Runs one command of the command line and returns its exit code.
+
+    Args:
+      args: the arguments; those of the process by default.
 
     Returns:
-      0 where it worked; 2 after a user's mistake or where the disk is full, which is told in one
-      line on standard error, and without a command, after the help; 3 where `monitor` alerts; 130
-      after Ctrl-C; 1 where nobody reads the output to its end. A bug raises, so the process prints
-      its traceback and ends with 1.
+      0 on success; 2 after a user's mistake or on a full disk, with one line on standard error,
+      and also without a command, after printing the help; 3 if `monitor` raises an alert; 130
+      after Ctrl-C; 1 if the reader of the output closes the pipe. A bug raises, so the process
+      prints a traceback and ends with 1.
     """
-    # What was dropped or kept of the data is told by the log.
+    # The data loaders log what they dropped or kept.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         code = app(args=args, prog_name="tfrec-fusion", standalone_mode=False)
@@ -90,12 +93,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except ImportError as error:
-        # An extra that is not installed; the message has the command that installs it.
+        # A missing optional extra: the message names the command that installs it.
         if "tfrec-fusion[" not in str(error):
             raise
         return _mistake(str(error))
     except BrokenPipeError:
-        _give_output_up()
+        _discard_output()
         return NO_READER
     except OSError as error:
         if error.filename is not None:
@@ -103,13 +106,13 @@ def main(args: Sequence[str] | None = None) -> int:
         number = disk_error(error)
         if number is None:
             raise
-        _give_output_up()
+        _discard_output()
         return _mistake(f"cannot write: {os.strerror(number)}")
     except Exception as error:
         number = disk_error(error)
         if number is not None:
             return _mistake(f"cannot write: {os.strerror(number)}")
-        # Typer's own errors say what is wrong with the arguments.
+        # Errors of Typer itself describe what is wrong with the arguments.
         message = getattr(error, "format_message", None)
         if message is None:
             raise
@@ -117,8 +120,8 @@ def main(args: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else OK
 
 
-def _give_output_up() -> None:
-    """What standard output still holds would fail again at the process's end."""
+def _discard_output() -> None:
+    """Discards buffered standard output, which would fail again when the process exits."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -20,21 +20,24 @@ def embed(
         typer.Option(
             "--encoder",
             metavar="NAME|PATH|URL",
-            help="A model of the Hugging Face hub, a folder with one, lexical, wordllama, "
-            "openai:MODEL, or the URL of an endpoint with OpenAI's protocol, as "
-            "http://host:8000/v1#MODEL.",
+            help="A Hugging Face hub model, a folder with one, lexical, wordllama, openai:MODEL, "
+            "or the URL of an OpenAI-compatible endpoint, e.g. http://host:8000/v1#MODEL.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store's folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="STORE", help="Folder of the vector store.")
+    ],
     template: Annotated[
         str | None,
-        typer.Option("--template", help="Text of an item: '{title}. {description}'."),
+        typer.Option(
+            "--template", help="How to build an item's text, e.g. '{title}. {description}'."
+        ),
     ] = None,
     pooling: Annotated[
         str | None,
         typer.Option(
             "--pooling",
-            help="mean, cls, last, max, mean_sqrt_len, weightedmean, or several as cls+mean.  "
+            help="mean, cls, last, max, mean_sqrt_len, weightedmean, or several, e.g. cls+mean.  "
             "[default: what the model declares, else mean]",
         ),
     ] = None,
@@ -42,24 +45,27 @@ def embed(
         str | None,
         typer.Option(
             "--prompt",
-            help="Instruction before each text.  [default: the model's default prompt, if any]",
+            help="Instruction to prepend to each text.  [default: the model's default prompt, if "
+            "any]",
         ),
     ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
             "--max-length",
-            help="Tokens of a text that count.  [default: what the model declares, else 512]",
+            help="Truncate texts to this many tokens.  [default: what the model declares, else "
+            "512]",
         ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto (default), fp32, bf16 or fp16.")
     ] = None,
     batch_tokens: Annotated[
-        int | None, typer.Option("--batch-tokens", help="Tokens of a batch.")
+        int | None, typer.Option("--batch-tokens", help="Tokens per batch.")
     ] = None,
     dims: Annotated[
-        int | None, typer.Option("--dims", help="Length of the vectors of lexical (1024).")
+        int | None,
+        typer.Option("--dims", help="Vector length of the encoder lexical.  [default: 1024]"),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -69,7 +75,7 @@ def embed(
     lists: Lists = None,
     json: Json = None,
 ) -> None:
-    """Encode item texts into a vector store; only what is new, and on from where a kill left it."""
+    """Encode item texts into a vector store. Encodes only new texts; resumes after a kill."""
     output = Output(json)
     from tfrec_fusion.data import Catalogue
     from tfrec_fusion.embeddings import encode, make_encoder

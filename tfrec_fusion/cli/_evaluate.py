@@ -12,13 +12,14 @@ from tfrec_fusion.cli._quiet import start_tensorflow
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, written by train.")],
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Beside the baselines that suit the data.")
+        bool,
+        typer.Option("--baselines", help="Also evaluate the baselines that suit the data."),
     ] = False,
     json: Json = None,
 ) -> None:
-    """Rank the whole catalogue for the test users of a run."""
+    """Evaluate a run: rank the whole catalogue for its test users."""
     output = Output(json)
     start_tensorflow()
     from tfrec_fusion.evaluation import RankingReport, compare
@@ -33,7 +34,7 @@ def evaluate(
         reports = [report, *trained.evaluate_baselines()]
         of_ranker = isinstance(report, RankingReport)
         table = ranking_table(reports) if of_ranker else compare(reports)
-        table.caption = None  # which is printed with the report
+        table.caption = None  # already printed with the report
         output.print(table)
         result["baselines"] = [other.to_dict() for other in reports[1:]]
     output.write(result)

@@ -13,33 +13,35 @@ from tfrec_fusion.errors import InputError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, written by train.")],
     to: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of versions, e.g. saved_models/shop.")
+        Path,
+        typer.Option(metavar="DIR", help="Folder of model versions, e.g. saved_models/shop."),
     ],
     deployment: Annotated[
         bool | None,
         typer.Option(
             "--deployment/--no-deployment",
-            help="Warm-up requests in the version and the server's configs and manifests beside "
-            "the models. Unless given: where the extra serving is installed.",
+            help="Write warm-up requests into the version, and server configs and manifests next "
+            "to the models.  [default: yes if the extra serving is installed]",
         ),
     ] = None,
     onnx: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Also write each signature as an ONNX model there; takes an extra."
+            metavar="DIR", help="Also write each signature as an ONNX model; needs the extra onnx."
         ),
     ] = None,
     litert: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also write a ranker's scores for LiteRT there."),
+        typer.Option(metavar="DIR", help="Also write a ranker's scoring model for LiteRT."),
     ] = None,
     refresh_trend: Annotated[
         bool,
         typer.Option(
             "--refresh-trend",
-            help="Take trends and histories from --interactions, which has all events up to now.",
+            help="Compute trends and histories from --interactions, the file of all events up to "
+            "now.",
         ),
     ] = False,
     interactions: Annotated[
@@ -50,38 +52,37 @@ def export(
         bool,
         typer.Option(
             "--any-time",
-            help="Also take a version's time that is before 1990, after now or, with "
-            "--refresh-trend, before the latest version's, as where that one's was wrong.",
+            help="Accept a version time before 1990, in the future or, with --refresh-trend, "
+            "before that of the latest version (e.g. because the latest one was wrong).",
         ),
     ] = False,
     stray_times: Annotated[
         Literal["error", "drop", "keep"] | None,
         typer.Option(
-            help="What becomes of events of --interactions after today, at 0, or far from all "
-            "others.  [default: as in training]",
+            help="How to treat events of --interactions with times after today, at 0, or far from "
+            "all others.  [default: as in training]",
         ),
     ] = None,
     train_only: Annotated[
         bool,
         typer.Option(
             "--train-only",
-            help="Serve the training events alone, as the evaluation had them; not those of the "
-            "test.",
+            help="Serve only the training events, as in the evaluation, without the test events.",
         ),
     ] = False,
     keep: Annotated[
         bool,
         typer.Option(
             "--keep/--no-keep",
-            help="Whether filters, rules, explain and precision that are not given are those of "
-            "the latest version.",
+            help="Whether to take filters, rules, explain and precision from the latest version "
+            "where no option sets them.",
         ),
     ] = True,
     precision: Annotated[
         Literal["float32", "bfloat16", "float16", "int8"] | None,
         typer.Option(
-            help="Of item vectors, tables and histories; compared with float32.  [default: that "
-            "of the latest version, or float32]"
+            help="Precision of item vectors, embedding tables and histories; a report compares it "
+            "with float32.  [default: that of the latest version, or float32]"
         ),
     ] = None,
     min_overlap: Annotated[
@@ -89,32 +90,32 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="Least share of float32's first 10 that come back.  [default: 0.95]",
+            help="Smallest allowed overlap with the top 10 of float32.  [default: 0.95]",
         ),
     ] = None,
     max_loss: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Most of N@10 that may be lost.  [default: 0.02]"),
+        typer.Option(min=0, max=1, help="Largest allowed loss of NDCG@10.  [default: 0.02]"),
     ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option(
             "--filter",
             metavar="COLUMN",
-            help="Of the items, for requests to filter by; repeatable.",
+            help="Item column that requests may filter by. May be repeated.",
         ),
     ] = None,
     rules: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="YAML or JSON: boosts, blocks, pins and caps."),
+        typer.Option(metavar="FILE", help="YAML or JSON with boosts, blocks, pins and caps."),
     ] = None,
     explain: Annotated[
         bool | None,
         typer.Option(
             "--explain/--no-explain",
-            help="Also store what says which share of a two-tower's score is from ids, text and "
-            "context: with one vector the items take three times the room.  [default: as the "
-            "latest version, or no]",
+            help="Also store the item vectors per source (ids, text, context), which explain the "
+            "scores of a two-tower. With one text vector the items take three times the space.  "
+            "[default: as in the latest version, or no]",
             show_default=False,
         ),
     ] = None,
@@ -122,20 +123,22 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Parquet or CSV with the run's item ids, whose columns filters, rules and titles "
-            "take in the place of the run's.",
+            help="Parquet or CSV with the run's item ids. Filters, rules and titles read its "
+            "columns instead of those of the run's items.",
         ),
     ] = None,
     json: Json = None,
 ) -> None:
-    """Write the next version of a SavedModel that TF Serving can load."""
+    """Export a run as the next version of a SavedModel for TF Serving."""
     if refresh_trend != (interactions is not None):
         raise InputError("export: --refresh-trend and --interactions FILE go together")
     if refresh_trend and train_only:
-        raise InputError("export: --train-only is for an export without --refresh-trend")
+        raise InputError(
+            "export: --train-only cannot be combined with --refresh-trend; leave one out"
+        )
     if stray_times is not None and not refresh_trend:
         raise InputError(
-            "export: --stray-times is for the events of --interactions; the run's own are read as "
+            "export: --stray-times needs --interactions; the events of the run itself are read as "
             "in training"
         )
     output = Output(json)
@@ -189,7 +192,7 @@ def export(
 
 
 def served_events(run, model, train_only: bool):
-    """What a run's export serves: all its events or those of training."""
+    """Returns the events that an export of the run serves: all, or only the training events."""
     from tfrec_fusion.export.known_users import with_known_users
 
     if train_only:
@@ -200,7 +203,7 @@ def served_events(run, model, train_only: bool):
 def _business(
     trained, filters: list[str] | None, rules: Path | None, items: Path | None
 ) -> dict[str, Any]:
-    """The options that are given; an export keeps the others of the version before."""
+    """Returns the options that are set; an export keeps the others of the previous version."""
     given: dict[str, Any] = {"filters": filters, "rules": rules}
     if items is not None:
         given["items"] = trained.items(items)

@@ -13,13 +13,16 @@ from tfrec_fusion.cli._quiet import start_tensorflow
 
 def labels(
     model: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of versions, e.g. saved_models/shop.")
+        Path,
+        typer.Argument(metavar="DIR", help="Folder of model versions, e.g. saved_models/shop."),
     ],
-    stable: Annotated[int, typer.Option(help="The version that serves.")],
-    canary: Annotated[int | None, typer.Option(help="The version on trial, if any.")] = None,
+    stable: Annotated[int, typer.Option(help="Version to label stable.")],
+    canary: Annotated[
+        int | None, typer.Option(help="Version to label canary.  [default: none]")
+    ] = None,
     json: Json = None,
 ) -> None:
-    """Say which versions of an exported model TF Serving loads as stable and canary."""
+    """Set which versions of an exported model TF Serving loads as stable and canary."""
     output = Output(json)
     start_tensorflow()
     from tfrec_fusion.deploy import label_versions

@@ -23,7 +23,8 @@ def monitor(
         Path,
         typer.Argument(
             metavar="VERSION",
-            help="The folder of the version that answered, or of its versions: the highest.",
+            help="Folder of the version that answered the requests; of a folder of versions, the "
+            "highest.",
         ),
     ],
     requests: Annotated[
@@ -36,28 +37,31 @@ def monitor(
     ],
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Earlier requests are left out: 2026-11-22T08:00, 24h."),
+        typer.Option(
+            metavar="TIME",
+            help="Skip earlier requests: a time in UTC (2026-11-22T08:00) or an age (24h).",
+        ),
     ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="When a figure alerts, or warns and alerts: score_psi=0.3, score_psi=0.1:0.3. "
-            "May be repeated.",
+            help="Threshold of a figure: the alert (score_psi=0.3), or warning and alert "
+            "(score_psi=0.1:0.3). May be repeated.",
         ),
     ] = None,
     min_rows: Annotated[
-        int, typer.Option(help="Figures of fewer requests are shown and not judged.")
+        int, typer.Option(help="Apply no thresholds to figures of fewer requests than this.")
     ] = 500,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as text.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the report as text.")
     ] = None,
     logdir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the figures for TensorBoard.")
+        Path | None, typer.Option(metavar="DIR", help="Also write the figures for TensorBoard.")
     ] = None,
     json: Json = None,
 ) -> int:
-    """Compare logged requests with the training data; ends with 3 where a figure alerts."""
+    """Compare logged requests with the training data; exits with 3 if a figure alerts."""
     output = Output(json)
     if logdir is not None:
         local_path(logdir, "logdir", tensorflow=True)
@@ -89,7 +93,7 @@ def monitor(
 
 
 def _time(text: str) -> float:
-    """Unix seconds of "24h" before now, or of a time in ISO 8601, UTC unless it has a zone."""
+    """Unix seconds of an age ("24h" means 24 hours ago) or an ISO 8601 time (UTC by default)."""
     import pandas as pd
 
     ago = re.fullmatch(r"(\d+)([mhd])", text)

@@ -1,4 +1,4 @@
-"""MovieLens for the quickstart."""
+"""Downloads and encodes MovieLens for the quickstart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ _MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
-    """The folder of MovieLens's tables and the store of its encoded texts, in the user's cache.
+    """Returns the folder of MovieLens's tables and the store of its encoded texts.
+
+    Both lie in the user's cache; what is missing is downloaded or encoded first.
 
     Raises:
       ImportError: the extra `text` is not installed.
-      InputError: the data or the encoder's weights are not there and cannot be downloaded.
+      InputError: the data or the encoder's weights are missing and cannot be downloaded.
     """
     from tfrec_fusion._compat import optional
     from tfrec_fusion.data import Catalogue, fetch_movielens
@@ -25,7 +27,7 @@ def movielens(console: Console) -> tuple[Path, dict[str, Path]]:
     store = cache / "ml-latest-small-minilm"
     encoded = (store / "manifest.json").is_file()
     if not encoded:
-        # Before a download whose texts could not be encoded.
+        # Fail before the download if the texts cannot be encoded afterwards.
         for module in ("torch", "transformers"):
             optional(module, extra="text")
     folder = fetch_movielens(cache)

@@ -1,4 +1,4 @@
-"""Where a command writes to."""
+"""Writes a command's text and JSON output."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ Json = Annotated[
 
 
 class Output:
-    """Text for people and, where asked for, JSON for programs.
+    """Prints text for people and, on request, writes JSON for programs.
 
-    Where JSON goes to standard output, the text goes to standard error.
+    If the JSON goes to standard output, the text goes to standard error.
 
     Args:
-      destination: a file, "-" for standard output, or None for no JSON.
+      destination: where the JSON goes: a file, "-" for standard output, or None for no JSON.
     """
 
     def __init__(self, destination: str | None):
         if destination not in (None, "-"):
             local_path(destination, "json")
         self.destination = destination
-        # A table in a file or a pipe is as wide as it needs to be.
+        # In a file or a pipe, tables are not cut to the width of a terminal.
         stream = sys.stderr if destination == "-" else sys.stdout
         self.console = Console(file=stream, highlight=False)
         if not self.console.is_terminal:
             self.console.width = 200
 
     def print(self, *values) -> None:
-        """Prints for people; text is taken as it is, without markup or line breaks."""
+        """Prints values for people; strings verbatim, without markup or added line breaks."""
         for value in values:
             text = isinstance(value, str)
             self.console.print(value, markup=not text, soft_wrap=text)
 
     def write(self, result) -> None:
-        """Writes a result as JSON to the destination, if there is one."""
+        """Writes a result as JSON to the destination, if one is set."""
         if self.destination is None:
             return
         text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""TensorFlow without the notes of its C++."""
+"""Starts TensorFlow without the log lines of its C++ code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices, without the notes of its start."""
+    """Imports TensorFlow and initializes its devices, without the log lines of the start."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     with without_notes():
         from tfrec_fusion._compat import tf
@@ -22,10 +22,10 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def without_notes() -> Iterator[None]:
-    """Drops what is written to standard error meanwhile; after an error it is shown.
+    """Hides what is written to standard error within the block; an exception shows it again.
 
-    No setting silences what TensorFlow's C++ says (that oneDNN is on, that there is no GPU), so
-    standard error is kept in a file while it comes.
+    No setting silences TensorFlow's C++ code (oneDNN is on, no GPU was found), so standard error
+    is redirected to a temporary file.
     """
     sys.stderr.flush()
     standard_error = os.dup(2)

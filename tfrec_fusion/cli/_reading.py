@@ -1,4 +1,4 @@
-"""Options that say how tables are read."""
+"""Command-line options that set how tables are read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Columns = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=COLUMN,...",
-        help="Columns of the interactions that have other names: user_id=userId,item_id=movieId; "
-        "item_id also of the items.",
+        help="Columns of the interactions with other names, e.g. user_id=userId,item_id=movieId. "
+        "item_id also applies to the items.",
     ),
 ]
 ItemColumns = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=COLUMN,...",
-        help="Columns of the items that have other names: item_id=id,title=name.",
+        help="Columns of the items with other names, e.g. item_id=id,title=name.",
     ),
 ]
 Lists = Annotated[
@@ -28,12 +28,13 @@ Lists = Annotated[
     typer.Option(
         "--list",
         metavar="COLUMN=SEPARATOR",
-        help='A column of the items that holds several texts: genres="|". May be repeated.',
+        help='Item column that holds several texts, and their separator: genres="|". May be '
+        "repeated.",
     ),
 ]
 TimestampUnit = Annotated[
     Literal["s", "ms", "us", "ns"] | None,
-    typer.Option(help="Of numbers in the column timestamp.  [default: s]"),
+    typer.Option(help="Unit of a numeric column timestamp.  [default: s]"),
 ]
 
 
@@ -43,7 +44,7 @@ def reading(
     lists: list[str] | None = None,
     timestamp_unit: str | None = None,
 ) -> dict:
-    """The keys of a config's `data` that the options give."""
+    """Returns the keys of a config's `data` section that the options set."""
     found = {
         "columns": _pairs(columns.split(","), "--columns") if columns else None,
         "item_columns": _pairs(item_columns.split(","), "--item-columns") if item_columns else None,

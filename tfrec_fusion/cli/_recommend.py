@@ -23,24 +23,26 @@ def recommend(
         Path,
         typer.Argument(
             metavar="RUN_OR_EXPORT",
-            help="The folder that train wrote, or the one that export wrote, or a version.",
+            help="Run folder, folder of exported versions, or one exported version.",
         ),
     ],
-    user: Annotated[str, typer.Option(metavar="ID", help="May be unknown.")],
+    user: Annotated[str, typer.Option(metavar="ID", help="User id; may be unknown.")],
     history: Annotated[
         str,
-        typer.Option(metavar="ID,ID", help="Items of the user, the last one last; of an export."),
+        typer.Option(
+            metavar="ID,ID", help="The user's history, most recent item last; exports only."
+        ),
     ] = "",
     exclude: Annotated[
-        str, typer.Option(metavar="ID,ID", help="Items that must not come back.")
+        str, typer.Option(metavar="ID,ID", help="Items that must not be recommended.")
     ] = "",
-    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of recommendations.")] = 10,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Where each score came from; of a run.")
+        bool, typer.Option("--explain", help="Explain each score by its sources; runs only.")
     ] = False,
     json: Json = None,
 ) -> None:
-    """Recommend items to a user from an export or a run."""
+    """Recommend items to a user, from an export or a run."""
     output = Output(json)
     check_unicode([user, history, exclude], "recommend: one of user, history and exclude")
     if k < 1:
@@ -49,15 +51,15 @@ def recommend(
     if (source / "config.yaml").is_file():
         if history:
             raise InputError(
-                "recommend: --history needs an export; a run has the histories of its events. "
+                "recommend: --history needs an export; a run takes histories from its own events. "
                 f"Received: {source}"
             )
         _from_run(source, user, _ids(exclude), k, explain, output)
         return
     if explain:
         raise InputError(
-            "recommend: --explain needs the folder of a run, with the trained model, its events "
-            "and vectors; an export that was written with --explain is asked by its signature. "
+            "recommend: --explain needs a run folder, with the trained model, its events and "
+            "vectors; an export written with --explain has the signature explain instead. "
             f"Received: {source}"
         )
     from tfrec_fusion.export import Recommender
@@ -85,12 +87,12 @@ def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bo
 
     run = Run.open(folder)
     model = run.model()
-    # What an export of the run serves, with the vectors that an explanation compares items by.
+    # The events that an export serves, and the vectors by which an explanation compares items.
     events = run.events(vectors=run.config.data.vectors)
     events = with_known_users(model, events, lambda: run.split.train.users)
     unknown = _unknown(events, user, exclude)
     if unknown:
-        _log.warning("recommend: unknown ids change nothing: %s", unknown)
+        _log.warning("recommend: ignored unknown ids: %s", unknown)
     best = _best(model, events, user, exclude, k)
     ids, titles = events.catalogue.vocabulary.ids, events.catalogue.titles
     title_of = dict(zip(ids, titles, strict=True))
@@ -113,7 +115,7 @@ def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bo
 
 
 def _unknown(events, user: str, exclude: list[str]) -> dict[str, list[str]]:
-    """As `Recommender.unknown`."""
+    """Unknown ids by field, as in `Recommender.unknown`."""
     found = {
         "user_id": [user] if events.users.rows([user])[0] < 0 else [],
         "exclude": [item for item in exclude if events.catalogue.vocabulary.rows([item])[0] < 0],
@@ -122,7 +124,7 @@ def _unknown(events, user: str, exclude: list[str]) -> dict[str, list[str]]:
 
 
 def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[str, float]]:
-    """The k best (item id, score) of those that are neither the user's nor excluded."""
+    """The k best (item id, score) pairs outside the user's history and `exclude`."""
     import numpy as np
 
     from tfrec_fusion.features import State
@@ -139,7 +141,7 @@ def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[st
 
 
 def recommendations(best: list[tuple[str, float]], titles) -> Table:
-    """A table of (item id, score) pairs with their titles."""
+    """Returns a table of (item id, score) pairs with their titles."""
     table = Table("", "item", "title", "score", box=None)
     for rank, (item, score) in enumerate(best, 1):
         title = " ".join(titles[item].split())
@@ -148,7 +150,7 @@ def recommendations(best: list[tuple[str, float]], titles) -> Table:
 
 
 def _explanations(frame, title_of) -> Table:
-    """A table of what `explain` returns for one user."""
+    """Returns a table of the result of `explain` for one user."""
     shares = list(frame.columns[3:-2])
     table = Table("", "item", "title", "score", *shares, "nearest of the history", box=None)
     for rank, row in enumerate(frame.to_dict("records"), 1):

@@ -16,88 +16,94 @@ from tfrec_fusion.paths import local_path
 def serve(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="DIR", help="Folder of versions, e.g. saved_models/shop."),
+        typer.Argument(metavar="DIR", help="Folder of model versions, e.g. saved_models/shop."),
     ] = None,
     model_config_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TF Serving's models.config, for several.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Models to serve, as in TF Serving's models.config."),
     ] = None,
-    rest_port: Annotated[int, typer.Option(help="Port of REST; 0 takes a free one.")] = 8501,
-    grpc_port: Annotated[int, typer.Option(help="Port of gRPC; 0 takes a free one.")] = 8500,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(help="REST port; 0 picks a free one.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 picks a free one.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     batching_parameters_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Merge waiting requests as it says.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Batch waiting requests with these TF Serving settings."),
     ] = None,
     file_system_poll_wait_seconds: Annotated[
-        float, typer.Option(help="Time between two looks for new versions; 0 looks once.")
+        float, typer.Option(help="Time between checks for new versions; 0 checks only once.")
     ] = 1.0,
-    max_body_mib: Annotated[float, typer.Option(help="Size of one request.")] = 16,
-    max_list_length: Annotated[int, typer.Option(help="Values in a list of a request.")] = 10_000,
+    max_body_mib: Annotated[float, typer.Option(help="Largest request body, in MiB.")] = 16,
+    max_list_length: Annotated[
+        int, typer.Option(help="Largest length of a list in a request.")
+    ] = 10_000,
     max_k: Annotated[int, typer.Option(help="Largest k of a request.")] = 10_000,
     max_values: Annotated[
-        int, typer.Option(help="Rows x k of an answer, and values of one input.")
+        int, typer.Option(help="Most values of one input, and most rows x k of a response.")
     ] = 1_000_000,
     max_scores: Annotated[
-        int, typer.Option(help="Rows x items of the catalogue that a request ranks.")
+        int, typer.Option(help="Most scores per request: rows x items of the catalogue.")
     ] = 200_000_000,
-    max_requests: Annotated[int, typer.Option(help="Requests that are answered at once.")] = 256,
+    max_requests: Annotated[int, typer.Option(help="Most requests in flight.")] = 256,
     timeout_seconds: Annotated[
-        float, typer.Option(help="Deadline of a request that brings none.")
+        float, typer.Option(help="Deadline of requests that set none.")
     ] = 30.0,
     grace_seconds: Annotated[
-        float, typer.Option(help="What requests get to end after SIGTERM.")
+        float, typer.Option(help="Time for open requests to finish after SIGTERM.")
     ] = 10.0,
     threads: Annotated[
-        int | None, typer.Option(help="Requests in the model at once, without batching.")
+        int | None,
+        typer.Option(help="Most requests that run in the model at once, without batching."),
     ] = None,
     page: Annotated[
-        bool, typer.Option("--page/--no-page", help="A page at / to look at recommendations.")
+        bool, typer.Option("--page/--no-page", help="Serve a web page of recommendations at /.")
     ] = True,
     feedback_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep what POST /feedback brings there.")
+        Path | None, typer.Option(metavar="DIR", help="Store the events of POST /feedback here.")
     ] = None,
     feedback_any_time: Annotated[
         bool,
         typer.Option(
             "--feedback-any-time",
-            help="Also take feedback with times from before 1990 or from more than a day ahead.",
+            help="Also accept feedback times before 1990 or more than a day in the future.",
         ),
     ] = False,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A name under which REST may be asked, beside localhost, --host and IP addresses; "
-            "* allows all. May be repeated.",
+            help="Host name that REST accepts besides localhost, --host and IP addresses; * "
+            "accepts all. May be repeated.",
         ),
     ] = None,
     max_connections: Annotated[
         int | None,
         typer.Option(
-            help="Connections of REST at once, half of them from one address.  [default: 1000, or "
-            "4 a request; fewer where the process may open fewer files]",
+            help="Most open REST connections, half of them per address.  [default: 1000, or 4 per "
+            "request; fewer if the process may open fewer files]",
             show_default=False,
         ),
     ] = None,
     header_timeout_seconds: Annotated[
-        float, typer.Option(help="Time for the headers of a request.")
+        float, typer.Option(help="Time a client has to send the headers of a request.")
     ] = 10.0,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Its text must come with each request; or TFREC_FUSION_API_KEY."
+            metavar="FILE",
+            help="API key that each request must carry; or set TFREC_FUSION_API_KEY.",
         ),
     ] = None,
     tls_certificate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")
+        Path | None, typer.Option(metavar="FILE", help="TLS certificate chain, PEM.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")
+        Path | None, typer.Option(metavar="FILE", help="Private key of the certificate, PEM.")
     ] = None,
     log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Write a line for each request.")
+        bool, typer.Option("--log-requests", help="Log a line per request.")
     ] = False,
 ) -> None:
-    """Answer as TF Serving does, over REST and gRPC, from the same folders."""
+    """Serve exported models with TF Serving's REST and gRPC APIs."""
     if (model is None) == (model_config_file is None):
         raise InputError("serve: give either a folder of versions or --model-config-file")
     if model is not None and not local_path(model, "serve", tensorflow=True).is_dir():

@@ -16,7 +16,9 @@ from tfrec_fusion.errors import InputError
 
 
 def train(
-    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; it goes on there.")],
+    out: Annotated[
+        Path, typer.Option(metavar="RUN", help="Run folder; a run that is there is resumed.")
+    ],
     interactions: Annotated[
         Path | None, typer.Option(help="Parquet file or folder, or CSV: user_id, item_id, ...")
     ] = None,
@@ -27,7 +29,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]PATH",
-            help="A vector store, or a .npy in the order of the items; called 'text' unless named.",
+            help="A vector store, or a .npy in the order of the items. Without a name it is "
+            "called 'text'.",
         ),
     ] = None,
     model: Annotated[
@@ -35,26 +38,30 @@ def train(
         typer.Option(
             metavar="KIND",
             help="two_tower, ranker, ease, item_knn, popularity, recent_popularity, text_mean, or "
-            "module:Class of a classic model of your own.  [default: two_tower]",
+            "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,
     split: Annotated[
         Literal["temporal", "leave_one_out", "random", "none"] | None,
-        typer.Option(help="What is kept for the test.  [default: temporal]"),
+        typer.Option(help="How to choose the test events.  [default: temporal]"),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="YAML or JSON with any key of a run's config; options go before it."),
+        typer.Option(help="YAML or JSON with keys of a run's config; options override it."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, examples and dropout.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the examples.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of initial weights, examples and dropout.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of passes over the training examples.")
+    ] = None,
     min_rating: Annotated[
-        float | None, typer.Option(help="Keep the interactions rated at least this.")
+        float | None, typer.Option(help="Drop interactions with a lower rating.")
     ] = None,
     stray_times: Annotated[
         Literal["error", "drop", "keep"] | None,
         typer.Option(
-            help="What becomes of events after today, at 0, or far from all others.  "
+            help="How to treat events with times after today, at 0, or far from all others.  "
             "[default: error]"
         ),
     ] = None,
@@ -63,11 +70,12 @@ def train(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Start from this run's model and weights, and its config where nothing is said.",
+            help="Start from the model and weights of this run; without --config also from its "
+            "config.",
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove the run that is there, and train anew.")
+        bool, typer.Option("--overwrite", help="Remove the existing run and train anew.")
     ] = False,
     columns: Columns = None,
     item_columns: ItemColumns = None,
@@ -75,8 +83,8 @@ def train(
     timestamp_unit: TimestampUnit = None,
     json: Json = None,
 ) -> None:
-    """Train a model in a run folder; the same command goes on after a kill, and with more --epochs
-    after the end.
+    """Train a model in a run folder. The same command resumes after a kill, and with more --epochs
+    extends a finished run.
     """
     output = Output(json)
     start_tensorflow()
@@ -88,16 +96,17 @@ def train(
     trains = not run.done
     if not trains and not run.config.by_gradient:
         output.print(
-            f"{out} is done, so nothing was fitted; --overwrite starts anew, another --out keeps "
-            "both"
+            f"{out} is already done, so nothing was fitted; pass --overwrite to start anew, or "
+            "another --out to keep both runs"
         )
     elif not trains:
         output.print(
-            f"{out} is done with its {run.config.epochs} epochs, so nothing was trained; a larger "
-            "--epochs trains on, --overwrite starts anew, another --out keeps both"
+            f"{out} is already done with its {run.config.epochs} epochs, so nothing was trained; "
+            "pass a larger --epochs to continue, --overwrite to start anew, or another --out to "
+            "keep both runs"
         )
     elif run.epochs_done:
-        output.print(f"going on after epoch {run.epochs_done} of {run.config.epochs}")
+        output.print(f"resuming after epoch {run.epochs_done} of {run.config.epochs}")
     if run.extended is not None:
         output.print(_schedule(run))
     result = run.train([ProgressBar(output.console)])
@@ -110,12 +119,12 @@ def train(
 
 
 def _schedule(run) -> str:
-    """What becomes of the learning rate of a run that is made longer."""
+    """Says which learning rate an extended run continues with."""
     if run.config.optimizer is not None:
-        return "the optimizer goes on with its own learning rate"
+        return "the optimizer continues with its own learning rate"
     return (
-        f"the learning rate goes on as that of a run of {run.config.epochs} epochs, higher than at "
-        f"the end of {run.extended}; the result differs a little from one such run"
+        f"the learning rate follows the schedule of {run.config.epochs} epochs, so it is higher "
+        f"than at the end of {run.extended}; the result differs slightly from an uninterrupted run"
     )
 
 
@@ -139,10 +148,10 @@ def _summary(result: dict) -> list[str]:
 def _config(
     out: Path, path: Path | None, given: dict[str, Any], from_run: Path | None, overwrite: bool
 ):
-    """The config file, or else that of the run that is there, with the given options over it.
+    """The config from the given options over the config file, or the existing run's config.
 
-    Without either it is that of the run to start from. A run that is overwritten from other tables
-    says nothing.
+    Without either, the config of the run to start from. If an existing run is overwritten with
+    other tables, its config is ignored.
     """
     from tfrec_fusion.training.config import RunConfig
     from tfrec_fusion.training.config_files import merged, read_mapping
@@ -157,7 +166,7 @@ def _config(
         values["model"] = {"kind": values["model"]["kind"]}
         values.pop("recorded", None)
     if overwrite:
-        # The inputs may have changed since.
+        # The inputs may have changed since the old run.
         values.pop("recorded", None)
     if from_run is not None:
         given = {**given, "from_run": str(from_run.absolute())}
@@ -165,8 +174,8 @@ def _config(
     data = values.get("data")
     if not isinstance(data, dict) or "interactions" not in data or "items" not in data:
         raise InputError(
-            "train: --interactions and --items are needed, or a --config with data.interactions "
-            "and data.items"
+            "train: the tables are missing; pass --interactions and --items, or a --config with "
+            "data.interactions and data.items"
         )
     return RunConfig.of(values, "train" if path is None else str(path))
 
@@ -194,14 +203,14 @@ def _given(
 
 
 def named_vectors(values: list[str]) -> dict[str, str]:
-    """name -> path of `NAME=PATH` or `PATH`, which is called "text"."""
+    """Parses `NAME=PATH` or `PATH` (named "text") into a mapping name -> path."""
     named: dict[str, str] = {}
     for value in values:
         match = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", value)
         name, path = match.groups() if match else ("text", value)
         if name in named:
             raise InputError(
-                f"--vectors: two are called {name!r}; name them, as in --vectors image={path}. "
+                f"--vectors: two have the name {name!r}; name them, e.g. --vectors image={path}. "
                 f"Received: {values}"
             )
         named[name] = path
