@@ -158,7 +158,7 @@ def _quickstart_on_an_empty_folder(arguments, tmp_path):
         (_config_with_a_key_twice, "the key 'epochs' occurs twice, in lines 1 and 3"),
         (_config_that_is_no_mapping, "must hold a mapping"),
         (_config_with_an_unknown_optimizer, "Adamm"),
-        (_out_that_holds_something_else, "exists and holds no run"),
+        (_out_that_holds_something_else, "is not empty and holds no run"),
         (_evaluate_what_is_no_run, "no config.yaml"),
         (_export_what_is_no_run, "no config.yaml"),
         (_recommend_from_what_is_no_export, "no"),

@@ -165,7 +165,10 @@ def test_wrong_kinds_and_options(folder, capsys, monkeypatch):
         ({"model": {"kind": "eas"}}, "model.kind: must be one of two_tower, ranker, ease"),
         ({"model": {"kind": "ease", "k": 3}}, "model.k: unknown key; the keys here are l2"),
         ({"model": {"kind": "ease", "l2": 0}}, "model.l2: Input should be greater than 0"),
-        ({"model": {"kind": "ease"}, "epochs": 3}, "epochs is for models that are trained"),
+        (
+            {"model": {"kind": "ease"}, "epochs": 3},
+            "epochs applies only to models that are trained",
+        ),
     ):
         (folder / "wrong.json").write_text(json.dumps({**config, **change}))
         assert main(["train", "--config", "wrong.json", "--out", "wrong"]) != 0

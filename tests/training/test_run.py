@@ -94,7 +94,7 @@ def test_another_config_or_a_strange_folder_is_refused(config, tmp_path):
         Run.start(tmp_path / "run", config(seed=3, epochs=1))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
-    with pytest.raises(InputError, match="exists and holds no run"):
+    with pytest.raises(InputError, match="is not empty and holds no run"):
         Run.start(tmp_path / "mine", config())
     with pytest.raises(InputError, match=r"no config\.yaml in the folder"):
         Run.open(tmp_path / "mine")
@@ -173,7 +173,7 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_as_long(config, tmp_path
     expected = _weights(whole)
     for name, values in _weights(longer).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)
-    with pytest.raises(InputError, match=r"epochs is 3 there and 2 here; .*or overwrite it"):
+    with pytest.raises(InputError, match=r"epochs is 3 there and 2 here; .*or overwrite the run"):
         Run.start(tmp_path / "run", config(epochs=2, optimizer=SGD))
 
 
@@ -185,7 +185,7 @@ def test_a_run_is_overwritten_when_asked(config, tmp_path):
     assert (again.done, again.epochs_done, again.logs.exists()) == (False, 0, False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
-    with pytest.raises(InputError, match="exists and holds no run"):
+    with pytest.raises(InputError, match="is not empty and holds no run"):
         Run.start(tmp_path / "mine", config(), overwrite=True)
     assert (tmp_path / "mine/thesis.txt").is_file()
 

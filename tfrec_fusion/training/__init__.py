@@ -1,4 +1,4 @@
-"""Runs that survive a kill, callbacks and fit helpers."""
+"""Resumable training runs, and callbacks for Keras's `fit`."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""A model's state after each epoch, on disk."""
+"""Checkpoints: a model's state on disk after each epoch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PREFIX, _CLASSIC = "epoch-", "model"
 
 
 class Checkpoints:
-    """Folders `epoch-0001`, ... with weights, optimizer state and what is known of the training.
+    """Saves and restores checkpoints: folders `epoch-0001`, ... of weights, optimizer and losses.
 
-    A folder appears complete or not at all, and the one before it is kept until then, so a kill at
+    Folders are written atomically, and the previous one is deleted only afterwards, so a kill at
     any moment leaves the last complete epoch.
 
     Args:
-      folder: made when the first state is saved.
+      folder: created with the first checkpoint.
 
     Example:
       >>> checkpoints = Checkpoints("run/state")
@@ -39,14 +39,14 @@ class Checkpoints:
         self.folder = local_path(folder, "checkpoints", tensorflow=True)
 
     def epochs(self) -> list[int]:
-        """The epochs whose state is there, ascending."""
+        """Lists the epochs with a checkpoint, ascending."""
         names = (path.name for path in self.folder.glob(f"{_PREFIX}*"))
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
     def save(
         self, model: keras.Model | ClassicModel, epoch: int, history: dict[str, list[float]]
     ) -> Path:
-        """Writes the state after `epoch` epochs, then removes all but it and the one before."""
+        """Writes the checkpoint after `epoch` epochs, and removes all but the last two."""
         path = self._path(epoch)
         with new_folder(path) as temporary:
             described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
@@ -61,9 +61,9 @@ class Checkpoints:
         return path
 
     def describe(self) -> dict | None:
-        """`epoch`, `history`, `class_name` and `config` of the latest state; None without one.
+        """Returns `epoch`, `history`, `class_name` and `config` of the latest checkpoint, or None.
 
-        A classic model has no `config` there.
+        Checkpoints of classic models have no `config`.
         """
         epochs = self.epochs()
         if not epochs:
@@ -71,12 +71,16 @@ class Checkpoints:
         return read_json(self._path(epochs[-1]) / "epoch.json", "run")
 
     def classic(self) -> ClassicModel | None:
-        """The model of the latest state, where it is one that is saved whole; else None."""
+        """Loads the classic model of the latest checkpoint; None if it holds another model."""
         folder = self._path(max(self.epochs(), default=0)) / _CLASSIC
         return ClassicModel.load(folder) if folder.is_dir() else None
 
     def restore(self, model: keras.Model) -> dict | None:
-        """Gives a model the latest state, its optimizer too where it is compiled; `describe()`."""
+        """Restores a model, and its optimizer if compiled, from the latest checkpoint.
+
+        Returns:
+          What `describe` returns; None if there is no checkpoint.
+        """
         described = self.describe()
         if described is None:
             return None
@@ -84,15 +88,15 @@ class Checkpoints:
             model.optimizer.build(model.trainable_variables)
         weights = str(self._path(described["epoch"]) / "weights")
         status = tf.train.Checkpoint(model=model).read(weights)
-        # A model that is not compiled leaves the optimizer's state unread.
+        # A model that is not compiled does not read the optimizer's state.
         status.assert_existing_objects_matched().expect_partial()
         return described
 
     def digest(self) -> str:
-        """SHA-256 of the latest state's weights.
+        """Returns the SHA-256 of the latest checkpoint's weights.
 
         Raises:
-          InputError: there is no state.
+          InputError: there is no checkpoint.
         """
         epochs = self.epochs()
         if not epochs:
@@ -104,7 +108,7 @@ class Checkpoints:
         return digest.hexdigest()
 
     def clean(self) -> None:
-        """Removes what killed writers left; only the folder's one writer may."""
+        """Removes temporary folders of killed processes; call it only while holding the lock."""
         for path in self.folder.glob(f".{_PREFIX}*"):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Everything that a training run is made from."""
+"""The config of a training run: data, split, model, examples and training options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tfrec_fusion.training.model_sections import (
     TwoTowerSection,
 )
 
-# Up to so many items the softmax is over the whole catalogue.
+# Up to this many items the softmax is over the whole catalogue.
 _FULL_SOFTMAX_ITEMS = 100_000
 _SAMPLED_CANDIDATES = 8192
 # kind of examples -> epochs, batch size, learning rate
@@ -40,8 +40,8 @@ _DEFAULTS = {
     "held_out": (30, 256, 3e-3),
     "ranking": (1, 1024, 1e-3),
 }
-# What only models that are trained in epochs have.
-_OF_TRAINING = (
+# Keys that apply only to models that are trained in epochs.
+_GRADIENT_KEYS = (
     "examples",
     "spectral",
     "epochs",
@@ -51,7 +51,7 @@ _OF_TRAINING = (
     "evaluate_every",
     "from_run",
 )
-# Of training from a spectral start: what is close to the best takes small steps.
+# Defaults of training from a spectral start, which is close to the optimum: few, small steps.
 _SPECTRAL_EPOCHS, _SPECTRAL_RATE, _SPECTRAL_DIM = 3, 1e-4, 1024
 
 
@@ -60,10 +60,10 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Where the data is and how it is read; see `Interactions.from_frame` and `Catalogue`.
+    """Where the data is and how to read it; see `Interactions.from_frame` and `Catalogue`.
 
-    `columns` are those of the interactions. The items' `item_id` is in the column of the same name
-    unless `item_columns` says otherwise. `numbers` are the numeric columns of the items that are
+    `columns` renames columns of the interactions; its `item_id` also applies to the items unless
+    `item_columns` names another column. `numbers` are the numeric columns of the items that are
     features; None takes all but those that look like ids, [] takes none.
     """
 
@@ -83,7 +83,7 @@ class DataConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """See `Interactions.split`; its seed is not the run's, so that runs share a test set."""
+    """Options of `Interactions.split`; its own seed lets runs of other seeds share a test set."""
 
     kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
     test: float | None = Field(default=None, gt=0, lt=1)
@@ -129,10 +129,11 @@ class RankingSection(_Section):
 
 
 class SpectralSection(_Section):
-    """Start the item vectors from `SpectralFusion`, with these options of it.
+    """Options of `SpectralFusion`, which initializes the item vectors.
 
-    Its text is the catalogue's vectors of the name `vectors`, the first ones by default; the model
-    then uses none unless `model.vectors` names some, as the start holds them.
+    Its text vectors are the catalogue's vectors of the name `vectors`, by default the first ones.
+    The initial item vectors already contain them, so the model itself uses no vectors unless
+    `model.vectors` names some.
     """
 
     vectors: str | None = None
@@ -143,10 +144,11 @@ class SpectralSection(_Section):
 
 
 class Recorded(_Section):
-    """What a run found when it started.
+    """Hashes of the inputs and versions of the packages when a run started.
 
     Attributes:
-      inputs: path -> SHA-256 of every file that was read; another content is refused later.
+      inputs: name of an input, e.g. "interactions" -> SHA-256 of its content; a later call with
+        other content raises InputError.
       versions: package -> version.
     """
 
@@ -155,30 +157,32 @@ class Recorded(_Section):
 
 
 class RunConfig(_Section):
-    """The config of a `Run`; an unknown key or a bad value is refused with the key's path.
+    """The config of a `Run`. An unknown key or a bad value raises InputError with the key's path.
 
     Attributes:
-      data, split, model: see their sections. A classic model has no examples, epochs and the like.
-      rerank: what reorders the lists of exports: `"module:Class"` of your own, or a mapping with it
-        as `kind` and its options; see `tfrec_fusion.export.export`.
-      examples: what the model is trained on; None takes `ranking` for a ranker, `as_of` where there
-        are times (and no random split, which has no "before"), else `autoencoder`, and `held_out`
-        where the user tower cannot take an item out of its own score, and with sampled candidates
-        beyond 100,000 items.
-      spectral: a closed-form start of a two-tower's item vectors, of which the model then has 1,024
-        columns, no further vectors, no ID dropout and no L2 norm, unless it says otherwise; False
-        for none. None takes one where the examples are `autoencoder` and the model names neither
-        fusion nor vectors nor `use_ids`.
-      epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder` (3 from a
-        spectral start), 30 and 256 for `held_out`, 1 and 1024 for `ranking`. With 0 epochs the
-        model stays as it starts (see `spectral`).
-      learning_rate: peak of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes 3e-3,
-        1e-3 for `ranking`, and 1e-4 for `autoencoder` from a spectral start.
-      optimizer: another one, as `tfrec_fusion.optimizers.resolve` takes it.
-      evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of them.
+      data, split, model: see their sections. Classic models are fitted at once, so they take no
+        `examples`, `epochs` or other keys of training.
+      rerank: rerankers that reorder the lists of exports: each a `"module:Class"` of your own, or a
+        mapping with it as `kind` and its options; see `tfrec_fusion.export.export`.
+      examples: kind and options of the training examples. None chooses: `ranking` for a ranker;
+        `as_of` for events with times, except under a random split, which has no "before"; else
+        `autoencoder`. `held_out` replaces `autoencoder` if the user tower cannot subtract an item
+        from its own score, and beyond 100,000 items, where candidates are sampled.
+      spectral: options of a closed-form initialization of a two-tower's item vectors; False for
+        none. The model then defaults to 1,024 dimensions, no further vectors, no ID dropout and no
+        L2 norm. None uses it if the examples are `autoencoder` and the model sets neither `fusion`
+        nor `vectors` nor `use_ids`.
+      epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder` (3 epochs
+        from a spectral start), 30 and 256 for `held_out`, 1 and 1024 for `ranking`. With 0 epochs
+        the model keeps its initial weights (see `spectral`).
+      learning_rate: peak rate of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes
+        3e-3, 1e-3 for `ranking`, and 1e-4 for `autoencoder` from a spectral start.
+      optimizer: another optimizer, as `tfrec_fusion.optimizers.resolve` takes it.
+      evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of
+        `epochs`.
       seed: of initial weights, examples and dropout.
-      from_run: folder of another run, whose model this one starts as: with its options, its
-        description of the data and its weights, for the same items.
+      from_run: folder of another run to start from: this run takes over its model options, its
+        description of the data and its weights. The items must be the same.
       recorded: written by the run itself.
     """
 
@@ -210,29 +214,36 @@ class RunConfig(_Section):
 
     @property
     def by_gradient(self) -> bool:
-        """Whether the model is trained on examples; others are fitted at once."""
+        """Whether the model is trained on examples in epochs; classic models are fitted at once."""
         return self.model.kind in BY_GRADIENT
 
     @model_validator(mode="after")
     def _belong_together(self) -> RunConfig:
         if not self.by_gradient:
-            given = [name for name in _OF_TRAINING if getattr(self, name) not in (None, False, 0)]
+            given = [name for name in _GRADIENT_KEYS if getattr(self, name) not in (None, False, 0)]
             if given:
                 raise ValueError(
-                    f"{given[0]} is for models that are trained in epochs, and model.kind "
+                    f"{given[0]} applies only to models that are trained in epochs, and model.kind "
                     f"{self.model.kind!r} is fitted at once; leave it out"
                 )
             return self
         ranker = self.model.kind == "ranker"
         if self.examples is not None and ranker != (self.examples.kind == "ranking"):
-            raise ValueError(f"examples.kind {self.examples.kind!r} is not for {self.model.kind!r}")
+            raise ValueError(
+                f"examples.kind {self.examples.kind!r} does not fit model.kind "
+                f"{self.model.kind!r}; leave examples out"
+            )
         if ranker and self.spectral:
-            raise ValueError("spectral is for model.kind 'two_tower'")
+            raise ValueError("spectral applies only to model.kind 'two_tower'; leave it out")
         return self
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "config") -> RunConfig:
-        """The config of nested mappings.
+        """Validates nested mappings and returns their config.
+
+        Args:
+          values: the config's keys.
+          source: name of the config in errors.
 
         Raises:
           InputError: one line with the key's path, e.g. `run.yaml: model.dim: Input should be
@@ -269,7 +280,7 @@ class RunConfig(_Section):
         return cls.of(read_mapping(path), str(path))
 
     def resolved(self, train: Interactions) -> RunConfig:
-        """The config with what depends on the data filled in, so that nothing is left to chance."""
+        """Returns the config with all defaults filled in, those that depend on the data too."""
         numbers = {"numbers": train.catalogue.numeric_columns}
         data = self.data.model_copy(update=numbers)
         if not self.by_gradient:
@@ -287,9 +298,9 @@ class RunConfig(_Section):
             else:
                 from tfrec_fusion.models import USER_TOWERS
 
-                # Other towers are trained on histories without the target.
-                own = USER_TOWERS.class_of(model.user).subtracts_self
-                examples = AutoencoderSection() if own else HeldOutSection()
+                # A tower that cannot subtract self-pairs needs histories without the target.
+                subtracts = USER_TOWERS.class_of(model.user).subtracts_self
+                examples = AutoencoderSection() if subtracts else HeldOutSection()
         if examples.kind in ("autoencoder", "held_out") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
@@ -324,13 +335,13 @@ class RunConfig(_Section):
         return SpectralSection() if chosen else False
 
     def to_yaml(self) -> str:
-        """The config as YAML that `load` reads."""
+        """Returns the config as YAML, which `load` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def difference(self, other: RunConfig) -> str | None:
-        """The first key with another value in `other`, and both; None where they agree.
+        """Describes the first key whose value differs from `other`; None if all are equal.
 
-        What was recorded of inputs and versions is not compared.
+        Recorded inputs and versions are not compared.
         """
         mine, theirs = (
             _flat(c.model_dump(mode="json", exclude={"recorded"})) for c in (self, other)
@@ -342,7 +353,7 @@ class RunConfig(_Section):
 
 
 def _started(model: TwoTowerSection, n_items: int) -> TwoTowerSection:
-    """The model with what suits a spectral start, where it does not say otherwise."""
+    """The model section with the defaults of a spectral start for the options that are not set."""
     suits = {"dim": min(_SPECTRAL_DIM, n_items), "id_dropout": 0.0, "id_l2": 0.0}
     given = {name: value for name, value in model if name in model.model_fields_set}
     values = {"vectors": [], **suits, **{k: v for k, v in given.items() if v is not None}}
@@ -383,6 +394,6 @@ def _kind_of(value):
 
 
 def _keys(location: tuple) -> list[str]:
-    """The keys that are known at the location of a pydantic error."""
+    """The valid keys at the location of a pydantic error."""
     section = _SECTIONS.get(location, RunConfig)
     return list(section.model_fields)

@@ -1,4 +1,4 @@
-"""Files and nested mappings of a run's config."""
+"""Reads config files and merges nested mappings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tfrec_fusion.paths import local_path
 
 
 def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
-    """The nested mapping in a YAML or JSON file; its paths are relative to the file's folder.
+    """Reads the nested mapping of a YAML or JSON file, and makes its paths absolute.
+
+    Relative paths start at the file's folder.
 
     Raises:
-      InputError: no such file, or its content is no mapping.
+      InputError: the file does not exist, or its content is not a mapping.
     """
     path = Path(path)
     values = config.read_mapping(path, "config")
@@ -30,7 +32,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """The `data` section with its paths made absolute from `base`; other values as they are."""
+    """Returns the `data` section with its paths made absolute from `base`."""
 
     def absolute(value, key):
         if not isinstance(value, str):
@@ -49,7 +51,7 @@ def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings where a value of `over` replaces that of `base`."""
+    """Merges nested mappings; values of `over` replace those of `base`."""
     result = dict(base)
     for key, value in over.items():
         mine = result.get(key)

@@ -1,4 +1,4 @@
-"""A full evaluation within Keras's logs."""
+"""A Keras callback that evaluates and adds the metrics to the epoch's logs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 
 
 class Evaluation(keras.callbacks.Callback):
-    """Adds `val_ndcg@10`, `val_recall@20` and the like to an epoch's logs.
+    """Evaluates after an epoch and adds `val_ndcg@10`, `val_recall@20`, ... to its logs.
 
-    They are the total's metrics of `tfrec_fusion.evaluation.evaluate`, of a `Ranker` `val_gauc`.
-    EarlyStopping, ModelCheckpoint and ReduceLROnPlateau then work on them, with `mode="max"`;
-    `fit` of this package's models calls this one first, wherever it stands in the list. In epochs
-    without an evaluation the logs lack them and these callbacks wait, with a warning of Keras, so
-    that their patience counts evaluations.
+    These are the metrics of the slice `total` of `tfrec_fusion.evaluation.evaluate`; a `Ranker`
+    gets `val_gauc`. EarlyStopping, ModelCheckpoint and ReduceLROnPlateau can monitor them, with
+    `mode="max"`: `fit` of this package's models calls this callback first, wherever it is in the
+    list. Epochs without an evaluation have no such metrics: the other callbacks skip them, with a
+    warning of Keras, so their patience counts evaluations.
 
     Args:
-      split: what is evaluated; that of `Split.validation` where it decides on the training.
-      every: epochs between evaluations; there is one after the last too.
-      k: cut-offs.
+      split: the events to evaluate on; take `Split.validation` if the metrics steer the training.
+      every: epochs between evaluations; the last epoch is always evaluated.
+      k: cut-offs of the metrics.
 
     Raises:
       InputError: `every` is not positive.

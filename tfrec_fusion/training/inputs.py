@@ -1,4 +1,4 @@
-"""Loading what a run's config points at, and remembering what it was."""
+"""Loads the inputs of a run's config, and records and checks their hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_split(config: RunConfig) -> Split:
     """Reads, checks and splits the data of a config.
 
     Raises:
-      InputError: naming the table and the column, the store, or the split's option.
+      InputError: a table, a vector store or an option of the split is invalid.
     """
     events = load_events(config.data)
     return events.split(config.split.kind, test=config.split.test, seed=config.split.seed)
@@ -37,7 +37,7 @@ def load_events(data: DataConfig) -> Interactions:
     """Reads and checks the tables and vectors that `data` names.
 
     Raises:
-      InputError: naming the table and the column, or the store.
+      InputError: a table or a vector store is invalid.
     """
     return Interactions.from_file(
         data.interactions,
@@ -56,7 +56,7 @@ def load_items(data: DataConfig) -> Catalogue:
     """Reads and checks the items and vectors that `data` names.
 
     Raises:
-      InputError: naming the column or the store.
+      InputError: a column or a vector store is invalid.
     """
     columns = {name: column for name, column in data.columns.items() if name == "item_id"}
     return Catalogue.from_file(
@@ -69,7 +69,7 @@ def load_items(data: DataConfig) -> Catalogue:
 
 
 def record(data: DataConfig) -> Recorded:
-    """The hashes of all files that `data` names, and the versions of what reads them."""
+    """Returns the hashes of the files that `data` names, and the versions of key packages."""
     named = {"interactions": data.interactions, "items": data.items}
     named |= {f"vectors.{name}": path for name, path in data.vectors.items()}
     paths = {name: local_path(path, name) for name, path in named.items()}
@@ -88,17 +88,17 @@ def record(data: DataConfig) -> Recorded:
 
 
 def check_inputs(then: Recorded, now: Recorded) -> None:
-    """Raises InputError where an input's content differs from what was recorded."""
+    """Raises InputError if an input's content differs from the recorded hash."""
     for name, digest in then.inputs.items():
         if name in now.inputs and now.inputs[name] != digest:
             raise InputError(
-                f"{name}: the content has changed since the run's config was written (SHA-256 "
-                f"{digest[:12]} then, {now.inputs[name][:12]} now); restore it or start another run"
+                f"{name}: the content has changed since the run started (SHA-256 was "
+                f"{digest[:12]}, is {now.inputs[name][:12]}); restore it or start another run"
             )
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names."""
+    """SHA-256 of a file's content, or of the names and contents of a folder's files."""
     digest = hashlib.sha256()
     files = [path]
     if path.is_dir():

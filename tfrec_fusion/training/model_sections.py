@@ -1,4 +1,4 @@
-"""The section `model` of a run's config, one class a kind."""
+"""The section `model` of a run's config, one class per kind of model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODELS = Registry(
         "text_mean": "tfrec_fusion.models.classic:TextMean",
     },
 )
-"""The kinds of models, of which there may be more by `module:Class`."""
+"""The built-in kinds of models; `module:Class` names others."""
 
 
 class TwoTowerSection(TwoTowerConfig):
@@ -76,7 +76,7 @@ class TextMeanSection(TextMeanConfig):
 
 
 class OwnSection(BaseModel):
-    """`kind: module:Class` of a `ClassicModel` of your own, and the options of its `Config`."""
+    """`kind: module:Class` of your own `ClassicModel`, and the options of its `Config`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -111,7 +111,7 @@ ModelSection = Annotated[
     | Annotated[OwnSection, Tag(OWN)],
     Discriminator(_tag),
 ]
-"""Any of them, told apart by `kind`."""
+"""Any of these sections; pydantic chooses by `kind`."""
 
 BY_GRADIENT = ("two_tower", "ranker")
-"""The kinds that are trained on examples; the others are fitted at once."""
+"""The kinds that are trained on examples in epochs; the others are fitted at once."""

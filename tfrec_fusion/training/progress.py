@@ -1,4 +1,4 @@
-"""How far a training is, for people."""
+"""A Keras callback that shows the training's progress in the terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tfrec_fusion._compat import keras
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar per epoch with loss, examples/s and time left, and a line when the epoch is done.
+    """Shows a bar per epoch with loss, examples/s and time left, and a line per finished epoch.
 
-    Where the output is no terminal only the lines are written. Examples/s are counted by a metric
-    `examples` of the model, a sum over the epoch; without one they are left out.
+    If the output is not a terminal, it prints only the lines. Examples/s come from the model's
+    metric `examples`, a count over the epoch; models without it show none.
 
     Args:
-      console: where to; standard output by default.
-      label: what is trained.
+      console: where to print; standard output by default.
+      label: text before the number of the epoch.
     """
 
     def __init__(self, console: Console | None = None, label: str = "epoch"):

@@ -1,4 +1,4 @@
-"""Item vectors for TensorBoard's projector."""
+"""Writes item vectors for TensorBoard's projector."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def write_projector(
     vectors: Mapping[str, np.ndarray],
     titles: Sequence[str],
 ) -> None:
-    """Writes vectors, titles and the config that the projector plugin looks for.
+    """Writes vectors, titles and the config file of TensorBoard's projector plugin.
 
     Args:
-      logdir: gets `projector_config.pbtxt` and a folder `projector`.
+      logdir: folder for `projector_config.pbtxt` and a subfolder `projector`.
       vectors: name -> `[n, d]` float32.
-      titles: `[n]`; tabs and line breaks become spaces, which is all that a TSV can hold.
+      titles: `[n]`; tabs and line breaks become spaces, as a TSV file cannot hold them.
 
     Example:
       >>> write_projector("logs", {"fused": np.eye(2, dtype="float32")}, ["a mug", "a lamp"])
     """
     folder = local_path(logdir, "projector", tensorflow=True) / "projector"
-    # One column has no header.
+    # The projector expects no header in a file of one column.
     lines = (" ".join(str(title).split()) or "(no title)" for title in titles)
     _write(folder / "titles.tsv", "".join(f"{line}\n" for line in lines).encode())
     config = projector.ProjectorConfig()

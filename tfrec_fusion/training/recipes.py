@@ -1,4 +1,4 @@
-"""A config's model and what it is trained on."""
+"""Builds the model and the training examples of a config."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import MODELS
 
 TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
-"""Class name in a saved state -> class, of the models that are trained in epochs."""
+"""Class name in a checkpoint -> class, of the models that are trained in epochs."""
 
 
 def build_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:
-    """The untrained model of a resolved config.
+    """Builds the untrained model of a resolved config.
 
     Raises:
-      InputError: a `module:Class` that cannot be imported or is no `ClassicModel`, or its options.
+      InputError: a `module:Class` cannot be imported or is no `ClassicModel`, or its options are
+        invalid.
     """
     options = config.model.model_dump(exclude={"kind"})
     if not config.by_gradient:
@@ -41,7 +42,7 @@ def build_model(config: RunConfig, train: Interactions) -> keras.Model | Classic
 def training_batches(
     config: RunConfig, train: Interactions, first_epoch: int = 0
 ) -> tf.data.Dataset:
-    """The training examples of a resolved config, from an epoch on."""
+    """Returns the training examples of a resolved config, starting at `first_epoch`."""
     examples: Any = config.examples
     model: Any = config.model
     options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}

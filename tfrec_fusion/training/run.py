@@ -1,4 +1,4 @@
-"""A training and its folder."""
+"""A training run and its folder."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from tfrec_fusion.training.tensorboard import TensorBoard
 
 
 class Run:
-    """A folder that holds a training: resumable after a kill, reproducible from its config.
+    """A training run in a folder: resumable after a kill, reproducible from its config.
 
-    - `config.yaml`: a `RunConfig` with nothing left open, versions and hashes of the inputs;
-    - `state/epoch-NNNN`: the model and the optimizer after each epoch, the last two;
+    - `config.yaml`: the resolved `RunConfig`, with package versions and hashes of the inputs;
+    - `state/epoch-NNNN`: checkpoints of model and optimizer, those of the last two epochs;
     - `logs`: TensorBoard's events;
-    - `metrics.json`: the course of the losses and the evaluation, at the end;
-    - `done`: the training is over.
+    - `metrics.json`: losses per epoch and the evaluation, written at the end;
+    - `done`: marks a finished training.
 
-    Everything but the logs appears complete or not at all. A training that is cut off goes on after
-    the last complete epoch, and on a CPU ends with the weights that it would have had. A longer
-    config extends it, and another run can start from its weights (`RunConfig.from_run`).
+    All files but the logs are written atomically. An interrupted training resumes after the last
+    complete epoch, and on a CPU ends with the weights of an uninterrupted one. A config with more
+    epochs extends the run, and another run can start from its weights (`RunConfig.from_run`).
 
     Example:
       >>> run = Run.start("runs/shop", RunConfig.load("shop.yaml"))
@@ -59,15 +59,15 @@ class Run:
     def __init__(self, folder: str | os.PathLike, config: RunConfig, split: Split | None = None):
         self.folder = local_path(folder, "run", tensorflow=True)
         self.config, self._split = config, split
-        self.extended: int | None = None  # epochs of the run that `start` has made longer
+        self.extended: int | None = None  # epochs of the run before `start` extended it
         self._checkpoints = Checkpoints(self.folder / "state")
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> Run:
-        """The run in a folder.
+        """Opens the run in a folder.
 
         Raises:
-          InputError: the folder holds none.
+          InputError: the folder holds no run.
         """
         path = local_path(folder, "run", tensorflow=True) / "config.yaml"
         if not path.is_file():
@@ -76,23 +76,24 @@ class Run:
 
     @classmethod
     def start(cls, folder: str | os.PathLike, config: RunConfig, *, overwrite: bool = False) -> Run:
-        """A new run, or the one in the folder if it has the same config but for its length.
+        """Starts a new run, or resumes the one in the folder if the config is the same.
 
-        With more `epochs` than the one there, that one is extended: it goes on from its last state,
-        and `extended` says from what length. Its optimizer goes on too, so with a constant learning
-        rate the end is that of an uninterrupted run. The default schedule is from there on that of
-        the longer run, whose rate is higher than the one at which the shorter run ended.
+        More `epochs` than before extend the existing run: it continues from its last checkpoint,
+        and `extended` holds its former number of epochs. The optimizer continues too, so with a
+        constant learning rate the result is that of an uninterrupted run. The default schedule
+        switches to that of the longer run, whose rate is higher there than at the end of the
+        shorter one.
 
-        A run of which no epoch is complete has nothing to lose, and takes the new config.
+        A run without a complete epoch takes the new config, whatever it is.
 
         Args:
-          folder: the run's.
-          config: anything else than in the folder is refused.
-          overwrite: removes the run that is there, its states and logs.
+          folder: of the run.
+          config: must equal the config in the folder, except for more `epochs`.
+          overwrite: removes the existing run, its checkpoints and logs.
 
         Raises:
-          InputError: the folder holds something else, the config differs from the one there, an
-            input cannot be read or has changed since, or the run of `from_run` does not fit.
+          InputError: the folder holds other files, the config differs from the one there, an input
+            cannot be read or has changed, or the run of `from_run` does not fit.
         """
         folder = local_path(folder, "run", tensorflow=True)
         there = cls.open(folder) if (folder / "config.yaml").is_file() else None
@@ -101,9 +102,9 @@ class Run:
             begun = there
         present, source = record(config.data), None
         if config.from_run is not None:
-            # A run that has begun does not need the other one any more.
+            # A run with a complete epoch no longer needs the run that it started from.
             source = begun if begun and begun.config.from_run else Run.open(config.from_run)
-            config = _as_source(config, source, folder)
+            config = _with_model_of(source, config, folder)
             if not begun:
                 present.inputs["from_run"] = source._checkpoints.digest()
         if not overwrite:
@@ -111,7 +112,7 @@ class Run:
         split = load_split(config)
         config = config.resolved(split.train).model_copy(update={"recorded": present})
         if not config.by_gradient:
-            build_model(config, split.train)  # whose options are checked before anything is written
+            build_model(config, split.train)  # checks the options before anything is written
         if begun:
             return begun._going_on(config, split)
         if source is not None:
@@ -119,7 +120,10 @@ class Run:
         if there is not None:
             there._clear()
         elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
-            raise InputError(f"run: {folder} exists and holds no run; give a new or empty folder")
+            raise InputError(
+                f"run: the folder is not empty and holds no run; pass a new or empty folder. "
+                f"Received: {folder}"
+            )
         run = cls(folder, config, split)
         with disk_errors(folder, "no run was started"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +132,7 @@ class Run:
         return run
 
     def _going_on(self, config: RunConfig, split: Split) -> Run:
-        """The run of this folder with a config that may be longer."""
+        """The run of this folder, extended if `config` has more epochs."""
         mine = self.config
         longer = (config.epochs or 0) > (mine.epochs or 0)
         if longer:
@@ -137,21 +141,21 @@ class Run:
         difference = mine.difference(config)
         if difference:
             raise InputError(
-                f"run: {self.folder} holds a run with another config: {difference}; give another "
-                "folder, or overwrite it"
+                f"run: {self.folder} holds a run with another config: {difference}; pass another "
+                "folder, or overwrite the run"
             )
         check_inputs(mine.recorded, config.recorded)
         run = Run(self.folder, mine, split)
         if longer:
             run.extended = self.config.epochs
             with run._alone():
-                # In this order a kill leaves a run that is not done.
+                # This order ensures that a kill in between leaves a run that is not done.
                 (self.folder / "done").unlink(missing_ok=True)
                 run._write("config.yaml", mine.to_yaml())
         return run
 
     def _clear(self) -> None:
-        """Removes all that a training has left, its first sign last."""
+        """Removes the results of a training; the checkpoints, which mark a begun run, go last."""
         with self._alone():
             for name in ("done", "metrics.json"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -161,26 +165,24 @@ class Run:
 
     @property
     def split(self) -> Split:
-        """The data, split."""
+        """Training and test events; read and checked on first use."""
         if self._split is None:
             check_inputs(self.config.recorded, record(self.config.data))
             self._split = load_split(self.config)
         return self._split
 
     def events(self, interactions: str | os.PathLike | None = None, **options) -> Interactions:
-        """All events of the run, those of the test included, e.g. to export from.
+        """Reads all events of the run, including the test events, e.g. for an export.
 
-        With `interactions` they are those of another file with the run's items, e.g. newer ones.
-
-        They are read as the run's were, with all that its config's `data` says but the vectors, so
-        that the catalogue has none.
+        The options are those of the config's `data`, but without vectors, so the catalogue has
+        none.
 
         Args:
-          interactions: another file.
-          **options: of `data` in the place of the config's, e.g. `stray_times`.
+          interactions: another file of events with the run's items, e.g. a newer one.
+          **options: keys of `data` that override those of the config, e.g. `stray_times`.
 
         Raises:
-          InputError: what the run's own tables are refused for, or these have changed.
+          InputError: a table is invalid, or one of the run's tables has changed.
         """
         data = self.config.data.model_copy(update={"vectors": {}, **options})
         if interactions is None:
@@ -191,40 +193,40 @@ class Run:
         return load_events(data)
 
     def items(self, items: str | os.PathLike) -> pd.DataFrame:
-        """The table of another file of items, read as the run's was.
+        """Reads another file of items with the options of the config's `data`.
 
         Raises:
-          InputError: what the run's own table is refused for.
+          InputError: the table is invalid.
         """
         update = {"items": str(local_path(items, "items")), "vectors": {}}
         return load_items(self.config.data.model_copy(update=update)).frame
 
     @property
     def done(self) -> bool:
-        """Whether the training is over."""
+        """Whether the training is finished."""
         return (self.folder / "done").is_file()
 
     @property
     def epochs_done(self) -> int:
-        """Complete epochs on disk."""
+        """Number of complete epochs on disk."""
         return max(self._checkpoints.epochs(), default=0)
 
     @property
     def logs(self) -> Path:
-        """TensorBoard's folder."""
+        """Folder of the TensorBoard logs."""
         return self.folder / "logs"
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
-        """Trains what is left to train, evaluates, and returns what `metrics.json` holds.
+        """Trains the remaining epochs, evaluates, and returns the content of `metrics.json`.
 
         Args:
-          callbacks: more of them; they run after an epoch's state is on disk.
+          callbacks: additional callbacks; they run after the epoch's checkpoint is on disk.
 
         Raises:
-          InputError: another process trains in the folder, or the data does not suit the config.
+          InputError: another process trains in the folder, or the data does not fit the config.
           OSError: the disk is full; the last complete epoch is kept.
         """
-        then = "the last complete epoch is kept, and the same call goes on once there is room"
+        then = "the last complete epoch is kept; free some space and repeat the call to resume"
         with disk_errors(self.folder, then), self._alone():
             if not self.done:
                 self._fit(callbacks)
@@ -237,11 +239,11 @@ class Run:
         return self.metrics()
 
     def metrics(self) -> dict:
-        """What `metrics.json` holds."""
+        """Returns the content of `metrics.json`."""
         return read_json(self.folder / "metrics.json", "run")
 
     def model(self) -> keras.Model | classic.ClassicModel:
-        """The model after the last complete epoch.
+        """Loads the model after the last complete epoch.
 
         Raises:
           InputError: no epoch is complete.
@@ -257,21 +259,24 @@ class Run:
         return model
 
     def evaluate(self, name: str | None = None) -> Report | RankingReport:
-        """The evaluation of the model on the test events.
+        """Evaluates the model on the test events.
 
-        What recommends ranks the whole catalogue (`tfrec_fusion.evaluation.evaluate`), a ranker the
-        test events among sampled items (`evaluate_ranker`).
+        Recommenders get full-catalogue ranking (`tfrec_fusion.evaluation.evaluate`); rankers rank
+        each test event among sampled negatives (`evaluate_ranker`).
+
+        Args:
+          name: of the model in the report; by default its kind.
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
         """
         self._check_test()
         model = self.model()
-        judge = evaluate if model.ranks_catalogue else evaluate_ranker
-        return judge(model, self.split, name=name or self.config.model.kind)
+        evaluator = evaluate if model.ranks_catalogue else evaluate_ranker
+        return evaluator(model, self.split, name=name or self.config.model.kind)
 
     def evaluate_baselines(self) -> Iterator[Report | RankingReport]:
-        """The baselines that suit the data, fitted and evaluated one by one."""
+        """Fits and evaluates the baselines that suit the data, one by one."""
         self._check_test()
         train = self.split.train
         if self.config.model.kind == "ranker":
@@ -283,11 +288,12 @@ class Run:
     def _check_test(self) -> None:
         if self.config.split.kind == "none":
             raise InputError(
-                "run: split.kind is 'none', so there are no test events to evaluate on"
+                "run: split.kind is 'none', so there are no test events to evaluate on; train with "
+                "another split"
             )
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        config: Any = self.config  # nothing in it is open any more
+        config: Any = self.config  # resolved
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
@@ -306,7 +312,7 @@ class Run:
             if config.optimizer
             else adam(config.learning_rate, steps=steps)
         )
-        # A state of no epoch has no optimizer.
+        # A checkpoint of epoch 0 has no optimizer state.
         described = self._checkpoints.restore(model) if done else None
         board = TensorBoard(
             self.logs,
@@ -314,7 +320,8 @@ class Run:
             every=config.evaluate_every,
             config=config.model_dump(mode="json"),
         )
-        keep = _Keep(self._checkpoints, config.seed, described["history"] if described else {})
+        history = described["history"] if described else {}
+        keep = _SaveCheckpoints(self._checkpoints, config.seed, history)
         model.fit(
             batches,
             initial_epoch=done,
@@ -324,7 +331,7 @@ class Run:
         )
 
     def _start(self) -> keras.Model:
-        """The model before the first step; its weights are those of a state where there is one."""
+        """The model before the first step; the weights of a checkpoint are not yet restored."""
         if self.config.from_run is None:
             return build_model(self.config, self.split.train)
         described = self._checkpoints.describe()
@@ -338,13 +345,13 @@ class Run:
 
     @contextmanager
     def _alone(self):
-        """Holds the folder's lock, which a killed process gives back."""
+        """Holds the folder's lock, which the system releases if the process is killed."""
         with alone(self.folder / ".lock", "run: another process is training in the folder"):
             yield
 
 
-def _as_source(config: RunConfig, source: Run, folder: Path) -> RunConfig:
-    """The config with the model of the run that it starts from."""
+def _with_model_of(source: Run, config: RunConfig, folder: Path) -> RunConfig:
+    """The config with the model section of the run that it starts from."""
     path = Path(os.path.abspath(config.from_run or ""))
     if path == Path(os.path.abspath(folder)):
         raise InputError(f"run: from_run: a run cannot start from itself. Received: {folder}")
@@ -361,21 +368,21 @@ def _as_source(config: RunConfig, source: Run, folder: Path) -> RunConfig:
 
 
 def _check_source(config: RunConfig, source: Run, train: Interactions) -> None:
-    """Raises InputError where the model to start from is not one for these events and examples."""
+    """Raises InputError if the model to start from does not fit these events and examples."""
     theirs: Any = source.config.model
     if config.model != theirs:
         kind = config.examples and config.examples.kind
         raise InputError(
-            f"run: from_run: examples.kind {kind!r} is not for a model with "
-            f"trend={theirs.trend}; choose the other run's examples"
+            f"run: from_run: examples.kind {kind!r} does not fit a model with "
+            f"trend={theirs.trend}; choose the examples of the other run"
         )
     source.model().check(train)
 
 
-class _Keep(keras.callbacks.Callback):
-    """Saves the state after each epoch, and starts each with the same random seed.
+class _SaveCheckpoints(keras.callbacks.Callback):
+    """Saves a checkpoint after each epoch, and sets the same random seed before each.
 
-    The seed makes what an interrupted training draws independent of when it was interrupted.
+    The seed makes the random numbers of an epoch independent of earlier interruptions.
     """
 
     def __init__(self, checkpoints: Checkpoints, seed: int, history: dict[str, list[float]]):

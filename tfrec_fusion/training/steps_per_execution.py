@@ -1,4 +1,4 @@
-"""How many steps are run at once."""
+"""A Keras callback that chooses how many steps run per call of the graph."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _MEASURED = 8
 
 
 class StepsPerExecution(keras.callbacks.Callback):
-    """Runs so many training steps in one call of the graph that a call takes about `seconds`.
+    """Sets `steps_per_execution` so that a call of the training graph takes about `seconds`.
 
-    Between calls Keras is in Python, which costs a tiny step as much as it takes itself. The first
-    ten steps are run one by one and timed, input included, and `model.steps_per_execution` is set
-    from their median: slow steps stay alone, so that progress is seen. Keras's own "auto" takes a
-    minute for each change. The weights that come out are the same; callbacks see
-    a batch's end after each call.
+    Between calls Keras runs Python code, which takes as long as a tiny step itself. The callback
+    runs the first ten steps one by one, times the last eight, input included, and sets
+    `model.steps_per_execution` from their median; slow steps still run one by one, so that progress
+    stays visible. (Keras's own "auto" takes a minute for each change.) The resulting weights are
+    the same; `on_train_batch_end` runs once per call.
 
-    Between epochs the number is 1, so that callbacks can evaluate and predict on any data.
-    A model compiled with `steps_per_execution` above 1, a data set of unknown length, and a
-    parameter server strategy, which hands out single steps, are left as they are.
+    Between epochs the number is 1, so that callbacks can evaluate and predict on any data. The
+    callback does nothing for a model compiled with `steps_per_execution` above 1, a data set of
+    unknown length, or a parameter server strategy, which dispatches single steps.
 
     Args:
-      seconds: that a call may take.
-      largest: number of steps in a call.
+      seconds: target duration of a call.
+      largest: most steps in a call.
 
     Raises:
       InputError: an argument is not positive.
@@ -55,14 +55,14 @@ class StepsPerExecution(keras.callbacks.Callback):
         if not self._measuring:
             return
         if self.model.train_function is not self._loop:
-            # Keras has made one for single steps, without a loop.
+            # Keras has built a train function for single steps, without a loop over steps.
             self.model.steps_per_execution = 2
             self._loop = self.model.make_train_function(force=True)
             self.model.steps_per_execution = 1
         self._skip, self._times, self._together = _SETTLED, [], 1
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._last = None  # what lies between epochs is no step
+        self._last = None  # the time between epochs does not count as a step
         if self._together > 1:
             self.model.steps_per_execution = self._together
 

@@ -1,4 +1,4 @@
-"""What a training does, in TensorBoard."""
+"""A Keras callback that logs the training to TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ _SLICES = ("total", "warm", "cold")
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes a training's course as TensorBoard events; the step is the optimizer's.
+    """Logs a training as TensorBoard events, at the steps of the optimizer.
 
     - `batch/...`: the losses, as means of the epoch so far, and the learning rate, every
       `update_steps` steps;
-    - `epoch/...`: the model's metrics, and `epoch/examples_per_second` where it counts `examples`;
-    - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end (a
-      `Ranker`'s is `total/gauc`);
+    - `epoch/...`: the model's metrics, and `epoch/examples_per_second` if it has the metric
+      `examples`;
+    - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end
+      (only `total/gauc` for a `Ranker`);
     - histograms of the embedding tables (of up to 10,000 rows) after each epoch;
-    - the frozen and the fused item vectors in the projector, titles beside them, at the end: the
-      10,000 items with the most training events;
+    - at the end, for the projector, the frozen and the fused vectors and the titles of the 10,000
+      items with the most training events;
     - the config as text.
 
     Args:
       logdir: folder of the events.
-      split: what is evaluated, and whose catalogue is projected; None writes neither.
+      split: events to evaluate on; its catalogue gives the vectors of the projector. None writes
+        neither.
       every: epochs between full evaluations.
-      config: the text; the model's own config by default.
+      config: written as text; the model's own config by default.
       update_steps: steps between points of `batch/...`.
 
     Example:
@@ -66,7 +68,7 @@ class TensorBoard(keras.callbacks.Callback):
         config = self.model.get_config() if self.config is None else self.config
         text = json.dumps(config, indent=2, default=str, ensure_ascii=False)
         with self._writer.as_default(self._step()):
-            # An indented block is code in the Markdown that TensorBoard shows.
+            # TensorBoard renders Markdown, where an indented block is code.
             tf.summary.text("config", "".join(f"    {line}\n" for line in text.splitlines()))
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -107,7 +109,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _learning_rate(self):
         rate = self.model.optimizer.learning_rate
-        if callable(rate):  # a legacy optimizer keeps the schedule here
+        if callable(rate):  # a legacy optimizer returns the schedule itself
             rate = rate(self.model.optimizer.iterations)
         return tf.cast(rate, tf.float32)
 
