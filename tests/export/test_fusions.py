@@ -87,7 +87,9 @@ def test_three_stores_of_their_own_storage(shop, tmp_path):
 
 
 def test_storage_of_a_store_that_is_not_used(shop):
-    with pytest.raises(InputError, match=r"TwoTower: storage: the vectors are .* 'video'"):
+    with pytest.raises(
+        InputError, match=r"TwoTower: storage: 1 names are not vectors of the model; .* 'video'"
+    ):
         TwoTower(shop, dim=4, storage={"video": "int8"})
 
 

@@ -178,7 +178,7 @@ def test_config_defaults_are_the_documented_ones():
         ({"layers": -1}, "AlphaRec: layers.*-1"),
         ({"temperature": 0}, "AlphaRec: temperature.*0"),
         ({"vectors": ["image"]}, "image"),
-        ({"vectors": []}, "vectors: at least one is needed"),
+        ({"vectors": []}, "vectors: the model needs at least one"),
     ],
 )
 def test_bad_options(events, options, message):

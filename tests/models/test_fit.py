@@ -168,18 +168,18 @@ LABELS = np.ones(3)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"x": "events"}, r"TwoTower: fit: pass batches, as events\.batches\(512\) makes them"),
-        ({"x": FRAME}, r"pass batches of Interactions\.from_frame.* Received: DataFrame"),
-        ({"x": LABELS}, r"pass batches of Interactions\.from_frame.* Received: ndarray"),
-        ({"x": None}, "pass batches of .* Received: NoneType"),
-        ({"y": LABELS}, "y is not taken; targets are part of the batches. Received: ndarray"),
-        ({"class_weight": {0: 1.0}}, "class_weight is not taken; give the events a column"),
-        ({"sample_weight": LABELS}, "sample_weight is not taken; give the events a column"),
-        ({"validation_split": 0.2}, "validation_split is not taken; pass validation_data"),
+        ({"x": "events"}, r"TwoTower: fit: pass batches, made by events\.batches\(512\)"),
+        ({"x": FRAME}, r"pass batches, .* Interactions\.from_frame.* Received: DataFrame"),
+        ({"x": LABELS}, r"pass batches, .* Interactions\.from_frame.* Received: ndarray"),
+        ({"x": None}, "pass batches, made by .* Received: NoneType"),
+        ({"y": LABELS}, "y is not supported; the batches contain the targets. Received: ndarray"),
+        ({"class_weight": {0: 1.0}}, "class_weight is not supported; give the events a column"),
+        ({"sample_weight": LABELS}, "sample_weight is not supported; give the events a column"),
+        ({"validation_split": 0.2}, "validation_split is not supported; pass validation_data"),
         ({"validation_data": "events"}, "fit: validation_data: pass batches"),
         ({"validation_data": (FRAME, LABELS)}, "validation_data: .* Received: tuple"),
         ({"x": "tuples"}, "the batches must be dicts"),
-        ({"x": "ranking"}, "batches of ranking_examples, which train a Ranker"),
+        ({"x": "ranking"}, "batches of ranking_examples can only train a Ranker"),
         ({"x": "no history"}, "the batches have no 'history_item'"),
     ],
 )
@@ -203,7 +203,7 @@ def test_what_a_two_tower_cannot_fit_is_one_line(events, two_tower, options, mes
 def test_what_a_two_tower_cannot_evaluate_is_one_line(events, two_tower):
     with pytest.raises(InputError, match=r"TwoTower: evaluate: pass batches.* Interactions"):
         two_tower.evaluate(events)
-    with pytest.raises(InputError, match="evaluate: sample_weight is not taken"):
+    with pytest.raises(InputError, match="evaluate: sample_weight is not supported"):
         two_tower.evaluate(events.batches(4), sample_weight=LABELS)
 
 
@@ -220,7 +220,10 @@ def test_a_model_with_trend_needs_examples_with_times(events):
         (lambda events: ranking_examples(events, 4), r"no 'hour', which.*context=\['hour'\]"),
         (lambda events: events.batches(4), r"no 'item'; pass those of ranking_examples"),
         (lambda events: events.batches(4, examples="pairs"), "no 'item_features'"),
-        (lambda events: events, r"Ranker: fit: pass batches, as ranking_examples\(events, 1024\)"),
+        (
+            lambda events: events,
+            r"Ranker: fit: pass batches, made by ranking_examples\(events, 1024\)",
+        ),
     ],
 )
 def test_what_a_ranker_cannot_fit_is_one_line(ranker_events, ranker, make, message):
@@ -257,11 +260,11 @@ def test_what_compile_cannot_honour_is_refused(events, ranker_events):
             InputError, match=f"^{name}: compile: loss: must be one of softmax, .*'mse'"
         ):
             model.compile("adam", "mse")
-        with pytest.raises(InputError, match=f"{name}: compile: loss_weights is not taken"):
+        with pytest.raises(InputError, match=f"{name}: compile: loss_weights is not supported"):
             model.compile("adam", loss_weights=[2.0])
         with pytest.raises(InputError, match=rf"{name}: compile: metrics .*Evaluation\(split\)"):
             model.compile("adam", metrics=["mae"])
-        with pytest.raises(InputError, match=f"{name}: compile: weighted_metrics is not taken"):
+        with pytest.raises(InputError, match=f"{name}: compile: weighted_metrics is not supported"):
             model.compile("adam", weighted_metrics=["mae"])
     for model in (alpha_rec, two_tower, Ranker(ranker_events, dim=4)):
         with pytest.raises(InputError, match="compile: jit_compile is not supported"):
@@ -368,7 +371,7 @@ def test_few_batches_are_told_once(events, two_tower, caplog):
     (record,) = _told(caplog)
     count = len(events.batches(4))
     assert f"TwoTower: fit: an epoch has {count} batches" in record.getMessage()
-    assert "take a smaller batch_size, more epochs or more events" in record.getMessage()
+    assert "use a smaller batch_size, more epochs or more events" in record.getMessage()
     caplog.clear()
     many = events.batches(4).repeat(60)
     two_tower.fit(many.apply(tf.data.experimental.assert_cardinality(60 * count)), verbose=0)
@@ -385,7 +388,7 @@ def test_the_lowest_ndcg_is_not_taken_for_the_best(events, two_tower):
         keras.callbacks.ModelCheckpoint("m.keras", monitor="val_recall@20", save_best_only=True),
         keras.callbacks.ReduceLROnPlateau("val_mrr@10"),
     ):
-        with pytest.raises(InputError, match=r"takes lower values of 'val_.*; pass mode='max'"):
+        with pytest.raises(InputError, match=r"treats lower values of 'val_.*; pass mode='max'"):
             two_tower.fit(events.batches(4), callbacks=[callback], verbose=0)
 
 

@@ -86,9 +86,12 @@ def test_a_further_column_is_not_read(make):
 @pytest.mark.parametrize(
     ("catalogue", "says"),
     [
-        (_catalogue(("year",)), r"2 numeric columns and 1 are not there: price; .* Received"),
+        (
+            _catalogue(("year",)),
+            r"1 of the model's 2 numeric columns are missing: price; .* Received",
+        ),
         (_catalogue(price=[f"{p} EUR" for p in PRICE]), "'price' is not numeric"),
-        (_catalogue(price=PRICE > 9), "'price' was of the kind 'number' .* Received: bool"),
+        (_catalogue(price=PRICE > 9), "'price' was a number in training; .* Received: bool"),
     ],
 )
 def test_columns_that_do_not_fit_are_named(make, catalogue, says, tmp_path):
@@ -112,7 +115,7 @@ def test_batches_of_another_width_are_refused_in_training(make):
     model.compile("sgd")
     ranks = isinstance(model, Ranker)
     batches = ranking_examples(other, 4) if ranks else other.batches(4)
-    says = r"reads 14 item features, .* and the batch has 13"
+    says = r"reads 14 columns, .* and the batch has 13"
     with pytest.raises(InputError, match=says):
         model.compute_loss(next(iter(batches)), training=True)
     with pytest.raises(Exception, match=says):
@@ -229,7 +232,9 @@ def test_what_becomes_a_feature_is_said_and_can_be_chosen(make, caplog):
     with caplog.at_level(logging.WARNING):
         model = make(_events(catalogue=Catalogue(frame)))
     assert [*model.spec.numbers] == ["avg_rating", "price"]
-    assert "features: avg_rating, price. Left out, as they look like ids: tmdbId;" in caplog.text
+    assert (
+        "features: avg_rating, price and ignores these, which look like ids: tmdbId;" in caplog.text
+    )
     assert "numbers=[...]" in caplog.text
     caplog.clear()
     chosen = make(_events(catalogue=Catalogue(frame, numbers=["price"])))

@@ -231,7 +231,7 @@ def test_a_ranker_with_a_backbone_comes_back_from_a_file(events, tmp_path):
 
 def test_an_own_tower_is_not_trained_on_histories_that_have_the_target(events, small_shop):
     model = TwoTower(events, dim=2, trend=False, user=own_parts.Latest)
-    with pytest.raises(InputError, match=r"Latest cannot take an item out.*'held_out' or 'pairs'"):
+    with pytest.raises(InputError, match=r"Latest cannot subtract an item.*'held_out' or 'pairs'"):
         model.compute_loss(next(iter(events.batches(4, examples="autoencoder"))))
     loss = model.compute_loss(next(iter(events.batches(4, examples="held_out", seed=0))))
     assert np.isfinite(loss)
@@ -274,7 +274,7 @@ class _Forgetful(UserTower):
         ({"user": "own_parts:Longest"}, "user: must be .* registered name of a UserTower"),
         ({"user": _Forgetful(3)}, "user: get_config of _Forgetful lacks .* 'blocks'"),
         ({"user": PooledHistory(3)}, "user: must be a serialized UserTower of dim 2.*Received: 3"),
-        ({"user": "id", "user_options": {"reads": "both"}}, "user_options: are those of your own"),
+        ({"user": "id", "user_options": {"reads": "both"}}, "user_options: are only for your own"),
         ({"user": "own_parts:Latest", "user_options": {"k": 1}}, "takes no options"),
         ({"fusion": 3}, "fusion: must be one of sum, .* or a Fusion"),
         ({"loss": "hinge"}, "loss: must be one of softmax, normalised_squared"),
@@ -290,7 +290,7 @@ def test_what_is_no_part_of_a_two_tower(events, options, says):
     ("options", "says"),
     [
         ({"backbone": "wide"}, "backbone: must be one of dcn_v2, module:Class"),
-        ({"backbone": "own_parts:Squares", "hidden": [8]}, "hidden: is an option of .*dcn_v2"),
+        ({"backbone": "own_parts:Squares", "hidden": [8]}, "hidden: is only for .*dcn_v2"),
         ({"backbone_options": {"hidden": [8]}}, "backbone_options: dcn_v2 has cross_layers"),
     ],
 )

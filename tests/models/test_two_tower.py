@@ -285,7 +285,7 @@ def test_initial_of_another_size(events):
         vectors: np.ndarray
         weights: np.ndarray
 
-    with pytest.raises(InputError, match=r"initial must be \(40, 128\)"):
+    with pytest.raises(InputError, match=r"initial: vectors must have the shape .*\(40, 128\)"):
         TwoTower(events, initial=Initial(np.zeros((40, 8), np.float32), np.ones(40)))
 
 

@@ -52,7 +52,7 @@ def main() -> None:
     try:
         model.fit(events.batches(64), verbose=0)
     except InputError as error:
-        assert "cannot be cut into 2 parts" in str(error)
+        assert "cannot be split over 2 devices" in str(error)
     else:
         raise AssertionError("flat batches were cut")
 

@@ -1,4 +1,4 @@
-"""Keras models that fuse ids and vectors, and the classic models beside them."""
+"""Keras models that fuse item ids with precomputed vectors, and classic baselines."""
 
 from tfrec_fusion._lazy import attach
 

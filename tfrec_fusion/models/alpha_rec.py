@@ -1,4 +1,4 @@
-"""AlphaRec: collaborative filtering on texts alone, without any id."""
+"""AlphaRec: collaborative filtering from item texts alone, without trained ids."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from tfrec_fusion.models.towers.content_tower import ContentTower
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class AlphaRec(RetrievalModel):
-    """Cosine of a user and an item that are both made of item texts (Sheng et al., ICLR 2025).
+    """Scores users and items by cosine, both made from item texts (Sheng et al., ICLR 2025).
 
-    With z_i an item's text vectors, N_u a user's training items, d the degrees of the training
-    graph and A its adjacency, symmetrically normalised (an edge weighs `1 / sqrt(d_u d_i)`):
+    z_i are an item's text vectors, N_u the items of user u in training, d the degrees of the
+    training graph, and A its symmetrically normalised adjacency (edge weight `1 / sqrt(d_u d_i)`):
 
         e_i = mlp(z_i),  e_u = mlp(mean of z_i over N_u)
         f = (e + A e + ... + A^layers e) / (layers + 1)
         score = cosine(f_u, f_i)
 
-    Trained on pairs by a softmax over sampled items. There is nothing per user or item to train, so
-    an item without a sale scores by its text.
+    Train it on pairs; the loss is a softmax over sampled items. No weight belongs to a single user
+    or item, so a cold item scores by its text.
 
-    **What is exact.** f_u needs nothing of the user but their items: with g_i the sum over l of
-    `(A^l e)_i`, l < layers, it is `(e_u + d_u^-1/2 sum over N_u of d_i^-1/2 g_i) / (layers + 1)`.
-    So `scorer` and an export compute any user from a history, and for a user with the training
-    history that is the f_u of the training graph. For other histories it is one user more beside
-    the graph: items keep the vectors and degrees (at least 1) of the training graph. A user without
-    any item is given the mean text of the training pairs.
+    **New histories.** f_u depends only on the user's items: with g_i the sum over l < layers of
+    `(A^l e)_i`, `f_u = (e_u + d_u^-1/2 sum over N_u of d_i^-1/2 g_i) / (layers + 1)`. So `scorer`
+    and an export compute any user from a history. For the training history this is exactly the f_u
+    of the training graph. For another history the user is added beside the graph: items keep the
+    vectors and degrees (at least 1) of the training graph. A user without items gets the mean text
+    of the training pairs.
 
-    Every step propagates over the whole graph, at a cost of `2 layers n_edges dim` multiplications
-    forward and as many backward, and the mean texts `[n_users, width]` are held: a model for up to
-    some 100,000 users. Times are not read.
+    Every step propagates over the whole graph: `2 layers n_edges dim` multiplications forward and
+    as many backward. Memory holds the mean texts `[n_users, width]`. Use it for up to about 100,000
+    users. It ignores timestamps.
 
     Args:
-      data: the training events, of which the pairs, sizes and vectors are taken; or the `GraphSpec`
-        of a saved model.
+      data: the training events, which give pairs, sizes and vectors; or the `GraphSpec` of a saved
+        model.
       **options: see `AlphaRecConfig`.
 
     Raises:
@@ -101,13 +101,15 @@ class AlphaRec(RetrievalModel):
 
     @property
     def vector_dim(self) -> int:
-        """Columns of `user_vectors` and `item_vectors`."""
+        """Number of columns of `user_vectors` and `item_vectors`."""
         return 2 * self.config.dim
 
     def propagate(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """f of all users `[n_users, dim]` and items `[n_items, dim]`, and `d_i^-1/2 g_i` of these.
+        """Propagates texts over the training graph.
 
-        An item outside the graph has degree 1 in the last.
+        Returns:
+          f of all users `[n_users, dim]`, f of all items `[n_items, dim]`, and `d_i^-1/2 g_i`
+          `[n_items, dim]`, where an item outside the graph counts as degree 1.
         """
         spec, layers = self.spec, self.config.layers
         user_degree = tf.math.bincount(self.edge_user, minlength=spec.n_users, dtype=tf.float32)
@@ -131,13 +133,13 @@ class AlphaRec(RetrievalModel):
         return all_users / (layers + 1), all_items / (layers + 1), passed_on
 
     def item_vectors(self, rows, features=None, seen=None, training=None) -> tf.Tensor:
-        """Item side of the score, `[d_i^-1/2 g_i, f_i / |f_i|]`.
+        """Computes the item side of the score, `[d_i^-1/2 g_i, f_i / |f_i|]`.
 
-        The first half is what histories are made of; `user_vectors` are zero there.
+        `user_vectors` reads the first half of the history's items, and is zero in these columns.
 
         Args:
           rows: `[M]` int32, -1 unknown: zeros.
-          features, seen: not read; for the callers of `TwoTower.item_vectors`.
+          features, seen: ignored; they match the signature of `TwoTower.item_vectors`.
 
         Returns:
           `[M, vector_dim]` float32.
@@ -155,14 +157,14 @@ class AlphaRec(RetrievalModel):
         history_ages=None,
         training=None,
     ):
-        """User side of the score, `[0, f_u / |f_u|]`.
+        """Computes the user side of the score, `[0, f_u / |f_u|]`.
 
         Args:
-          users: `[B]` int32; only their number is read.
+          users: `[B]` int32; only the number B is used.
           history_vectors: `[H, dim]`, the first half of the history's `item_vectors`.
           history_items: `[H]` int32 item rows, distinct for each user.
-          history_rows: `[H]` int32, ascending position in the batch.
-          history_ages: not read.
+          history_rows: `[H]` int32 ascending: the batch row that each history item belongs to.
+          history_ages: ignored.
 
         Returns:
           `[B, vector_dim]` float32.
@@ -177,23 +179,23 @@ class AlphaRec(RetrievalModel):
         content = tf.where(known > 0, pooled(content) / tf.maximum(known, 1.0), self.mean_content)
         degree = pooled(tf.ones_like(history_rows, tf.float32))[:, None]
         vectors = self.tower(content)
-        # Without layers nothing is passed on.
+        # With layers=0, history_vectors are zeros.
         vectors += pooled(history_vectors) * tf.math.rsqrt(tf.maximum(degree, 1.0))
         return tf.concat([tf.zeros_like(vectors), _unit(vectors)], 1)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Scores `[B, n_items]` float32 of training users, by the training graph."""
+        """Computes scores `[B, n_items]` float32 of training users from the training graph."""
         users, items, _ = self.propagate()
         return tf.matmul(_unit(tf.gather(users, batch["user"])), _unit(items), transpose_b=True)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Loss of a batch of `pair_examples`, against negatives that the batch shares.
+        """Computes the loss of a batch of `pair_examples` against negatives shared by the batch.
 
-        It is a softmax, or the chosen objective of the scores `[B, 1 + S]` of the pair's own item
-        and the S negatives, with a negative that is the own item masked.
+        It is a softmax, or the chosen objective on the scores `[B, 1 + S]` of the pair's positive
+        item and the S negatives; negatives equal to the positive are masked.
 
         Raises:
-          InputError: no pairs, or pairs with labels.
+          InputError: the batch has no pairs, or pairs with labels.
         """
         self.check_batch(batch)
         users, items, _ = self.propagate()
@@ -213,20 +215,20 @@ class AlphaRec(RetrievalModel):
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
 
     def check_batch(self, batch) -> None:
-        """Raises InputError where the batches are no pairs, or have labels."""
+        """Raises InputError if the batches have no pairs, or pairs with labels."""
         if self.objective is not None:
             self.objective.check("AlphaRec", batch)
         if "user" not in batch or "item" not in batch or "label" in batch:
             raise InputError(
-                "AlphaRec: train on batches with examples='pairs' and negatives=0, of events "
-                f"without labels. Received: {sorted(batch)}"
+                "AlphaRec: batches must hold unlabelled pairs; make them with examples='pairs' and "
+                f"negatives=0 from events without labels. Received: {sorted(batch)}"
             )
 
     def scorer(self, state: State) -> DotProductScorer:
-        """A function from user rows `[B]` to cosines `[B, n_items]` float32, with its vectors.
+        """Returns a function: user rows `[B]` -> cosines `[B, n_items]` float32, with its vectors.
 
         Args:
-          state: histories; its catalogue must be the model's.
+          state: histories; its catalogue must be that of the model.
         """
         self.check(state.events)
         items = tf.function(self.item_vectors)(tf.range(self.spec.n_items))
@@ -246,12 +248,12 @@ class AlphaRec(RetrievalModel):
         return DotProductScorer(user_vectors, items)
 
     def serving(self, state: State, precision: str = "float32") -> DotProductServing:
-        """What an export serves, with the vectors that users are made of in a precision."""
+        """Returns the scoring graph to export, with all vectors stored in `precision`."""
         side = with_stored_vectors(self, precision)
         return tower_serving(self, side, state, precision)
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has another catalogue than the model was built for."""
+        """Raises InputError if the catalogue of `events` is not that of the model."""
         check_vocabularies(self.spec, events, reads_user_ids=False)
         self.check_weights()
 
@@ -270,7 +272,7 @@ class AlphaRec(RetrievalModel):
 
 
 def _own_and_drawn(users, own, negatives, item, drawn) -> tuple[tf.Tensor, Targets]:
-    """Scores `[B, 1 + S]`, whose first candidate is the target."""
+    """Scores `[B, 1 + S]` with the positive as first candidate, and the matching `Targets`."""
     first = tf.reduce_sum(users * own, 1, keepdims=True)
     scores = tf.concat([first, tf.matmul(users, negatives, transpose_b=True)], 1)
     rows = tf.range(tf.size(item))
@@ -283,16 +285,21 @@ def _unit(vectors: tf.Tensor) -> tf.Tensor:
 
 
 def _described(data, config: AlphaRecConfig) -> tuple[GraphSpec, dict]:
-    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
+    """Returns the spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
     if isinstance(data, GraphSpec | dict):
         return GraphSpec.model_validate(data), {}
     require_interactions(data, "AlphaRec")
     names = vector_names("AlphaRec", data.catalogue, config.vectors)
     if not names:
-        raise InputError("AlphaRec: vectors: at least one is needed. Received: []")
+        raise InputError(
+            "AlphaRec: vectors: the model needs at least one; give the catalogue vectors. "
+            "Received: []"
+        )
     n_edges = data.matrix().nnz
     if not n_edges:
-        raise InputError(f"AlphaRec: none of the {len(data)} events is of a known user")
+        raise InputError(
+            f"AlphaRec: data: the {len(data)} events include no positive event of a known user"
+        )
     frozen = frozen_vectors(data, names, config.whitening_dim)
     spec = GraphSpec(
         n_users=len(data.users),

@@ -1,4 +1,4 @@
-"""What an AlphaRec is built from."""
+"""Options of `AlphaRec`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from tfrec_fusion.models.fusion_config import known_loss
 
 
 class AlphaRecConfig(BaseModel):
-    """Options of `AlphaRec`; an unknown key or a bad value is refused.
+    """Options of `AlphaRec`; an unknown key or an invalid value raises an error.
 
     Attributes:
-      dim: size of the vectors that are compared.
+      dim: size of the user and item vectors.
       hidden: hidden units of the MLP.
       layers: hops of propagation over the training graph; 0 compares texts alone.
-      temperature: what cosines are divided by in the loss; the paper takes .15 to .2.
-      negatives: items sampled uniformly for a batch, which shares them; None takes the whole
-        catalogue. The paper draws 256 for each pair.
-      vectors: names of the catalogue's vectors to use, side by side; None takes all.
-      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
-        None leaves them as they are, as the paper does, which is worse on books and movies.
-      loss: `module:Class` of your own `Objective`, or the name of one; None takes the softmax of
-        the paper, whose scores are never held as a whole. `compile(loss=...)` goes before it.
+      temperature: divisor of the cosines in the loss; the paper uses .15 to .2.
+      negatives: number of items sampled uniformly per batch and shared by its rows; None means the
+        whole catalogue. The paper samples 256 for each pair.
+      vectors: names of the catalogue's vectors to use, concatenated; None takes all.
+      whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
+        None leaves them unchanged, as the paper does, which is worse on books and movies.
+      loss: `module:Class` of your own `Objective`, or the name of one; None means the paper's
+        softmax, computed in blocks without storing all scores. `compile(loss=...)` overrides it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

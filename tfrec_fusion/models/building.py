@@ -1,4 +1,4 @@
-"""What models share in being built from options and data."""
+"""Functions that models share to build themselves from options and data, and to check both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Config = TypeVar("_Config", bound=BaseModel)
 
 
 def checked(model: str, config: type[_Config], options: dict) -> _Config:
-    """The config of `options`; an InputError names the model, the key and the value."""
+    """Builds the config from `options`; an InputError names the model, the key and the value."""
     try:
         return config(**options)
     except ValidationError as error:
@@ -35,16 +35,18 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
 
 @contextmanager
 def precision_of(config) -> Iterator[None]:
-    """Layers that are made inside compute in what the config's `mixed_precision` asks for.
+    """Sets the Keras policy of layers built inside, from the config's `mixed_precision`.
 
     Raises:
-      InputError: the global policy computes in float16, whose gradients vanish unless scaled.
+      InputError: the global policy computes in float16, whose gradients vanish without loss
+        scaling.
     """
     before = keras.mixed_precision.global_policy()
     if before.compute_dtype == "float16" and not config.mixed_precision:
         raise InputError(
-            "models: float16 is not supported; pass mixed_precision=True for bfloat16, which needs "
-            f"no loss scaling, or set another global policy. Received: {before.name!r}"
+            "models: the global Keras policy computes in float16, which needs loss scaling and is "
+            "not supported; pass mixed_precision=True for bfloat16, or set another policy. "
+            f"Received: {before.name!r}"
         )
     if config.mixed_precision:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
@@ -55,7 +57,7 @@ def precision_of(config) -> Iterator[None]:
 
 
 def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> list[str]:
-    """The chosen names of the catalogue's vectors, all where `names` is None."""
+    """Returns the chosen names of the catalogue's vectors; all if `names` is None."""
     if names is None:
         return list(catalogue.vectors)
     unknown = [name for name in names if name not in catalogue.vectors]
@@ -68,19 +70,22 @@ def vector_names(model: str, catalogue: Catalogue, names: list[str] | None) -> l
 
 
 def check_storage(model: str, storage: str | dict[str, str], names: list[str]) -> None:
-    """Raises InputError where `storage` names vectors that the model does not have."""
+    """Raises InputError if `storage` names vectors that the model does not have."""
     unknown = [name for name in storage if name not in names] if isinstance(storage, dict) else []
     if unknown:
-        raise InputError(f"{model}: storage: the vectors are {names}. Received: {unknown[0]!r}")
+        raise InputError(
+            f"{model}: storage: {len(unknown)} names are not vectors of the model; the vectors are "
+            f"{names}. Received: {unknown[0]!r}"
+        )
 
 
 def frozen_vectors(
     data: Interactions, names: list[str], whitening_dim: int | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """name -> vectors `[n_items, d]` float32 and mask `[n_items]` bool.
+    """Returns name -> vectors `[n_items, d]` float32 and mask `[n_items]` bool.
 
-    With a `whitening_dim` they are whitened to at most so many dimensions, fitted on the items of
-    `data` that have a vector, and scaled to length 1.
+    With a `whitening_dim` it whitens them to at most this many dimensions, fitted on the items of
+    `data` that have a vector, and scales them to length 1.
     """
     trained = data.item_counts() > 0
     frozen = {}
@@ -97,24 +102,24 @@ def frozen_vectors(
 
 
 def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:
-    """The catalogue's numeric columns and their kinds, as in `DataSpec.numbers`; logs what it used.
+    """Returns the catalogue's numeric columns and their kinds, as in `DataSpec.numbers`.
 
-    What the user chose needs no words.
+    Logs the columns unless the user chose them.
     """
     used, left_out = catalogue.numeric_columns, catalogue.id_columns
     if catalogue.numbers_inferred and (used or left_out):
         _log.warning(
-            "%s: numeric columns of the items that are features: %s%s; choose them with "
+            "%s: uses these numeric item columns as features: %s%s; choose others with "
             "Catalogue(..., numbers=[...]) or, in a run's config, data.numbers",
             model,
             ", ".join(used) or "none",
-            f". Left out, as they look like ids: {', '.join(left_out)}" if left_out else "",
+            f" and ignores these, which look like ids: {', '.join(left_out)}" if left_out else "",
         )
     return {name: _kind(catalogue, name) for name in used}
 
 
 def fitted_numbers(data: Interactions) -> np.ndarray:
-    """What `Standardise` is fitted on: the numbers `[n, columns]` of the items of training."""
+    """Returns the numbers `[n, columns]` of the training items, to fit `Standardise` on."""
     return item_numbers(data.catalogue)[data.item_counts() > 0]
 
 
@@ -123,23 +128,23 @@ def _kind(catalogue: Catalogue, name: str) -> Literal["number", "flag"]:
 
 
 def check_features(spec: DataSpec, events: Interactions) -> None:
-    """Raises InputError where `events` lacks what the features of `spec` are made of.
+    """Raises InputError if `events` lack columns that the features of `spec` need.
 
-    Columns are looked for by name, in any order; further ones are not read.
+    Columns are matched by name, in any order; extra columns are ignored.
     """
     catalogue = events.catalogue
     missing = [name for name in spec.numbers if name not in catalogue.frame]
     if missing:
         raise InputError(
-            f"items: the model reads {len(spec.numbers)} numeric columns and {len(missing)} are "
-            f"not there: {', '.join(missing[:3])}; give the items the columns that it was trained "
-            f"with. Received: {list(catalogue.frame.columns)}"
+            f"items: {len(missing)} of the model's {len(spec.numbers)} numeric columns are "
+            f"missing: {', '.join(missing[:3])}; give the items the columns of training. "
+            f"Received: {list(catalogue.frame.columns)}"
         )
     for name, kind in spec.numbers.items():
         catalogue.numeric(name)
         if kind != _kind(catalogue, name):
             raise InputError(
-                f"items: column {name!r} was of the kind {kind!r} in training; give it as it was. "
+                f"items: column {name!r} was a {kind} in training; convert it to that kind. "
                 f"Received: {catalogue.frame[name].dtype}"
             )
     if len(spec.feature_names) > len(spec.numbers) and events.timestamp is None:
@@ -150,26 +155,26 @@ def check_features(spec: DataSpec, events: Interactions) -> None:
 
 
 def width_of(features) -> int | None:
-    """The last dimension; None where it is not known, as of what is spread over devices."""
+    """Returns the last dimension; None if unknown, as for values distributed over devices."""
     return getattr(features, "shape", [None])[-1]
 
 
 def check_width(model: str, spec: DataSpec, features) -> None:
-    """Raises InputError where a batch has another number of item features than `spec`."""
+    """Raises InputError if a batch has another number of item features than `spec`."""
     width = width_of(features)
     if width is not None and width != len(spec.feature_names):
         raise InputError(
-            f"{model}: the model reads {len(spec.feature_names)} item features, "
-            f"{list(spec.feature_names)}, and the batch has {width}; make the batches of items "
+            f"{model}: item_features: the model reads {len(spec.feature_names)} columns, "
+            f"{list(spec.feature_names)}, and the batch has {width}; make the batches from items "
             f"with the same numeric columns, or pass numbers={list(spec.numbers)} to the examples. "
             f"Received: {width}"
         )
 
 
 def check_vocabularies(spec: DataSpec, events: Interactions, *, reads_user_ids: bool) -> None:
-    """Raises InputError where `events` has other vocabularies than the model of `spec`.
+    """Raises InputError if the vocabularies of `events` differ from those of `spec`.
 
-    A model that does not read user ids works for any users.
+    The user vocabulary matters only to a model that reads user ids.
     """
     for name, matters, mine, theirs in (
         ("users", reads_user_ids, spec.users, events.users.fingerprint),

@@ -1,4 +1,4 @@
-"""What the models that are built from training events have in common."""
+"""Base classes of the Keras models that are built from training events."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tfrec_fusion.models.signed_weights import SignedWeights
 
 
 class DataModel(SignedWeights):
-    """A model whose constructor takes events or their saved description, and makes every variable.
+    """Base of models whose constructor takes events or a saved spec and creates all variables.
 
-    A subclass sets `spec`, a pydantic model of what it took from the events, and `config`, one of
-    its options, and its constructor takes `(spec, name=, **options)` and calls `sign`. Its
-    `compute_loss` gives what a step minimises and updates all metrics, one of them called "loss",
-    which Keras then reports as the mean over an epoch; its `check_batch` refuses examples that it
-    cannot be trained on.
+    A subclass sets two pydantic models: `spec`, the facts taken from the events, and `config`, the
+    options. Its constructor takes `(spec, name=, **options)` and calls `sign`. Its `compute_loss`
+    returns the loss of a step and updates all metrics, one of them named "loss", which Keras
+    reports as the mean over an epoch. Its `check_batch` raises InputError for examples that the
+    model cannot be trained on.
     """
 
     ranks_catalogue = True
@@ -37,21 +37,21 @@ class DataModel(SignedWeights):
 
     @property
     def reads_user_ids(self) -> bool:
-        """Whether it knows the users of training alone."""
+        """Whether the model reads user ids, so that only training users are known."""
         return False
 
     @property
     def refreshes(self) -> bool:
-        """Whether newer events change its scores without training."""
+        """Whether newer events change the scores without retraining."""
         return bool(self.spec.feature_names)
 
     def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Name -> values `[n_items, d]` and mask `[n_items]` of the frozen vectors it reads."""
+        """Returns name -> values `[n_items, d]` and mask `[n_items]` of the frozen vectors."""
         layers = self.tower.frozen.items()
         return {name: (layer.matrix.numpy(), layer.mask.numpy()) for name, layer in layers}
 
     def compile(self, optimizer="rmsprop", *args, jit_compile=None, **options):
-        """As in Keras, but for what a subclass says.
+        """Compiles as Keras does; subclasses say what differs.
 
         Raises:
           InputError: `jit_compile=True`.
@@ -59,12 +59,12 @@ class DataModel(SignedWeights):
         if jit_compile:
             raise InputError(
                 f"{type(self).__name__}: compile: jit_compile is not supported: sizes differ from "
-                "batch to batch, and XLA would compile each anew; leave it out. Received: True"
+                "batch to batch, and XLA would recompile for each; leave it out. Received: True"
             )
         super().compile(optimizer, *args, jit_compile=jit_compile, **options)
 
     def check_batch(self, batch: Mapping[str, tf.Tensor | tf.TensorSpec]) -> None:
-        """Raises InputError where the model cannot be trained on batches with these fields."""
+        """Raises InputError if the model cannot be trained on batches with these fields."""
 
     def fit(
         self,
@@ -82,20 +82,20 @@ class DataModel(SignedWeights):
         initial_epoch=0,
         **options,
     ):
-        """As in Keras, on batches of examples.
+        """Trains as Keras does, on batches of examples.
 
         Args:
-          x: a dataset of dicts, as `Interactions.batches` and `ranking_examples` make them.
+          x: a dataset of dicts from `Interactions.batches` or `ranking_examples`.
           validation_data: such a dataset, made with `known=` the training events.
-          callbacks: as in Keras; those that say so by a true `fills_logs`, as
-            `tfrec_fusion.training.Evaluation` does, are called before the others, and before all
-            one that stops a training whose loss is not finite.
+          callbacks: as in Keras. `FiniteLoss`, which stops at a loss that is not finite, is called
+            first; then callbacks with a true attribute `fills_logs`, such as
+            `tfrec_fusion.training.Evaluation`; then the others.
           epochs, verbose, initial_epoch, **options: as in Keras.
 
         Raises:
-          InputError: anything else than batches, batches that the model cannot be trained on,
-            targets and weights beside them, a callback that would take the lowest NDCG for the
-            best, or a loss that is not finite.
+          InputError: `x` is not a dataset of batches, the model cannot be trained on them, targets
+            or weights are given beside them, a callback treats a lower NDCG as better, or the loss
+            is not finite.
         """
         name = type(self).__name__
         beside = {
@@ -132,10 +132,10 @@ class DataModel(SignedWeights):
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **options
     ):
-        """As in Keras, on batches of examples: the mean losses of a model as it is.
+        """Evaluates as Keras does, on batches of examples: the mean losses without training.
 
         Raises:
-          InputError: as `fit` does.
+          InputError: as in `fit`.
         """
         beside = {"y": y, "sample_weight": sample_weight}
         check_options(type(self).__name__, "evaluate", beside)
@@ -145,7 +145,7 @@ class DataModel(SignedWeights):
             return super().evaluate(x, batch_size=batch_size, verbose=verbose, **options)
 
     def train_step(self, inputs):
-        """A step of the optimizer on what `compute_loss` gives."""
+        """Applies one optimizer step to the loss of `compute_loss`."""
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
         variables = self.trainable_variables
@@ -154,7 +154,7 @@ class DataModel(SignedWeights):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, inputs):
-        """Updates the metrics."""
+        """Computes the loss and updates the metrics."""
         self.compute_loss(inputs, training=False)
         return {metric.name: metric.result() for metric in self.metrics}
 
@@ -166,15 +166,15 @@ class DataModel(SignedWeights):
         replicas = self.distribute_strategy.num_replicas_in_sync
         if replicas > 1 and isinstance(data, tf.data.Dataset) and is_flat(fields):
             raise InputError(
-                f"{type(self).__name__}: {where}: batches with flat histories cannot be cut into "
-                f"{replicas} parts, one a device; pass strategy.distribute_datasets_from_function("
-                f"lambda context: events.batches(...)), a batch a device. "
+                f"{type(self).__name__}: {where}: batches with flat histories cannot be split over "
+                f"{replicas} devices; pass strategy.distribute_datasets_from_function(lambda "
+                f"context: events.batches(...)), which gives each device its own batch. "
                 f"Received: {type(data).__name__}"
             )
 
     @contextmanager
     def _unbroken(self) -> Iterator[None]:
-        """After an error what Keras has traced may be half done, so the next call traces anew."""
+        """Discards Keras's traced functions after an error, as a trace may be incomplete."""
         try:
             yield
         except Exception:
@@ -193,14 +193,14 @@ class DataModel(SignedWeights):
         return cls(**config)
 
     def build_from_config(self, config):
-        """Nothing is left to build."""
+        """Does nothing: the constructor already built all variables."""
 
 
 class RetrievalModel(DataModel):
     """A `DataModel` that minimises an `Objective`, a mean over the rows of a batch.
 
-    Metrics: "loss", the mean over an epoch's rows of all that is minimised; "softmax_loss", that of
-    the loss alone, without what is added in training; "examples", the rows.
+    Metrics over an epoch: "loss", the mean of all minimised terms; "softmax_loss", the mean of the
+    objective alone, without the terms added in training; "examples", the number of rows.
     """
 
     def __init__(self, name=None):
@@ -219,48 +219,48 @@ class RetrievalModel(DataModel):
         weighted_metrics=None,
         **options,
     ):
-        """As in Keras.
+        """Compiles as Keras does, with an `Objective` as loss.
 
         Args:
           loss: an `Objective`, its class, `module:Class` of your own, or a name of `OBJECTIVES`.
-            None takes that of the model's config, and without one what suits the examples.
+            None takes the loss of the model's config, or else the default for the examples.
 
         Raises:
-          InputError: another loss, metrics, weights of losses, or `jit_compile=True`.
+          InputError: another kind of loss, `metrics`, `loss_weights`, or `jit_compile=True`.
         """
         name = type(self).__name__
         if loss_weights is not None:
             raise InputError(
-                f"{name}: compile: loss_weights is not taken: there is one loss. "
-                f"Received: {loss_weights!r}"
+                f"{name}: compile: loss_weights is not supported, as there is one loss; leave it "
+                f"out. Received: {loss_weights!r}"
             )
         for key, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if value:
                 raise InputError(
-                    f"{name}: compile: {key} is not taken: a batch has no labels to compare with; "
-                    "for NDCG and recall pass fit the callback "
-                    f"tfrec_fusion.training.Evaluation(split). Received: {value!r}"
+                    f"{name}: compile: {key} is not supported, as batches have no labels; for NDCG "
+                    "and recall pass the callback tfrec_fusion.training.Evaluation(split) to fit. "
+                    f"Received: {value!r}"
                 )
-        self._objective = self._found(loss)
+        self._objective = self._resolved_objective(loss)
         super().compile(optimizer, loss=self._objective, **options)
 
     @property
     def objective(self) -> Objective | None:
-        """The loss that was chosen; None for what suits the examples."""
+        """The chosen loss; None means the default for the kind of examples."""
         if self._objective is None:
-            self._objective = self._found(None)
+            self._objective = self._resolved_objective(None)
         return self._objective
 
-    def _found(self, loss) -> Objective | None:
+    def _resolved_objective(self, loss) -> Objective | None:
         loss = self.config.loss if loss is None else loss
         return None if loss is None else find_objective(type(self).__name__, loss)
 
     def tracked(self, loss: tf.Tensor, added: tf.Tensor | float, rows: tf.Tensor) -> tf.Tensor:
-        """Updates the metrics by a batch, and gives what this replica minimises.
+        """Updates the metrics with a batch, and returns the loss that this replica minimises.
 
         Args:
-          loss: mean over the batch's rows.
-          added: what is minimised beside it.
+          loss: the objective, a mean over the batch's rows.
+          added: sum of the additional loss terms.
           rows: number of rows.
         """
         if self.losses:
@@ -268,5 +268,5 @@ class RetrievalModel(DataModel):
         self.mean_loss.update_state(loss, rows)
         self.mean_minimised.update_state(loss + added, rows)
         self.examples.update_state(rows)
-        # Gradients of replicas are summed.
+        # TensorFlow sums the gradients of replicas.
         return (loss + added) / tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,4 +1,4 @@
-"""How a model makes one vector of an item's id and vectors."""
+"""Options for fusing an item's id and vectors, shared by several models."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _STORAGES = ("float32", "bfloat16", "float16", "int8")
 
 
 class FusionConfig(BaseModel):
-    """The options of `ItemTower` that every model with one has.
+    """Options of `ItemTower`, shared by every model that has one.
 
     Attributes:
       dim: size of the item vector.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+      fusion: how to fuse an item's id and vectors: a key of `tfrec_fusion.layers.FUSIONS`,
         `module:Class` or the registered name of your own `Fusion` ("shop>MyFusion"), or in Python
         the class or an object.
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
-      modality_dropout: probability that an input of an item (its id, or one of its vectors) is
-        hidden in a training step, never all that it has.
+      modality_dropout: probability that training hides an input of an item (its id, or one of its
+        vectors); at least one input always remains.
       storage: dtype of the frozen vectors in memory and on disk: "float32", "bfloat16", "float16"
         or "int8", one for all or name -> dtype.
-      mixed_precision: whether layers compute in bfloat16; weights and scores are float32. Without
-        it they follow Keras's global policy.
+      mixed_precision: whether layers compute in bfloat16; weights and scores stay float32. If
+        False, layers follow Keras's global policy.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +66,7 @@ class FusionConfig(BaseModel):
 
 
 def known_part(registry: KerasRegistry, value):
-    """What a config says of a part, for a field's validator."""
+    """Validates a config value that names a part, and returns its serializable description."""
     with _without_value(registry.kind):
         described = registry.described(value)
         registry.class_of(described)
@@ -74,10 +74,10 @@ def known_part(registry: KerasRegistry, value):
 
 
 def taken_options(registry: KerasRegistry, options: dict, info, given: Collection[str]) -> dict:
-    """The options of a part, for the validator of the field `<kind>_options`."""
+    """Validates the field `<kind>_options` against the constructor of the chosen part."""
     part = info.data.get(registry.kind)
     if options and registry.kind in info.data and part is None:
-        raise ValueError(f"are those of a {registry.kind}; name it too")
+        raise ValueError(f"need a {registry.kind}; set {registry.kind} as well")
     if options and part is not None:
         with _without_value(registry.kind):
             registry.check_options(part, options, given)
@@ -85,7 +85,7 @@ def taken_options(registry: KerasRegistry, options: dict, info, given: Collectio
 
 
 def known_loss(loss: str | None) -> str | None:
-    """The name of an objective, or a `module:Class`, which compile looks up."""
+    """Validates the name of an objective; `compile` imports a `module:Class` later."""
     if loss is not None and ":" not in loss:
         from tfrec_fusion.models.objectives.catalogue import OBJECTIVES
 
@@ -96,7 +96,7 @@ def known_loss(loss: str | None) -> str | None:
 
 @contextmanager
 def _without_value(kind: str) -> Iterator[None]:
-    """An InputError goes without the field and the value, which pydantic's report adds."""
+    """Strips field and value from an InputError, because pydantic's message adds both."""
     try:
         yield
     except InputError as error:

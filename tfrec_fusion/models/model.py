@@ -1,4 +1,4 @@
-"""What every part of the package asks of a model, deep or classic."""
+"""The interface that evaluation and export expect of a model, deep or classic."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tfrec_fusion.models.serving.row_serving import RowServing
 
 @runtime_checkable
 class Model(Protocol):
-    """A trained model: what it was made for, its scores, and what an export serves of it.
+    """A trained model that can be scored, evaluated, saved and exported.
 
     Attributes:
-      config: its options.
-      spec: of the data that it was made for.
-      ranks_catalogue: True where it ranks all items for a user, so that `serving` gives a
-        `CatalogueServing`; False where it scores the items that it is given, in a context, and
-        gives a `RowServing`.
-      reads_user_ids: whether users other than those of training are unknown to it.
-      explains: whether its scores can be split into shares of its inputs; `serving` then takes
-        `explain=True`.
-      refreshes: whether newer events change its scores without training.
+      config: the model's options.
+      spec: the sizes, vocabularies and features of its training data.
+      ranks_catalogue: True if it ranks all items for a user; `serving` then returns a
+        `CatalogueServing`. False if it scores given items in a context; `serving` then returns a
+        `RowServing`.
+      reads_user_ids: whether it reads user ids, so that users outside training are unknown to it.
+      explains: whether its scores can be split into the contributions of its inputs; `serving` then
+        takes `explain=True`.
+      refreshes: whether newer events change its scores without retraining.
     """
 
     config: BaseModel
@@ -40,14 +40,14 @@ class Model(Protocol):
     refreshes: bool
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where the events are not ones for the model."""
+        """Raises InputError if the model cannot score these events, e.g. of another catalogue."""
 
     def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         """A function from user rows `[B]` int32, -1 unknown, to scores `[B, n_items]` float32."""
         ...
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing | RowServing:
-        """The graph of its scores as of a state, with tables in a precision."""
+        """Returns the scoring graph to export: state baked in, tables stored in `precision`."""
         ...
 
     def vector_tables(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
@@ -55,4 +55,4 @@ class Model(Protocol):
         ...
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes it; Keras models as Keras does, the others as a folder that `load` reads."""
+        """Saves the model; Keras models in Keras's format, classic ones as a folder for `load`."""

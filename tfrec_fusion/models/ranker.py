@@ -1,4 +1,4 @@
-"""Ranking: the probability that a user takes an item."""
+"""Ranking: predicts the probability that a user interacts with an item in a context."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from tfrec_fusion.models.towers.item_tower import ItemTower
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class Ranker(DataModel):
-    """A backbone over ids, text, numbers, categories, history and context.
+    """Ranking model: a neural network over ids, text, numbers, categories, history and context.
 
-    The features x_0 of a user, an item and a context are concatenated:
+    The input x_0 concatenates the features of a user, an item and a context:
 
-    - v, the item's fused id and vectors (`ItemTower`), and the vectors of its categories;
-    - u, a linear map of two pools of the history's fused vectors (`HistoryPooling`), of the user's
-      id, or of both; and the product u * v;
-    - how the item matches each item of the history (`HistoryMatch`), by v and each frozen vector;
-    - the item's recency and trend and its numbers, the size and recency of the history, and the
-      numeric context, batch-normalised; the vectors of the context's categories.
+    - v, the item's fused id and vectors (`ItemTower`), and the embeddings of its categories;
+    - u, the user vector: a linear map of two pools of the history's fused vectors
+      (`HistoryPooling`), an embedding of the user id, or the sum of both; and the product u * v;
+    - similarities of the item to the history's items (`HistoryMatch`), by v and each frozen vector;
+    - the item's recency, trend and numbers, the size and recency of the history, and the numeric
+      context, batch-normalised; the embeddings of the context's categories.
 
-    A backbone makes a representation of x_0, by default crosses beside a deep network (`DCNv2`),
-    and the logit is linear in it. An item that was not seen before the cut has no id.
+    The backbone, by default cross layers beside a deep network (`DCNv2`), maps x_0 to a
+    representation; the logit is linear in it. An item that is cold at the cut has no id.
 
-    Trained by cross entropy on the batches of `ranking_examples`; `compile(loss=...)` changes the
-    loss.
+    Train it on the batches of `ranking_examples`. The loss is cross entropy;
+    `compile(loss=...)` changes it.
 
     Args:
-      data: the training events, from which sizes, vectors and whitening are taken and which are not
-        kept; or the `RankerSpec` of a saved model.
+      data: the training events, which give sizes, vectors and whitening and are not stored in the
+        model; or the `RankerSpec` of a saved model.
       **options: see `RankerConfig`.
 
     Raises:
@@ -91,33 +91,32 @@ class Ranker(DataModel):
             self.features.numbers.fit(fitted_numbers(data))
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Logits float32 of a batch of `ranking_examples`, `[B]` or `[B, N]` as its `item`."""
+        """Computes logits float32 of a batch of `ranking_examples`, in the shape of its `item`."""
         x0 = self.features(batch, training=training)
         logits = self.head(self.backbone(x0, training=training))
         return tf.reshape(logits, tf.shape(batch["item"]))
 
     @property
     def tower(self) -> ItemTower:
-        """What makes an item's vector."""
+        """The layer that computes item vectors."""
         return self.features.tower
 
     @property
     def reads_history(self) -> bool:
-        """Whether the user's history counts."""
+        """Whether the score depends on the user's history."""
         return self.features.user_tower.reads_history
 
     @property
     def reads_user_ids(self) -> bool:
-        """Whether it matters who the user is."""
+        """Whether the score depends on the user's id."""
         return self.features.user_tower.reads_user_ids
 
     def compile(self, optimizer="adam", loss=None, metrics=None, **options):
-        """As in Keras; the loss is cross entropy from logits unless given.
+        """Compiles as Keras does; the default loss is cross entropy from logits.
 
-        `loss` and `metrics` compare labels with logits, both `[n, 1]`, but for an `Objective`,
-        which compares the items of a row `[B, N]`; a name or `module:Class` of one is taken too.
-        The AUC is a metric beside the default loss only, as labels of other losses need not be 0
-        and 1.
+        `loss` and `metrics` compare labels with logits, both `[n, 1]`. An `Objective` compares the
+        items of each row `[B, N]` instead; pass the object, its name or `module:Class`. The AUC is
+        a metric only with the default loss, because other losses allow labels besides 0 and 1.
 
         Raises:
           InputError: an unknown loss, or `jit_compile=True`.
@@ -127,13 +126,13 @@ class Ranker(DataModel):
             loss = self.head.default_loss()
             given = options.get("weighted_metrics") or []
             options["weighted_metrics"] = [*self.head.default_metrics(), *given]
-        super().compile(optimizer, loss=_found(loss), metrics=metrics, **options)
+        super().compile(optimizer, loss=_resolved_loss(loss), metrics=metrics, **options)
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Mean loss of a batch with `label` and perhaps `weight`, plus the ids' L2 in training.
+        """Computes the mean loss of a batch with `label` (and `weight`); in training plus ids' L2.
 
         Raises:
-          InputError: examples that this model cannot be trained on.
+          InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
         logits = self(batch, training=training)
@@ -149,7 +148,7 @@ class Ranker(DataModel):
         return self.compiled_loss(labels, flat, weights, regularization_losses=added)
 
     def check_batch(self, batch) -> None:
-        """Raises InputError where the model cannot be trained on batches with these fields."""
+        """Raises InputError if the model cannot be trained on batches with these fields."""
         received = f"Received: {sorted(batch)}"
         for name in ("user", "item", "item_features", "is_warm"):
             if name not in batch:
@@ -175,18 +174,21 @@ class Ranker(DataModel):
         check_width("Ranker", self.spec, batch["item_features"])
 
     def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:
-        """A function from user rows `[B]` to logits `[B, n_items]` float32, without a context.
+        """Returns a function: user rows `[B]` -> logits `[B, n_items]` float32, without context.
 
         Args:
-          state: histories and item features; its vocabularies must be the model's.
-          history: how many of the last items of a history are read.
+          state: histories and item features; its vocabularies must be those of the model.
+          history: number of most recent history items to read.
 
         Raises:
-          InputError: other vocabularies, or a model that reads a context.
+          InputError: other vocabularies, or the model reads a context.
         """
         self.check(state.events)
         if self.config.context:
-            raise InputError(f"Ranker: a scorer has no context. Received: {self.config.context}")
+            raise InputError(
+                "Ranker: context: scorer cannot supply the context columns that this model reads; "
+                f"train a Ranker without context. Received: {self.config.context}"
+            )
         n_items = self.spec.n_items
         features = tf.constant(state.item_features(self.spec)[0])
         seen = tf.constant(state.seen)
@@ -218,33 +220,33 @@ class Ranker(DataModel):
 
     @property
     def refreshes(self) -> bool:
-        """Whether newer events change its scores without training."""
+        """Whether newer events change the scores without retraining."""
         trends = set(self.spec.feature_names) - set(self.spec.numbers)
         return self.config.trend and bool(trends)
 
     def serving(self, state: State, precision: str = "float32") -> RankerServing:
-        """What an export serves, with tables and trends in a precision."""
+        """Returns the scoring graph to export, with tables and trends stored in `precision`."""
         return RankerServing(self, state, precision)
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has vocabularies that the model was not built for.
+        """Raises InputError if the vocabularies of `events` are not those of the model.
 
-        It also does where they lack columns that the model reads, which it finds by name.
+        Also if `events` lack columns that the model reads; columns are matched by name.
         """
         check_vocabularies(self.spec, events, reads_user_ids=self.reads_user_ids)
         check_features(self.spec, events)
         self.check_weights()
 
 
-def _found(loss):
-    """As `find_loss`; the name of a loss of Keras is left as it is."""
+def _resolved_loss(loss):
+    """Resolves a loss as `find_loss` does, but returns the name of a Keras loss unchanged."""
     if isinstance(loss, str) and loss not in OBJECTIVES and ":" not in loss:
         try:
             keras.losses.get(loss)
         except ValueError:
             raise InputError(
-                f"Ranker: compile: loss: must be one of {', '.join(OBJECTIVES)}, a loss of Keras, "
-                f"or module:name of your own. Received: {loss!r}"
+                f"Ranker: compile: loss: must be one of {', '.join(OBJECTIVES)}, a Keras loss, or "
+                f"module:name of your own. Received: {loss!r}"
             ) from None
         return loss
     return find_loss("Ranker", loss)

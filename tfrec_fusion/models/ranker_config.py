@@ -1,4 +1,4 @@
-"""What a Ranker is built from."""
+"""Options of `Ranker`."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from tfrec_fusion.models.fusion_config import FusionConfig, known_part, taken_op
 
 
 class RankerConfig(FusionConfig):
-    """Options of `Ranker`; an unknown key or a bad value is refused.
+    """Options of `Ranker`; an unknown key or an invalid value raises an error.
 
     Attributes:
-      dim: size of the item vector, and of the user's.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+      dim: size of the item vector and of the user vector.
+      fusion: how to fuse an item's id and vectors: a key of `tfrec_fusion.layers.FUSIONS`,
         `module:Class` or the registered name of your own `Fusion`, or in Python the class or an
         object.
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
-      modality_dropout: probability that an input of an item (its id, or one of its vectors) is
-        hidden in a training step, never all that it has.
-      storage: dtype of the frozen vectors, "float32", "bfloat16", "float16" or "int8": one, or
-        name -> dtype.
-      mixed_precision: whether layers compute in bfloat16; weights and scores are float32.
+      modality_dropout: probability that training hides an input of an item (its id, or one of its
+        vectors); at least one input always remains.
+      storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
+        or name -> dtype.
+      mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
-      user: what is known of a user: "history", "id" or "both".
+      user: what the user vector is made from: "history", "id" or "both".
       categories: names of the catalogue's categorical (string) columns to use.
       context: names of the interactions' context columns to use, numeric or string.
       trend: whether the items' recency and trend are features; the catalogue's numbers always are.
-      category_dim: size of the vector of a category.
-      id_dropout: probability that an item's (and a user's) id is hidden in a training step.
+      category_dim: size of a category's embedding.
+      id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss.
-      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
-        None leaves them as they are.
-      decay_days: time constant of the recent history.
-      backbone: what makes a representation of the features: a key of
+      whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
+        None leaves them unchanged.
+      decay_days: time constant of the recent history pool, in days.
+      backbone: the network over the features: a key of
         `tfrec_fusion.models.BACKBONES`, `module:Class` or the registered name of your own
         `Backbone`, or in Python the class or an object.
-      backbone_options: further arguments of your own class.
-      cross_layers: cross layers of "dcn_v2"; with 0 there are none.
-      hidden: units of its deep layers.
-      dropout: probability that a deep unit is hidden in a training step.
-      loss: the name of a loss of Keras or of an `Objective`, or `module:Class` of your own; None
-        takes cross entropy. `compile(loss=...)` goes before it.
+      backbone_options: further constructor arguments of your own class.
+      cross_layers: number of cross layers of "dcn_v2"; 0 for none.
+      hidden: units of the deep layers of "dcn_v2".
+      dropout: dropout rate of these deep layers.
+      loss: the name of a Keras loss or of an `Objective`, or `module:Class` of your own; None
+        means cross entropy. `compile(loss=...)` overrides it.
     """
 
     dim: PositiveInt = 64
@@ -78,7 +78,9 @@ class RankerConfig(FusionConfig):
         from tfrec_fusion.models.backbones.backbones import BACKBONES
 
         if options and info.data.get("backbone") == "dcn_v2":
-            raise ValueError("dcn_v2 has cross_layers, hidden and dropout for options")
+            raise ValueError(
+                "must be empty for dcn_v2; set cross_layers, hidden and dropout instead"
+            )
         return taken_options(BACKBONES, options, info, [])
 
     @field_validator("cross_layers", "hidden", "dropout")
@@ -86,5 +88,5 @@ class RankerConfig(FusionConfig):
     def _of_dcn_v2(cls, value, info):
         field = cls.model_fields[info.field_name]
         if info.data.get("backbone", "dcn_v2") != "dcn_v2" and value != field.default:
-            raise ValueError("is an option of backbone 'dcn_v2'; leave it out")
+            raise ValueError("is only for backbone 'dcn_v2'; leave it out")
         return value

@@ -1,4 +1,4 @@
-"""Two-tower retrieval: one dot product between a user and an item."""
+"""Two-tower retrieval: the score is one dot product of a user vector and an item vector."""
 
 from __future__ import annotations
 
@@ -39,33 +39,34 @@ from tfrec_fusion.models.two_tower_spec import completed, described
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class TwoTower(RetrievalModel):
-    """Retrieval model whose score folds into one dot product of `vector_dim` columns.
+    """Retrieval model whose score is one dot product of vectors with `vector_dim` columns.
 
-    With v_i the item's fused vector, u the user's, x_i the item's recency and trend as of now and h
-    what is known of the user's history:
+    With v_i the item's fused vector, u the user vector, x_i the item's recency and trend at scoring
+    time, and h = [u, size and recency of the history]:
 
         score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
 
-    u is what the user tower makes of the user: by default a linear map of two pools of the
-    history's item vectors (`PooledHistory`). f0 and f are linear plus a small MLP. `user_vectors`
-    is `[scale * u, A h, 1]` and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. An item not
-    seen yet has neither id nor bias.
+    The user tower computes u: by default a linear map of two pools of the history's item vectors
+    (`PooledHistory`). f0 and f are linear plus a small MLP. `user_vectors` is
+    `[scale * u, A h, 1]` and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. A cold item has
+    neither id nor bias.
 
-    Trained on the batches of `Interactions.batches`: by a softmax over the catalogue (or over
-    sampled candidates with logQ), on autoencoder examples by `NormalisedSquared`, or on pairs by a
-    softmax over the batch's items (see `CatalogueSoftmax`), unless `compile(loss=...)` says
-    otherwise.
-    The pairs' way suits millions of items, reads no trend, and can be trained on user ids alone.
+    Train it on the batches of `Interactions.batches`. The default loss is a softmax over the
+    catalogue (or over sampled candidates with log-q correction); `NormalisedSquared` for
+    autoencoder examples; and for pairs a softmax with in-batch negatives (see `CatalogueSoftmax`).
+    `compile(loss=...)` overrides it. Pairs suit millions of items, do not read the trend, and
+    allow training on user ids alone.
 
     Args:
-      data: the training events, from which sizes, vectors and whitening are taken and which are not
-        kept; or the `DataSpec` of a saved model.
+      data: the training events, which give sizes, vectors and whitening and are not stored in the
+        model; or the `DataSpec` of a saved model.
       initial: `SpectralVectors` or anything with `vectors` `[n_items, dim]` and `weights`
-        `[n_items]` to start the item vectors and the history weights from.
+        `[n_items]`: initial values of the item vectors and the history weights.
       **options: see `TwoTowerConfig`.
 
     Raises:
-      InputError: an unknown option or value, a vector the catalogue lacks, or sizes that disagree.
+      InputError: an unknown option or value, a vector that the catalogue lacks, or sizes that
+        disagree.
 
     Example:
       >>> model = TwoTower(split.train, dim=64, fusion="gate")
@@ -129,27 +130,27 @@ class TwoTower(RetrievalModel):
 
     @property
     def reads_history(self) -> bool:
-        """Whether the user's history counts."""
+        """Whether the score depends on the user's history."""
         return self.user_tower.reads_history
 
     @property
     def reads_user_ids(self) -> bool:
-        """Whether it matters who the user is."""
+        """Whether the score depends on the user's id."""
         return self.user_tower.reads_user_ids
 
     @property
     def vector_dim(self) -> int:
-        """Columns of `user_vectors` and `item_vectors`."""
+        """Number of columns of `user_vectors` and `item_vectors`."""
         return self.config.dim + (self.config.trend_dim if self.spec.feature_names else 0) + 1
 
     def item_vectors(self, rows, features, seen, training=None) -> tf.Tensor:
-        """Item side of the score.
+        """Computes the item side of the score.
 
         Args:
-          rows: `[M]` int32, -1 unknown.
-          features: `[M, F]` float32 trends and numbers as of the scoring time, `spec.feature_names`
-            in order; NaN where a number is missing.
-          seen: `[M]` bool.
+          rows: `[M]` int32 item rows, -1 unknown.
+          features: `[M, F]` float32 trends and numbers at scoring time, in the order of
+            `spec.feature_names`; NaN for a missing number.
+          seen: `[M]` bool, True for warm items.
 
         Returns:
           `[M, vector_dim]` float32.
@@ -157,7 +158,7 @@ class TwoTower(RetrievalModel):
         return self.item_side(self.tower(rows, seen, training=training), rows, features, seen)
 
     def item_side(self, fused, rows, features, seen) -> tf.Tensor:
-        """`item_vectors` of items whose fused vectors `[M, dim]` from `tower` are at hand."""
+        """Computes `item_vectors` from fused vectors `[M, dim]` that `tower` already gave."""
         fused = tf.cast(fused, tf.float32)
         prior = tf.zeros(tf.shape(fused)[:1])
         if self.config.use_ids:
@@ -181,15 +182,15 @@ class TwoTower(RetrievalModel):
         training=None,
         hide_size=False,
     ):
-        """User side of the score.
+        """Computes the user side of the score.
 
         Args:
-          users: `[B]` int32, -1 unknown.
+          users: `[B]` int32 user rows, -1 unknown.
           history_vectors: `[H, dim]` fused vectors of the history's items, from `tower`.
           history_items: `[H]` int32 item rows.
-          history_rows: `[H]` int32, ascending position in the batch.
+          history_rows: `[H]` int32 ascending: the batch row that each history item belongs to.
           history_ages: `[H]` float32 days before the scoring time.
-          hide_size: whether to take the size and the recency of the histories for 0.
+          hide_size: whether to set the size and the recency of the histories to 0.
 
         Returns:
           `[B, vector_dim]` float32.
@@ -218,9 +219,9 @@ class TwoTower(RetrievalModel):
         return tf.concat([*parts, tf.ones([n_users, 1])], 1)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Scores `[B, C]` float32 of a batch of `Interactions.batches`, nothing masked.
+        """Computes the unmasked scores `[B, C]` float32 of a batch of `Interactions.batches`.
 
-        At the pairs `self_pairs` of a batch the score is what the rest of the history gives.
+        The score of a self-pair (`self_pairs`) leaves the item itself out of the history.
         """
         users, items, fused = candidate_vectors(self, batch, training)
         scores = tf.matmul(users, items, transpose_b=True)
@@ -230,10 +231,10 @@ class TwoTower(RetrievalModel):
         return scores
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
-        """Loss of a batch, plus the ids' L2, alignment and distillation in training.
+        """Computes the loss; in training plus L2 of the ids, alignment and distillation.
 
         Raises:
-          InputError: examples that this model cannot be trained on.
+          InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
         objective, weight = self.objective_for(batch), batch.get("weight")
@@ -249,26 +250,26 @@ class TwoTower(RetrievalModel):
         return self.tracked(loss, added, tf.size(batch["user"]))
 
     def objective_for(self, batch) -> Objective:
-        """The chosen loss, or what suits the examples."""
+        """Returns the chosen loss, or the default for the kind of examples."""
         if self.objective is not None:
             return self.objective
-        return CatalogueSquared() if "self_pairs" in batch else self._found("softmax")
+        return CatalogueSquared() if "self_pairs" in batch else self._resolved_objective("softmax")
 
-    def _found(self, loss):
+    def _resolved_objective(self, loss):
         if (self.config.loss if loss is None else loss) == "softmax":
             half = self.tower.compute_dtype == "bfloat16"
             return CatalogueSoftmax("bfloat16" if half else "float32")
-        return super()._found(loss)
+        return super()._resolved_objective(loss)
 
     def check_batch(self, batch) -> None:
-        """Raises InputError where the model cannot be trained on batches with these fields."""
+        """Raises InputError if the model cannot be trained on batches with these fields."""
         check_batch(self, batch)
 
     def scorer(self, state: State) -> DotProductScorer:
-        """A function from user rows `[B]` to scores `[B, n_items]` float32, with its vectors.
+        """Returns a function: user rows `[B]` -> scores `[B, n_items]` float32, with its vectors.
 
         Args:
-          state: histories and item features; its vocabularies must be the model's.
+          state: histories and item features; its vocabularies must be those of the model.
         """
         self.check(state.events)
         return tower_scorer(self, state)
@@ -276,14 +277,14 @@ class TwoTower(RetrievalModel):
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False
     ) -> DotProductServing:
-        """What an export serves, with the tables of the user side in a precision."""
+        """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
         return tower_serving(self, side, state, precision, explain)
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `events` has vocabularies that the model was not built for.
+        """Raises InputError if the vocabularies of `events` are not those of the model.
 
-        It also does where they lack columns that the model reads, which it finds by name.
+        Also if `events` lack columns that the model reads; columns are matched by name.
         """
         check_vocabularies(self.spec, events, reads_user_ids=self.reads_user_ids)
         check_features(self.spec, events)

@@ -1,4 +1,4 @@
-"""The batches that a TwoTower is trained on."""
+"""Checks of the batches that a TwoTower is trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import check_width, width_of
 from tfrec_fusion.models.objectives.pairs import check_pairs
 
-# What a batch of `Interactions.batches` has, but for pairs.
+# Fields of a batch of `Interactions.batches`, except for pairs.
 EXAMPLE_FIELDS = (
     "user",
     "weight",
@@ -22,7 +22,7 @@ EXAMPLE_FIELDS = (
 
 
 def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
-    """One user with one item and one candidate: builds every variable."""
+    """Returns a batch of one user, one history item and one candidate, to build all variables."""
     one = tf.zeros([1], tf.int32)
     return {
         "user": one,
@@ -36,11 +36,11 @@ def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
 
 
 def check_batch(model, batch) -> None:
-    """Raises InputError where a `TwoTower` cannot be trained on batches with these fields."""
+    """Raises InputError if a `TwoTower` cannot be trained on batches with these fields."""
     received = f"Received: {sorted(batch)}"
     if "item" in batch and "is_warm" in batch:
         raise InputError(
-            "TwoTower: these are batches of ranking_examples, which train a Ranker; pass those of "
+            "TwoTower: batches of ranking_examples can only train a Ranker; pass batches of "
             f"events.batches(512). {received}"
         )
     if model.objective is not None:
@@ -48,8 +48,8 @@ def check_batch(model, batch) -> None:
     if "self_pairs" in batch and model.reads_history and not model.user_tower.subtracts_self:
         raise InputError(
             "TwoTower: autoencoder examples have the targets in the history, and "
-            f"{type(model.user_tower).__name__} cannot take an item out of its own score; train "
-            f"on examples='as_of', 'held_out' or 'pairs'. {received}"
+            f"{type(model.user_tower).__name__} cannot subtract an item's own contribution from "
+            f"its score; train on examples='as_of', 'held_out' or 'pairs'. {received}"
         )
     if "item" in batch:
         check_pairs(model, batch)
@@ -57,7 +57,7 @@ def check_batch(model, batch) -> None:
     missing = [name for name in EXAMPLE_FIELDS if name not in batch]
     if missing:
         raise InputError(
-            f"TwoTower: the batches have no {missing[0]!r}; pass those of events.batches(512). "
+            f"TwoTower: the batches have no {missing[0]!r}; pass batches of events.batches(512). "
             f"{received}"
         )
     names = model.spec.feature_names

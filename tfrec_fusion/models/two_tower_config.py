@@ -1,4 +1,4 @@
-"""What a TwoTower is built from."""
+"""Options of `TwoTower`."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from tfrec_fusion.models.fusion_config import FusionConfig, known_loss, known_pa
 
 
 class TwoTowerConfig(FusionConfig):
-    """Options of `TwoTower`; an unknown key or a bad value is refused.
+    """Options of `TwoTower`; an unknown key or an invalid value raises an error.
 
     Attributes:
       dim: size of the item vector.
-      fusion: how an item's id and vectors become one: a key of `tfrec_fusion.layers.FUSIONS`,
+      fusion: how to fuse an item's id and vectors: a key of `tfrec_fusion.layers.FUSIONS`,
         `module:Class` or the registered name of your own `Fusion`, or in Python the class or an
-        object. None takes "null_space" where
-        there are times, ids and whitened vectors, else "sum".
+        object. None means "null_space" if there are timestamps, ids and whitened vectors, else
+        "sum".
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
-      modality_dropout: probability that an input of an item (its id, or one of its vectors) is
-        hidden in a training step, never all that it has.
-      storage: dtype of the frozen vectors, "float32", "bfloat16", "float16" or "int8": one, or
-        name -> dtype.
-      mixed_precision: whether layers compute in bfloat16; weights and scores are float32.
+      modality_dropout: probability that training hides an input of an item (its id, or one of its
+        vectors); at least one input always remains.
+      storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
+        or name -> dtype.
+      mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
-      user: the user tower: `PooledHistory` by what it reads, "history", "id" or "both"; or
-        `module:Class` or the registered name of your own `UserTower`, or in Python the class or an
-        object.
+      user: the user tower: "history", "id" or "both" for `PooledHistory` reading the history, the
+        user id, or both; or `module:Class` or the registered name of your own `UserTower`, or in
+        Python the class or an object.
       user_options: further arguments of your own class.
-      id_dropout: probability that an item's (and a user's) id is hidden in a training step.
-      id_l2: weight of half the squared norm of the batch's id vectors in the loss; None takes 5e-4
-        where there are times, else 1e-4.
-      whitening_dim: vectors are whitened to at most so many dimensions, fitted on training items;
-        None leaves them as they are.
-      trend: whether scores see the items' recency and trend; needs timestamps, and is off without.
-      trend_dim: size of the part of a user's vector that is matched against an item's trend.
+      id_dropout: probability that training hides an item's (and a user's) id.
+      id_l2: weight of half the squared norm of the batch's id vectors in the loss; None means 5e-4
+        with timestamps, else 1e-4.
+      whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
+        None leaves them unchanged.
+      trend: whether scores depend on the items' recency and trend; off without timestamps.
+      trend_dim: number of columns of the user vector that multiply the item's trend vector.
       trend_hidden: hidden units of the trend network.
-      decay_days: time constant of the recent history pool, of `PooledHistory` by name.
-      user_layer: whether a linear map lies between the history pools and the user's vector; without
-        one it is their mean, which autoencoder examples are better off with. None takes a map where
-        there are times.
+      decay_days: time constant of the recent history pool in days; for the built-in tower only.
+      user_layer: whether a linear map turns the history pools into the user vector; without it the
+        vector is their mean, which works better on autoencoder examples. None means a map if there
+        are timestamps.
       loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
-        `examples="autoencoder"`), or `module:Class` of your own `Objective`; None takes the second
-        for such examples and else the first. `compile(loss=...)` goes before it.
+        `examples="autoencoder"`), or `module:Class` of your own `Objective`; None means the second
+        for autoencoder examples, else the first. `compile(loss=...)` overrides it.
       alignment: weight of `InfoNCE` between the ids of a batch's targets and an MLP of their
         content (RLMRec-Con, Ren et al., WWW 2024: .01); see `alignment_loss`.
-      distillation: weight of `Distillation` of the scores to those with the items' ids hidden, for
-        cold items; see `distillation_loss`.
+      distillation: weight of the loss that distils the scores into the scores with item ids hidden,
+        for cold items; see `distillation_loss`.
     """
 
     dim: PositiveInt = 128
@@ -83,7 +83,8 @@ class TwoTowerConfig(FusionConfig):
 
         if options and info.data.get("user") in ("history", "id", "both"):
             raise ValueError(
-                "are those of your own tower; the built-in one has user_layer and others"
+                "are only for your own tower class; configure the built-in tower by user_layer, "
+                "decay_days and id_dropout"
             )
         return taken_options(USER_TOWERS, options, info, ["dim", "n_users", "n_items"])
 
@@ -93,11 +94,11 @@ class TwoTowerConfig(FusionConfig):
         return known_loss(loss)
 
     def completed(self, ordered: bool, vectors: bool) -> TwoTowerConfig:
-        """The config with what is open filled in.
+        """Returns the config with data-dependent defaults filled in.
 
         Args:
-          ordered: whether the data has an order in time.
-          vectors: whether whitened vectors are all the content that items have.
+          ordered: whether the events have timestamps.
+          vectors: whether the catalogue has vectors and no `initial` vectors are given.
         """
         whole = ordered and vectors and self.use_ids and self.vectors != [] and self.whitening_dim
         values = {

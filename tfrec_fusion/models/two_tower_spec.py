@@ -1,4 +1,4 @@
-"""What a TwoTower takes from its training events."""
+"""Derives the config defaults, the spec and the frozen vectors of a TwoTower from its events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 
 
 def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
-    """The config with what depends on the data filled in; a saved model's has nothing open."""
+    """Fills in the config's data-dependent defaults; a saved model's config already has them."""
     if not isinstance(data, Interactions):
         return config.completed(ordered=True, vectors=True)
     vectors = bool(data.catalogue.vectors) and initial is None
@@ -28,7 +28,7 @@ def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
 
 
 def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
-    """The spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
+    """Returns the spec of `data`, and name -> (values, mask) of the frozen vectors to assign."""
     if isinstance(data, DataSpec | dict):
         return DataSpec.model_validate(data), {}
     require_interactions(data, "TwoTower")
@@ -36,7 +36,9 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     names = vector_names("TwoTower", catalogue, config.vectors)
     check_storage("TwoTower", config.storage, [*names, "initial"])
     if not (config.use_ids or names or initial is not None):
-        raise InputError("TwoTower: use_ids=False needs vectors; the catalogue has none")
+        raise InputError(
+            "TwoTower: use_ids=False needs vectors, and none are chosen or in the catalogue"
+        )
     for option in ("alignment", "distillation"):
         weight = getattr(config, option)
         if weight and not (config.use_ids and (names or initial is not None)):
@@ -45,8 +47,8 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     if initial is not None:
         if initial.vectors.shape != (len(catalogue), config.dim):
             raise InputError(
-                f"TwoTower: initial must be {(len(catalogue), config.dim)}, items by dim. "
-                f"Received: {initial.vectors.shape}"
+                f"TwoTower: initial: vectors must have the shape [n_items, dim], "
+                f"{(len(catalogue), config.dim)}. Received: {initial.vectors.shape}"
             )
         frozen["initial"] = initial.vectors, np.ones(len(catalogue), bool)
     trend = config.trend and data.timestamp is not None
