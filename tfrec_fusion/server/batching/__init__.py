@@ -1,1 +1,1 @@
-"""Requests that wait at the same moment as one run of the model."""
+"""Merges concurrent requests into one run of the model."""

@@ -25,13 +25,13 @@ class _Task:
     enqueued: float = field(default_factory=time.monotonic)
 
     def __post_init__(self):
-        # Nobody can cancel it any more: its batch sets it.
+        # Mark as running, so that nobody can cancel it: its batch sets the result.
         self.done.set_running_or_notify_cancel()
 
 
 @dataclass
 class _Batch:
-    # On the clock of `time.monotonic`; 0 for at once.
+    # On the clock of `time.monotonic`; 0 means ready now.
     ready_at: float
     tasks: list[_Task] = field(default_factory=list)
     rows: int = 0
@@ -44,19 +44,18 @@ class _Queue:
 
 
 class Batcher:
-    """Merges requests of the same kind, as TF Serving's batching session does.
+    """Merges requests of the same kind into batches, like TF Serving's batching session.
 
-    Used from any thread. A batch is run when it is full, or when it has waited for the timeout and
-    a thread is free.
+    Thread-safe. A thread runs a batch once it is full or has waited for the timeout.
 
     Args:
-      parameters: of the batches.
-      metrics: get sizes and waiting times.
+      parameters: batch sizes, timeout and threads.
+      metrics: receives batch sizes and queueing times.
     """
 
     def __init__(self, parameters: BatchingParameters, metrics: Metrics):
         self._parameters, self._metrics = parameters, metrics
-        # Kinds that wait, in the order in which they get their turn.
+        # Kinds with waiting batches, in round-robin order.
         self._queues: dict[Hashable, _Queue] = {}
         self._changed, self._closed = threading.Condition(), False
         self._threads = [
@@ -73,27 +72,28 @@ class Batcher:
         inputs: Tensors,
         deadline: float = float("inf"),
     ) -> Future:
-        """The outputs of a request, once its batch was run.
+        """Queues a request; the future it returns gets the outputs once its batch has run.
 
         Args:
-          kind: requests of the same kind may be merged; `run` is the same for all of them.
-          run: from inputs to outputs, in a thread.
-          deadline: on the clock of `time.monotonic`; a batch that begins after that of all its
-            requests is not run.
+          kind: requests of the same kind may be merged, and must have the same `run`.
+          run: maps inputs to outputs; called in a thread.
+          inputs: name -> array `[rows, ...]`.
+          deadline: on the clock of `time.monotonic`; a batch does not run if the deadlines of all
+            its requests have passed.
 
         Returns:
-          A future; its errors are what `run` raises, and StatusError for a batch that came too late
-          or requests that cannot be merged.
+          A future. Its error is what `run` raises, or a StatusError if all deadlines passed or the
+          requests cannot be merged.
 
         Raises:
-          StatusError: too many rows, or UNAVAILABLE where too many batches wait or it is closed.
+          StatusError: too many rows; UNAVAILABLE if too many batches wait or the batcher is closed.
         """
         rows, largest = rows_of(inputs), self._parameters.max_batch_size
         if rows > largest:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {largest}")
         task = _Task(inputs, rows, deadline)
         if not rows:
-            # Alone, and at no cost to a batch that waits to be filled.
+            # An empty request runs alone, and does not close a batch that is being filled.
             kind = (kind, "empty")
         with self._changed:
             if self._closed:
@@ -102,7 +102,7 @@ class Batcher:
         return task.done
 
     def close(self) -> None:
-        """Ends the threads after what they run; what waits fails."""
+        """Stops the threads after their running batches; waiting requests fail."""
         with self._changed:
             self._closed = True
             waiting = [batch for queue in self._queues.values() for batch in queue.batches]
@@ -116,7 +116,7 @@ class Batcher:
     def _add(self, kind: Hashable, run: Callable, task: _Task) -> None:
         queue, largest = self._queues.get(kind), self._parameters.max_batch_size
         batch = queue.batches[-1] if queue else None
-        # Nothing to fill a batch up with.
+        # An empty request has no row to pad a batch with.
         alone = task.rows == 0
         if batch is None or alone or not batch.rows or batch.rows + task.rows > largest:
             waiting = len(queue.batches) if queue else 0
@@ -139,12 +139,12 @@ class Batcher:
             self._changed.notify()
 
     def _work(self) -> None:
-        # Between two batches no local name may hold the last one: its model may be unloaded then.
+        # No local name may hold a batch while waiting for the next, or its model could not unload.
         while self._run_next():
             pass
 
     def _run_next(self) -> bool:
-        """Waits for a batch and runs it; False at the end."""
+        """Waits for a batch and runs it; False once the batcher is closed."""
         taken = self._take()
         if taken is None:
             return False
@@ -152,7 +152,7 @@ class Batcher:
         try:
             answers = self._answers(run, batch)
         except BaseException as error:
-            # The error holds its frames, which would hold the tasks, which hold the error.
+            # Break the reference cycle error -> frames -> tasks -> error.
             traceback.clear_frames(error.__traceback__)
             for task in batch.tasks:
                 task.done.set_exception(error)
@@ -171,7 +171,7 @@ class Batcher:
                 self._changed.wait(seconds)
 
     def _next(self) -> tuple[tuple[Callable, _Batch] | None, float | None]:
-        """A batch to run, each kind in its turn, or the seconds until there is one."""
+        """The next ready batch in round-robin order, or the seconds until one is ready."""
         soonest, now = float("inf"), time.monotonic()
         for kind, queue in self._queues.items():
             ready_at = queue.batches[0].ready_at
@@ -186,7 +186,7 @@ class Batcher:
         if queue.batches:
             self._queues[kind] = queue
         if self._queues:
-            # The thread that was told of the next one may be this.
+            # This thread may have taken the notification meant for the next batch; pass it on.
             self._changed.notify()
         return batch
 

@@ -1,4 +1,4 @@
-"""`batching_parameters.txt`, as the server uses it."""
+"""Batching parameters of the server, read from TF Serving's `batching_parameters.txt`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfrec_fusion.paths import local_path
 
 @dataclass(frozen=True)
 class BatchingParameters:
-    """How waiting requests are merged; what the file leaves out is as in TF Serving.
+    """How waiting requests are merged; the defaults are TF Serving's.
 
     Attributes:
-      max_batch_size: rows of the largest batch.
-      timeout: seconds that a batch waits to be filled.
-      max_enqueued_batches: batches that wait for a thread, for each signature.
+      max_batch_size: maximum rows of a batch.
+      timeout: seconds that a batch waits for more requests.
+      max_enqueued_batches: maximum batches of each signature that wait for a thread.
       threads: batches that run at once.
-      allowed_sizes: rows that a batch is filled up to; any where there are none.
-      pad: whether lists of different widths are merged.
+      allowed_sizes: row counts to which batches are padded; empty for no padding.
+      pad: pad lists of different widths so that their requests can be merged.
     """
 
     max_batch_size: int = 1000
@@ -34,14 +34,14 @@ class BatchingParameters:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> BatchingParameters:
-        """Reads the text of `tensorflow.serving.BatchingParameters`.
+        """Reads a `tensorflow.serving.BatchingParameters` message in text format.
 
         Raises:
           InputError: names the file, the field and the value.
         """
         path = local_path(path, "serve")
         if not path.is_file():
-            raise InputError(f"serve: no such file of batching parameters. Received: {path}")
+            raise InputError(f"serve: the batching file does not exist. Received: {path}")
         text = path.read_text(encoding="utf-8")
         check_batching(text)
         found = protos.parse("BatchingParameters", text, str(path))
@@ -61,7 +61,7 @@ class BatchingParameters:
         )
 
     def size_of(self, rows: int) -> int:
-        """The rows that a batch of `rows` is filled up to."""
+        """The number of rows to which a batch of `rows` is padded."""
         if not self.allowed_sizes:
             return rows
         return self.allowed_sizes[bisect_left(self.allowed_sizes, rows)]

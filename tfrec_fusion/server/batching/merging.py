@@ -1,4 +1,4 @@
-"""Several requests as one, and the answer cut up again."""
+"""Merges several requests into one, and splits its outputs again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ _USER = "user_id"
 
 
 def rows_of(inputs: Tensors) -> int:
-    """The size of a request's batch.
+    """The batch size of a request: that of `user_id`, or else of its first input.
 
     Raises:
-      StatusError: INVALID_ARGUMENT; an input without a batch, or of another size than that of
-        `user_id` or else of the first input.
+      StatusError: INVALID_ARGUMENT; an input is a scalar or has another batch size.
     """
     for name, values in inputs.items():
         if values.ndim == 0:
-            raise invalid(f"input {name} must have at least one dimension, that of the batch")
+            raise invalid(f"input {name} must have at least one dimension, the batch")
     first = _USER if _USER in inputs else next(iter(inputs))
     rows = len(inputs[first])
     for name, values in inputs.items():
@@ -33,13 +32,15 @@ def rows_of(inputs: Tensors) -> int:
 
 
 def merge(requests: Sequence[Tensors], size: int, pad: bool) -> dict[str, np.ndarray]:
-    """One request of `size` rows: those of all of them and copies of the last one's first.
+    """Concatenates requests and pads them to `size` rows with the last request's first row.
 
     Args:
-      pad: fill narrower lists up with the first value of their request; else all must be alike.
+      requests: each name -> array `[rows, ...]`, with the same names.
+      size: rows of the result.
+      pad: pad narrower lists with the first value of their request; if False all widths must agree.
 
     Raises:
-      StatusError: lists of different widths where `pad` is off, or an empty one among others.
+      StatusError: widths differ and `pad` is False, or an empty list cannot be padded.
     """
     missing = size - sum(len(next(iter(request.values()))) for request in requests)
     merged = {}
@@ -54,10 +55,10 @@ def merge(requests: Sequence[Tensors], size: int, pad: bool) -> dict[str, np.nda
 
 
 def split(outputs: Tensors, sizes: Sequence[int], total: int) -> list[dict[str, np.ndarray]]:
-    """The answers of requests of `sizes` rows out of one of `total` rows.
+    """Splits the outputs of a merged run of `total` rows into requests of `sizes` rows.
 
     Raises:
-      StatusError: an output has no batch, or another one than the inputs.
+      StatusError: an output is a scalar or has another batch size than the inputs.
     """
     for values in outputs.values():
         if values.ndim == 0:

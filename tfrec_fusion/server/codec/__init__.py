@@ -1,1 +1,1 @@
-"""Between numpy arrays and what goes over the wire: TF Serving's JSON and its messages."""
+"""Converts between TF Serving's JSON and numpy arrays."""

@@ -1,4 +1,4 @@
-"""The body of `:predict` as arrays."""
+"""Parses the JSON body of `:predict` into arrays."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ROWS, _COLUMNS = "instances", "inputs"
 
 @dataclass(frozen=True)
 class JsonRequest:
-    """A request to predict.
+    """A parsed `:predict` request.
 
     Attributes:
-      signature: its name; "" is the default one.
-      inputs: name -> array; strings are `object` arrays of bytes.
-      rows: whether it came as rows, which the answer then does as well.
+      signature: name of the signature; "" for the default one.
+      inputs: name -> array; strings as `object` arrays of bytes.
+      rows: whether the request used the row format ("instances"); the answer uses the same format.
 
     Example:
       >>> slots = {"x": TensorSlot(1, (None,))}
@@ -38,13 +38,13 @@ class JsonRequest:
     def parse(
         cls, body: bytes, inputs_of: Callable[[str], Mapping[str, TensorSlot]]
     ) -> JsonRequest:
-        """Reads a body in time linear in its size.
+        """Parses a body in time linear in its size.
 
         Args:
-          inputs_of: gives the inputs of a signature, or raises.
+          inputs_of: returns the input slots of a signature, or raises.
 
         Raises:
-          StatusError: the body is not what the signature takes.
+          StatusError: the body is no JSON or does not match the signature.
         """
         document = parse_object(body)
         signature = document.get("signature_name", "")
@@ -67,7 +67,7 @@ def _is_named(value) -> bool:
 
 
 def _named(value, slots: Mapping[str, TensorSlot]) -> Mapping:
-    """Input -> value; one that comes alone is that of the only input."""
+    """Input -> value; a bare value belongs to the signature's only input."""
     if not _is_named(value):
         return {_only(slots, _COLUMNS, value): value}
     for name in slots:
@@ -100,7 +100,7 @@ def _of_rows(rows, slots: Mapping[str, TensorSlot]) -> Mapping:
 
 
 def _only(slots: Mapping[str, TensorSlot], form: str, value) -> str:
-    """The name of the only input."""
+    """The name of the signature's only input; raises if there are several."""
     if len(slots) > 1:
         raise invalid(
             f"'{form}' must name the inputs {','.join(sorted(slots))}. Received: {shown(value)}"

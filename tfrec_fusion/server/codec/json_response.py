@@ -1,4 +1,4 @@
-"""Arrays as the body of an answer."""
+"""Writes output arrays as the JSON body of an answer, in TF Serving's format."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TYPE_NAMES = {"float16": "half", "object": "string"}
 
 
 def row_body(outputs: Mapping[str, np.ndarray]) -> bytes:
-    """`{"predictions": [...]}`: a value a row, or an object where there are several outputs.
+    """Writes `{"predictions": [...]}`: one value per row, or one object if there are more outputs.
 
     Raises:
-      StatusError: no output, outputs without a batch or with different ones, or a type that JSON
-        has no form for.
+      StatusError: no output, scalar outputs, different batch sizes, or a type that JSON cannot
+        hold.
     """
     _check_some(outputs)
     sizes = {}
@@ -56,10 +56,10 @@ def row_body(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def column_body(outputs: Mapping[str, np.ndarray]) -> bytes:
-    """`{"outputs": ...}`: an array, or an object of named ones where there are several.
+    """Writes `{"outputs": ...}`: one array, or an object of arrays if there are more outputs.
 
     Raises:
-      StatusError: no output, or a type that JSON has no form for.
+      StatusError: no output, or a type that JSON cannot hold.
     """
     _check_some(outputs)
     if len(outputs) == 1:
@@ -75,7 +75,7 @@ def column_body(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def error_body(message: str) -> bytes:
-    """`{"error": message}`."""
+    """Writes `{"error": message}`."""
     return _encoded(f'{{\n{_INDENT}"error": {_quoted(message)}\n}}')
 
 
@@ -89,7 +89,7 @@ def _check_some(outputs: Mapping) -> None:
 
 
 def _rows(name: str, values: np.ndarray) -> list[str]:
-    """The text of each row, on one line."""
+    """JSON of each row, on one line."""
     if values.ndim > 1 and not values.size:
         rows: Any = np.empty(values.shape, np.int8).tolist()
         return [json.dumps(row) for row in rows]
@@ -102,7 +102,7 @@ def _rows(name: str, values: np.ndarray) -> list[str]:
 
 
 def _indented(texts: list[str], shape: tuple[int, ...], depth: int) -> str:
-    """Nested lists with a line for each value."""
+    """JSON of nested lists, with a line for each value."""
     if not shape:
         return texts[0]
     if shape[0] == 0:
@@ -138,11 +138,11 @@ def _leaves(name: str, values: np.ndarray) -> list[str]:
 
 
 def _decimals(values: np.ndarray) -> list[str]:
-    """Six digits where they say the number, else 9 (float32) or 17 (float64)."""
+    """Decimals with 6 digits if these are exact, else with 9 (float32) or 17 (float64)."""
     flat = values.ravel()
     exact = flat.tolist()
     texts = [f"{value:.6g}" for value in exact]
-    # Not a number is never equal to itself, and gets its name below.
+    # NaN never equals itself; it passes through here and is renamed below.
     again = np.array(texts, np.float64).astype(values.dtype)
     digits = 9 if values.dtype.itemsize == 4 else 17
     for position in np.flatnonzero(again != flat).tolist():

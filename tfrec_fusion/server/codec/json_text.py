@@ -1,4 +1,4 @@
-"""A JSON object as TF Serving's parser takes it."""
+"""Parses JSON as leniently and as strictly as TF Serving's parser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfrec_fusion.deploy.status import StatusError, invalid
 
 _MAX_DIGITS = 309  # of the largest float64
 _PLAIN = json.JSONDecoder()
-# Only documents in which a number may be too big are read with a function call a number.
+# Used to find documents with possibly too large numbers; only these need the slower parser.
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS, _LARGE_EXPONENT = b"0" * 200, re.compile(rb"e\+?000")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -21,15 +21,15 @@ _LONE_SURROGATE = re.compile(
 
 
 def parse_object(body: bytes) -> dict:
-    """The JSON object at the start of `body`; what follows it is not read. Takes linear time.
+    """Parses the JSON object at the start of `body` in linear time; ignores what follows it.
 
-    Numbers may be NaN, Infinity and -Infinity. Bytes that are not UTF-8 come as lone surrogates, as
-    the error handler "surrogateescape" of Python makes them. Of a name that comes twice in an
-    object the last counts.
+    Numbers may be NaN, Infinity and -Infinity. Bytes that are not UTF-8 become lone surrogates, as
+    with Python's error handler "surrogateescape". If an object has a name twice, the last value
+    wins.
 
     Raises:
-      StatusError: INVALID_ARGUMENT; no JSON, nested too deeply, a number beyond float64, half of a
-        surrogate pair, or no object.
+      StatusError: INVALID_ARGUMENT; invalid JSON, nested too deeply, a number beyond float64, half
+        of a surrogate pair, or a value other than an object.
     """
     text = body.decode("utf-8-sig", "surrogateescape").lstrip(" \t\n\r")
     if not text:
@@ -41,7 +41,7 @@ def parse_object(body: bytes) -> dict:
     except RecursionError:
         raise _error("the document is nested too deeply") from None
     if _SURROGATE.search(text):
-        # Without escaped backslashes each backslash that is left begins an escape.
+        # After blanking escaped backslashes, each backslash left starts an escape sequence.
         escapes = text[:end].replace("\\\\", "  ")
         if _LONE_SURROGATE.search(escapes):
             raise _error("half of a surrogate pair in a string")
@@ -51,7 +51,7 @@ def parse_object(body: bytes) -> dict:
 
 
 def shown(value) -> str:
-    """A JSON value in an error message: its kind, and its beginning where it is short enough.
+    """Shows a JSON value in an error message: its type, and scalars with their (cut) value.
 
     Example:
       >>> shown("x" * 100), shown([1, 2])
@@ -72,7 +72,7 @@ def _error(reason: str) -> StatusError:
 
 
 def _may_be_too_big(body: bytes) -> bool:
-    """False only where all numbers have less than 200 digits and an exponent of at most two."""
+    """False only if all numbers have under 200 digits and exponents of at most two digits."""
     zeros = body.translate(_DIGITS_AS_ZEROS)
     return _MANY_DIGITS in zeros or _LARGE_EXPONENT.search(zeros) is not None
 

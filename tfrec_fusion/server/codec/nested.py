@@ -1,4 +1,4 @@
-"""Nested lists of JSON as arrays."""
+"""Converts nested JSON lists to arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _B64 = "b64"
 _SPACES = b" \t\n\v\f\r"
 _MAX_RANK = 32
 _INT32 = (-(2**31), 2**31 - 1)
-# Values of the narrow types are read as int32 and then cut to their width.
+# As in TF Serving, narrow types are read as int32 and then truncated.
 _RANGES = {
     "int8": _INT32,
     "uint8": _INT32,
@@ -36,19 +36,20 @@ _TYPES = {
 
 
 def is_base64(value) -> bool:
-    """Whether it is `{"b64": <text>}`, a string of bytes."""
+    """Whether a value is `{"b64": <text>}`, base64-encoded bytes."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(_B64), str)
 
 
 def array(value, name: str, slot: TensorSlot) -> np.ndarray:
-    """The array of a value or of nested lists of one length at each depth.
+    """Converts a value or nested lists to an array.
 
     Args:
-      name: of the input, for messages.
-      slot: gives the type; the shape is the value's own.
+      value: a scalar, or nested lists with one length at each depth.
+      name: name of the input, for error messages.
+      slot: gives the dtype; the shape is that of the value.
 
     Raises:
-      StatusError: a value of another type, or lists that are no box.
+      StatusError: a value of a wrong type, or lists of different lengths at one depth.
     """
     shape, flat = ([len(value)], value) if isinstance(value, list) else ([], [value])
     while flat and isinstance(flat[0], list):
@@ -63,14 +64,14 @@ def array(value, name: str, slot: TensorSlot) -> np.ndarray:
 
 
 def _uneven(values: list, depth: int) -> str:
-    """What is wrong with values of which the first is a list."""
+    """Describes why values, of which the first is a list, do not form an array."""
     for value in values:
         if not isinstance(value, list):
             return f"expected a list at depth {depth}. Received: {shown(value)}"
         if len(value) != len(values[0]):
             return (
-                f"lists of one depth must have one length. Received lengths {len(values[0])} and "
-                f"{len(value)} at depth {depth}"
+                f"all lists at one depth must have the same length. Received: lengths "
+                f"{len(values[0])} and {len(value)} at depth {depth}"
             )
     raise AssertionError
 
@@ -78,7 +79,7 @@ def _uneven(values: list, depth: int) -> str:
 def _leaves(flat: list, name: str, slot: TensorSlot) -> np.ndarray:
     kind = slot.type_name
     if kind not in _TYPES:
-        raise StatusError("UNIMPLEMENTED", f"input {name}: JSON has no form for type {kind}")
+        raise StatusError("UNIMPLEMENTED", f"input {name}: JSON cannot hold the type {kind}")
     types = set(map(type, flat))
     if not types <= _TYPES[kind]:
         raise _refused(next(item for item in flat if type(item) not in _TYPES[kind]), name, kind)

@@ -1,1 +1,1 @@
-"""What became of recommendations: impressions and clicks, kept as Parquet files."""
+"""Feedback on recommendations: records impressions and clicks in Parquet files."""

@@ -1,4 +1,4 @@
-"""The schema of feedback, as it comes and as it is kept."""
+"""Schema and validation of feedback events."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SCHEMA = pa.schema(
         ("request_id", pa.string()),
     ]
 )
-"""Columns of the Parquet files: `time` is unix seconds, `position` counts from 1."""
+"""Columns of the Parquet files; `time` in unix seconds, `position` from 1."""
 
 _TEXTS = ("model", "user_id", "item_id")
 
 
 def read_events(body: bytes, any_time: bool = False) -> list[dict]:
-    """The events of a body `{"events": [{...}, ...]}`, each with all columns.
+    """Parses a body `{"events": [{...}, ...]}` into events with all columns of `SCHEMA`.
 
-    `kind`, `model`, `version`, `user_id`, `item_id` and `position` must be there; `time` is now and
-    `request_id` is "" where they are not.
+    `kind`, `model`, `version`, `user_id`, `item_id` and `position` are required; `time` defaults
+    to now and `request_id` to "".
 
     Args:
-      any_time: also take events from before 1990 and from more than a day ahead.
+      any_time: also accept events from before 1990 and from more than a day ahead.
 
     Raises:
       StatusError: INVALID_ARGUMENT; names the event and the field.
@@ -50,7 +50,7 @@ def read_events(body: bytes, any_time: bool = False) -> list[dict]:
         document = json.loads(body, object_pairs_hook=distinct_keys)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("feedback: the body is not JSON") from None
-    except ValueError as error:  # a key twice, or a number of thousands of digits
+    except ValueError as error:  # a duplicate key, or a number of thousands of digits
         raise invalid(f"feedback: {error}") from None
     events = document.get("events") if isinstance(document, dict) else None
     if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
@@ -65,7 +65,7 @@ def read_events(body: bytes, any_time: bool = False) -> list[dict]:
 
 
 def kept_event(line: bytes) -> dict | None:
-    """The event of a journal's line; None where it is none, as after a write that was cut off."""
+    """Parses a line of a journal; None if it is no event, e.g. after an interrupted write."""
     try:
         return _event(0, json.loads(line), 0.0) if line.endswith(b"\n") else None
     except (ValueError, RecursionError, StatusError):
@@ -77,13 +77,13 @@ def _event(position: int, event, now: float) -> dict:
         raise _wrong(position, "must be an object")
     unknown = sorted(set(event) - set(SCHEMA.names))
     if unknown:
-        raise _wrong(position, f"has no field {unknown[0]!r}. Its fields: {SCHEMA.names}")
+        raise _wrong(position, f"has an unknown field {unknown[0]!r}; use {SCHEMA.names}")
     found = {"time": now, "request_id": "", **event}
     if found.get("kind") not in KINDS:
         raise _wrong(position, f"kind must be one of {list(KINDS)}")
     for name in (*_TEXTS, "request_id"):
         if not _is_text(found.get(name), empty=name == "request_id"):
-            raise _wrong(position, f"{name} must be text of at most {_MAX_TEXT} characters")
+            raise _wrong(position, f"{name} must be a text of at most {_MAX_TEXT} characters")
     for name, low, high in (("version", 0, _INT64), ("position", 1, _INT32)):
         if type(found.get(name)) is not int or not low <= found[name] <= high:
             raise _wrong(position, f"{name} must be a whole number of at least {low}")

@@ -1,4 +1,4 @@
-"""Feedback on its way to the disk: a queue, a journal, Parquet files."""
+"""Writes feedback to disk through a queue and a journal into Parquet files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tfrec_fusion.files import alone
 from tfrec_fusion.server.feedback.journal import Journal, write_parquet
 
 _MAX_WAITING = 10_000  # requests
-_RETRY_SECONDS = 30.0  # until a journal that could not be made a file is tried again
+_RETRY_SECONDS = 30.0  # after a journal could not be converted to Parquet
 _ROTATE, _STOP = "rotate", "stop"
 
 
 @dataclass
 class _Group:
-    """Events that go to the disk together, and what comes after them."""
+    """Events written to the disk together, and what to do afterwards: "", rotate or stop."""
 
     events: list[dict] = field(default_factory=list)
     waiting: list[tuple[int, Future]] = field(default_factory=list)
@@ -32,20 +32,20 @@ class _Group:
 
 
 class FeedbackLog:
-    """Keeps events in `events-*.parquet` files of a folder that it alone writes to.
+    """Writes events to `events-*.parquet` files in a folder that it locks.
 
-    A thread writes what is waiting to a journal, all of it at once, and what was acknowledged is on
-    the disk. Each journal becomes a Parquet file when it is old or long enough, and at `close`.
-    Journals of servers that were killed are made into files at the start; lines that are no events
-    go to a file `*.bad` then. While the disk is full nothing is taken, and all that was, stays.
+    A thread writes all waiting events to a journal at once; acknowledged events are on the disk. A
+    journal becomes a Parquet file once it is long or old enough, and at `close`. Journals left by
+    killed servers are converted at the start; their invalid lines go to `*.bad` files. While the
+    disk is full, new events are refused and acknowledged ones stay.
 
     Args:
-      folder: its files can be read by their owner alone.
-      rotate_rows, rotate_seconds: a journal of that many events or that old becomes a file.
-      log: is told of files and failures by name and fields.
+      folder: folder of the files; only their owner can read these.
+      rotate_rows, rotate_seconds: number of events and age at which a journal is converted.
+      log: called with name and fields of events, e.g. files written and failures.
 
     Raises:
-      InputError: another server has the folder.
+      InputError: another server uses the folder.
 
     Example:
       >>> log = FeedbackLog(Path("feedback"))
@@ -69,27 +69,27 @@ class FeedbackLog:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._held = ExitStack()
         self._held.enter_context(
-            alone(folder / ".feedback.lock", "serve: another server keeps feedback in the folder")
+            alone(folder / ".feedback.lock", "serve: another server writes feedback to the folder")
         )
         for path in sorted(folder.glob("events-*.journal")):
             self._recover(path)
-        # Nothing is taken once this is set, and `close` waits for what was.
+        # Once `_closed` is set no event is accepted; `close` waits for those accepted before.
         self._closing, self._closed = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
         self._thread.start()
 
     def append(self, events: Sequence[dict]) -> Future:
-        """Takes events of `SCHEMA`'s columns.
+        """Queues events that have the columns of `SCHEMA`.
 
         Returns:
-          Their number, once they are on the disk, or a StatusError, UNAVAILABLE, if they could not
-          be written; none of them is kept then.
+          A future with the number of events once they are on the disk. If they cannot be written
+          its error is a StatusError, UNAVAILABLE, and none of them is stored.
 
         Raises:
-          StatusError: UNAVAILABLE; too many are waiting, and the events are not taken.
+          StatusError: UNAVAILABLE; the queue is full or the log is closed.
         """
         done: Future = Future()
-        done.set_running_or_notify_cancel()  # a client that goes away takes nothing back
+        done.set_running_or_notify_cancel()  # a client that disconnects must not cancel the write
         with self._closing:
             if self._closed:
                 raise StatusError("UNAVAILABLE", "feedback: the server is stopping")
@@ -97,18 +97,18 @@ class FeedbackLog:
                 self._queue.put_nowait((events, done))
             except queue.Full:
                 raise StatusError(
-                    "UNAVAILABLE", "feedback: too much is waiting to be written"
+                    "UNAVAILABLE", "feedback: too many events wait to be written; try again later"
                 ) from None
         return done
 
     def rotate(self) -> None:
-        """Makes a file of the events so far, as soon as they are written."""
+        """Converts the journal to a Parquet file once all queued events are written."""
         with self._closing:
             if not self._closed:
                 self._queue.put(_ROTATE)
 
     def close(self) -> None:
-        """Writes all that was taken into a file and gives the folder back."""
+        """Writes all accepted events to a Parquet file and unlocks the folder."""
         with self._closing:
             closed, self._closed = self._closed, True
         if not closed:
@@ -126,7 +126,7 @@ class FeedbackLog:
                 self._make_file(now=bool(then))
 
     def _next(self) -> _Group:
-        """What is waiting, up to the end of a file; waits for something, or for a file's time."""
+        """Takes waiting events up to `rotate_rows`; blocks until there are some or rotation is due."""
         group = _Group()
         room = self._rotate_rows - (self._journal.rows if self._journal else 0)
         while not group.then and (not group.events or len(group.events) < room):
@@ -165,7 +165,8 @@ class FeedbackLog:
             self._fails(error)
             problem = StatusError(
                 "UNAVAILABLE",
-                f"feedback: cannot be written now ({_reason(error)}); nothing was kept, try again",
+                f"feedback: the events cannot be written now ({_reason(error)}) and none of them "
+                "was stored; try again",
             )
             for _, done in group.waiting:
                 done.set_exception(problem)
@@ -177,7 +178,7 @@ class FeedbackLog:
             done.set_result(number)
 
     def _make_file(self, now: bool) -> None:
-        """Makes a file of the journal, which stays where that fails."""
+        """Converts the journal to a Parquet file; on failure the journal stays."""
         journal = self._journal
         if journal is None or (time.monotonic() < self._not_before and not now):
             return
@@ -195,7 +196,7 @@ class FeedbackLog:
         try:
             rows, bad = write_parquet(path.read_bytes(), path)
             path.unlink()
-        except Exception as error:  # it waits for the next start
+        except Exception as error:  # the next start tries again
             self._fails(error)
             return
         if bad:
@@ -203,7 +204,7 @@ class FeedbackLog:
         self._log("feedback_recovered", events=rows, file=_target(path))
 
     def _fails(self, error: Exception) -> None:
-        """Logs a failure unless it was the last one too."""
+        """Logs a failure, unless it repeats the last one."""
         reason = _reason(error)
         if reason != self._failing:
             self._failing = reason

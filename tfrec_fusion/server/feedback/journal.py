@@ -1,4 +1,4 @@
-"""Events on the disk, a line of JSON each, until they are a Parquet file."""
+"""Journal of feedback events, one JSON line each, until they become a Parquet file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PRIVATE = 0o600
 
 
 class Journal:
-    """A file of events; what `write` has returned from is on the disk.
+    """A file of events that are on the disk once `write` returns.
 
-    A write that fails leaves nothing of it: the file is cut back to where it was.
+    A failed write leaves no trace: the file is truncated to its size before it.
 
     Args:
-      path: of a new file, which its owner alone may read.
+      path: path of the new file, which only its owner may read.
 
     Attributes:
-      rows: events in the file.
+      rows: number of events in the file.
     """
 
     def __init__(self, path: Path):
@@ -44,14 +44,14 @@ class Journal:
 
     @property
     def age(self) -> float:
-        """Seconds since its start."""
+        """Seconds since the journal was created."""
         return time.monotonic() - self._begun
 
     def write(self, events: Sequence[dict]) -> None:
-        """Adds events.
+        """Appends events and syncs them to the disk.
 
         Raises:
-          OSError: none of them is in the file.
+          OSError: the write failed, and none of the events is in the file.
         """
         data = b"".join(json.dumps(event).encode() + b"\n" for event in events)
         self._cut()
@@ -67,44 +67,44 @@ class Journal:
         self.rows += len(events)
 
     def to_parquet(self) -> int:
-        """Makes the Parquet file, removes this one, and returns the events of that file.
+        """Writes the Parquet file, removes the journal, and returns the number of events.
 
-        Without events there is no Parquet file.
+        Without events it writes no Parquet file.
 
         Raises:
-          OSError: nothing has changed.
+          OSError: the Parquet file could not be written; the journal stays.
         """
         with open(self._file, "rb", closefd=False) as file:
             file.seek(0)
             data = file.read(self._size)
         rows, _ = write_parquet(data, self.path)
         self.close()
-        # One that cannot be removed is removed at the next start, as after a kill.
+        # If this fails, the next start converts and removes the journal again, as after a kill.
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
         return rows
 
     def close(self) -> None:
-        """Leaves the file as it is."""
+        """Closes the file without changing it."""
         os.close(self._file)
 
     def _cut(self) -> None:
-        """Back to the end of the last events that were written whole."""
+        """Truncates the file to the last complete write."""
         if os.fstat(self._file).st_size != self._size:
             os.ftruncate(self._file, self._size)
 
 
 def write_parquet(data: bytes, path: Path) -> tuple[int, int]:
-    """Writes a journal's events to `*.parquet` beside it, and what is no event to `*.bad`.
+    """Writes a journal's events to `*.parquet` beside it, and its invalid lines to `*.bad`.
 
     Args:
-      data: of the journal.
-      path: of the journal.
+      data: content of the journal.
+      path: path of the journal.
 
     Returns:
-      How many events and how many bad lines there are.
+      The number of events and of invalid lines.
     """
-    # A file that is there already is of the same journal, when it had these events or fewer.
+    # An existing target was written from the same journal, with these events or fewer.
     target = path.with_suffix(".parquet")
     events, bad = [], []
     for line in data.splitlines(keepends=True):

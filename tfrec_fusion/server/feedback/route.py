@@ -1,4 +1,4 @@
-"""`POST /feedback`."""
+"""HTTP route of `POST /feedback`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _JSON = "application/json"
 
 
 def feedback_route(log: FeedbackLog, limits: Limits, any_time: bool = False) -> Route:
-    """Takes `{"events": [...]}` and answers 202 with how many it took, once they are on the disk.
+    """Route that stores `{"events": [...]}` and answers 202 once all of them are on the disk.
 
     Args:
-      any_time: of `read_events`.
+      log: where the events are stored.
+      limits: limits of body size and time.
+      any_time: as in `read_events`.
     """
 
     async def feedback(request: Request) -> Response:
@@ -48,5 +50,6 @@ async def _written(log: FeedbackLog, events: list[dict], limits: Limits) -> int:
             return await asyncio.wrap_future(log.append(events))
     except TimeoutError:
         raise StatusError(
-            "DEADLINE_EXCEEDED", f"feedback: not on the disk after {limits.seconds:g} s"
+            "DEADLINE_EXCEEDED",
+            f"feedback: events were not written within {limits.seconds:g} s",
         ) from None
