@@ -14,7 +14,7 @@ from tfrec_fusion.cli import main
             ["--model-config-file", "none.config"],
             "the model config file does not exist. Received: none.config",
         ),
-        ([".", "--batching-parameters-file", "none.txt"], "no such file of batching parameters"),
+        ([".", "--batching-parameters-file", "none.txt"], "the batching file does not exist"),
         ([".", "--max-k", "0"], "serve: k must be positive. Received: 0"),
         ([".", "--api-key-file", "/dev/null"], "the API key must be ASCII text"),
     ],

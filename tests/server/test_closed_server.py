@@ -89,7 +89,7 @@ def test_another_server_of_the_feedback_and_a_certificate_that_is_none(
 ):
     private = closed.folder / "key.pem"
     for options, says in (
-        (("--feedback-dir", closed.folder / "feedback"), "serve: another server keeps feedback"),
+        (("--feedback-dir", closed.folder / "feedback"), "serve: another server writes feedback"),
         (("--tls-certificate", private, "--tls-key", private), "serve: "),
     ):
         with pytest.raises(RuntimeError, match="did not start") as caught:

@@ -133,7 +133,7 @@ def test_messages_name_the_input_and_do_not_repeat_the_body():
         ({"instances": ["x" * 10**6]}, 'input x: String "x{40}..." is not of expected type: float'),
         ({"instances": {"a": [1] * 10**5}}, "Expecting 'instances' to be an list/array"),
         ({"signature_name": [1] * 10**5, "inputs": 1}, "'signature_name' must be a string"),
-        ({"inputs": [[1], [2, 3]]}, "input x: lists of one depth .* lengths 1 and 2 at depth 1"),
+        ({"inputs": [[1], [2, 3]]}, "input x: all lists at .* lengths 1 and 2 at depth 1"),
         ({"inputs": [[1], 2]}, "input x: expected a list at depth 1. Received: Number 2"),
     ):
         with pytest.raises(StatusError, match=says) as caught:

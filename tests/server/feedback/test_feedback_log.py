@@ -259,7 +259,7 @@ def test_a_folder_has_one_server(tmp_path):
     first = FeedbackLog(tmp_path)
     first.append([click(1)]).result()
     before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match="another server keeps feedback in the folder"):
+    with pytest.raises(InputError, match="another server writes feedback to the folder"):
         FeedbackLog(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == before
     first.close()
@@ -289,7 +289,7 @@ def test_a_field_that_is_there_twice_is_refused():
         ({"version": "2"}, "version must be a whole number"),
         ({"version": 2**70}, "version"),
         ({"user_id": ""}, "user_id must be text"),
-        ({"item_id": "x" * 1001}, "item_id must be text of at most 1000"),
+        ({"item_id": "x" * 1001}, "item_id must be a text of at most 1000"),
         ({"user_id": "\ud83d"}, "user_id must be text"),
         ({"time": float("nan")}, "time must be unix seconds"),
         ({"time": 1.7e12}, r"time must be unix seconds.*milliseconds: divide by 1000"),
@@ -299,7 +299,7 @@ def test_a_field_that_is_there_twice_is_refused():
         ({"time": True}, "time must be unix seconds"),
         ({"time": 4.1e9}, "time must be unix seconds"),  # 2099
         ({"time": 10**400}, "time must be unix seconds"),
-        ({"colour": 1}, "has no field 'colour'"),
+        ({"colour": 1}, "has an unknown field 'colour'"),
     ],
 )
 def test_events_that_are_refused(change, says):

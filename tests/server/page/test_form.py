@@ -72,7 +72,7 @@ def test_values_of_one_user(form):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"colour": "red"}, "no field 'colour'"),
+        ({"colour": "red"}, "unknown field 'colour'"),
         ({"user_id": 3}, "user_id must be a text. Received: 3"),
         ({"exclude": "a"}, "exclude must be a list of item ids. Received: 'a'"),
         ({"category": [1]}, "category must be a list of texts"),

@@ -145,7 +145,7 @@ def test_a_body_that_does_not_come():
         await asyncio.Event().wait()
 
     answer = asyncio.run(Site(seconds=0.05).ask(b'{"insta', after=never))
-    assert error_of(answer) == (408, "the body was not there after 0.05 s")
+    assert error_of(answer) == (408, "the body did not arrive within 0.05 s")
 
 
 def test_a_client_that_goes_away():

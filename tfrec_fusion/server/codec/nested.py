@@ -70,7 +70,7 @@ def _uneven(values: list, depth: int) -> str:
             return f"expected a list at depth {depth}. Received: {shown(value)}"
         if len(value) != len(values[0]):
             return (
-                f"all lists at one depth must have the same length. Received: lengths "
+                "all lists at one depth must have the same length. Received: lengths "
                 f"{len(values[0])} and {len(value)} at depth {depth}"
             )
     raise AssertionError

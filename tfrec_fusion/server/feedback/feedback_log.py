@@ -126,7 +126,7 @@ class FeedbackLog:
                 self._make_file(now=bool(then))
 
     def _next(self) -> _Group:
-        """Takes waiting events up to `rotate_rows`; blocks until there are some or rotation is due."""
+        """Takes up to `rotate_rows` events; blocks until there are some or rotation is due."""
         group = _Group()
         room = self._rotate_rows - (self._journal.rows if self._journal else 0)
         while not group.then and (not group.events or len(group.events) < room):

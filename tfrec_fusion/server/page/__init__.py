@@ -1,1 +1,1 @@
-"""The page at `/`: look at what a version recommends and how it was measured."""
+"""Web page at `/` that shows a version's recommendations and its model card."""

@@ -1,4 +1,4 @@
-"""What the page asks for, from the inputs of a signature."""
+"""Form of the page, derived from the inputs of a signature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ITEMS = ("item", "choice")
 _SIGNATURES = ("recommend", "score")
 _MOST_CHOICES = 500
 _K = 10
-# kind -> what a value is, in words
+# kind -> description of its values for error messages
 _KINDS = {
     "items": "a list of item ids",
     "texts": "a list of texts",
@@ -29,17 +29,18 @@ _INT32 = 2**31
 
 
 class Form:
-    """The fields of one signature for one user.
+    """Form fields for calling one signature for one user.
 
     Args:
-      signature: its name.
+      signature: name of the signature.
       slots: its inputs.
-      card: the version's model card; {} without.
+      card: the version's model card; {} without one.
       version: the version's folder.
 
     Attributes:
-      fields: dicts with `name`, `kind` (one of "items", "texts", "text", "integer", "number",
-        "flag"), `does`, a text, and `choices`, known values of texts.
+      does: description of the signature, or "".
+      fields: dicts with `name`, `kind` ("items", "texts", "text", "integer", "number" or "flag"),
+        `does` (a description) and `choices` (known values of text fields).
     """
 
     def __init__(self, signature: str, slots: Mapping[str, TensorSlot], card: dict, version: Path):
@@ -47,7 +48,7 @@ class Form:
         described = Signature.from_card(card).get(signature)
         self.does = described.does if described else ""
         known = {tensor.name: tensor for tensor in described.inputs} if described else {}
-        # The card's order is that of its author; the graph's is the alphabet's.
+        # Order fields as in the card; the graph has them in alphabetical order.
         names = sorted(slots, key=lambda name: [*known, name].index(name))
         self.fields = [
             {
@@ -61,10 +62,12 @@ class Form:
 
     @classmethod
     def of(cls, signatures: Mapping, card: dict, version: Path) -> Form | None:
-        """The form of the signature that recommends, or that scores items; None without one.
+        """The form of the signature `recommend` or else `score`; None if neither fits a form.
 
         Args:
-          signatures: name -> its `inputs` and `outputs`.
+          signatures: name -> object with `inputs` and `outputs`.
+          card: the version's model card; {} without one.
+          version: the version's folder.
         """
         for name in _SIGNATURES:
             slots = getattr(signatures.get(name), "inputs", {})
@@ -74,23 +77,23 @@ class Form:
         return None
 
     def to_dict(self) -> dict:
-        """For the page."""
+        """The form as JSON types."""
         return {"signature": self.signature, "does": self.does, "fields": self.fields}
 
     def arrays(self, given: Mapping) -> dict[str, np.ndarray]:
-        """The inputs of a batch of one user.
+        """Converts field values to input arrays with a batch of one user.
 
         Args:
-          given: name -> value; a field that is left out, or None, gets what changes nothing.
+          given: name -> value; missing or None fields get a value without effect.
 
         Raises:
-          StatusError: INVALID_ARGUMENT; names the field.
+          StatusError: INVALID_ARGUMENT; an unknown field, or a value of a wrong type.
         """
         if not isinstance(given, Mapping):
             raise invalid("inputs must be an object")
         unknown = sorted(set(given) - set(self._slots))
         if unknown:
-            raise invalid(f"no field {unknown[0]!r}. The fields: {sorted(self._slots)}")
+            raise invalid(f"unknown field {unknown[0]!r}; use one of {sorted(self._slots)}")
         found = {}
         for field in self.fields:
             name, kind = field["name"], field["kind"]
@@ -105,7 +108,7 @@ class Form:
 
 
 def _kind(slot: TensorSlot, described: str = "") -> str | None:
-    """None for what a form cannot ask for.
+    """The kind of an input's field; None if a form cannot hold it.
 
     Args:
       described: kind of the tensor, as in `tfrec_fusion.signature`.

@@ -1,4 +1,4 @@
-"""Titles and ids of a version, to show and to search."""
+"""Item titles, ids and columns of a version, to show and to search."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OWN = ("item_id", "title", "events")
 
 
 class ItemIndex:
-    """The items of a version; without its files nothing is known and nothing found.
+    """Searchable index of a version's items; empty if the version has no item file.
 
     Args:
       version: the version's folder.
 
     Attributes:
-      users: known user ids, or None where the version does not say.
+      users: known user ids, or None if the version does not list them.
 
     Example:
       >>> ItemIndex("saved_models/shop/1").search("thing 29")[0]["item_id"]
@@ -48,7 +48,7 @@ class ItemIndex:
         events = frame["events"] if "events" in frame else np.zeros(len(frame))
         self._events = np.asarray(events, np.int64)
         self._by_events = np.argsort(-self._events, kind="stable")
-        # One text with a line an item, the most popular first: Python searches it at C's speed.
+        # One string with a line per item, most popular first, so that str.find does the search.
         lines = [
             f"{self._titles[row]} {self._ids.ids[row]}".replace("\n", " ")
             for row in self._by_events
@@ -61,19 +61,19 @@ class ItemIndex:
 
     @property
     def columns(self) -> list[str]:
-        """What can be shown of an item beside its title: the columns of the filters."""
+        """Names of the item columns besides id and title, i.e. those of the filters."""
         return list(self._columns)
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def titles(self, item_ids: Sequence[str]) -> list[str]:
-        """ "" for an unknown item."""
+        """Titles of items; "" for an unknown item."""
         rows = self._ids.rows(np.array(item_ids, object))
         return [self._titles[row] if row >= 0 else "" for row in rows]
 
     def shown(self, item_ids: Sequence[str]) -> list[dict[str, str]]:
-        """Column -> text of each item; {} for an unknown one, "" for a missing value."""
+        """Column -> text for each item; {} for an unknown item, "" for a missing value."""
         rows = self._ids.rows(np.array(item_ids, object))
         return [
             {name: _shown(values[row]) for name, values in self._columns.items() if row >= 0}
@@ -81,18 +81,21 @@ class ItemIndex:
         ]
 
     def unknown(self, item_ids: Sequence[str]) -> list[str]:
-        """Those that the version does not know."""
+        """The ids that the version does not know; empty if it has no item file."""
         if not len(self):
             return []
         rows = self._ids.rows(np.array(item_ids, object))
         return [item for item, row in zip(item_ids, rows, strict=True) if row < 0]
 
     def search(self, text: str, limit: int = 10) -> list[dict]:
-        """Items whose title and id hold all words of `text`, accents and case left out.
+        """Finds items whose title and id contain all words of `text`, ignoring accents and case.
 
-        The item of that very id comes first, then titles that start with the text, then those in
-        which a word starts with it, then all others; the most popular first in each. Of the items
-        that hold the words the 1000 most popular are compared.
+        The item with that exact id comes first, then titles that start with the text, then titles
+        in which a word starts with it, then the rest, each group by popularity. Only the 1000 most
+        popular matches are ranked.
+
+        Returns:
+          Dicts with `item_id`, `title` and `events`.
         """
         words = folded_words(text)
         wanted = " ".join(words)
@@ -120,7 +123,7 @@ class ItemIndex:
         return self._text[self._starts[place] : self._starts[place + 1] - 1]
 
     def _places(self, words: Sequence[str]) -> Iterator[int]:
-        """Places by popularity of the items that hold all words."""
+        """Positions, in order of popularity, of the items that contain all words."""
         if not words:
             yield from range(len(self))
             return
@@ -135,7 +138,7 @@ class ItemIndex:
 
 
 def item_index(version: Path) -> ItemIndex:
-    """The index of a version's folder, made once for each of the last few."""
+    """The index of a version's folder, cached for the last few versions."""
     items = version / _ITEMS
     changed = items.stat().st_mtime_ns if items.is_file() else 0
     return _made(version, changed)
@@ -147,7 +150,7 @@ def _made(version: Path, changed: int) -> ItemIndex:
 
 
 def folded_words(text: str) -> list[str]:
-    """The words of a text as they are searched for, without accents and case."""
+    """Splits a text into words without accents and case, as the search compares them."""
     return _folded(text).split()
 
 
@@ -170,7 +173,7 @@ def _shown(value) -> str:
 
 
 def first_lines(path: Path, most: int) -> Iterable[str]:
-    """At most so many lines of a text file; none where it is not there."""
+    """Reads at most `most` lines of a text file; [] if the file does not exist."""
     if not path.is_file():
         return []
     with open(path, encoding="utf-8") as file:

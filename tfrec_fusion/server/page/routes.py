@@ -1,4 +1,4 @@
-"""The routes of the page and of what it asks for."""
+"""HTTP routes of the page and of its API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-# The browser itself then refuses whatever is not from this server.
+# Makes the browser refuse content from any other server.
 _HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -45,25 +45,25 @@ _HEADERS = {
 }
 _MOST_SUGGESTIONS = 50
 _LIMITS = {str(limit) for limit in range(1, _MOST_SUGGESTIONS + 1)}
-# Of a search of the items; each word is looked for in all titles.
+# Limits of item searches; each word is searched in all titles.
 _MOST_CHARACTERS, _MOST_WORDS, _SEARCHES_AT_ONCE = 200, 16, 2
-# Of the run's config: where its files were is nobody's business.
+# Parts of the run's config not shown, as they hold file paths.
 _PRIVATE = ("data", "recorded")
 
 
 def page_routes(predictor: Predictor) -> list[BaseRoute]:
-    """For `Server(routes=page_routes)`: the page at `/`, its files and its API below `/api`.
+    """Routes for `Server(routes=page_routes)`: the page at `/`, its files, and its API at `/api`.
 
-    On a server with a key the page and its files are open, and the API is not.
+    On a server with a key the page and its files need no key, but the API does.
 
     The API answers in JSON; an error is `{"error": message, "code": name}`.
 
-    - GET `/api/models`: the models and their loaded versions with their labels.
-    - GET `/api/models/NAME/versions/N`: the card, the fields to ask for, and the columns of the
-      items that are shown beside titles.
-    - GET `.../items?q=TEXT&limit=N`: items by title or id, the most popular first.
-    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, columns, scores
-      and, where the version was exported with `explain`, the shares in them.
+    - GET `/api/models`: the models, their loaded versions and labels.
+    - GET `/api/models/NAME/versions/N`: the model card, the form, the number of items, and the
+      item columns that can be shown beside titles.
+    - GET `.../items?q=TEXT&limit=N`: items that match by title or id, most popular first.
+    - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, columns and scores,
+      and the shares of the scores if the version was exported with `explain`.
     """
     api = _Api(predictor)
     version = "/api/models/{name}/versions/{version}"
@@ -154,7 +154,7 @@ class _Api:
 
     @contextlib.asynccontextmanager
     async def _searching(self, deadline: float) -> AsyncIterator[None]:
-        """Waits for its turn, as a search takes the interpreter for itself."""
+        """Limits concurrent searches, as each holds Python's global interpreter lock."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self._searches.acquire()
@@ -177,7 +177,7 @@ class _Api:
 
     @contextlib.contextmanager
     def _counted(self, request: Request, api: str) -> Iterator[None]:
-        """Counts and logs a request with its outcome."""
+        """Counts and logs a request with its status."""
         started, error = time.monotonic(), None
         try:
             yield
@@ -191,7 +191,7 @@ class _Api:
     async def _answer(self, servable: Servable, given: dict, deadline: float) -> dict:
         _, form = await asyncio.to_thread(_card_and_form, servable)
         if form is None:
-            raise StatusError("UNIMPLEMENTED", "the model has no signature that the page can ask")
+            raise StatusError("UNIMPLEMENTED", "the model has no signature that the page can call")
         index = await asyncio.to_thread(item_index, servable.path)
         inputs = form.arrays(given)
         started = time.monotonic()
@@ -213,7 +213,7 @@ class _Api:
         ]
         explained = form.signature == "recommend" and explains(servable.signatures)
         if rows and explained:
-            # What is recommended stands without it.
+            # If the shares fail, answer without them.
             with contextlib.suppress(StatusError):
                 await self._explain(servable, inputs, rows, deadline)
         if form.signature == "score":
@@ -234,7 +234,7 @@ class _Api:
         }
 
     async def _explain(self, servable: Servable, asked: dict, rows: list[dict], deadline: float):
-        """Adds their shares to the items of an answer, to as many as a list may have."""
+        """Adds shares to the items of an answer, up to the maximum list length."""
         rows = rows[: self._predictor.limits.list_length]
         inputs = explain_inputs(asked, [row["item_id"] for row in rows])
         outputs = await self._predictor.predict(servable, SIGNATURE, inputs, deadline=deadline)
@@ -253,7 +253,7 @@ def _card_and_form(servable: Servable) -> tuple[dict, Form | None]:
 
 
 def _search(request: Request) -> tuple[str, int]:
-    """The text to search for and how many items to find."""
+    """The search text and the maximum number of items."""
     text, limit = request.query_params.get("q", ""), request.query_params.get("limit", "10")
     if limit not in _LIMITS:
         raise invalid(f"limit must be from 1 to {_MOST_SUGGESTIONS}. Received: {limit:.20}")

@@ -1,4 +1,4 @@
-"""The shares of ids, text and the rest in the scores of an answer."""
+"""Shares of ids, text and other inputs in the scores of an answer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tfrec_fusion.models.explained.shares import explained_inputs, share_output
 
 SIGNATURE = "explain"
 _INPUTS = {"user_id", "history", "item_id"}
-_ROUNDING = 1e-4  # of sums in float32, below which no rule has changed a score
+_ROUNDING = 1e-4  # relative float32 error; larger differences are boosts of rules
 
 
 def explains(signatures: Mapping) -> bool:
-    """Whether a version says what its scores are made of.
+    """Whether a version has a signature `explain`, which splits scores into shares.
 
     Args:
-      signatures: name -> its `inputs` and `outputs`.
+      signatures: name -> object with `inputs` and `outputs`.
     """
     found = signatures.get(SIGNATURE)
     return (
@@ -26,17 +26,17 @@ def explains(signatures: Mapping) -> bool:
 
 
 def explain_inputs(asked: Mapping[str, np.ndarray], item_ids: Sequence[str]) -> dict:
-    """The inputs of `explain` for the items that came back to a batch of one user."""
+    """Inputs of `explain` for the items recommended to a batch of one user."""
     items = np.array([[item.encode("utf-8", "surrogatepass") for item in item_ids]], object)
     return {"user_id": asked["user_id"], "history": asked["history"], "item_id": items}
 
 
 def shares(outputs: Mapping[str, np.ndarray], scores: Sequence[float]) -> list[dict[str, float]]:
-    """Input -> its share, for each item; "bias" is what is left without them, "rules" the boosts.
+    """Input -> share for each item, with "bias" (the score without inputs) and "rules" (boosts).
 
     Args:
-      outputs: of `explain`, of one user.
-      scores: of the same items, with the boosts of the rules.
+      outputs: outputs of `explain` for one user.
+      scores: scores of the same items, including boosts of rules.
     """
     columns = {name: outputs[share_output(name)][0] for name in explained_inputs(outputs)}
     columns["bias"] = outputs["bias"][0]

@@ -1,1 +1,1 @@
-"""TF Serving over HTTP."""
+"""TF Serving's REST interface."""

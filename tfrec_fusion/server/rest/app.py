@@ -1,4 +1,4 @@
-"""The HTTP application: TF Serving's interface, its metrics, its OpenAPI, and what is given."""
+"""The HTTP application: TF Serving's REST interface, metrics, OpenAPI and additional routes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tfrec_fusion.server.rest.rest_api import RestApi
 
 
 def create_app(predictor: Predictor, log: Log, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The application that `Server` runs.
+    """Builds the HTTP application that `Server` runs.
 
     Args:
-      predictor: its `manager`, `limits` and `metrics` are the server's.
-      log: of the server.
-      routes: further ones, e.g. of a page at `/`. They come after TF Serving's own.
+      predictor: runs requests; its `manager`, `limits` and `metrics` are the server's.
+      log: log of the server.
+      routes: additional routes, e.g. of a page at `/`; matched after TF Serving's own.
 
     Example:
-      >>> create_app(predictor, log, [Route("/hello", hello)])  # of a server  # doctest: +SKIP
+      >>> create_app(predictor, log, [Route("/hello", hello)])  # needs a server  # doctest: +SKIP
     """
     api = RestApi(predictor, log)
 

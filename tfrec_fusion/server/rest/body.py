@@ -1,4 +1,4 @@
-"""The body of a request, within bounds of size and time."""
+"""Reads request bodies within limits of size and time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class DisconnectedError(Exception):
-    """The client is gone before its request was there."""
+    """The client disconnected before its request was complete."""
 
 
 async def read_body(
     receive: Callable[[], Awaitable[Mapping]], headers: Mapping[bytes, bytes], limits: Limits
 ) -> bytes:
-    """The whole body, unpacked where it is gzip.
+    """Reads a whole request body, and decompresses gzip.
 
     Args:
-      receive: of an ASGI application.
-      headers: names in lower case.
+      receive: `receive` of an ASGI application.
+      headers: headers of the request, with names in lower case.
+      limits: limits of size, also after decompression, and of time.
 
     Raises:
       StatusError: RESOURCE_EXHAUSTED as HTTP 413 for a large body, DEADLINE_EXCEEDED as 408 for a
-        slow one.
-      DisconnectedError: the client went away.
+        slow one, INVALID_ARGUMENT for corrupt gzip.
+      DisconnectedError: the client disconnected.
     """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limits.body_bytes:
@@ -48,7 +49,7 @@ async def read_body(
                 parts.append(part)
     except TimeoutError:
         raise StatusError(
-            "DEADLINE_EXCEEDED", f"the body was not there after {limits.seconds:g} s", 408
+            "DEADLINE_EXCEEDED", f"the body did not arrive within {limits.seconds:g} s", 408
         ) from None
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     if b"gzip" in headers.get(b"content-encoding", b""):

@@ -1,4 +1,4 @@
-"""A bound on the bytes of all requests together."""
+"""Limits the memory that request bodies hold together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tfrec_fusion.deploy.status import StatusError
 
 
 class BodyBudget:
-    """An application whose requests hold at most so many bytes of bodies, all together.
+    """ASGI middleware that limits the bytes of all request bodies in memory.
 
-    What has come of a body counts until its request is answered. Beyond the bound the body that has
-    been on its way for longest gives way, so that those who stall shut nobody out; where all are
-    whole, the new one does. The application gets a `StatusError` in the place of the next part.
+    The received bytes of a body count until its request is answered. Beyond the limit it drops the
+    incomplete body that started first, so that stalling clients shut nobody out; if all others are
+    complete, it drops the new one. A dropped request's `receive` raises a `StatusError`.
 
     Args:
       app: an ASGI application.
-      most: bytes.
+      most: maximum bytes of all bodies together.
     """
 
     def __init__(self, app, most: int):
@@ -33,7 +33,7 @@ class BodyBudget:
             return message
 
         async def send_closing(message):
-            # What is left of a body that had to give way is not read.
+            # The rest of a dropped body is not read, so close the connection.
             if body.dropped and message["type"] == "http.response.start":
                 closing = [*message.get("headers", ()), (b"connection", b"close")]
                 message = {**message, "headers": closing}
@@ -65,14 +65,14 @@ class BodyBudget:
 
 
 class _Body:
-    """What is there of a request's body."""
+    """Size and state of one request's body."""
 
     def __init__(self):
         self.size, self.dropped = 0, False
         self._timeout: asyncio.Timeout | None = None
 
     async def wait(self, receive):
-        """The next message, unless the body has to give way."""
+        """Waits for the next message; raises if the body is dropped meanwhile."""
         if self.dropped:
             raise _full()
         if not self.size:
@@ -94,4 +94,4 @@ class _Body:
 
 
 def _full() -> StatusError:
-    return StatusError("UNAVAILABLE", "too many bytes of requests are being read; try again later")
+    return StatusError("UNAVAILABLE", "request bodies hold too much memory; try again later")

@@ -1,4 +1,4 @@
-"""uvicorn's protocol with bounds on headers and on slowness."""
+"""uvicorn's HTTP protocol with limits on headers and on slow clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tfrec_fusion.server.rest.connections import Connections
 
-# What an application's own deadline of a body is granted to be answered.
+# Extra time, so that the application's own deadline of a body comes first and gets an answer.
 _GRACE_SECONDS = 5.0
 _REASONS = {
     408: "Request Timeout",
@@ -18,14 +18,14 @@ _REASONS = {
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """A connection that must send its headers and bodies, and read its answers, in time.
+    """A connection with deadlines for sending headers and bodies and for reading answers.
 
-    The methods are those of `asyncio.Protocol` and the callbacks of httptools' parser.
+    Its methods are those of `asyncio.Protocol` and the callbacks of httptools' parser.
 
     Args:
       among: all connections of the server.
-      seconds: for a body, and for an answer between two signs that it is read.
-      **options: of uvicorn.
+      seconds: time to send a body, and longest time without progress in reading an answer.
+      **options: options of uvicorn's protocol.
     """
 
     def __init__(self, among: Connections, seconds: float, **options):
@@ -53,7 +53,7 @@ class BoundedHttp(HttpToolsProtocol):
         while data and not self.transport.is_closing():
             part, data = data, b""
             if self._in_head:
-                # No more than allowed is read of a head, and what follows it does not count.
+                # Parse at most the allowed bytes of the headers; bytes after them do not count.
                 part, data = part[: self._head_left], part[self._head_left :]
                 self._head_left -= len(part)
                 if self._reading is None:
@@ -112,7 +112,7 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.abort()
 
     def _refuse(self, status: int) -> None:
-        """Answers and closes; only closes while another request is being answered."""
+        """Answers with an error and closes; only closes if another request is in progress."""
         if self.cycle is None or self.cycle.response_complete:
             head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
             self.transport.write(f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode())

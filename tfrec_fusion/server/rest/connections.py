@@ -1,4 +1,4 @@
-"""Which connections there may be at once, and which gives way to a new one."""
+"""Limits HTTP connections, and closes idle ones to make room for new ones."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.server.limits import Limits
 
 _A_REQUEST = 4
-# Files of models, of the log and of gRPC.
+# File descriptors left for models, logs and gRPC.
 _OTHER_FILES = 256
 _LEAST = 16
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Bounds of HTTP connections, and of what is held of requests that are not whole yet.
+    """Limits of HTTP connections, headers and the memory of bodies.
 
     Attributes:
-      connections: at once; of one address half of them.
-      header_bytes: of a request line and headers; beyond it 431.
-      header_seconds: until they are there, from a connection's or its next request's start.
-      body_bytes: of all requests that are being read or answered; beyond it 503.
+      connections: maximum open connections; at most half of them from one address.
+      header_bytes: maximum size of request line and headers; beyond it 431.
+      header_seconds: time to send them, from the start of the connection or the next request.
+      body_bytes: maximum size of all bodies being read or answered; beyond it 503.
 
     Raises:
-      InputError: a bound below 1.
+      InputError: a limit is not positive.
     """
 
     connections: int = 1000
@@ -41,7 +41,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, limits: Limits, **given) -> ConnectionLimits:
-        """Defaults that suit the requests' limits and the files that the process may open."""
+        """Defaults derived from the request limits and the process's file descriptor limit."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         most = max(cls.connections, _A_REQUEST * limits.in_flight)
         if files != resource.RLIM_INFINITY:
@@ -51,21 +51,21 @@ class ConnectionLimits:
 
 
 class Connections:
-    """The connections of a server.
+    """The open connections of a server.
 
-    One that is not being answered waits: for its next request, or for the rest of one. At a bound
-    the one that has waited longest is closed for a new one; where none waits the new one is
-    refused.
+    A connection without a request in progress waits for its next request or the rest of one. At a
+    limit, the connection that has waited longest is closed to make room for a new one. If none
+    waits, the new one is refused.
     """
 
     def __init__(self, limits: ConnectionLimits):
         self.limits = limits
         self._addresses: dict = {}  # connection -> address
         self._counts: Counter[str] = Counter()
-        self._waiting: dict = {}  # the keys are in the order of their waiting
+        self._waiting: dict = {}  # keys ordered by the start of their waiting
 
     def enter(self, connection, address: str) -> bool:
-        """Takes a new connection in; False where there is no room."""
+        """Registers a new connection; False if there is no room."""
         own = self._counts[address] >= max(1, self.limits.connections // 2)
         if (own or len(self._addresses) >= self.limits.connections) and not self._make_room(
             address if own else None
@@ -77,7 +77,7 @@ class Connections:
         return True
 
     def leave(self, connection) -> None:
-        """Forgets a connection that is gone."""
+        """Removes a closed connection."""
         self._waiting.pop(connection, None)
         address = self._addresses.pop(connection, None)
         if address is not None:
@@ -86,12 +86,12 @@ class Connections:
                 del self._counts[address]
 
     def waits(self, connection) -> None:
-        """The connection is not being answered from now on."""
+        """Marks a connection as waiting for a request."""
         if connection in self._addresses:
             self._waiting.setdefault(connection)
 
     def is_answered(self, connection) -> None:
-        """The connection has a whole request."""
+        """Marks a connection as having a complete request that is being answered."""
         self._waiting.pop(connection, None)
 
     def _make_room(self, address: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP on a socket, from its start to its end."""
+"""Runs the HTTP server (uvicorn) on a socket."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tfrec_fusion.server.rest.connections import ConnectionLimits, Connections
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an ASGI application within bounds; leaves signals to others.
+    """uvicorn server with connection limits and without signal handlers of its own.
 
     Args:
-      app: the application.
-      connections: bounds of them.
-      seconds: for a body and for reading an answer.
-      grace_seconds: what requests get at the end.
-      tls: files of the certificate chain and of its private key, in PEM.
+      app: the ASGI application.
+      connections: limits of connections.
+      seconds: time to send a body, and longest time without progress in reading an answer.
+      grace_seconds: time for running requests to end at shutdown.
+      tls: PEM files of the certificate chain and its private key.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class HttpServer(uvicorn.Server):
         tls: tuple[Path, Path] | None = None,
     ):
         chain, private = tls or (None, None)
-        # uvicorn calls it as it calls a class.
+        # uvicorn calls this like a protocol class.
         protocol: Any = partial(BoundedHttp, Connections(connections), seconds)
         super().__init__(
             uvicorn.Config(
@@ -57,13 +57,16 @@ class HttpServer(uvicorn.Server):
         self._up = asyncio.Event()
 
     async def start(self, listening: socket.socket) -> asyncio.Task:
-        """Serves from now on, until `should_exit` is set.
+        """Starts serving, until `should_exit` is set.
+
+        Args:
+          listening: bound socket.
 
         Returns:
           The task that serves.
 
         Raises:
-          InputError: it cannot, e.g. as a certificate is wrong.
+          InputError: the server did not start, e.g. due to a wrong certificate.
         """
         serving = asyncio.create_task(self.serve([listening]))
         up = asyncio.create_task(self._up.wait())

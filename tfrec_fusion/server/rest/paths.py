@@ -1,4 +1,4 @@
-"""What a path of TF Serving's REST interface asks for."""
+"""Parses the paths of TF Serving's REST interface."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _PREDICT = re.compile(
 )
 _STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<method>metadata))?)")
 _MAX_VERSION = 2**63 - 1
-# Python refuses to read thousands of digits.
+# Checked before int(), which refuses thousands of digits.
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A model, its version or label if any, and what to do.
+    """What a path addresses: a model, its version or label if any, and a method.
 
     Attributes:
-      method: in lower case; "metadata", or "" for the status.
+      name: name of the model; "" without one.
+      version, label: as in the path, or None.
+      method: "predict", "classify", "regress", "metadata", or "" for the status.
     """
 
     name: str
@@ -33,10 +35,10 @@ class Target:
 
     @classmethod
     def of(cls, verb: str, path: str) -> Target:
-        """Of a path as it came over the wire, without its query.
+        """Parses a percent-encoded path without its query.
 
         Raises:
-          StatusError: INVALID_ARGUMENT; there is nothing at this path, or not with this verb.
+          StatusError: INVALID_ARGUMENT; the path is unknown, or does not allow this HTTP method.
 
         Example:
           >>> Target.of("POST", "/v1/models/shop/labels/stable:predict")
@@ -59,10 +61,10 @@ class Target:
 
 
 def version_number(text: str) -> int:
-    """The number of a version in a path.
+    """Parses the version number in a path.
 
     Raises:
-      StatusError: INVALID_ARGUMENT; not in digits, or above int64.
+      StatusError: INVALID_ARGUMENT; not digits only, or above int64.
     """
     digits = text.lstrip("0") or "0"
     if not _DIGITS.fullmatch(digits) or int(digits) > _MAX_VERSION:

@@ -18,16 +18,16 @@ from tfrec_fusion.server.rest.paths import Target
 from tfrec_fusion.server.servable import Servable
 
 _JSON = (b"content-type", b"application/json")
-# Up to here the event loop reads and writes JSON itself; a thread costs more than it frees.
+# Below these sizes the event loop handles JSON itself, as a thread would cost more time.
 _INLINE_BYTES, _INLINE_VALUES = 64 << 10, 5000
 
 
 class RestApi:
-    """Answers `/v1/models...`: status, metadata and `:predict`.
+    """ASGI application for `/v1/models...`: status, metadata and `:predict`.
 
     Args:
-      predictor: of the requests.
-      log: of what goes wrong here.
+      predictor: runs the requests.
+      log: receives unexpected errors.
     """
 
     def __init__(self, predictor: Predictor, log: Log):
@@ -44,13 +44,13 @@ class RestApi:
         try:
             body = await read_body(receive, headers, self._predictor.limits)
             target = Target.of(verb, path)
-            # TF Serving counts the metadata without a method.
+            # In metrics, TF Serving leaves the method of metadata requests empty.
             name, method = target.name, target.method if verb == "POST" else ""
             answer = await self._answer(target, body)
         except DisconnectedError:
             return
         except StatusError as caught:
-            # What is left of a body that is too large or too slow is not read.
+            # The rest of a too large or too slow body is not read, so close the connection.
             error, close = caught, caught.http in (408, 413)
         except Exception as caught:
             error = StatusError("INTERNAL", "internal error; see the log of the server")
@@ -103,7 +103,7 @@ class RestApi:
 
 
 class _Held:
-    """The version that a request asks for, looked up when its JSON has been read."""
+    """Holds the version that a request addresses, from when its JSON names a signature."""
 
     def __init__(self, manager, target: Target):
         self._context = manager.servable(target.name, target.version, target.label)

@@ -1,1 +1,1 @@
-"""TF Serving over gRPC."""
+"""TF Serving's gRPC interface."""

@@ -1,7 +1,7 @@
 """TF Serving's gRPC services.
 
-They run in gRPC's own threads, which call the model themselves: through an event loop a request
-would wake two threads more, and that takes longer than all else here.
+They run in gRPC's own threads, which call the model directly: going through an event loop would
+wake two more threads per request, and that takes longer than everything else here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNSUPPORTED = ("Classify", "Regress", "MultiInference")
 
 
 def add_services(server: grpc.Server, predictor: Predictor, log: Log) -> None:
-    """Adds `PredictionService` and `ModelService` to a server."""
+    """Adds `PredictionService` and `ModelService` to a gRPC server."""
     prediction, models = _Prediction(predictor), _Models(predictor.manager, log)
     services: dict[str, dict[str, tuple[Any, Callable]]] = {
         "tensorflow.serving.PredictionService": {
@@ -56,7 +56,7 @@ def add_services(server: grpc.Server, predictor: Predictor, log: Log) -> None:
 
 
 def _handler(name: str, kind: Any, function: Callable, log: Log):
-    """Reads the request itself: what gRPC cannot read it logs with a traceback."""
+    """Parses the request here, as gRPC would log a traceback for each unreadable message."""
     expected = "" if kind is None else kind.DESCRIPTOR.name
 
     def answer(data: bytes, context):
@@ -64,7 +64,7 @@ def _handler(name: str, kind: Any, function: Callable, log: Log):
             try:
                 request = data if kind is None else kind.FromString(data)
             except DecodeError:
-                raise invalid(f"{name}: the message is no {expected}") from None
+                raise invalid(f"{name}: the message is not a valid {expected}") from None
             return function(request, context)
         except StatusError as caught:
             error = caught
@@ -89,7 +89,7 @@ class _Prediction:
         try:
             with self._predictor.request() as deadline:
                 left = context.time_remaining()
-                # Without a deadline gRPC says some 292 billion years.
+                # Without a deadline gRPC returns about 292 billion years.
                 if left is not None and left <= threading.TIMEOUT_MAX:
                     deadline = time.monotonic() + left
                 return self._predict(request, deadline)
@@ -149,7 +149,7 @@ class _Models:
 
     def reload(self, request, context):
         try:
-            # Returns when the models are loaded.
+            # Returns once the models are loaded.
             self._manager.reload(request.config)
         except StatusError as error:
             self._log("config_refused", error=str(error))
@@ -163,7 +163,7 @@ def _check_spec(request) -> None:
 
 
 def _choice(spec) -> tuple[int | None, str | None]:
-    """The version and the label asked for."""
+    """The requested version and label, None if not given."""
     kind = spec.WhichOneof("version_choice")
     return (
         spec.version.value if kind == "version" else None,

@@ -66,7 +66,7 @@ export class Form {
     const before = new Map([...this.fields].map(([name, field]) => [name, field.keep?.()]));
     this.fields = new Map();
     if (!form) {
-      this.element.replaceChildren(h("p", { class: "help" }, "This model has no signature that the page can ask."));
+      this.element.replaceChildren(h("p", { class: "help" }, "This model has no signature that the page can call."));
       return;
     }
     const elements = new Map(
