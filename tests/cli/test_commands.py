@@ -75,7 +75,7 @@ def test_training_says_where_things_are(trained, arguments, small_config, capsys
     code = main(["train", *arguments, "--config", str(small_config), "--out", str(trained)])
     out = capsys.readouterr().out
     assert code == 0
-    assert f"{trained} is done" in out
+    assert f"{trained} is already done" in out
     assert "total: NDCG@10" in out
     assert f"tensorboard --logdir {trained / 'logs'}" in out
 
@@ -85,7 +85,7 @@ def test_a_run_goes_on_by_its_folder_alone(trained, capsys):
     captured = capsys.readouterr()
     # Nothing but JSON is on standard output.
     assert json.loads(captured.out)["evaluation"]["split"] == "temporal"
-    assert "is done" in captured.err
+    assert "is already done" in captured.err
 
 
 def test_options_go_before_the_config(trained, capsys):

@@ -63,7 +63,7 @@ def test_a_run_reads_evaluates_and_exports_them_the_same_way(folder, small_confi
             "--columns item_id=movieId",
         ),
         (["--columns", "user_id=userId,item_id=movieId"], "timestamp"),
-        (["--columns", "user_id=userid,item_id=movieId"], "near it is 'userId'"),
+        (["--columns", "user_id=userid,item_id=movieId"], "similar: 'userId'"),
         (
             ["--columns", "user_id=userId,item_id=movieId,timestamp=when"],
             "looks like milliseconds and not seconds",

@@ -236,11 +236,11 @@ CASES = {
     ),
     "events: an id under another name": (
         lambda tmp: read(user_id=None, userId=["u", "u", "v"]),
-        ["'user_id'; near it is 'userId'", "{'user_id': 'userId'}", "--columns user_id=userId"],
+        ["'user_id'; similar: 'userId'", "{'user_id': 'userId'}", "--columns user_id=userId"],
     ),
     "events: a renamed column that is not there": (
         lambda tmp: read_with(columns={"rating": "star"}, stars=[1, 2, 3]),
-        ["no column 'star'", "near it is 'stars'"],
+        ["no column 'star'", "similar: 'stars'"],
     ),
     "items: an infinite number": (
         lambda tmp: Catalogue(items(price=[1.0, np.inf, 1e300])),
@@ -284,15 +284,15 @@ CASES = {
     ),
     "items: an id under another name": (
         lambda tmp: Catalogue(pd.DataFrame({"ItemID": ["a"]})),
-        ["near it is 'ItemID'", "--item-columns item_id=ItemID"],
+        ["similar: 'ItemID'", "--item-columns item_id=ItemID"],
     ),
     "items: an id under another name, beside a title": (
         lambda tmp: Catalogue(pd.DataFrame({"movieId": ["a"], "title": ["b"]})),
-        ["near it is 'movieId': rename", "--item-columns item_id=movieId"],
+        ["similar: 'movieId'; rename", "--item-columns item_id=movieId"],
     ),
     "items: lists of a column with a near name": (
         lambda tmp: Catalogue(items(genres=["a|b", "a", None]), lists={"genre": "|"}),
-        ["lists: there is no column 'genre'; near it is 'genres'"],
+        ["lists: there is no column 'genre'; similar: 'genres'"],
     ),
     "events: repeats, and times under another name": (
         lambda tmp: read(timestamp=None, item_id=["a", "a", "b"], bought_at=["2024-05-31"] * 3),
@@ -332,7 +332,7 @@ CASES = {
         lambda tmp: Interactions.from_frame(
             events(user_id=[None] * 3), Catalogue(items()), nulls="drop"
         ),
-        ["nulls='drop'", "no events of 3"],
+        ["nulls='drop'", "none of 3 events"],
     ),
     "events: unknown repair": (
         lambda tmp: Interactions.from_frame(events(), Catalogue(items()), nulls="fill"),

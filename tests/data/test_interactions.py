@@ -78,7 +78,7 @@ def test_times_without_a_zone_are_said_to_be_utc(caplog):
     assert caplog.messages == []
     Interactions.from_frame(frame(timestamp=["2024-01-02"] * 3), SHOP)
     assert caplog.messages == [
-        "interactions: times without a zone in column 'timestamp' are taken as UTC"
+        "interactions: times without a zone in column 'timestamp' are read as UTC"
     ]
 
 
@@ -227,7 +227,7 @@ def test_ratings_on_a_scale_without_a_least_one_are_told(caplog):
     assert kept == 8
     assert "from 0.5 to 5, and every event counts as a positive" in said
     assert "min_rating=4 (on the command line --min-rating 4) keeps the 38 % with a good" in said
-    assert "min_rating=0.5 all of them" in said
+    assert "min_rating=0.5 keeps all" in said
     assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5], min_rating=0.5) == (8, "")
     assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5], min_rating=4) == (3, "")
     # What is the same everywhere is no scale.

@@ -99,7 +99,7 @@ def test_a_second_call_needs_no_network(publisher, tmp_path):
 @pytest.mark.parametrize(
     ("content", "sha256", "message"),
     [
-        (_archive(), "0" * 64, "another checksum"),
+        (_archive(), "0" * 64, "the checksum of the archive is wrong"),
         (b"<html>Sign in</html>", None, "not ml-latest-small"),
         (_archive()[:-40], None, "not ml-latest-small"),
         (_archive(**{"movies.csv": None}), None, "no item named 'ml-latest-small/movies.csv'"),

@@ -31,8 +31,8 @@ def _read(sample, times, **options):
 @pytest.mark.parametrize(
     ("time", "reason", "date"),
     [
-        (0, "at 0 or close to it, as of a missing time or of another unit", "1970-01-01"),
-        (-1, "at 0 or close to it, as of a missing time or of another unit", "1969-12-31"),
+        (0, "at or near 0, probably missing or in another unit", "1970-01-01"),
+        (-1, "at or near 0, probably missing or in another unit", "1969-12-31"),
         (2_145_916_800, "after today", "2038-01-01"),
         (MILLENNIUM, "far from all others", "2000-01-01"),
         (-2_208_988_800, "far from all others", "1900-01-01"),
@@ -63,7 +63,7 @@ def test_missing_times_are_refused_however_many_there_are(value, share):
     times[: int(share * 1000)] = value
     found = stray_times(times, NOW)
     assert {reason: int(mask.sum()) for reason, mask in found.items()} == {
-        "at 0 or close to it, as of a missing time or of another unit": int(share * 1000)
+        "at or near 0, probably missing or in another unit": int(share * 1000)
     }
 
 
@@ -71,7 +71,7 @@ def test_seconds_among_milliseconds_are_refused(sample):
     table, shop = sample
     times = table["timestamp"].to_numpy(float) * 1000
     times[::10] /= 1000
-    with pytest.raises(InputError, match=r"has 6000 of 60000 times at 0 or close to it"):
+    with pytest.raises(InputError, match=r"has 6000 of 60000 times at or near 0"):
         Interactions.from_frame(table.assign(timestamp=times), shop, timestamp_unit="ms")
 
 

@@ -181,7 +181,7 @@ def _catalogue(**columns):
         ("in stock", [True, False, True], "letters, digits and underscores.*Received: 'in stock'"),
         ("class", ["x", "y", "z"], "a column must have a name.*Received: 'class'"),
         ("day", pd.to_datetime(["2024"] * 3), "column 'day' must hold texts, lists of texts"),
-        ("mixed", ["x", 1, "z"], "column 'mixed' must hold text and has 1 other values"),
+        ("mixed", ["x", 1, "z"], "column 'mixed' must hold text, but 1 values are not"),
         ("tags", [["x"], [1], []], "column 'tags' must hold lists of texts and has 1 other"),
         ("text", ["a\nb", "", "x"], "column 'text' has 1 texts with line breaks"),
     ],

@@ -1,4 +1,4 @@
-"""Tables of events and items, checked and encoded once."""
+"""Tables of events and items, checked and encoded as integer rows."""
 
 from tfrec_fusion._lazy import attach
 

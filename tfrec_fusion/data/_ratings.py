@@ -1,4 +1,4 @@
-"""What becomes of ratings that nobody spoke of."""
+"""Warns about ratings if no `min_rating` is set."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 
 import numpy as np
 
-_LONGEST_SCALE = 101  # different ratings, as of 0 to 100; more are amounts
+_LONGEST_SCALE = 101  # distinct ratings, e.g. 0 to 100; columns with more hold amounts
 _log = logging.getLogger(__name__)
 
 
 def tell_of_ratings(ratings: np.ndarray) -> None:
-    """Says that every event counts as a positive, where ratings `[n]` are on a scale."""
+    """Warns that every event counts as a positive, if the ratings `[n]` are on a scale."""
     scale = np.unique(ratings)
     if not 2 <= len(scale) <= _LONGEST_SCALE:
         return
@@ -19,7 +19,7 @@ def tell_of_ratings(ratings: np.ndarray) -> None:
     _log.warning(
         "interactions: ratings are from %g to %g, and every event counts as a positive, whatever "
         "its rating; min_rating=%g (on the command line --min-rating %g) keeps the %.0f %% with a "
-        "good one, min_rating=%g all of them",
+        "good rating, min_rating=%g keeps all",
         scale[0],
         scale[-1],
         good,

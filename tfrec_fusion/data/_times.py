@@ -1,4 +1,4 @@
-"""Times of events, from whatever a table has them in."""
+"""Converts time columns of any type to unix seconds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tfrec_fusion.data.tables import inferred, numbers
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.texts import check_unicode
 
-# unit -> how many are a second
+# unit -> how many make a second
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-# Seconds up to here are before the year 5138, milliseconds from here on after March 1973.
+# As seconds this is in the year 5138, as milliseconds in March 1973.
 _LARGEST_SECONDS = 1e11
 _ZONE = re.compile(r"(Z|[+-]\d\d(:?\d\d)?)\s*$", re.IGNORECASE)
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -24,18 +24,20 @@ _log = logging.getLogger(__name__)
 
 
 def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = None) -> np.ndarray:
-    """A column of times as unix seconds.
+    """Converts a column of times to unix seconds.
 
     Args:
-      frame, column, what: the column, and what its table is called in messages.
+      frame: the table.
+      column: name of the column.
+      what: name of the table in errors.
       unit: of numbers: "s", "ms", "us" or "ns"; None takes seconds.
 
     Returns:
-      `[n]` float64, NaN where missing. Numbers are unix times; datetimes, dates and texts in ISO
-      8601 without a zone are UTC, and a date is its midnight.
+      `[n]` float64, NaN for missing values. Numbers are unix times; datetimes, dates and ISO 8601
+      texts without a zone are UTC, and a date is its midnight.
 
     Raises:
-      InputError: values that are no times, or numbers that look like those of another unit.
+      InputError: values are no times, or numbers look like another unit.
     """
     if unit is not None and unit not in UNITS:
         raise InputError(
@@ -65,7 +67,7 @@ def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = N
 
 
 def _of_datetimes(values: np.ndarray) -> np.ndarray:
-    """Naive datetime64 of any unit; seconds and their fraction apart, which float64 holds."""
+    """Converts naive datetime64 of any unit; whole seconds and fraction apart, for precision."""
     whole = values.astype("datetime64[s]")
     seconds = whole.astype(np.int64) + (values - whole) / np.timedelta64(1, "s")
     return np.where(np.isnat(values), np.nan, seconds)
@@ -82,7 +84,7 @@ def _of_objects(values: pd.Series, column: str, what: str) -> np.ndarray:
         if kind is None and isinstance(value, np.datetime64):
             objects[row], kind = pd.Timestamp(value), datetime.date
         if kind is None:
-            # Numbers among texts, or something else.
+            # A number among texts, or another type.
             kinds = " and ".join(sorted({type(other).__name__ for other in objects}))
             texts = [other for other in objects if isinstance(other, str)]
             raise _no_time(column, what, kinds, texts[0] if texts else value, row)
@@ -106,7 +108,7 @@ def _of_objects(values: pd.Series, column: str, what: str) -> np.ndarray:
 
 
 def _of_date(value: datetime.date) -> tuple[float, bool]:
-    """Unix seconds, and whether it has a zone."""
+    """Unix seconds of a date, and whether it has a zone."""
     if not isinstance(value, datetime.datetime):
         value = datetime.datetime(value.year, value.month, value.day)
     offset = value.utcoffset()
@@ -116,7 +118,7 @@ def _of_date(value: datetime.date) -> tuple[float, bool]:
 
 def _of_texts(texts, rows, column: str, what: str) -> tuple[np.ndarray, bool]:
     digits = np.array([text.strip().lstrip("+-").isdigit() for text in texts], bool)
-    # pandas takes "now" and "today" for times as well.
+    # pandas would also parse "now" and "today".
     dated = np.array([text.strip()[:1].isdigit() for text in texts], bool)
     series = pd.Series(np.where(dated, texts, None), dtype=object)
     parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
@@ -125,7 +127,7 @@ def _of_texts(texts, rows, column: str, what: str) -> tuple[np.ndarray, bool]:
         raise _no_time(column, what, f"{bad.sum()} other texts", texts[bad][0], rows[bad][0])
     if digits.any():
         raise InputError(
-            f"{what}: column {column!r} holds texts of digits alone, first {texts[digits][0]!r} at "
+            f"{what}: column {column!r} holds texts of only digits, first {texts[digits][0]!r} at "
             f"row {rows[digits][0]}, which may be unix times or dates; convert them with "
             ".astype(float), or with pd.to_datetime(..., format='%Y%m%d')"
         )
@@ -140,12 +142,12 @@ def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) ->
     taken = unit or "s"
     median = np.quantile(there, 0.5, method="lower")
     found = _unit_of(median)
-    # Small numbers say nothing: the first days of 1970, or a test's.
+    # The unit of small numbers is ambiguous: they may be seconds of the first days of 1970.
     if UNITS[found] > UNITS[taken] or (found != taken and median > 1e8):
         date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
         raise InputError(
             f"{what}: column {column!r} looks like {_NAMES[found]} and not {_NAMES[taken]} (its "
-            f"median {median:.0f} would be of {date}); pass "
+            f"median {median:.0f} would be in {date}); pass "
             f"timestamp_unit={found!r} (--timestamp-unit {found})"
         )
     seconds = values / UNITS[taken]
@@ -153,8 +155,8 @@ def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) ->
     if far.any():
         rows = ", ".join(map(str, np.flatnonzero(far)[:3]))
         raise InputError(
-            f"{what}: column {column!r} has {far.sum()} values that are no {_NAMES[taken]} as the "
-            f"others are, first {values[far][0]:.0f}, at rows {rows}; bring them to one unit"
+            f"{what}: column {column!r} has {far.sum()} values that look like another unit than "
+            f"{_NAMES[taken]}, first {values[far][0]:.0f}, at rows {rows}; convert all to one unit"
         )
     return seconds
 
@@ -168,11 +170,11 @@ def _unit_of(value: float) -> str:
 
 def _no_time(column: str, what: str, kinds: str, example, row: int) -> InputError:
     return InputError(
-        f"{what}: column {column!r} must hold numeric unix times, datetimes, dates or texts in ISO "
-        f"8601 (2024-05-31T12:30:00Z; UTC where there is no zone), all of one kind; convert it "
-        f"with pd.to_datetime. Received: {example!r} at row {row} ({kinds})"
+        f"{what}: column {column!r} must hold numeric unix times, datetimes, dates or ISO 8601 "
+        f"texts (2024-05-31T12:30:00Z; UTC without a zone), all of one kind; convert it with "
+        f"pd.to_datetime. Received: {example!r} at row {row} ({kinds})"
     )
 
 
 def _say_utc(column: str, what: str) -> None:
-    _log.warning("%s: times without a zone in column %r are taken as UTC", what, column)
+    _log.warning("%s: times without a zone in column %r are read as UTC", what, column)

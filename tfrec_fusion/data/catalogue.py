@@ -1,4 +1,4 @@
-"""The items that can be recommended, and what is known of each."""
+"""The catalogue: items, their attributes and their vectors."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from tfrec_fusion.errors import InputError
 
 _TITLES = ("title", "name", "text")
 _ID_NAME = re.compile(r"(^|[\W_])[iI][dD]$|[a-z0-9]I[dD]$")
-_LEAST_IDS = 30  # fewer different whole numbers may well be prices
+_LEAST_IDS = 30  # fewer distinct whole numbers may well be prices
 
 
 class Catalogue:
-    """One row an item: its id, text, categories and numbers, and any number of vector stores.
+    """The items: one row per item with id, texts, categories and numbers, and item vectors.
 
     Args:
       frame: a string column `item_id` and any further columns. An item's row in the frame is its
         row everywhere in the library.
       vectors: name -> what `open_vectors` takes: a `VectorStore`, its folder, a `.npy` file or an
         array `[n_items, dim]` in the frame's order.
-      columns: name -> the frame's column that has it, e.g. `{"item_id": "movieId"}`.
-      lists: column -> what separates the texts that it holds, e.g. `{"genres": "|"}`; the column
-        then holds lists, by whose texts an export can filter.
-      numbers: names of the numeric columns that models may use as features, [] for none. All of
-        them unless given, booleans too, but for those that look like ids: columns whose name ends
-        in "id" as a word of its own ("tmdbId", "s3_id"), and whole numbers that are all different
+      columns: name -> the frame's column for it, e.g. `{"item_id": "movieId"}`.
+      lists: column of several texts -> their separator, e.g. `{"genres": "|"}`; the column then
+        holds lists, and an export can filter by each text.
+      numbers: names of the numeric columns that models may use as features; [] for none. By
+        default all numeric and boolean columns, except those that look like ids: columns whose
+        name ends in the word "id" ("tmdbId", "s3_id"), and whole numbers that are all different
         (in 30 items or more).
 
     Attributes:
       numeric_columns: names of the columns that models may use, in alphabetical order.
       id_columns: names of the numeric columns that were left out because they look like ids.
-      numbers_inferred: whether the columns were not chosen by `numbers`.
+      numbers_inferred: whether `numbers` was not given.
 
     Raises:
       InputError: `item_id` is missing, null, empty, not a string or repeated; `title`, `name` or
-        `text` holds something else than text; a number is infinite or float32 cannot hold it, a
-        text UTF-8 cannot; `vectors` names no stores, or one does not fit; `numbers` names a column
+        `text` holds anything but text; a number is infinite or beyond float32, or a text is not
+        valid Unicode; `vectors` is no mapping, or a store does not fit; `numbers` names a column
         that is absent or not numeric.
     """
 
@@ -122,7 +122,7 @@ class Catalogue:
     def from_file(
         cls, path: str | os.PathLike, vectors=None, *, columns=None, lists=None, numbers=None
     ) -> Catalogue:
-        """`from_csv` of a path that ends in .csv or .csv.gz, `from_parquet` of any other."""
+        """Reads a path that ends in .csv or .csv.gz as CSV, any other as Parquet."""
         return cls(read_table(path, None, "items", columns), vectors, lists=lists, numbers=numbers)
 
     def __len__(self) -> int:
@@ -130,20 +130,20 @@ class Catalogue:
 
     @property
     def titles(self) -> np.ndarray:
-        """`[n_items]` strings for people: the title, else the name, the text or the id."""
+        """`[n_items]` strings for display: the titles, else the names, the texts or the ids."""
         for column in _TITLES:
             if column in self.frame:
                 return self.texts(column)
         return self.vocabulary.ids
 
     def texts(self, column: str) -> np.ndarray:
-        """A text column, `[n_items]` strings, "" where missing."""
+        """Returns a text column: `[n_items]` strings, "" for missing values."""
         if column not in self.frame:
             raise InputError(f"items: no column {column!r}. Columns: {list(self.frame.columns)}")
         return check_texts(self.frame, column, "items")
 
     def numeric(self, column: str) -> np.ndarray:
-        """A numeric column, `[n_items]` float32 with NaN where missing."""
+        """Returns a numeric column: `[n_items]` float32, NaN for missing values."""
         if column not in self.frame:
             raise InputError(f"items: no column {column!r}. Columns: {list(self.frame.columns)}")
         try:
@@ -158,7 +158,7 @@ def _looks_like_ids(values: pd.Series) -> bool:
     if _ID_NAME.search(str(values.name)):
         return True
     known = values.dropna()
-    # Whole numbers with gaps are floats in pandas.
+    # pandas stores whole numbers with missing values as floats.
     gaps = len(known) < len(values) and (known == np.rint(known)).all()
     whole = pd.api.types.is_integer_dtype(values) or gaps
     return bool(whole and len(known) >= _LEAST_IDS and known.is_unique)

@@ -6,14 +6,14 @@ from tfrec_fusion.errors import InputError
 
 
 def require_interactions(events: object, what: str) -> None:
-    """Refuses what is no `Interactions`, as a frame or a whole `Split`.
+    """Checks that `events` is an `Interactions`, not e.g. a frame or a whole `Split`.
 
     Raises:
-      InputError: says how to get some.
+      InputError: it is something else; the message says how to get an `Interactions`.
     """
     if isinstance(events, Interactions):
         return
-    remedy = "pass Interactions, as Interactions.from_frame(frame, catalogue) makes them"
+    remedy = "pass Interactions, e.g. Interactions.from_frame(frame, catalogue)"
     if isinstance(events, Split):
-        remedy = "pass Interactions, as the split's .train"
+        remedy = "pass Interactions, e.g. the split's .train"
     raise InputError(f"{what}: {remedy}. Received: {type(events).__name__}")

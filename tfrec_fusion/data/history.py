@@ -1,4 +1,4 @@
-"""What each user had, in time order."""
+"""Users' histories in compressed rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfrec_fusion.errors import InputError
 
 @dataclass(frozen=True)
 class History:
-    """Each user's items in time order, in compressed rows.
+    """Each user's items in time order, in compressed sparse rows.
 
     Attributes:
       splits: `[n_users + 1]` int64; user u's events are `splits[u]:splits[u + 1]`.
@@ -29,19 +29,19 @@ class History:
 
     @property
     def event_times(self) -> np.ndarray:
-        """`times` of histories that have them, which is an InputError of others."""
+        """`times`, or InputError if the histories have none."""
         if self.times is None:
-            raise InputError("histories: this needs times; the events have no column 'timestamp'")
+            raise InputError("histories: this needs a column 'timestamp'; the events have no times")
         return self.times
 
     def of(self, user: int) -> np.ndarray:
-        """`[length]` int32 item rows of one user; empty for the unknown user -1."""
+        """Returns one user's item rows, `[length]` int32; empty for the unknown user -1."""
         return (
             self.items[self.splits[user] : self.splits[user + 1]] if user >= 0 else self.items[:0]
         )
 
     def take(self, users: np.ndarray, last: int | None = None) -> History:
-        """The histories of `users` (-1: empty), each cut to its `last` events."""
+        """Returns the histories of `users` (empty for -1), each cut to its `last` events."""
         users = np.asarray(users)
         known = users >= 0
         end = np.where(known, self.splits[users + 1], 0)

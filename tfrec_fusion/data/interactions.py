@@ -1,4 +1,4 @@
-"""Who touched what, and when."""
+"""User-item events: reading, checking, encoding and selecting them."""
 
 from __future__ import annotations
 
@@ -41,32 +41,33 @@ EXAMPLES = Registry(
     },
 )
 _NUMBERS = ("timestamp", "rating", "weight", "label")
-# The user's row before `encode_users`, by which repeated events of unknown users are told.
+# The user's row before `encode_users`; it tells unknown users apart to find repeated events.
 _PERSON = "_person"
 _log = logging.getLogger(__name__)
 
 
 class Interactions:
-    """Events of users with the items of a catalogue, encoded once as rows.
+    """Events between users and the items of a catalogue, encoded as integer rows.
 
-    An event with a `label` of 0 or less is an impression: shown, and not taken. It is a row of
-    ranking examples, and no part of a history, a target, a trend or a popularity.
+    An event with a `label` of 0 or less is an impression: the item was shown but not taken.
+    Impressions are rows of ranking examples, but never part of histories, targets, trends or
+    popularity.
 
     Attributes:
       catalogue: the items.
-      users: the users' vocabulary.
+      users: vocabulary of the user ids.
       user: `[n]` int32 rows of `users`, -1 where unknown.
       item: `[n]` int32 rows of the catalogue.
       timestamp: `[n]` float64 unix seconds, or None.
       rating, weight, label: `[n]` float32, or None.
-      context: a frame of the remaining columns, `n` rows.
+      context: frame of all other columns, `n` rows.
     """
 
     def __init__(self, catalogue: Catalogue, users: Vocabulary, columns: pd.DataFrame):
         self.catalogue = catalogue
         self.users = users
         self._columns = columns.reset_index(drop=True)
-        self._are_first = False  # whether these are `first_events` already
+        self._are_first = False  # whether these are already the `first_events`
 
     @classmethod
     def from_frame(
@@ -86,29 +87,28 @@ class Interactions:
 
         Args:
           frame: string columns `user_id` and `item_id`; optional `timestamp` (unix seconds,
-            datetimes, dates or texts in ISO 8601; UTC where there is no zone), and numeric
-            `rating`, `weight` (not negative), `label`; every other column is context. Rows may
-            come in any order.
+            datetimes, dates or ISO 8601 texts; UTC without a zone) and numeric `rating`, `weight`
+            (not negative) and `label`; every other column is context. Rows in any order.
           catalogue: the items.
-          min_rating: keep the events rated at least this; needs `rating`. None keeps every event,
-            whatever its rating, as a positive; where ratings are on a scale (2 to 101 different
-            values) a log line says so, with the value at three quarters of the scale as what to
-            try. The lowest rating as `min_rating` keeps every event without the line.
-          unknown_items: "error", or "drop" the events whose item is absent from the catalogue.
-          duplicates: for a pair that occurs twice where there is no `timestamp` (with times it is a
-            repeated event, and kept): "error", or keep the "first".
-          nulls: for null or empty ids and missing or non-finite numbers: "error", or "drop" the
-            events. What is dropped or kept is logged with its count. A number is missing too where
-            float32 cannot hold it.
-          columns: name -> the frame's column that has it, e.g. `{"user_id": "userId"}`.
+          min_rating: drops events with a lower rating; needs `rating`. None keeps every event as a
+            positive, whatever its rating; if the ratings are on a scale (2 to 101 different
+            values), a log line warns and suggests the value at three quarters of the scale. The
+            lowest rating as `min_rating` keeps every event without the warning.
+          unknown_items: for events whose item is not in the catalogue: "error", or "drop" them.
+          duplicates: for user-item pairs that occur twice without `timestamp`: "error", or keep
+            the "first". With times they are repeated events, which are kept.
+          nulls: for null or empty ids and missing or non-finite numbers, or numbers beyond float32:
+            "error", or "drop" the events. A log line gives the count.
+          columns: name -> the frame's column for it, e.g. `{"user_id": "userId"}`.
           timestamp_unit: of a numeric `timestamp`: "s", "ms", "us" or "ns"; None takes seconds.
-            Numbers that look like another unit are refused.
-          stray_times: for times after today, at 0 for a missing one, or far from all others (see
-            `stray_times`), which would move the time of scoring and every age with it: "error",
+            Numbers that look like another unit raise InputError.
+          stray_times: for times after today, at 0 (which often means missing), or far from all
+            others (see `stray_times`), which would shift the time of scoring and all ages: "error",
             "drop" the events, or "keep" them as they are.
 
         Raises:
-          InputError: naming the column, the count and the first examples.
+          InputError: an option or a column is invalid; names the column, the count and the first
+            examples.
         """
         for name, value, allowed in (
             ("unknown_items", unknown_items, ("error", "drop")),
@@ -125,8 +125,8 @@ class Interactions:
         for name in ("user", "item", _PERSON):
             if name in frame:
                 raise InputError(
-                    f"interactions: a context column may not be called {name!r}, which is the name "
-                    f"of the encoded rows; rename it. Columns received: {list(frame.columns)}"
+                    f"interactions: a context column may not have the name {name!r}, which is "
+                    f"reserved; rename it. Columns received: {list(frame.columns)}"
                 )
         found = {
             name: timestamps(frame, name, "interactions", timestamp_unit)
@@ -159,7 +159,8 @@ class Interactions:
                 examples = pd.unique(item_ids[unknown])[:3].tolist()
                 raise InputError(
                     f"interactions: column 'item_id' has {unknown.sum()} events of items that are "
-                    f"not in the catalogue, first {examples}; add them or pass unknown_items='drop'"
+                    f"not in the catalogue, first {examples}; add the items or pass "
+                    "unknown_items='drop'"
                 )
             _log.warning(
                 "interactions: dropped %d events of items that are not in the catalogue",
@@ -192,7 +193,7 @@ class Interactions:
                     raise InputError(
                         f"interactions: {repeated.sum()} repeated user-item pairs, first "
                         f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
-                        "name the column of their times, columns={'timestamp': 'COLUMN'} "
+                        "pass the column of their times as columns={'timestamp': 'COLUMN'} "
                         "(--columns timestamp=COLUMN), or pass duplicates='first' (in a run's "
                         f"config data.duplicates). Columns received: {list(frame.columns)}"
                     )
@@ -214,7 +215,7 @@ class Interactions:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
-        """`from_csv` of a path that ends in .csv or .csv.gz, `from_parquet` of any other."""
+        """Reads a path that ends in .csv or .csv.gz as CSV, any other as Parquet."""
         return cls._from_table(path, None, catalogue, options)
 
     @classmethod
@@ -242,7 +243,7 @@ class Interactions:
 
     @property
     def event_times(self) -> np.ndarray:
-        """`timestamp` of events that have times, which is an InputError of others."""
+        """`timestamp`, or InputError if the events have no times."""
         times = self.timestamp
         if times is None:
             raise InputError("interactions: this needs a column 'timestamp'; the events have none")
@@ -269,7 +270,7 @@ class Interactions:
         return Interactions(self.catalogue, users or self.users, columns)
 
     def select(self, mask: np.ndarray) -> Interactions:
-        """The events at a boolean mask or an index, with the same vocabularies."""
+        """Selects events by a boolean mask or an index; the vocabularies stay the same."""
         if mask.dtype != bool:
             return self._with(self._columns.iloc[mask])
         chosen = self._with(self._columns[mask])
@@ -277,7 +278,7 @@ class Interactions:
         return chosen
 
     def encode_users(self, users: Vocabulary) -> Interactions:
-        """The same events with user rows of another vocabulary; -1 where it lacks the user."""
+        """Encodes the users with another vocabulary; users that it lacks get row -1."""
         rows = np.append(users.rows(self.users.ids), np.int32(-1))
         person = {_PERSON: self._person} if (rows[:-1] < 0).any() else {}
         encoded = self._with(self._columns.assign(user=rows[self.user], **person), users)
@@ -290,25 +291,25 @@ class Interactions:
 
     @property
     def is_impression(self) -> np.ndarray:
-        """`[n]` bool: events with a `label` of 0 or less."""
+        """`[n]` bool: True for events with a `label` of 0 or less."""
         label = self.label
         return np.zeros(len(self), bool) if label is None else label <= 0
 
     def positives(self) -> Interactions:
-        """The events that are no impressions, without `label`."""
+        """Returns the events that are not impressions, without `label`."""
         if self.label is None:
             return self
         return self._with(self._columns[~self.is_impression].drop(columns="label"))
 
     def first_events(self, impressions: bool = False) -> Interactions:
-        """What a model sees: the first positive event of each user-item pair, in time order.
+        """Returns the first positive event of each user-item pair, in time order.
 
-        Training, evaluation, baselines and exports take histories, targets, trends and popularity
-        from these events only, and take the first events themselves of what they are given. Events
-        at the same time keep their order, as do all where there are no times.
+        Models see only these events: training, evaluation, baselines and exports apply this method
+        to their input and take histories, targets, trends and popularity from the result. Events
+        at the same time keep their order, as do all events without times.
 
         Args:
-          impressions: whether to keep the impressions among them, all of them, and `label`.
+          impressions: whether to keep all impressions too, and the column `label`.
         """
         if self._are_first:
             return self
@@ -327,11 +328,11 @@ class Interactions:
         return first
 
     def item_counts(self) -> np.ndarray:
-        """`[n_items]` int64: how many of the `first_events` each item has."""
+        """Counts the `first_events` of each item: `[n_items]` int64."""
         return np.bincount(self.first_events().item, minlength=len(self.catalogue))
 
     def matrix(self) -> scipy.sparse.csr_matrix:
-        """`[n_users, n_items]` float32, 1 for each pair of a known user that occurs."""
+        """Sparse user-item matrix `[n_users, n_items]` float32: 1 for each positive pair."""
         events = self.positives()
         known = events.user >= 0
         shape = (len(self.users), len(self.catalogue))
@@ -341,7 +342,7 @@ class Interactions:
         return matrix
 
     def histories(self) -> History:
-        """Each user's distinct items in the order of their first events."""
+        """Returns each user's distinct items in the order of their first events."""
         first = self.first_events()
         first = first.select(first.user >= 0)
         order = np.argsort(first.user, kind="stable")
@@ -350,20 +351,20 @@ class Interactions:
         return History(np.concatenate([[0], np.cumsum(counts)]), first.item[order], times)
 
     def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
-        """Training and test events; see `Split`."""
+        """Splits into training and test events; see `Split.of`."""
         return Split.of(self, kind, test=test, seed=seed)
 
     def batches(self, batch_size: int = 512, *, examples: str | None = None, **options):
-        """A `tf.data.Dataset` of training examples in whole batches.
+        """Returns a `tf.data.Dataset` of batches of training examples.
 
         Args:
-          batch_size: users a batch, events a batch for "pairs".
-          examples: "as_of" (history before a cut -> what the user took after it; the default where
-            there are times), "autoencoder" (all of a user's items from themselves; the default
-            without), "held_out" (some of a user's items from the others) or "pairs" (one row an
-            event).
+          batch_size: users per batch; for "pairs", events per batch.
+          examples: "as_of" (predict what the user took after a cut from the history before it; the
+            default with times), "autoencoder" (predict a user's items from themselves; the default
+            without times), "held_out" (predict some of a user's items from the others) or "pairs"
+            (one row per event).
           options: of `as_of_examples`, `autoencoder_examples`, `held_out_examples` or
-            `pair_examples`. For validation each takes `known`, the events before:
+            `pair_examples`. For validation each takes `known`, the earlier events:
             `split.test.batches(512, known=split.train)`.
 
         Raises:
@@ -383,7 +384,7 @@ class Interactions:
 
 
 def _drop_nulls(frame: pd.DataFrame, found: dict[str, np.ndarray]):
-    """The frame and the numbers of the rows that have all ids and numbers."""
+    """Drops the rows with a missing id or number from the frame and the numbers."""
     missing = empty_ids(frame, "user_id") | empty_ids(frame, "item_id")
     for values in found.values():
         missing |= np.isnan(values)
@@ -391,7 +392,7 @@ def _drop_nulls(frame: pd.DataFrame, found: dict[str, np.ndarray]):
         return frame, found
     if missing.all():
         raise InputError(
-            f"interactions: nulls='drop' leaves no events of {len(frame)}; each lacks an id or a "
+            f"interactions: nulls='drop' leaves none of {len(frame)} events; each lacks an id or a "
             "finite number"
         )
     _log.warning("interactions: dropped %d events with missing values", missing.sum())

@@ -1,4 +1,4 @@
-"""MovieLens ml-latest-small, downloaded from its publisher when it is asked for."""
+"""Downloads MovieLens ml-latest-small from its publisher."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _ARTICLE_LAST = r"^([^(]*), (The|A|An|Le|La|Les|El|Los|Las|Il|Der|Die|Das)(?= \(
 def fetch_movielens(
     cache: str | os.PathLike, base_url: str = BASE_URL, sha256: str | None = SHA256
 ) -> Path:
-    """Downloads ml-latest-small once and converts it; returns the folder with the two tables.
+    """Downloads ml-latest-small once and converts it; returns the folder of the two tables.
 
-    The folder `cache/ml-latest-small` appears complete or not at all, and a later call uses it
-    without a network. It holds `interactions.parquet` (user_id, item_id: string; rating: float64,
-    .5 to 5; timestamp: int64 unix seconds; in order of time), `items.parquet` (item_id, title,
-    genres joined by "|": string; year: Int16; text: string, as "Heat (1995). Genres: Action,
-    Crime.") and `LICENSE.txt`, the publisher's terms: research only, no commercial use. Users' tags
-    are left out, because they say what was watched later.
+    The folder `cache/ml-latest-small` is written atomically; later calls use it without a network.
+    It holds `interactions.parquet` (user_id, item_id: string; rating: float64, .5 to 5; timestamp:
+    int64 unix seconds; in order of time), `items.parquet` (item_id, title, genres joined by "|":
+    string; year: Int16; text: string, e.g. "Heat (1995). Genres: Action, Crime.") and
+    `LICENSE.txt`, the publisher's terms: research only, no commercial use. The users' tags are left
+    out, because they reveal what was watched later.
 
     Args:
-      cache: a folder, made if it is missing.
-      base_url: where `ml-latest-small.zip` lies.
-      sha256: of the archive in hex; None for an archive that is not the publisher's.
+      cache: a folder, created if missing.
+      base_url: URL of the folder of `ml-latest-small.zip`.
+      sha256: expected hash of the archive in hex; None skips the check.
 
     Raises:
-      InputError: there is no network, the server refuses, the archive is not the one expected, or
-        the cache cannot be written.
+      InputError: the download fails, the archive is not the expected one, or the cache cannot be
+        written.
 
     Source: Harper and Konstan, "The MovieLens Datasets: History and Context", TiiS 2015.
 
@@ -61,8 +61,8 @@ def fetch_movielens(
     found = hashlib.sha256(archive).hexdigest()
     if sha256 is not None and found != sha256:
         raise InputError(
-            f"movielens: the archive has another checksum than expected, so it is damaged or was "
-            f"changed; try again later. Expected: sha256 {sha256}. Received: {found} from {url}"
+            f"movielens: the checksum of the archive is wrong, so it is damaged or was changed; "
+            f"try again later. Expected: sha256 {sha256}. Received: {found} from {url}"
         )
     items, interactions, terms = _read(archive, url)
     try:
@@ -83,8 +83,8 @@ def _download(url: str) -> bytes:
         reason = getattr(error, "reason", None) or error
         status = f"HTTP {error.code}: " if isinstance(error, urllib.error.HTTPError) else ""
         raise InputError(
-            f"movielens: the download failed ({status}{reason}); check the network, or run on a "
-            f"folder of your own. Received: {url}"
+            f"movielens: the download failed ({status}{reason}); check the network, or use your "
+            f"own data. Received: {url}"
         ) from None
     if len(content) > _LARGEST:
         raise InputError(
@@ -114,7 +114,7 @@ def _read(archive: bytes, url: str) -> tuple[pd.DataFrame, pd.DataFrame, bytes]:
 
 def _items(movies: pd.DataFrame) -> pd.DataFrame:
     title = movies["title"].str.strip()
-    # "American President, The (1995)" is how it is sorted, not how anybody writes it.
+    # "American President, The (1995)" is a form for sorting; texts need the usual one.
     written = title.str.replace(r"\s+", " ", regex=True)
     written = written.str.replace(_ARTICLE_LAST, r"\2 \1", regex=True)
     genres = movies["genres"].mask(movies["genres"] == "(no genres listed)", "")

@@ -9,7 +9,7 @@ def sample_folder() -> Path:
 
     It holds `interactions.parquet` (user_id, item_id, timestamp in unix seconds; 60,000 rows),
     `items.parquet` (item_id, title, text, category, brand, price; 2,000 rows), `minilm_384.npy`
-    (float16 [2000, 384], row i is item i) and a README.md that says what was planted.
+    (float16 [2000, 384], row i is item i) and a README.md that describes the planted structure.
 
     Example:
       >>> from tfrec_fusion.data import sample_folder

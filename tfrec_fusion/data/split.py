@@ -1,4 +1,4 @@
-"""Training and test events."""
+"""Splits events into training and test events."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ KINDS = ("temporal", "leave_one_out", "random", "none")
 
 @dataclass(frozen=True)
 class Split:
-    """Training events and the test events that follow them.
+    """Training events and held-out test events.
 
-    Both sides hold the first positive event of each user-item pair, and the impressions (events
-    with a label of 0 or less), which rankers train on and which are no targets. Everything fitted
-    comes from `train`: its user vocabulary has the users of training rows only, so a test event of
-    any other user has row -1.
+    Both parts hold the first positive event of each user-item pair, and the impressions (events
+    with a label of 0 or less): rankers train on these, but they are never targets. The user
+    vocabulary holds only the users of `train`; test events of other users have row -1.
 
     Attributes:
       train, test: the events; `test` is empty for kind "none".
@@ -46,16 +45,16 @@ class Split:
         """Splits `events`.
 
         Args:
-          events: at least one event of a known user; those of unknown users (-1) are left out.
+          events: at least one event of a known user; events of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
-          test: the share of events in the test set (expected, for random), in (0, 1); .1 for
-            temporal, .2 for random. Impressions go with the events of their time: the share is
-            that of the others.
+          test: share of positive events in the test set (expected share, for random), in (0, 1);
+            .1 for temporal, .2 for random by default. Impressions follow the positives of their
+            time.
           seed: of the random split.
 
         Raises:
-          InputError: an unknown kind, a share outside (0, 1), no timestamps where the kind needs
-            them, or a split that leaves one side empty.
+          InputError: an unknown kind, a share outside (0, 1), no timestamps although the kind needs
+            them, or a split that leaves one part empty.
         """
         if kind not in KINDS:
             raise InputError(f"split: kind must be one of {', '.join(KINDS)}. Received: {kind!r}")
@@ -69,12 +68,12 @@ class Split:
         first = events.first_events(impressions=True)
         first = first.select(first.user >= 0)
         if len(first) == 0:
-            raise InputError(f"split: none of the {len(events)} events is of a known user")
+            raise InputError(f"split: none of the {len(events)} events has a known user")
         taken = ~first.is_impression
         if not taken.any():
             raise InputError(
-                f"split: all {len(first)} events are impressions, with a label of 0 or less; what "
-                "users took needs a label above 0"
+                f"split: all {len(first)} events are impressions, with a label of 0 or less; give "
+                "the events of taken items a label above 0"
             )
         time = None
         if kind == "temporal" and first.timestamp is not None:
@@ -97,18 +96,17 @@ class Split:
         return cls(first.select(~held_out), first.select(held_out), kind, time)
 
     def validation(self, *, test: float | None = None, seed: int = 0) -> Split:
-        """The training events split once more, to stop, to compare and to tune by.
+        """Splits the training events again, for early stopping, model selection and tuning.
 
-        The held-out ones come from the end of the training period, or are chosen as this split's
-        test events were where that is not "temporal"; the test events themselves are not looked at.
-        The model is then built and trained on `validation().train`. A model that reads user ids
-        belongs to the users of that part.
+        A temporal split holds out the end of the training period; other kinds hold out events as
+        this split chose its test events. The test events themselves stay unseen. Build and train
+        the model on `validation().train`; a model that reads user ids knows only those users.
 
         Args:
           test, seed: as in `of`.
 
         Raises:
-          InputError: what `of` refuses.
+          InputError: as in `of`.
 
         Example:
           >>> part = split.validation()
@@ -123,10 +121,10 @@ class Split:
         return Split.of(self.train, kind, test=test, seed=seed)
 
     def targets(self) -> tuple[np.ndarray, History]:
-        """The evaluated users `[e]` int32 and, in the same order, their test items.
+        """Returns the evaluated users `[e]` int32 and, in the same order, their new test items.
 
-        A user is evaluated who has a training event and at least one test item that is not among
-        their training items.
+        Evaluated users have a training event and at least one test item that is not among their
+        training items.
         """
         train, known = self.train.positives(), self.test.positives()
         known = known.select(known.user >= 0)
@@ -138,9 +136,9 @@ class Split:
 
 
 def _last_events(users: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """`[n]` bool: the last taken event of each user with at least two, ties broken by position.
+    """`[n]` bool: True for the last positive of each user with at least two, and impressions after.
 
-    So are the impressions that follow it.
+    Position breaks ties in time.
     """
     place = np.where(taken, np.arange(len(users)), -1)
     last = np.full(users.max() + 1, -1)

@@ -1,4 +1,4 @@
-"""Times that cannot be meant."""
+"""Finds stray timestamps: times that are probably wrong."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.times import DAY, EARLIEST
 
 YEAR = 365 * DAY
-# 0 and -1 stand for missing times, and seconds taken for milliseconds are in the first month.
+# Missing times are often 0 or -1; seconds read as milliseconds fall into January 1970.
 _NEAR_ZERO = 31 * DAY
-# A gap at an end is looked for among so many events; fewer events have no bulk to be far from.
+# Minimum number of events to look for outliers, and 1 / (largest share of outliers at an end).
 _FEWEST, _SHARE = 100, 20
 _log = logging.getLogger(__name__)
 
 
 def plausible_times(times: np.ndarray, strays: str) -> np.ndarray:
-    """`[n]` bool: the events to keep, of which `times` `[n]` are; see `stray_times`.
+    """Returns which events to keep, `[n]` bool; see `stray_times` for the criteria.
 
     Args:
-      times: finite unix seconds in any order.
+      times: `[n]` finite unix seconds in any order.
       strays: "error", "drop" or "keep".
 
     Raises:
-      InputError: there are strays, and `strays` is "error".
+      InputError: there are stray times and `strays` is "error".
     """
     keep = np.ones(len(times), bool)
     if strays == "keep":
@@ -47,12 +47,12 @@ def plausible_times(times: np.ndarray, strays: str) -> np.ndarray:
 
 
 def tell_of_old_times(times: np.ndarray) -> None:
-    """Logs a warning where all times `[n]` are before 1990, as days taken for seconds are."""
+    """Logs a warning if all times `[n]` are before 1990, e.g. because they count days."""
     if len(times) and times.max() < EARLIEST:
         first, last = (f"{end:.0f}" for end in (times.min(), times.max()))
         _log.warning(
             "interactions: all times are before 1990, from %s to %s unix seconds; if they count "
-            "days, hours or minutes, multiply them by 86400, 3600 or 60. An export takes such "
+            "days, hours or minutes, multiply them by 86400, 3600 or 60. An export accepts such "
             "times only with any_time=True (--any-time)",
             first,
             last,
@@ -60,23 +60,26 @@ def tell_of_old_times(times: np.ndarray) -> None:
 
 
 def stray_times(times: np.ndarray, now: float) -> dict[str, np.ndarray]:
-    """Reason -> `[n]` bool, for each reason that some of the times are strays for.
+    """Finds stray times, by reason.
 
-    - After today: more than a day after `now`, as a local time may be ahead of UTC.
-    - At 0 or within a month of it, where all others come ten years later or more: what stands for a
-      missing time, or seconds among milliseconds.
-    - Far from the others: of 100 events or more up to a 20th at either end, where the gap to all
-      others is longer than a year and than the time that all these span. So old events that are
-      sparse are no strays while their gaps are shorter than what follows.
+    - After today: more than a day after `now`, as local times may be ahead of UTC.
+    - At 0 or within a month of it, if all others are at least ten years later: placeholders of
+      missing times, or seconds among milliseconds.
+    - Far from all others: with 100 events or more, up to a 20th of them at either end, if the gap
+      to all others is longer than a year and longer than the span of all others. Sparse old events
+      are no strays as long as their gaps are shorter than the span after them.
 
     Args:
       times: `[n]` finite unix seconds in any order.
       now: unix seconds.
+
+    Returns:
+      Reason -> `[n]` bool, only for reasons that apply to some time.
     """
     found = {"after today": times > now + DAY}
     zero = np.abs(times) < _NEAR_ZERO
     if zero.any() and not zero.all() and times[~zero].min() >= 10 * YEAR:
-        found["at 0 or close to it, as of a missing time or of another unit"] = zero
+        found["at or near 0, probably missing or in another unit"] = zero
     others = ~np.any(list(found.values()), axis=0)
     if others.sum() >= _FEWEST:
         low, high = _bulk(np.sort(times[others]))
@@ -85,7 +88,7 @@ def stray_times(times: np.ndarray, now: float) -> dict[str, np.ndarray]:
 
 
 def _bulk(times: np.ndarray) -> tuple[float, float]:
-    """First and last of the ascending times without the strays at both ends."""
+    """First and last of the ascending times, without the outliers at both ends."""
     most = len(times) // _SHARE
     inner = times[most : len(times) - most]
 

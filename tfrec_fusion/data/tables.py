@@ -1,4 +1,4 @@
-"""Reading tables and checking their columns at the door."""
+"""Reads tables and checks their columns."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from tfrec_fusion.texts import check_unicode
 
 TEXT_COLUMNS = ("title", "name", "text", "description")
 _LISTS = (list, tuple, np.ndarray)
-# An id may well be "NA" or "null"; in an id column of a CSV file only the empty field is a null.
+# An id may be "NA" or "null", so in id columns of CSV files only empty fields are null.
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 
 
 def read_table(
     path: str | os.PathLike, kind: str | None, what: str, columns: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """A Parquet file or folder, or a CSV file, as a frame; a CSV's ids and texts stay strings.
+    """Reads a Parquet file or folder, or a CSV file; ids and texts of a CSV stay strings.
 
     Args:
-      kind: "parquet", "csv", or None to tell them by the ending of the path.
-      columns: name -> the column of the file that has it; see `renamed`.
+      path: of the file or folder.
+      kind: "parquet", "csv", or None to decide by the ending of the path.
+      what: name of the table in errors, "items" or "interactions".
+      columns: name -> the column of the file for it; see `renamed`.
+
+    Raises:
+      InputError: the file does not exist or is not readable, or a column is missing.
     """
     path = local_path(path, what)
     if kind is None:
@@ -56,7 +61,7 @@ def read_table(
 
 
 def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
-    """The file itself, or the folder's `*.parquet` files, in the order of their names."""
+    """Lists the folder's `*.parquet` files by name, or the file itself."""
     path = local_path(path, what)
     if not path.is_dir():
         return [str(path)]
@@ -67,13 +72,13 @@ def parquet_files(path: str | os.PathLike, what: str) -> list[str]:
 
 
 def renamed(frame: pd.DataFrame, columns: Mapping[str, str] | None, what: str) -> pd.DataFrame:
-    """The frame with columns under other names.
+    """Renames columns of the frame.
 
     Args:
-      columns: name -> the present column that gets it, e.g. `{"user_id": "userId"}`.
+      columns: new name -> present column, e.g. `{"user_id": "userId"}`.
 
     Raises:
-      InputError: a column that is not there; says which is near.
+      InputError: a column does not exist; the message names similar ones.
     """
     if not columns or not isinstance(frame, pd.DataFrame):
         return frame
@@ -87,15 +92,15 @@ def _require(column: str, frame: pd.DataFrame, what: str) -> None:
     if column not in names:
         near = ", ".join(map(repr, _near(column, names)))
         raise InputError(
-            f"{what}: there is no column {column!r}{'; near it is ' if near else ''}{near}. "
+            f"{what}: there is no column {column!r}{'; similar: ' if near else ''}{near}. "
             f"Columns received: {names}"
         )
 
 
 def _near(name: str, names: list[str]) -> list[str]:
-    """Up to three of the names that are like it; case and separators do not count.
+    """Up to three similar names, ignoring case and separators.
 
-    For an id's name any other id's is nearer than all else: `movieId` to `item_id`, not `title`.
+    The name of an id is most similar to names of ids: `item_id` to `movieId`, not to `title`.
     """
     plain = {"".join(filter(str.isalnum, other.lower())): other for other in names}
     wanted = "".join(filter(str.isalnum, name.lower()))
@@ -117,7 +122,7 @@ def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def require_columns(frame: pd.DataFrame, columns: list[str], what: str) -> None:
-    """Raises InputError where `frame` is no frame or lacks one of the columns."""
+    """Raises InputError if `frame` is no DataFrame, is empty, or lacks or repeats a column."""
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"{what}: must be a pandas DataFrame. Received: {type(frame).__name__}")
     names = [str(column) for column in frame.columns]
@@ -141,21 +146,21 @@ def _remedy(missing: str, names: list[str], what: str) -> str:
         return ""
     option = "--item-columns" if what == "items" else "--columns"
     return (
-        f"; near it is {', '.join(map(repr, near))}: rename it, or pass "
+        f"; similar: {', '.join(map(repr, near))}; rename it, or pass "
         f"columns={{{missing!r}: {near[0]!r}}} ({option} {missing}={near[0]})"
     )
 
 
 def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.DataFrame:
-    """The frame with lists of texts in the place of separated texts; what are lists stays.
+    """Splits columns of separated texts into lists of texts; columns of lists stay as they are.
 
-    White space around a text goes, and so do empty texts; a missing value is an empty list.
+    It strips white space and drops empty texts; a missing value becomes an empty list.
 
     Args:
       lists: column -> separator.
 
     Raises:
-      InputError: no such column, no separator, or values that are neither texts nor lists.
+      InputError: a column is missing, a separator is empty, or values are neither texts nor lists.
     """
     if not lists:
         return frame
@@ -164,7 +169,7 @@ def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.
         _require(column, frame, f"{what}: lists")
         if not isinstance(separator, str) or not separator:
             raise InputError(
-                f"{what}: lists: column {column!r} needs the text that separates its values. "
+                f"{what}: lists: the separator of column {column!r} must be a non-empty text. "
                 f"Received: {separator!r}"
             )
         if pd.api.types.infer_dtype(frame[column].dropna()) in ("mixed", "empty"):
@@ -179,16 +184,17 @@ def split_lists(frame: pd.DataFrame, lists: Mapping[str, str], what: str) -> pd.
 
 
 def empty_ids(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """`[n]` bool: the id is null or the empty string."""
+    """`[n]` bool: True for ids that are null or the empty string."""
     return (frame[column].isna() | (frame[column] == "")).to_numpy(bool)
 
 
 def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> np.ndarray:
-    """The ids of `column` as an object array of non-empty strings.
+    """Checks the ids of a column and returns them as an object array of strings.
 
     Raises:
-      InputError: nulls, empty strings, values that are not strings (a number's text depends on its
-        type: 7, 7.0 and "7" would be three ids), or line breaks, which vocabularies cannot hold.
+      InputError: nulls, empty strings, values that are not strings (the text of a number depends on
+        its type: 7, 7.0 and "7" would be three ids), or line breaks, which vocabularies cannot
+        hold.
     """
     values = frame[column]
     null = values.isna().to_numpy(bool)
@@ -207,8 +213,8 @@ def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> 
             if kinds[wrong].eq(bytes).any():
                 advice = f"decode bytes with frame[{column!r}].str.decode('utf-8')"
             raise InputError(
-                f"{what}: column {column!r} must hold strings and has {wrong.sum()} other values "
-                f"(it holds {names}), first {values[wrong].iloc[0]!r}; {advice}"
+                f"{what}: column {column!r} must hold strings, but {wrong.sum()} values are not "
+                f"(types: {names}), first {values[wrong].iloc[0]!r}; {advice}"
             )
     ids = values.to_numpy(object)
     empty = ids == ""
@@ -229,14 +235,14 @@ def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> 
 
 
 def check_texts(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
-    """A column of strings as an object array, "" where it is null."""
+    """Checks a column of strings and returns it as an object array, "" for nulls."""
     values = frame[column]
     if not isinstance(values.dtype, pd.StringDtype):
         values = values.astype(object)
         wrong = (values.notna() & values.map(type).ne(str)).to_numpy(bool)
         if wrong.any():
             raise InputError(
-                f"{what}: column {column!r} must hold text and has {wrong.sum()} other values, "
+                f"{what}: column {column!r} must hold text, but {wrong.sum()} values are not, "
                 f"first {values[wrong].iloc[0]!r} at row {int(np.argmax(wrong))}; convert them"
             )
     texts = values.fillna("").to_numpy(object)
@@ -245,11 +251,11 @@ def check_texts(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
 
 
 def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
-    """Refuses what would only be found out in a training or an export.
+    """Checks values that would otherwise fail later, in a training or an export.
 
     Raises:
-      InputError: numbers that are infinite or complex, or that float32 cannot hold; texts, also in
-        lists, with lone surrogates.
+      InputError: numbers are infinite, complex or beyond float32, or texts (also in lists) hold
+        lone surrogates.
     """
     values = frame[column]
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -269,7 +275,7 @@ def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
     elif getattr(values.dtype, "storage", "python") == "python" and (
         pd.api.types.is_object_dtype(values.dtype) or isinstance(values.dtype, pd.StringDtype)
     ):
-        # Arrow's strings, which pandas takes by default, are UTF-8 as they are.
+        # Arrow strings, pandas's default, are always valid UTF-8 and need no check.
         check_unicode(map(_text_of, values.tolist()), field)
 
 
@@ -282,23 +288,23 @@ def _text_of(value) -> str:
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """The values as float32: infinity where they are beyond its largest."""
+    """Converts to float32; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 
 
 def inferred(values: pd.Series) -> pd.Series:
-    """A column of objects as what the objects are, where they are all of one kind."""
+    """Converts a column of objects to their common type, if they have one."""
     if not pd.api.types.is_object_dtype(values.dtype):
         return values
     try:
         return values.infer_objects()
-    except UnicodeEncodeError:  # texts that UTF-8 cannot hold
+    except UnicodeEncodeError:  # lone surrogates
         return values
 
 
 def numbers(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
-    """A column of real numbers as float64, NaN where it is missing or float32 cannot hold it."""
+    """Returns a column of real numbers as float64, NaN for values missing or beyond float32."""
     values = frame[column]
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
@@ -321,7 +327,7 @@ def numbers(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
 
 
 def check_present(values: np.ndarray, column: str, what: str, remedy: str = "") -> None:
-    """Refuses NaN in what `numbers` or `timestamps` gave."""
+    """Raises InputError if the values, from `numbers` or `timestamps`, hold NaN."""
     bad = np.isnan(values)
     if bad.any():
         raise InputError(

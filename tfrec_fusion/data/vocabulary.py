@@ -1,4 +1,4 @@
-"""Ids to rows and back."""
+"""Maps string ids to integer rows and back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from tfrec_fusion.texts import check_unicode
 
 
 class Vocabulary:
-    """String ids in a fixed order; an id's row is its 0-based position, and -1 is unknown.
+    """String ids in a fixed order; the row of an id is its 0-based position, -1 if unknown.
 
     Args:
       ids: `[n]` distinct, non-empty strings.
 
     Raises:
-      InputError: an id is empty, repeated, or holds a line break (the asset has one id a line).
+      InputError: an id is empty, repeated or no string, or holds a line break (the saved file has
+        one id per line).
 
     Example:
       >>> Vocabulary(["a", "b"]).rows(["b", "z"]).tolist()
@@ -35,7 +36,7 @@ class Vocabulary:
         not_text = [v for v in values if not isinstance(v, str)]
         if not_text:
             raise InputError(
-                f"vocabulary: ids must be strings and {len(not_text)} are not. "
+                f"vocabulary: ids must be strings, but {len(not_text)} are not. "
                 f"Received: {not_text[0]!r}"
             )
         index = pd.Index(values, dtype=object)
@@ -62,31 +63,31 @@ class Vocabulary:
     __hash__ = None  # type: ignore[assignment]
 
     def rows(self, ids) -> np.ndarray:
-        """Rows of `ids` (any shape of strings) as int32 of that shape; -1 where unknown."""
+        """Returns the rows of `ids` (strings of any shape) as int32 of that shape; -1: unknown."""
         ids = np.asarray(ids, dtype=object)
         return self._index.get_indexer(ids.ravel()).astype(np.int32).reshape(ids.shape)
 
     def grow(self, ids: Iterable[str]) -> Vocabulary:
-        """A vocabulary with the unseen `ids` appended in order; known rows keep their place."""
+        """Returns a vocabulary with the new `ids` appended; known ids keep their rows."""
         new = pd.unique(np.asarray(list(ids), dtype=object))
         return Vocabulary(np.concatenate([self.ids, new[self._index.get_indexer(new) < 0]]))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the saved asset."""
+        """SHA-256 of the ids, joined by line breaks."""
         return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes one id a line, UTF-8, atomically."""
+        """Writes one id per line, in UTF-8, atomically."""
         with new_file(path) as file:
             file.writelines(f"{value}\n".encode() for value in self.ids)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
-        """Reads what `save` wrote, or any UTF-8 file of one id a line.
+        """Reads a UTF-8 file of one id per line, as `save` writes it.
 
         Raises:
-          InputError: no such file, not UTF-8, or empty or repeated lines.
+          InputError: the file does not exist, is not UTF-8, or has empty or repeated lines.
         """
         path = local_path(path, "vocabulary")
         try:
