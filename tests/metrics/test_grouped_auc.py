@@ -66,8 +66,8 @@ def test_no_rows():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (([1, 2], [1], [0.5, 0.5]), "one length"),
-        (([[1]], [[1]], [[0.5]]), "one length"),
+        (([1, 2], [1], [0.5, 0.5]), "equal length"),
+        (([[1]], [[1]], [[0.5]]), "equal length"),
         (([1, 1], [1, 0], [0.5, np.nan]), "1 scores are not finite"),
         (([1, 1], [1, 0], [0.5, 0.1], "clicks"), "weights must be"),
     ],

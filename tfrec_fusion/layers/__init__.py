@@ -1,4 +1,4 @@
-"""Keras layers: id and frozen-vector inputs, fusion, history."""
+"""Keras layers: id embeddings, frozen vectors, fusions and history features."""
 
 from tfrec_fusion._lazy import attach
 

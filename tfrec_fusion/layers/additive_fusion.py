@@ -1,4 +1,4 @@
-"""Fusion by a sum of projections under a nonlinearity."""
+"""Fusion by an activation of a sum of projections."""
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers.fusion import Fusion
@@ -6,14 +6,15 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class AdditiveFusion(Fusion):
-    """`sigma(sum_m W_m x_m + b)`, W_m orthogonal and b zero at the start.
+    """Fuses by an activation of the summed projections: `sigma(sum_m W_m x_m + b)`.
 
-    Pick it when the fused vector should be bounded, as for two towers compared by cosine.
+    W_m is initialised orthogonal and b zero. Use it if the fused vector should be bounded, as for
+    two towers compared by cosine.
 
     Args:
       dim: size of the fused vector.
-      activation: sigma, "tanh" by default, which keeps the sign of a dot product free and hardly
-        bends vectors of length 1.
+      activation: sigma. The default "tanh" allows dot products of both signs and is almost linear
+        for vectors of length 1.
     """
 
     unknown_id = True

@@ -6,12 +6,12 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ConcatFusion(Fusion):
-    """`W [x_1; m_1; x_2; m_2; ...] + b`, with each input's mask as a column of its own.
+    """Fuses by a linear map of inputs and masks: `W [x_1; m_1; x_2; m_2; ...] + b`.
 
-    W starts orthogonal on the columns of each input and zero on those of the masks.
+    Each mask is one column. W is initialised orthogonal for each input and zero for the masks.
 
-    Pick it when inputs differ in size and a linear map of all of them is enough; the mask columns
-    let the bias of an absent input be learned.
+    Use it if inputs differ in size and a linear map is enough; the mask columns let the model learn
+    a bias for an absent input.
     """
 
     def build(self, input_shape):

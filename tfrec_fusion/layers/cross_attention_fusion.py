@@ -9,23 +9,23 @@ from tfrec_fusion.layers.pre_norm_attention import PreNormAttention
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class CrossAttentionFusion(Fusion):
-    """A pre-LN transformer whose tokens are the inputs present; the output is their sum.
+    """Fuses by a pre-LN transformer whose tokens are the present inputs; outputs their sum.
 
         t_m = x_m;   per layer: t += MHA(LN(t), LN(t));   t_m += W_2 gelu(W_1 LN(t_m) + e_m)
 
-    with a bias e_m per input, which tells the inputs apart. The residual branches start at zero,
-    and so the fusion as the sum. An absent input is no token: nothing attends to it and it is not
-    summed.
+    The bias e_m of each input distinguishes the inputs. The residual branches are initialised to
+    zero, so the fusion starts as the sum. An absent input is not a token: it is neither attended to
+    nor summed.
 
-    Pick it with three or more inputs whose meaning depends on each other (text, image, price); with
-    an id and one text it has little to attend to. Source: the encoder of Vaswani et al., NeurIPS
-    2017, over one token an input; pre-LN after Xiong et al., ICML 2020.
+    Use it with three or more inputs whose meaning depends on each other (text, image, price); with
+    an id and one text there is little to attend to. Source: the encoder of Vaswani et al., NeurIPS
+    2017, with one token per input; pre-LN after Xiong et al., ICML 2020.
 
     Args:
       dim: size of the fused vector.
-      heads: attention heads.
-      layers: transformer layers.
-      expansion: hidden units of the feed-forward part, as a multiple of `dim`.
+      heads: number of attention heads.
+      layers: number of transformer layers.
+      expansion: hidden units of the feed-forward network, as a multiple of `dim`.
     """
 
     projected = True

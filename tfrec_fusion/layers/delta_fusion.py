@@ -1,4 +1,4 @@
-"""Fusion of frozen content and a bounded change of it."""
+"""Fusion of frozen content and a bounded trained change."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from tfrec_fusion.layers.leading import leading_columns
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class DeltaFusion(Fusion):
-    """`c / |c| + id * min(1, bound / |id|)`: content that is not trained, and a change to it.
+    """Adds a bounded trained id to frozen unit content: `c / |c| + id * min(1, bound / |id|)`.
 
-    c is the content's leading `dim` columns (of several contents in turn, and zeros where there are
-    no more), so the model's `whitening_dim` decides what is kept. An item without content is its id
-    alone, unbounded: there is nothing to stay near. An item without an id is c / |c|.
+    c is the content's leading `dim` columns (interleaved for several contents, padded with zeros),
+    so the model's `whitening_dim` decides what it contains. An item without content is its id
+    alone, unbounded. An item without an id is c / |c|.
 
-    The id is bounded in the forward pass and not by a Keras constraint: a constraint sweeps the
-    whole table after every step and refuses sparse gradients, while this touches the batch's rows
-    alone. Scores, saved models and exports all go through it, so they agree with training.
+    The forward pass bounds the id, rather than a Keras constraint: a constraint would update the
+    whole table after every step and does not support sparse gradients; this touches only the rows
+    of the batch. Scores, saved models and exports apply the same bound as training.
 
-    Pick it when cold items matter most: warm items can only move so far from where the content puts
-    them, so both stay in one space. Source: let-it-go (ArtemF42/let-it-go, RecSys 2025), bound .5.
+    Use it if cold items matter most: warm items stay within `bound` of their content, so both share
+    one space. Source: let-it-go (ArtemF42/let-it-go, RecSys 2025), bound .5.
 
-    With `bound=None` it is LLM-initialised IDs: ids that start as the content's leading principal
-    components and then move freely. A frozen start plus a free change that begins at about zero
-    passes through the same vectors as a trained table that begins at the start: both get the same
-    gradient, and an optimizer's step depends on gradients alone. Only weight decay differs: on the
-    change it pulls back to the content instead of to zero. And a cold item keeps its start.
+    With `bound=None` it is the method of LLM-initialised ids: ids that start at the content's
+    leading principal components and then train freely. A frozen start plus a free change near zero
+    trains like a table initialised at the start, because both get the same gradients. Only weight
+    decay differs: it pulls the change back to the content instead of to zero. Cold items keep their
+    start.
 
     Args:
       dim: size of the fused vector.
-      bound: largest length of the change, as a multiple of the content's; None for no bound.
+      bound: maximum length of the change, relative to the content's length; None for no bound.
     """
 
     def __init__(self, dim: int, bound: float | None = 0.5, **kwargs):

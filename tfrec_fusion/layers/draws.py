@@ -1,4 +1,4 @@
-"""Random draws that a checkpoint goes on with."""
+"""Random numbers that resume from a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from tfrec_fusion._compat import keras, tf
 
 
 def add_draws(layer: keras.layers.Layer) -> tf.Variable:
-    """A random seed and a count of draws `[2]` int64, kept with the layer's weights.
+    """Adds a weight `[2]` int64 to a layer: a random seed and the number of draws so far.
 
-    A training that goes on from a checkpoint then draws what it would have drawn.
+    Training resumed from a checkpoint then draws the same numbers as uninterrupted training.
     """
     return layer.add_weight(
         "draws",
@@ -21,7 +21,7 @@ def add_draws(layer: keras.layers.Layer) -> tf.Variable:
 
 
 def next_seed(draws: tf.Variable) -> tf.Tensor:
-    """A seed `[2]` for one `tf.random.stateless_*` draw; the next call gives another."""
+    """Returns a new seed `[2]` for one `tf.random.stateless_*` draw at each call."""
     seed = tf.identity(draws)
     draws.assign_add(tf.constant([0, 1], tf.int64))
     return seed

@@ -1,4 +1,4 @@
-"""Fusion of an id view and a content view that look at each other."""
+"""Fusion of an id view and a content view that attend to each other."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from tfrec_fusion.layers.pre_norm_attention import PreNormAttention
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class DualViewFusion(Fusion):
-    """`W [id'; sum_m c'_m]`, W starting at `[I; I]`, of two views that attend to each other.
+    """Fuses an id view and a content view that attend to each other: `W [id'; sum_m c'_m]`.
 
         c_m = x_m + B gelu(A x_m)                       the adapted content
         id' = id + attention(id, all c),   c'_m = c_m + attention(c_m, id)
 
-    B and the attentions' outputs start at zero, and so the fusion as the sum. An item without an id
-    has no id view, and its content view has nothing to look at: it is its adapted content alone.
+    W is initialised to `[I; I]`, and B and the attentions' outputs to zero, so the fusion starts as
+    the sum. An item without an id is its adapted content alone.
 
-    Pick it when ids and content disagree on what is similar, and each should see the other's
-    opinion. Source: the dual view of LLM-ESR (Liu et al., NeurIPS 2024). There the attention runs
-    along a user's sequence and the views are concatenated; here it runs inside an item, and W mixes
-    the views into one vector. Its adapter is two linear maps in a row, which is one: here there is
-    an activation between them.
+    Use it if ids and content disagree on which items are similar. Source: the dual view of LLM-ESR
+    (Liu et al., NeurIPS 2024). There the attention runs along a user's sequence and the views are
+    concatenated; here it runs inside an item, and W mixes the views into one vector. LLM-ESR's
+    adapter is two linear maps in a row, equivalent to one; here an activation lies between them.
 
     Args:
       dim: size of the fused vector.
-      heads: attention heads.
+      heads: number of attention heads.
     """
 
     projected = True

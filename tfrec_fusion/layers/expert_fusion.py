@@ -11,21 +11,22 @@ _NOISE_FLOOR = 1e-2
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ExpertFusion(Fusion):
-    """`id + sum_m sum_e g_e(x_m) W_e (drop(x_m) - b_e)`, with experts e for each content x_m.
+    """Fuses by a mixture of experts: `id + sum_m sum_e g_e(x_m) W_e (drop(x_m) - b_e)`.
 
-    An expert is a parametric whitening: b_e shifts the content and W_e rotates and scales it. The
-    shares are `g = softmax(x G + noise * (softplus(x S) + .01))`, with standard normal noise in
-    training and none after. G, S and b start at zero and every W_e near one orthogonal map, and so
-    the fusion as the sum.
+    Each content x_m has its own experts e. An expert is a parametric whitening: b_e shifts the
+    content and W_e rotates and scales it. The gates are
+    `g = softmax(x G + noise * (softplus(x S) + .01))`, with standard normal noise in training only.
+    G, S and b are initialised to zero and every W_e near one orthogonal map, so the fusion starts
+    as the sum.
 
-    Pick it when content covers several domains or languages that want different maps.
+    Use it if content covers several domains or languages that need different maps.
     Source: UniSRec, Hou et al., KDD 2022 (8 experts, dropout .2, ids added in "transductive" use).
 
     Args:
       dim: size of the fused vector.
-      experts: how many for each content.
-      dropout: probability in [0, 1) that a number of the content is hidden from an expert.
-      noise: whether the shares are noisy in training.
+      experts: number of experts for each content.
+      dropout: dropout rate in [0, 1) of the content at the input of each expert.
+      noise: whether the gates are noisy in training.
     """
 
     def __init__(self, dim: int, experts: int = 8, dropout: float = 0.2, noise=True, **kwargs):
@@ -70,7 +71,7 @@ class ExpertFusion(Fusion):
             draw = tf.random.stateless_uniform(shape, next_seed(self.draws))
             kept = tf.cast(draw >= self.dropout, content.dtype)
             each *= kept / (1 - self.dropout)
-        # No einsum over "...": the gradient of one holds a kernel a row.
+        # The gradient of an einsum over "..." would store one kernel per row.
         weighted = (each - self.offsets[name]) * shares[..., None]
         return tf.tensordot(weighted, self.kernels[name], 2)
 
@@ -93,7 +94,7 @@ class ExpertFusion(Fusion):
 
 
 def _near_one_map(shape, dtype=None):
-    """One orthogonal map for all experts, plus what tells them apart."""
+    """Initialises all experts to one orthogonal map plus noise that makes them differ."""
     one = keras.initializers.Orthogonal()(shape[1:], dtype)
     spread = 0.5 / max(shape[1:]) ** 0.5
     return one + tf.random.normal(shape, stddev=spread, dtype=one.dtype)

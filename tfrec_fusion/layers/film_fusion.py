@@ -6,12 +6,12 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class FilmFusion(Fusion):
-    """`(1 + W c) * id + c` with c the sum of the projected content: FiLM with the id as features.
+    """Scales and shifts the id (FiLM): `(1 + W c) * id + c`, c the sum of projected content.
 
-    c is the shift and `1 + W c` the scale, both linear in the content; W starts at zero, and so the
-    fusion as the sum. An item without an id is its content alone, one without content its id alone.
+    W is initialised to zero, so the fusion starts as the sum. An item without an id is its content
+    alone, one without content its id alone.
 
-    Pick it when content tells which dimensions of an id to trust, and a sum is not enough.
+    Use it if content tells which dimensions of an id to trust, and a sum is not enough.
     Source: FiLM, Perez et al., AAAI 2018.
     """
 

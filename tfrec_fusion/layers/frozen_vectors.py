@@ -1,4 +1,4 @@
-"""Precomputed vectors, projected."""
+"""Lookup of precomputed vectors with a trained projection."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _CHUNK_NUMBERS = 1 << 24  # assigned at once
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class FrozenVectors(keras.layers.Layer):
-    """Rows of a non-trainable matrix, through a trained linear projection.
+    """Looks up rows of a frozen matrix and projects them by a trained linear map.
 
-    The matrix is a variable, never a graph constant: constants are copied into every graph and end
-    at 2 GB. Distinct rows are projected once and then gathered, so repeated rows cost a copy.
+    The matrix is a variable, because constants are copied into every graph and limited to 2 GB.
+    Each distinct row is projected once and then gathered, so repeated rows cost only a copy.
 
-    "int8" keeps each row as whole numbers q in [-127, 127] and one float32 scale s: the vector is
-    q * s with s = max|x| / 127, so that a number is off by s / 2 at most. A quarter of the memory
-    of "float32".
+    "int8" stores each row as integers q in [-127, 127] and one float32 scale s: the vector is q * s
+    with s = max|x| / 127, an error of at most s / 2 per number. It takes a quarter of the memory of
+    "float32".
 
     Args:
       n_rows: rows of the matrix.
-      input_dim: its columns.
-      dim: output size; None leaves the vectors as they are.
+      input_dim: columns of the matrix.
+      dim: output size; None for no projection.
       storage: dtype of the matrix, "float32", "bfloat16", "float16" or "int8".
 
     Input: rows, integer `[...]`; -1 is unknown.
-    Output: a pair of vectors `[..., dim]` and mask `[...]` bool, False (and a zero vector) where
-      the row is unknown or has no vector.
+    Output: a pair of vectors `[..., dim]` and mask `[...]` bool; a row that is unknown or has no
+      vector gives False and a zero vector.
 
     Raises:
       ValueError: an unknown storage dtype, or `assign` with another shape, with NaN or Inf or with
@@ -77,8 +77,8 @@ class FrozenVectors(keras.layers.Layer):
     def assign(self, values, mask) -> None:
         """Fills the matrix, `[n_rows, input_dim]`, and the mask, `[n_rows]` bool.
 
-        The values are read and converted by chunks, so that a memory-mapped table costs one copy in
-        the storage's dtype, and it may be larger than 2 GB: it never enters a graph.
+        It converts the values in chunks, so a memory-mapped table needs one copy, in the storage
+        dtype, and may exceed 2 GB, because it never enters a graph.
         """
         if np.shape(values) != (self.n_rows, self.input_dim):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What every fusion of named inputs has in common."""
+"""Base class of the fusions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from tfrec_fusion._compat import keras, tf
 
 
 class Fusion(keras.layers.Layer):
-    """Fuses any number of named vectors, each with a mask, into one.
+    """Fuses any number of named vectors, each with a mask, into one vector.
 
-    A subclass implements `fuse`. An input that is absent in a row reaches it as a zero vector, so a
-    missing value never leaks into the output. The input named "id" is the trained id; all others
+    A subclass implements `fuse`. It receives a zero vector for an input that is absent in a row, so
+    a missing value never leaks into the output. The input named "id" is the trained id; all others
     are content.
 
     Attributes:
-      projected: whether every input comes with `dim` columns, or content comes with its own.
-      unknown_id: whether an id that is missing or hidden comes as a trained vector for all such
-        ids and counts as present; else it is masked.
+      projected: whether each content input is projected to `dim` columns before `fuse`; if False,
+        content keeps its own number of columns.
+      unknown_id: whether one shared trained vector replaces a missing or hidden id, which then
+        counts as present; if False, the id is masked.
 
     Args:
       dim: size of the fused vector.
@@ -27,8 +28,8 @@ class Fusion(keras.layers.Layer):
     Output: `[..., dim]` in the compute dtype.
 
     Raises:
-      ValueError: no inputs, names that differ from those the layer was built with, or an input of
-        another size than the layer takes.
+      ValueError: no inputs, other names than those the layer was built with, or an input of a wrong
+        size.
     """
 
     projected = False
@@ -42,12 +43,12 @@ class Fusion(keras.layers.Layer):
 
     @property
     def id_dim(self) -> int:
-        """Columns of the input "id"."""
+        """Number of columns of the input "id"."""
         return self.dim
 
     @property
     def contents(self) -> list[str]:
-        """The names of the inputs but "id", sorted."""
+        """The sorted names of all inputs except "id"."""
         return [name for name in self.names if name != "id"]
 
     def call(
@@ -83,7 +84,7 @@ class Fusion(keras.layers.Layer):
     def fuse(
         self, inputs: dict[str, tf.Tensor], masks: dict[str, tf.Tensor], training: bool | None
     ) -> tf.Tensor:
-        """The fused vector; `inputs` are zero where absent."""
+        """Returns the fused vectors `[..., dim]`; `inputs` are zero where absent."""
         raise NotImplementedError
 
     def get_config(self):

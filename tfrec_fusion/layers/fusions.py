@@ -1,4 +1,4 @@
-"""The fusions by name."""
+"""Registry of the built-in fusions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FUSIONS = KerasRegistry(
 def make_fusion(
     fusion: str | Mapping[str, Any], dim: int, options: Mapping[str, Any] | None = None
 ) -> Fusion:
-    """A new fusion layer, named "fusion".
+    """Builds a fusion layer, named "fusion".
 
     Args:
       fusion: a key of `FUSIONS`, `module:Class` or the registered name of your own Fusion
@@ -40,7 +40,7 @@ def make_fusion(
       options: further arguments of the class.
 
     Raises:
-      InputError: an unknown fusion, an option that the class does not take or a bad value, or a
-        serialized layer of another `dim`.
+      InputError: an unknown fusion, an unknown option or an invalid value, or a serialized layer of
+        another `dim`.
     """
     return FUSIONS.make(fusion, {"dim": dim, "name": "fusion"}, options)

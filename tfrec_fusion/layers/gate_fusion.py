@@ -1,4 +1,4 @@
-"""Fusion by learned shares."""
+"""Fusion by learned gates."""
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers.fusion import Fusion
@@ -6,12 +6,13 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class GateFusion(Fusion):
-    """`n sum_m g_m * W_m x_m`, g the softmax over the n inputs present of `A_m [x_1; x_2; ...]`.
+    """Fuses by a gated sum: `n sum_m g_m * W_m x_m` over the n inputs present.
 
-    The shares are per dimension and sum to one over the inputs that a row has; a row that has none
-    fuses to zero. A starts at zero, and so the fusion as the sum of orthogonal projections.
+    The gates g are a softmax over these inputs of `A_m [x_1; x_2; ...]`, per dimension. A row
+    without inputs fuses to zero. A is initialised to zero, so the fusion starts as the sum of
+    orthogonal projections.
 
-    Pick it when items differ in how much their id can be trusted.
+    Use it if the reliability of the id differs between items.
     """
 
     unknown_id = True

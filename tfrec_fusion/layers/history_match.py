@@ -1,4 +1,4 @@
-"""How well an item matches each item of a history."""
+"""Similarity features of an item to a user's history."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class HistoryMatch(keras.layers.Layer):
-    """Similarities of an item to a user's history, as features of a ranker.
+    """Computes similarities of an item to a user's history, as features of a ranker.
 
-    With cosines c_j of the item and the history's items, a softmax over j of `tau c_j` (tau
-    trained, one a layer) and weights `exp(-age_j / decay_days)`, the features are
+    With c_j the cosine of the item and history item j, a softmax over j of `tau c_j` (one trained
+    tau per layer), and weights `exp(-age_j / decay_days)`, the features are
 
         max_j c_j,  sum_j softmax_j c_j,  mean_j c_j,  weighted mean_j c_j,
         weighted sum_j max(c_j, 0)^2 under log(1 + .)
 
-    so that one close item counts beside many distant ones. The second is the target attention of
-    DIN (Zhou et al., KDD 2018) with the similarity itself as value.
+    so that one close item still matters among many distant ones. The second is the target attention
+    of DIN (Zhou et al., KDD 2018) with the similarity itself as value.
 
     Args:
-      decay_days: time constant of the weights.
+      decay_days: time constant of the weights in days.
 
     Input: `items` `[B, N, d]` and `history` `[B, L, d]` float, `mask` `[B, L]` bool, `ages`
       `[B, L]` float32 days.
-    Output: `[B, N, 5]` float32; zeros where a history is empty or a vector is zero.
+    Output: `[B, N, 5]` float32; zeros for an empty history or a zero vector.
 
     Raises:
       ValueError: `decay_days` is not positive.
@@ -51,7 +51,7 @@ class HistoryMatch(keras.layers.Layer):
         ages = tf.cast(ages, tf.float32)
         # Dividing the products costs less than normalising every vector of every history.
         cosine = tf.matmul(items, history, transpose_b=True)
-        # Not [:, None, :], which LiteRT has not.
+        # LiteRT does not support [:, None, :].
         cosine *= tf.expand_dims(_inverse_norm(items), 2)
         cosine *= tf.expand_dims(_inverse_norm(history), 1)
         mask = tf.expand_dims(mask, 1)

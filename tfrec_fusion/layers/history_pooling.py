@@ -1,4 +1,4 @@
-"""A user's history as one fixed-size vector."""
+"""Pooling of a user's history into one vector."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class HistoryPooling(keras.layers.Layer):
-    """Two pools of the history's item vectors, and what is known of its size and recency.
+    """Pools the history's item vectors with and without time decay, and adds size and recency.
 
     With weights `w = exp(-age / decay_days)` (recent) and `w = 1` (all), a pool is
     `sum_j w_j v_j / sqrt(sum_j w_j)`. The output concatenates both pools, `log(1 + n) / 4` and
     `log(1 + age of the latest event in days) / 4`.
 
     Args:
-      decay_days: time constant of the recent pool.
+      decay_days: time constant of the recent pool in days.
 
-    Input: `vectors` `[H, d]` float, `rows` `[H]` int32 ascending position in the batch, `ages`
-      `[H]` float32 days, `batch_size` int scalar, `weights` `[H]` float32 or None, a factor of
-      both pools.
-    Output: `[batch_size, 2 d + 2]` float32; zeros but for the recency where a history is empty.
+    Input: `vectors` `[H, d]` float; `rows` `[H]` int32 ascending, the batch row of each vector;
+      `ages` `[H]` float32 days; `batch_size` int scalar; `weights` `[H]` float32 or None, which
+      multiply w in both pools.
+    Output: `[batch_size, 2 d + 2]` float32; for an empty history zeros except for the recency.
     """
 
     def __init__(self, decay_days: float = 30.0, **kwargs):
@@ -41,7 +41,7 @@ class HistoryPooling(keras.layers.Layer):
         return tf.concat([recent, overall, history_size(rows, ages, batch_size)], 1)
 
     def shares(self, rows, ages, batch_size, weights=None):
-        """What each event counts in the two pools, `w_j / sqrt(sum_j w_j)`: `[H, 2]` float32."""
+        """Returns each event's weight in both pools, `w_j / sqrt(sum_j w_j)`: `[H, 2]` float32."""
         ages = _positive(ages)
         ones = tf.ones_like(ages) if weights is None else weights
         w = tf.stack([ones * tf.exp(-ages / self.decay_days), ones], 1)
@@ -53,16 +53,16 @@ class HistoryPooling(keras.layers.Layer):
 
 
 def history_size(rows, ages, batch_size) -> tf.Tensor:
-    """How long and how recent histories are.
+    """Computes the size and recency features of histories.
 
     Args:
-      rows: `[H]` int32, ascending position in the batch.
+      rows: `[H]` int32 ascending, the batch row of each event.
       ages: `[H]` float days.
       batch_size: int scalar.
 
     Returns:
-      `[batch_size, 2]` float32, `log(1 + n) / 4` and `log(1 + age of the latest event) / 4`; of no
-      history, an age of ten years.
+      `[batch_size, 2]` float32, `log(1 + n) / 4` and `log(1 + age of the latest event) / 4`; an
+      empty history counts as ten years old.
     """
     ages = _positive(ages)
     size = tf.math.unsorted_segment_sum(tf.ones_like(ages), rows, batch_size)

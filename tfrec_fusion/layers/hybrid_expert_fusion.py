@@ -8,21 +8,22 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class HybridExpertFusion(Fusion):
-    """`id + sum_m (x_m + sum_e g_me(x_m) E_e(x_m))`, over shared experts and those of content m.
+    """Fuses by shared and specific experts: `id + sum_m (x_m + sum_e g_me(x_m) E_e(x_m))`.
 
-    `E(x) = B relu(A x + a) + b` and `g_m = softmax(G_m x_m)` over the shared and the specific
-    experts: a multi-gate mixture whose shared experts learn what the sources have in common. B, b
-    and G are initialized to zero, so that the fusion starts as the sum.
+    For each content m, e runs over the shared experts and the experts specific to m.
+    `E(x) = B relu(A x + a) + b` and `g_m = softmax(G_m x_m)`: a multi-gate mixture whose shared
+    experts learn what the sources have in common. B, b and G are initialised to zero, so the fusion
+    starts as the sum.
 
-    Pick it with several content sources of different quality, e.g. a title and an LLM's summary.
-    Source: the hybrid-expert adaptor of KAR (Xi et al., RecSys 2024), with a residual around it and
+    Use it with several content sources of different quality, e.g. a title and an LLM's summary.
+    Source: the hybrid-expert adaptor of KAR (Xi et al., RecSys 2024), with an added residual, and
     sums where KAR concatenates.
 
     Args:
       dim: size of the fused vector.
-      shared: experts that every content goes through.
-      specific: further experts of each content.
-      hidden: hidden units of an expert; None takes `dim`.
+      shared: number of experts shared by all contents.
+      specific: number of further experts for each content.
+      hidden: hidden units of an expert; None means `dim`.
     """
 
     projected = True
@@ -33,7 +34,8 @@ class HybridExpertFusion(Fusion):
         super().__init__(dim, **kwargs)
         if shared < 0 or specific < 0 or shared + specific < 1:
             raise ValueError(
-                f"there must be an expert. Received: shared={shared}, specific={specific}"
+                "shared and specific must be 0 or more and sum to at least 1. "
+                f"Received: shared={shared}, specific={specific}"
             )
         if hidden is not None and hidden < 1:
             raise ValueError(f"hidden must be at least 1 or None. Received: {hidden}")
@@ -69,7 +71,7 @@ class HybridExpertFusion(Fusion):
     def _adapted(self, place: int, content):
         logits = tf.cast(tf.tensordot(content, self.gates[place], 1), tf.float32)
         shares = tf.cast(tf.nn.softmax(logits), content.dtype)
-        # No einsum over "...": the gradient of one holds a kernel a row.
+        # The gradient of an einsum over "..." would store one kernel per row.
         rows = tf.reshape(content, [-1, self.dim])
         hidden = tf.einsum("bi,eih->beh", rows, self._experts("in", place))
         hidden = tf.nn.relu(hidden + self._experts("in_bias", place)[:, 0])
@@ -79,7 +81,7 @@ class HybridExpertFusion(Fusion):
         return content + tf.reduce_sum(shares[..., None] * out, -2)
 
     def _experts(self, name: str, place: int):
-        """A weight of the shared experts and of those of the content at `place`."""
+        """Stacks a weight of the shared experts and of those specific to the content `place`."""
         mine = slice(place * self.specific, (place + 1) * self.specific)
         found = []
         if self.shared:

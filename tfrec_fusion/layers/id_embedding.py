@@ -1,4 +1,4 @@
-"""Embedding of rows with an unknown bucket."""
+"""Embedding of ids with an unknown bucket."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from tfrec_fusion.layers.draws import add_draws, next_seed
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class IdEmbedding(keras.layers.Layer):
-    """A table of `n_rows` trained vectors and one for everything unknown.
+    """Looks up trained vectors of `n_rows` known ids and one vector for all unknown ids.
 
-    Row -1 takes the unknown bucket's vector, which starts at zero. In training each distinct id of
-    the input is replaced by the unknown bucket with probability `dropout` (DropoutNet, Volkovs et
-    al. 2017), so that the bucket is trained and the rest of a model learns to do without the id.
+    Row -1 gets the vector of the unknown bucket, initialised to zero. Training replaces each
+    distinct id of the input by the unknown bucket with probability `dropout` (DropoutNet, Volkovs
+    et al. 2017). This trains the bucket, and the model learns to score without the id.
 
     Args:
       n_rows: number of known rows.
       dim: size of a vector.
-      dropout: probability in [0, 1) that an id is hidden in a training step.
-      initializer: of the known rows; normal with standard deviation .2 / sqrt(dim) by default.
-      unknown: whether the unknown bucket has a trained vector; without one it is zero.
+      dropout: probability in [0, 1) that training hides an id.
+      initializer: initializer of the known rows; by default normal with standard deviation
+        .2 / sqrt(dim).
+      unknown: whether the unknown bucket has a trained vector; if False, it is zero.
 
     Input: rows, integer `[...]`, in -1 .. n_rows - 1.
-    Output: `[..., dim]` in the compute dtype; called `with_mask`, a pair of that and a bool
-      `[...]`, False where the vector is the unknown bucket's.
+    Output: `[..., dim]` in the compute dtype; with `with_mask=True` a pair of that and a bool
+      `[...]`, False where the vector is that of the unknown bucket.
 
     Raises:
       ValueError: sizes or dropout out of range.
@@ -75,7 +76,7 @@ class IdEmbedding(keras.layers.Layer):
                 tf.random.stateless_uniform(tf.shape(flat), next_seed(self.draws)) >= self.dropout
             )
             known &= tf.reshape(tf.gather(kept, position), tf.shape(rows))
-        # tf.gather reads a partitioned table whole, and was seen to read values of a step before.
+        # tf.gather reads a partitioned table as a whole, and can return values of an earlier step.
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(rows, 0))
         unknown = self.unknown if self.has_unknown else tf.zeros([self.dim], vectors.dtype)
         vectors = tf.where(tf.expand_dims(known, -1), vectors, unknown)

@@ -1,4 +1,4 @@
-"""Content as it is, cut to a size."""
+"""Leading columns of content vectors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from tfrec_fusion._compat import tf
 
 
 def leading_columns(contents: Sequence[tf.Tensor], dim: int) -> tf.Tensor:
-    """The leading columns of one or several contents `[..., d_m]`, in turn, as `[..., dim]`.
+    """Interleaves the leading columns of contents `[..., d_m]` into `[..., dim]`.
 
-    Column 0 of each content comes first, then column 1 of each, ..., so that of whitened contents,
-    whose columns go from strong to weak, the last columns are the weakest of all. Columns that no
-    content has are zero.
+    Column 0 of each content comes first, then column 1 of each, and so on. Whitened contents order
+    columns from high to low variance, and so does the result. Missing columns are zero.
     """
     each = -(-dim // len(contents))
     cut = []

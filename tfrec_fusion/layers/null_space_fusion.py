@@ -1,4 +1,4 @@
-"""Fusion where the id learns only what content leaves open."""
+"""Fusion of frozen content with an id that trains only its last columns."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from tfrec_fusion.layers.leading import leading_columns
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class NullSpaceFusion(Fusion):
-    """`c + [0; id]`: content that is not trained, and an id that changes its last `k` columns only.
+    """Adds a trained id to the last `k` columns of frozen content: `c + [0; id]`.
 
-    c is the content's leading `dim` columns, strong to weak when the model whitens it (which also
-    standardises them: `whitening_dim` must not be None); of several contents the columns in turn.
-    The id has `k` columns, so its table is smaller, and it cannot disturb what content says
-    strongly.
+    c is the content's leading `dim` columns (interleaved for several contents). Whitening orders
+    them from high to low variance and standardises them, so `whitening_dim` must not be None. The
+    id has only `k` columns, so its table is smaller, and it cannot change the leading columns.
 
-    Pick it when content is good and events are few: cold and warm items agree in the leading
-    columns. Source: AlphaFuse (Hu et al., SIGIR 2025), which keeps 128 components and learns 64.
+    Use it if content is good and events are few: cold and warm items share the leading columns.
+    Source: AlphaFuse (Hu et al., SIGIR 2025), which keeps 128 components and trains 64.
 
     Args:
       dim: size of the fused vector.
-      k: columns that the id learns, at most `dim`; None takes half of them.
-      cover: whether the id takes the place of those columns of the content instead of adding to
-        them.
+      k: number of columns of the id, at most `dim`; None means half of `dim`.
+      cover: whether the id replaces these columns of the content instead of adding to them.
     """
 
     def __init__(self, dim: int, k: int | None = None, cover: bool = False, **kwargs):

@@ -1,4 +1,4 @@
-"""Where a linear user tower starts."""
+"""Initializer of the linear user tower."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class PoolAverage(keras.initializers.Initializer):
-    """Kernel `[2 dim + 2, dim]` that averages the two pools of `HistoryPooling`."""
+    """Initialises a kernel `[2 dim + 2, dim]` to average the two pools of `HistoryPooling`."""
 
     def __call__(self, shape, dtype=None, **kwargs):
         half = 0.5 * np.eye(shape[1])

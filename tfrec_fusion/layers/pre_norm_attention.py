@@ -1,4 +1,4 @@
-"""Attention from normalised vectors, added to what asks."""
+"""Pre-LN multi-head attention with a residual connection."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class PreNormAttention(keras.layers.Layer):
-    """`q + W_o attention(W_q LN(q), W_k LN(m), W_v LN(m))` with several heads.
+    """Attends from query to memory: `q + W_o attention(W_q LN(q), W_k LN(m), W_v LN(m))`.
 
-    Each softmax runs over the memory's vectors that are present and over nothing, a zero value with
-    logit zero, so that a memory of one vector is still weighed and an empty one adds nothing. W_o
-    starts at zero: the layer starts as the identity (pre-LN: Xiong et al., ICML 2020).
+    Each softmax runs over the present memory vectors and one extra zero value with logit zero. So a
+    memory of one vector still gets a trained weight, and an empty memory adds nothing. W_o is
+    initialised to zero, so the layer starts as the identity (pre-LN: Xiong et al., ICML 2020).
 
     Args:
       dim: columns of the vectors.
-      heads: of `max(dim // heads, 1)` columns each.
+      heads: number of heads, of `max(dim // heads, 1)` columns each.
 
     Input: `query` `[..., Q, dim]`, `memory` `[..., K, dim]` float, `present` `[..., K]` bool.
     Output: `[..., Q, dim]`.
@@ -66,6 +66,6 @@ class PreNormAttention(keras.layers.Layer):
 
 
 def _with_width(vectors, shape, width: int):
-    """`vectors` in the dynamic `shape`, whose last size is known to be `width`."""
+    """Reshapes `vectors` to the dynamic `shape`, with the static last size `width`."""
     vectors = tf.reshape(vectors, shape)
     return tf.ensure_shape(vectors, [*vectors.shape[:-1], width] if vectors.shape.rank else None)

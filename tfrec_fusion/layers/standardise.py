@@ -1,4 +1,4 @@
-"""Columns of numbers with a mean of 0 and a deviation of 1."""
+"""Standardisation of numeric columns to mean 0 and deviation 1."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class Standardise(keras.layers.Layer):
-    """`(x - mean) / deviation` of the last columns, 0 where a number is missing (NaN) or infinite.
+    """Standardises the last columns, `(x - mean) / deviation`; NaN and infinite numbers become 0.
 
-    Mean and deviation are fitted once, on training rows, and are weights that no optimizer trains:
-    they are saved and loaded with the model, so a number is the same wherever the model sees it.
+    `fit` sets mean and deviation once, from training rows. They are non-trainable weights, saved
+    with the model, so training and serving scale numbers in the same way.
 
     Args:
-      columns: how many of the last columns are standardised; those before stay as they are.
+      columns: how many of the last columns to standardise; earlier columns stay unchanged.
 
     Input: float `[..., d]`, d at least `columns`.
     Output: float32 `[..., d]`.
@@ -42,7 +42,7 @@ class Standardise(keras.layers.Layer):
             return
         for name, start in (("mean", "zeros"), ("deviation", "ones")):
             weight = self.add_weight(
-                # Two of these may stand in one layer, and an .h5 file has one name a weight.
+                # One layer may hold two of these, and weight names in an .h5 file must be unique.
                 f"{self.name}/{name}",
                 (self.columns,),
                 tf.float32,
@@ -54,9 +54,9 @@ class Standardise(keras.layers.Layer):
         super().build(input_shape)
 
     def fit(self, values: np.ndarray) -> None:
-        """Takes mean and deviation (at least 1e-6) of each column of `[n, columns]`, NaN left out.
+        """Sets mean and deviation (at least 1e-6) from values `[n, columns]`, ignoring NaN.
 
-        A column without any number is left as it is.
+        A column without any finite number keeps its mean and deviation.
         """
         values = np.asarray(values, np.float64)
         mean, deviation = self.mean.numpy(), self.deviation.numpy()

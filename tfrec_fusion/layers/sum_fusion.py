@@ -6,14 +6,14 @@ from tfrec_fusion.layers.fusion import Fusion
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class SumFusion(Fusion):
-    """`sum_m x_m`: each input already has `dim` columns and adds its part.
+    """Fuses by the sum of the inputs, each projected to `dim` columns: `sum_m x_m`.
 
-    Pick it first: a linear map of the content with the id as a residual on it (DropoutNet, Volkovs
-    et al., NeurIPS 2017, where ids are dropped in training) loses nothing on warm items, and a cold
-    item is its content. The other fusions start as this one.
+    Try it first: a linear map of the content with the id as a residual (DropoutNet, Volkovs et al.,
+    NeurIPS 2017, which drops ids in training) loses nothing on warm items, and represents a cold
+    item by its content. The other fusions start near this one.
 
     Raises:
-      ValueError: an input has another size than `dim`.
+      ValueError: the size of an input differs from `dim`.
     """
 
     projected = True

@@ -1,4 +1,4 @@
-"""Losses."""
+"""Loss layers for retrieval, alignment and distillation."""
 
 from tfrec_fusion._lazy import attach
 

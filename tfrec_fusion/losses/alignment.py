@@ -1,4 +1,4 @@
-"""Contrast of two views of the same things."""
+"""Contrastive loss between two views of the same rows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from tfrec_fusion.losses.masking import MASKED
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class InfoNCE(keras.layers.Layer):
-    """`(l(a, b) + l(b, a)) / 2`, `l(a, b) = mean_i(log sum_j exp(a_i.b_j / tau) - a_i.b_i / tau)`.
+    """Symmetric contrastive loss of two views, `(l(a, b) + l(b, a)) / 2`, with in-batch negatives.
 
-    The vectors are scaled to length 1 first. Both directions choose among the same rows, those that
-    are present. Source: InfoNCE (van den Oord et al., 2018) between ids and texts as in RLMRec-Con
-    (Ren et al., WWW 2024), tau .2.
+    `l(a, b) = mean_i(log sum_j exp(a_i.b_j / tau) - a_i.b_i / tau)` on vectors scaled to length 1;
+    i and j run over the present rows. Source: InfoNCE (van den Oord et al., 2018) between ids and
+    texts as in RLMRec-Con (Ren et al., WWW 2024), tau .2.
 
     Args:
       temperature: tau.
 
     Input: `first` and `second` `[M, d]` float; `present` `[M]` bool or None for all.
-    Output: scalar float32; 0 where nothing is present.
+    Output: scalar float32; 0 if no row is present.
 
     Raises:
-      ValueError: a temperature that is not positive.
+      ValueError: the temperature is not positive.
 
     Example:
       >>> InfoNCE(1.0)(tf.eye(2), tf.eye(2)).numpy().round(4)  # log(e + 1) - 1

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy without the logit matrix."""
+"""Softmax cross-entropy in blocks, without storing the logit matrix."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses.masking import MASKED
 
-_NEAR = 60.0  # e^-60 is far from float32's smallest number
-_ONCE = "the blocked softmax has first derivatives only"
+_NEAR = 60.0  # e^-60 is far above the smallest float32
+_ONCE = "the blocked softmax supports first derivatives only"
 
 
 def check_options(name: str, block_size: int, matmul_dtype: str) -> None:
-    """Raises InputError where an option of the loss called `name` is out of range."""
+    """Raises InputError if an option of the loss `name` is out of range."""
     if block_size < 1:
         raise InputError(f"{name}: block_size must be at least 1. Received: {block_size}")
     if matmul_dtype not in ("float32", "bfloat16"):
@@ -33,32 +33,33 @@ def blocked_softmax(
     positive: tf.Tensor | None = None,
     ids: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """`mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)` over the j that are not b's own.
+    """Computes `mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)`, j over row b's negatives.
 
-    `s_bj = queries_b . candidates_j - log_q_j`, and p_b is `positive`, or the score of b's own
-    candidate. Rows are taken `block_size` at a time; a block's logits are gone before the next
-    begin, so memory holds `block_size x C` of them. The weights of the mean are known beforehand,
-    and so each block adds its part of the gradient while it is at hand: backward has nothing to
-    compute again. Scores, exponentials and sums are float32 whatever `matmul_dtype` is.
+    `s_bj = queries_b . candidates_j - log_q_j`; p_b is `positive`, or the score of the candidate
+    `positive_index`. It processes `block_size` rows at a time, so memory holds `block_size x C`
+    logits. Each block also computes its part of the gradient, because the weights of the mean are
+    known beforehand; the backward pass recomputes nothing. Scores, exponentials and sums are
+    float32 for any `matmul_dtype`.
 
-    A pass over a block's logits takes as long as a tenth of its products, so the exponential is the
-    only one: log_q and a bound of the row's largest logit are columns of the first product, the
-    sum of the exponentials is a column of the second, they are not divided, and one own candidate
-    is not masked but taken out of the sums. Where the bound is so far off that exponentials could
-    vanish, and with bfloat16, which would round these columns, there are passes for them.
+    A pass over a block's logits takes a tenth of the time of its products, so the exponential is
+    the only one: log_q and an upper bound of the row's logits are columns of the first product,
+    the sum of the exponentials is a column of the second, the softmax is not normalised per
+    element, and one positive is subtracted from the sums instead of masked. Two cases use separate
+    passes: a bound so loose that exponentials could underflow, and bfloat16, which would round
+    these columns.
 
     Args:
       queries: `[B, D]` float; candidates: `[C, D]` float.
       log_q: `[C]` float32, a constant, or None.
       weight: `[B]` float32 or None.
-      block_size: rows a block.
-      matmul_dtype: of the three products' inputs, "float32" or "bfloat16".
+      block_size: number of rows per block.
+      matmul_dtype: dtype of the inputs of the three products, "float32" or "bfloat16".
       positive_index: `[B]` int32, the candidate that is each row's positive, or None.
-      positive_log_count: `[B]` float32, by how much the positive's score is above p_b: the log of
-        how often the candidate counts, where `log_q` includes that; None for 0.
-      positive: `[B]` float32, the score p_b less its `log_q`, where there is no `positive_index`.
-      ids: `[B]` and `[C]` of one integer dtype: a candidate with the row's id is masked, unless it
-        is `positive_index`. It costs another pass.
+      positive_log_count: `[B]` float32, how much the positive's score exceeds p_b: the log of the
+        candidate's multiplicity, if `log_q` includes it; None for 0.
+      positive: `[B]` float32, p_b with its `log_q` subtracted, if there is no `positive_index`.
+      ids: `[B]` and `[C]` of one integer dtype: masks candidates with the row's id, except
+        `positive_index`. It costs another pass.
 
     Returns:
       Scalar float32, with first derivatives by queries, candidates, weight and positive.
@@ -96,7 +97,7 @@ def blocked_softmax(
             "positive_log_count": positive_log_count,
             "id": None if ids is None else ids[0],
         }
-        # Blocks of one size, whose last rows may be empty: XLA wants shapes that do not depend on
+        # All blocks have one size, with padding in the last: XLA needs shapes that do not depend on
         # where a block starts.
         empty = n_blocks * block_size - rows
         padded = {
@@ -134,7 +135,7 @@ def blocked_softmax(
                 logits, largest = lowered()
             powers = tf.cast(tf.exp(logits), matmul_dtype)
             power = tf.exp(p - largest)
-            counted = 0.0  # how much of p's power the sum of the powers has already
+            counted = 0.0  # how much of p's power the sum of the powers already contains
             if positive_index is not None and ids is None:
                 counted = power if positive_log_count is None else tf.exp(positive_score - largest)
             summed = tf.cast(tf.matmul(powers, columns), tf.float32)

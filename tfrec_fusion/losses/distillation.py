@@ -1,4 +1,4 @@
-"""Teaching one set of scores the softmax of another."""
+"""Distillation of one set of logits into another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from tfrec_fusion.losses.masking import MASKED
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class Distillation(keras.layers.Layer):
-    """`T^2 mean_b KL(softmax(teacher_b / T) || softmax(student_b / T))`.
+    """Distils the logits of a teacher into those of a student by the KL divergence.
 
-    The teacher gets no gradient. Both are masked, and both lose `log_q`, as in
-    `MultiTargetSoftmax`. T^2 keeps the size of the gradients (Hinton et al., 2015).
+    The loss is `T^2 mean_b KL(softmax(teacher_b / T) || softmax(student_b / T))`.
+    The teacher gets no gradient. Both sides are masked and have `log_q` subtracted, as in
+    `MultiTargetSoftmax`. T^2 keeps the scale of the gradients (Hinton et al., 2015).
 
     Args:
       temperature: T.
@@ -21,7 +22,7 @@ class Distillation(keras.layers.Layer):
     Output: scalar float32.
 
     Raises:
-      ValueError: a temperature that is not positive.
+      ValueError: the temperature is not positive.
 
     Example:
       >>> Distillation()(tf.zeros([1, 2]), tf.constant([[50.0, 0.0]])).numpy().round(4)  # log 2

@@ -1,4 +1,4 @@
-"""Softmax of each user's item against the other items of the batch."""
+"""Softmax loss with in-batch negatives."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from tfrec_fusion.losses.blocked import blocked_softmax, check_options
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class InBatchSoftmax(keras.layers.Layer):
-    """`mean_b weight_b (logsumexp_j s_bj - s_bb)` with `s_bj = users_b . items_j - log q_j`.
+    """Softmax cross-entropy with in-batch negatives: `mean_b weight_b (logsumexp_j s_bj - s_bb)`.
 
-    The other rows' items are the negatives. Without `log_q`, the log of how often an item is in a
-    batch (up to a constant: its share of the events), popular items are punished for being frequent
-    (Yi et al. 2019, "Sampling-bias-corrected neural modeling"). Another row with the same item is
-    no negative: it is left out before the exponential.
+    `s_bj = users_b . items_j - log q_j`; the other rows' items are the negatives. The log-q
+    correction subtracts the log of an item's frequency in batches (up to a constant: its share of
+    the events). Without it the loss penalises popular items for being frequent (Yi et al. 2019,
+    "Sampling-bias-corrected neural modeling"). Other rows with the same item are masked.
 
-    The logits `[B, B]` are never held as a whole; see `blocked_softmax`. A batch that says which of
-    its items are the same through `positive_index`, and not through `item_ids`, is faster: an item
-    counts as often as it occurs, and is scored once.
+    The logits `[B, B]` are never stored as a whole; see `blocked_softmax`. Marking repeated items
+    by `positive_index` is faster than by `item_ids`: each distinct item is scored once and weighted
+    by its number of occurrences.
 
     Args:
-      block_size: rows whose logits are held at a time.
+      block_size: number of rows whose logits are in memory at a time.
       matmul_dtype: "float32", or "bfloat16" for products of rounded vectors, whose relative error
         is about 2^-8; sums stay float32.
 
-    Input: `users` and `items` `[B, D]` float, row b being a pair; `item_ids` `[B]` integer or None
-      for all different; `log_q` `[B]` float32, of the items, or None; `weight` `[B]` float or None.
-      With `positive_index` `[B]` int32, `items` are `[U, D]`, each item of the batch once,
-      `positive_index` says which of them is the pair's, `log_q` is `[U]` and `item_ids` not needed.
-    Output: scalar float32; it has first derivatives only.
+    Input: `users` and `items` `[B, D]` float, row b of both a pair; `item_ids` `[B]` integer, or
+      None if all differ; `log_q` `[B]` float32 of the items, or None; `weight` `[B]` float or None.
+      With `positive_index` `[B]` int32, `items` `[U, D]` are the distinct items of the batch,
+      `positive_index` is each pair's row in them, `log_q` is `[U]`, and `item_ids` is not needed.
+    Output: scalar float32; it supports first derivatives only.
 
     Raises:
-      InputError: an option out of range.
+      InputError: an option is out of range.
 
     Example:
       >>> loss = InBatchSoftmax()(tf.zeros([3, 2]), tf.zeros([3, 2]), tf.constant([7, 8, 8]))

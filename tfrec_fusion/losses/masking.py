@@ -1,4 +1,4 @@
-"""What a score becomes that must not count."""
+"""The logit assigned to masked candidates."""
 
-# Below any logit, and far enough from float32's end that sums stay finite.
+# Below any real logit, but far enough from the float32 limit that sums stay finite.
 MASKED = -1e9

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of several targets a row."""
+"""Softmax cross-entropy with several targets per row."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tfrec_fusion.losses.masking import MASKED
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class MultiTargetSoftmax(keras.layers.Layer):
-    """Mean over rows of the mean over a row's targets of `logsumexp_j(s_j) - s_target`.
+    """Softmax loss: the mean over rows of the mean over targets of `logsumexp_j(s_j) - s_target`.
 
-    Scores at `masked` are taken out before the exponential, not zeroed after it. With `log_q`, the
-    log of the expected number of times each candidate was sampled, scores become `s_j - log q_j`
-    (Bengio and Senecal 2008), which makes a sampled softmax consistent with the full one.
+    Masked candidates are excluded before the exponential. `log_q` is the log of the expected number
+    of times each candidate was sampled; the log-q correction `s_j - log q_j` (Bengio and Senecal
+    2008) makes a sampled softmax consistent with the full one.
 
     Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate) sorted by row, each
       row at least once; `masked` `[M, 2]` int32 likewise, none of them a target; `weight` `[B]`
@@ -33,7 +33,7 @@ class MultiTargetSoftmax(keras.layers.Layer):
         return tf.reduce_mean(loss if weight is None else loss * weight)
 
     def rows(self, logits, target, masked, log_q=None) -> tf.Tensor:
-        """`[B]` float32, the loss of each row; 0 where a row has no target."""
+        """Returns the loss of each row, `[B]` float32; 0 for a row without targets."""
         logits = tf.cast(logits, tf.float32)
         if log_q is not None:
             logits -= log_q

@@ -1,4 +1,4 @@
-"""Squared distance between a row of scores and its targets, both of length 1."""
+"""Squared distance between scores and targets, both normalised to length 1."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from tfrec_fusion._compat import keras, tf
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class NormalisedSquared(keras.layers.Layer):
-    """Mean over rows of `|y / |y| - x / |x||^2 = 2 - 2 cos(y, x)`, x being 1 at a row's targets.
+    """Cosine loss: the mean over rows of `|y / |y| - x / |x||^2 = 2 - 2 cos(y, x)`.
 
-    The loss of ELSA (Vancura et al., "Scalable Linear Shallow Autoencoder for Collaborative
-    Filtering", 2022). A factor on a row of scores changes nothing, so neither temperature nor the
-    length of a history matters; scores of everything but the targets are drawn to zero. It suits
-    sets without an order better than a softmax does, where users have many items each.
+    y are a row's scores; x is 1 at its targets, else 0. The loss of ELSA (Vancura et al., "Scalable
+    Linear Shallow Autoencoder for Collaborative Filtering", 2022). It does not depend on the scale
+    of a row's scores, so neither temperature nor history length matters, and it pulls the scores of
+    non-targets to zero. It suits unordered data with many items per user better than a softmax.
 
     Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate), each row at least once
-      and no pair twice; `seen` `[C]` bool, the candidates that count, all targets among them, or
-      None for all; `weight` `[B]` float or None.
+      and no pair twice; `seen` `[C]` bool, the candidates to include, with all targets among them,
+      or None for all; `weight` `[B]` float or None.
     Output: scalar float32, `mean_b(weight_b * loss_b)`, between 0 and 4 without weights.
 
     Example:
@@ -33,7 +33,7 @@ class NormalisedSquared(keras.layers.Layer):
         return tf.reduce_mean(loss if weight is None else loss * weight)
 
     def rows(self, logits, target, seen=None) -> tf.Tensor:
-        """`[B]` float32, the loss of each row; 2 where a row has no target."""
+        """Returns the loss of each row, `[B]` float32; 2 for a row without targets."""
         logits = tf.cast(logits, tf.float32)
         if seen is not None:
             logits = tf.where(seen, logits, 0.0)
@@ -41,6 +41,6 @@ class NormalisedSquared(keras.layers.Layer):
         rows = target[:, 0]
         hits = tf.math.unsorted_segment_sum(tf.gather_nd(logits, target), rows, n_rows)
         counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.float32), rows, n_rows)
-        # The sum under the root stays above 0, where the root has no gradient.
+        # The root has no finite gradient at 0.
         length = tf.sqrt(tf.reduce_sum(tf.square(logits), 1) + 1e-12)
         return 2.0 - 2.0 * tf.math.divide_no_nan(hits, length * tf.sqrt(counts))

@@ -1,4 +1,4 @@
-"""Softmax of each user's item against items that were sampled for the batch."""
+"""Softmax loss with sampled negatives shared by the batch."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from tfrec_fusion.losses.blocked import blocked_softmax, check_options
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class SampledSoftmax(keras.layers.Layer):
-    """`mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)`, the whole batch sharing negatives.
+    """Sampled softmax cross-entropy: `mean_b weight_b (log(exp p_b + sum_j exp s_bj) - p_b)`.
 
-    `s_bj = users_b . negatives_j - log q_j` and `p_b = users_b . positives_b - log q_b`, where q is
-    how often the sampler is expected to draw the item (Bengio and Senecal 2008); for uniform
-    negatives it is the same for all and may be left out. A negative that is the row's own item is
-    left out before the exponential.
+    All rows share the negatives j. `s_bj = users_b . negatives_j - log q_j` and
+    `p_b = users_b . positives_b - log q_b`, where q is the expected number of times that the
+    sampler draws the item (Bengio and Senecal 2008); uniform sampling does not need it. A negative
+    equal to the row's positive is masked.
 
-    The logits `[B, S]` are never held as a whole; see `blocked_softmax`.
+    The logits `[B, S]` are never stored as a whole; see `blocked_softmax`.
 
     Args:
-      block_size: rows whose logits are held at a time.
+      block_size: number of rows whose logits are in memory at a time.
       matmul_dtype: "float32", or "bfloat16" for products of rounded vectors, whose relative error
         is about 2^-8; sums stay float32.
 
     Input: `users` and `positives` `[B, D]`, `negatives` `[S, D]` float; `positive_ids` `[B]` and
       `negative_ids` `[S]` integers; `positive_log_q` `[B]` and `negative_log_q` `[S]` float32, both
       or neither; `weight` `[B]` float or None.
-    Output: scalar float32; it has first derivatives only.
+    Output: scalar float32; it supports first derivatives only.
 
     Raises:
-      InputError: an option out of range.
-      ValueError: only one of the two `log_q`.
+      InputError: an option is out of range.
+      ValueError: only one of the two `log_q` is given.
 
     Example:
       >>> users, negatives = tf.zeros([1, 2]), tf.zeros([3, 2])
@@ -56,7 +56,7 @@ class SampledSoftmax(keras.layers.Layer):
     ):
         if (positive_log_q is None) != (negative_log_q is None):
             raise ValueError(
-                "give positive_log_q and negative_log_q, or neither. Received: only "
+                "give both positive_log_q and negative_log_q, or neither. Received: only "
                 f"{'negative_log_q' if positive_log_q is None else 'positive_log_q'}"
             )
         users, positives = tf.cast(users, tf.float32), tf.cast(positives, tf.float32)

@@ -1,4 +1,4 @@
-"""Metrics that need no catalogue."""
+"""Metrics computed from labels and scores alone."""
 
 from tfrec_fusion._lazy import attach
 

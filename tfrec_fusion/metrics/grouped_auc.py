@@ -1,4 +1,4 @@
-"""AUC within each user."""
+"""Grouped AUC: the mean of each user's AUC."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def gauc(
     scores: np.ndarray,
     weights: Literal["impressions", "positives", "users"] = "impressions",
 ) -> float:
-    """The mean of each user's AUC, over the users who have a positive and a negative.
+    """Computes GAUC, the weighted mean AUC of the users who have a positive and a negative.
 
     With P_u positives and N_u negatives of user u, AUC_u is the share of the P_u N_u pairs in which
-    the positive has the higher score, equal scores counting half; GAUC is
-    `sum_u w_u AUC_u / sum_u w_u`. Unlike AUC it cannot be raised by telling users apart, which no
-    ranking of one user's items needs. From Zhou et al., "Deep Interest Network for Click-Through
-    Rate Prediction" (KDD 2018), who weight by impressions.
+    the positive scores higher, where ties count half; GAUC is `sum_u w_u AUC_u / sum_u w_u`. Unlike
+    AUC, it measures only the ranking within each user, not score differences between users. From
+    Zhou et al., "Deep Interest Network for Click-Through Rate Prediction" (KDD 2018), who weight by
+    impressions.
 
     Args:
       users: `[n]` integers or strings, in any order.
       labels: `[n]`, positive above 0.
-      scores: `[n]` finite numbers; only their order counts.
-      weights: w_u: "impressions" is P_u + N_u, "positives" P_u, "users" 1.
+      scores: `[n]` finite numbers; only their order matters.
+      weights: w_u: "impressions" is P_u + N_u, "positives" is P_u, "users" is 1.
 
     Returns:
-      A number in [0, 1]; .5 for scores that carry nothing, and NaN where no user has both labels.
+      A number in [0, 1]; .5 for uninformative scores, NaN if no user has both labels.
 
     Raises:
-      InputError: lengths that differ, scores that are not finite, or unknown weights.
+      InputError: lengths differ, scores are not finite, or `weights` is unknown.
 
     Example:
       >>> gauc([1, 1, 1, 2, 2], [1, 0, 0, 1, 0], [3.0, 1.0, 2.0, 5.0, 5.0])
@@ -42,11 +42,12 @@ def gauc(
     users, labels, scores = np.asarray(users), np.asarray(labels) > 0, np.asarray(scores)
     if not (users.shape == labels.shape == scores.shape == (users.size,)):
         raise InputError(
-            "gauc: users, labels and scores must be flat and of one length. "
+            "gauc: users, labels and scores must be one-dimensional and of equal length. "
             f"Received: {users.shape}, {labels.shape}, {scores.shape}"
         )
     if not np.isfinite(scores).all():
-        raise InputError(f"gauc: {(~np.isfinite(scores)).sum()} scores are not finite")
+        bad = scores[~np.isfinite(scores)]
+        raise InputError(f"gauc: {len(bad)} scores are not finite. Received: {bad[0]}")
     if weights not in ("impressions", "positives", "users"):
         raise InputError(
             f"gauc: weights must be 'impressions', 'positives' or 'users'. Received: {weights!r}"
@@ -59,7 +60,7 @@ def gauc(
     count = np.bincount(user)
     positives = np.bincount(user, labels)
     negatives = count - positives
-    # Equal scores of a user share the mean of the ranks they span, 1 the lowest of the user.
+    # Equal scores of a user share the mean of their ranks; rank 1 is the user's lowest score.
     new = np.append(True, (np.diff(user) != 0) | (np.diff(scores) != 0))
     run = np.cumsum(new) - 1
     first = np.flatnonzero(new)
