@@ -80,7 +80,7 @@ def test_since(version, log, capsys):
     ("options", "says"),
     [
         (["--since", "soon"], "--since: must be a time like"),
-        (["--limit", "psi=1"], "no figure 'psi'"),
+        (["--limit", "psi=1"], "unknown figure 'psi'"),
         (["--requests", "nowhere.jsonl"], "no such file"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_few_requests_do_not_alert(exported, logs):
     requests = read_requests(logs["drifted"])[:499]
     report = compare(exported, requests)
     assert report.state == "few"
-    assert "rest on fewer than 500 requests and are not judged" in report.notes[-1]
+    assert "have fewer than 500 requests and are not checked" in report.notes[-1]
     assert compare(exported, requests, min_rows=400).state == "alert"
 
 
@@ -105,7 +105,7 @@ def test_requests_of_other_versions_are_left_out(exported, events):
     report = compare(exported, requests)
     assert report.rows == 3
     assert report.figure("unknown_users").value == 0
-    assert report.notes[0] == "1 requests of other versions are left out"
+    assert report.notes[0] == "ignored 1 requests of other versions"
 
 
 def test_shares_by_hand(exported, events):
@@ -134,7 +134,7 @@ def test_shares_by_hand(exported, events):
 
 def test_columns_without_a_reference_are_named(exported):
     report = compare(exported, _plain(["u"], channel=["web"], price=[3.0]))
-    assert "nothing to compare these columns with: channel, price" in report.notes
+    assert "the reference lacks these columns: channel, price" in report.notes
 
 
 def test_a_ranker_s_context(ranker, make_logger, tmp_path):
@@ -187,7 +187,7 @@ def test_a_version_without_a_reference(exported, tmp_path):
         compare(tmp_path, _plain(["u"]))
     (tmp_path / "assets.extra").mkdir()
     shutil.copy(exported / REFERENCE, tmp_path / REFERENCE)
-    with pytest.raises(InputError, match="is not a version of an export"):
+    with pytest.raises(InputError, match="is not an exported version"):
         compare(tmp_path, _plain(["u"]))
     for text, says in (("{", "not readable"), ('{"format": 9}', "format must be 1")):
         (tmp_path / REFERENCE).write_text(text)
@@ -199,7 +199,7 @@ def test_a_version_without_a_reference(exported, tmp_path):
 
 
 def test_a_frame_of_its_own_has_to_be_checked_first(exported):
-    with pytest.raises(InputError, match="must be what read_requests or as_requests returns"):
+    with pytest.raises(InputError, match="must be a frame from read_requests or as_requests"):
         compare(exported, pd.DataFrame({"user_id": ["u"]}))
 
 

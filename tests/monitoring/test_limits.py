@@ -48,8 +48,8 @@ def test_a_warning_comes_no_later_than_the_alert():
         (["score_psi=nan"], "score_psi must be a number"),
         (["score_psi=0.3:0.2"], "score_psi must warn before it alerts"),
         (["coverage=0.2:0.3"], "coverage must warn before it alerts"),
-        (["psi=0.2"], "no figure 'psi'; use one of unknown_users"),
-        (["score_psi.hour=0.2"], "no figure 'score_psi.hour'"),
+        (["psi=0.2"], "unknown figure 'psi'; use one of unknown_users"),
+        (["score_psi.hour=0.2"], "unknown figure 'score_psi.hour'"),
     ],
 )
 def test_bad_limits_are_named(texts, says):

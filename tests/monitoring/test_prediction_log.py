@@ -123,7 +123,7 @@ def test_a_bad_record_is_named(tmp_path):
         (b"\xff\xff", "record 2 is not a PredictionLog"),
         (sessions, "record 2: log_type must be one of .*Received: 'session_run'"),
         (uneven, "record 2: all tensors must have the same first dimension"),
-        (unanswered, "record 2: the response must have 1 results"),
+        (unanswered, "record 2: the response must have one result for each of the 1 examples"),
         (_predict_log({"user_id": np.int64([7])}), "record 2: column 'user_id' must be a text"),
     ):
         with pytest.raises(InputError, match=says):
@@ -132,5 +132,5 @@ def test_a_bad_record_is_named(tmp_path):
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "log.csv").write_text("user_id,k\nu,3\n")
-    with pytest.raises(InputError, match=r"not a TFRecord file after 0 records.*\.jsonl"):
+    with pytest.raises(InputError, match=r"not a valid TFRecord file after 0 records.*\.jsonl"):
         read_requests(tmp_path / "log.csv")

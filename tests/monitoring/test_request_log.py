@@ -96,7 +96,7 @@ def test_null_scores_are_not_finite(tmp_path):
         ({"scores": ["high"]}, "line 2: column 'scores' must be a number"),
         (
             {"item_ids": ["a"], "scores": [1, 2]},
-            "line 2: column 'scores' must be as long as item_ids, 1. Received: 2",
+            "line 2: column 'scores' must have one score for each of the 1 item_ids. Received: 2",
         ),
         ({"time": "yesterday"}, "line 2: column 'time' must be unix seconds or an ISO 8601 time"),
         ({"time": 1.7e12}, "line 2: column 'time' must be unix seconds.* divide by 1000"),
@@ -155,5 +155,5 @@ def test_what_is_not_there(tmp_path):
 
 def test_since_needs_times(tmp_path):
     path = _lines(tmp_path / "a.jsonl", [{"user_id": "u"}])
-    with pytest.raises(InputError, match="since needs the time of each request, and 1"):
+    with pytest.raises(InputError, match="since needs the time of each request, but 1"):
         read_requests(path, since=0)

@@ -1,4 +1,4 @@
-"""Drift and health of a served version, from logged requests."""
+"""Monitoring: drift and health of a served version, computed from logged requests."""
 
 from tfrec_fusion._lazy import attach
 

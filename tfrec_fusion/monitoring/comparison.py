@@ -1,4 +1,4 @@
-"""Compares logged requests with what a version was exported from."""
+"""Compares logged requests with the reference statistics of an exported version."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def compare(
     limits: Limits | None = None,
     min_rows: int = MIN_ROWS,
 ) -> Report:
-    """A report on a window of requests.
+    """Compares a window of requests with a version's reference and returns a report.
 
-    Requests of another version than this one are left out; those without a version are not.
+    Requests logged for another version are left out; requests without a version are used.
 
     Args:
-      version: the folder of the version that answered.
-      requests: what `read_requests` or `as_requests` returns.
-      limits: when to warn and to alert; the defaults of `Limits` unless given.
-      min_rows: figures of fewer requests are neither warned of nor alerted.
+      version: folder of the version that answered the requests.
+      requests: result of `read_requests` or `as_requests`.
+      limits: warning and alert limits; the defaults of `Limits` by default.
+      min_rows: a figure of fewer requests has the state "few" and never warns or alerts.
 
     Raises:
-      InputError: the version has no reference, or a bad frame.
+      InputError: the version has no reference, or the frame or a limit is invalid.
 
     Example:
       >>> from tfrec_fusion.monitoring import read_requests
       >>> report = compare("saved_models/shop/1", read_requests("logs"))
-      >>> report.state  # of two requests
+      >>> report.state  # the window has only two requests
       'few'
     """
     return _Comparison(
@@ -59,7 +59,7 @@ def compare(
 
 
 class _Comparison:
-    """Collects the figures; each method adds those of one subject."""
+    """Computes the figures; each method adds those of one topic."""
 
     def __init__(self, version: Path, requests: pd.DataFrame, limits: Limits, min_rows: int):
         self.version, self.limits, self.min_rows = version, limits, min_rows
@@ -69,7 +69,7 @@ class _Comparison:
             self.users = Vocabulary.load(version / _USERS)
             self.groups = popularity_groups(self.items["events"])
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"monitor: {version} is not a version of an export: {error}") from None
+            raise InputError(f"monitor: {version} is not an exported version: {error}") from None
         self.vocabulary = Vocabulary(self.items["item_id"])
         self.figures: list[Figure] = []
         self.notes: list[str] = []
@@ -78,12 +78,12 @@ class _Comparison:
         for column in limits.features():
             if column not in self.reference.features:
                 raise InputError(
-                    f"monitor: limits: the reference has no feature {column!r}. "
-                    f"It has: {list(self.reference.features)}"
+                    f"monitor: limits: the reference has no feature {column!r}; use one of "
+                    f"{list(self.reference.features)}"
                 )
         if not set(COLUMNS) <= set(requests.columns):
             raise InputError(
-                "monitor: requests must be what read_requests or as_requests returns. "
+                "monitor: requests must be a frame from read_requests or as_requests. "
                 f"Received: the columns {list(requests.columns)}"
             )
         self.requests = self._of_this_version(requests)
@@ -93,7 +93,7 @@ class _Comparison:
             return requests
         other = requests["version"].notna() & (requests["version"] != int(self.version.name))
         if other.any():
-            self.notes.append(f"{other.sum():,} requests of other versions are left out")
+            self.notes.append(f"ignored {other.sum():,} requests of other versions")
         return requests[~other].reset_index(drop=True)
 
     def report(self) -> Report:
@@ -108,7 +108,8 @@ class _Comparison:
         few = [figure for figure in self.figures if figure.state == "few"]
         if few:
             self.notes.append(
-                f"{len(few)} figures rest on fewer than {self.min_rows} requests and are not judged"
+                f"{len(few)} figures have fewer than {self.min_rows} requests and are not checked "
+                "against limits"
             )
         return Report(
             version=self.version,
@@ -131,7 +132,7 @@ class _Comparison:
         self.figures.append(Figure(name, float(value), reference, int(rows), warn, alert, state))
 
     def _inputs(self) -> None:
-        """Who and what the requests name."""
+        """Adds the shares of unknown users, unknown items and cold requests."""
         requests = self.requests
         known = self.users.rows(requests["user_id"].to_numpy(object)) >= 0
         self._add("unknown_users", _mean(~known), len(requests), 0.0)
@@ -145,7 +146,7 @@ class _Comparison:
         self._add("cold_requests", _mean(~known & (known_items == 0)), len(requests), 0.0)
 
     def _history(self) -> None:
-        """The histories that came with requests; a request without one takes the baked one."""
+        """Adds drift of the histories sent with requests; others use the exported history."""
         rows, lengths = self._rows(self.requests["history"])
         given = lengths[lengths > 0]
         self._drift("history", self.reference.history_length, given, len(given))
@@ -153,7 +154,7 @@ class _Comparison:
         self._groups("history_popularity", self.reference.history_popularity, counts, len(given))
 
     def _answers(self) -> None:
-        """What came back."""
+        """Adds figures of the answers: empty ones, scores, coverage and popularity."""
         reference, requests = self.reference, self.requests
         if not reference.ranks:
             requests = requests[requests["signature"].isin(_RANKED)]
@@ -207,10 +208,10 @@ class _Comparison:
         known = {*COLUMNS, *self.reference.features}
         other = [name for name in self.requests.columns if name not in known]
         if other:
-            self.notes.append(f"nothing to compare these columns with: {', '.join(other)}")
+            self.notes.append(f"the reference lacks these columns: {', '.join(other)}")
 
     def _drift(self, name: str, reference: Distribution, values: np.ndarray, rows: int) -> None:
-        """PSI and, of scores, the Kolmogorov-Smirnov distance and the shift of the mean."""
+        """Adds the PSI, and for scores the Kolmogorov-Smirnov distance and shift of the mean."""
         self._add(f"{name}_psi", reference.psi(values), rows)
         if name != "history":
             self._add(f"{name}_ks", reference.ks(values), rows)
@@ -227,7 +228,7 @@ class _Comparison:
         self.histograms[name] = {**bins, "reference": reference, "requests": counts.tolist()}
 
     def _rows(self, lists) -> tuple[np.ndarray, np.ndarray]:
-        """Item rows of all ids of the lists, -1 where unknown, and the lengths of the lists."""
+        """Item rows of all ids in the lists (-1 for unknown ids), and the lists' lengths."""
         lists = list(lists)
         lengths = np.array([len(ids) for ids in lists], np.int64)
         ids = np.array([*chain.from_iterable(lists)], object)
@@ -235,5 +236,5 @@ class _Comparison:
 
 
 def _mean(values) -> float:
-    """Share of true ones; NaN of none."""
+    """Share of true values; NaN if there are none."""
     return float(np.mean(values)) if len(values) else math.nan

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a window of requests and what to think of it.
+    """One figure of a window of requests, with its limits and state.
 
     Attributes:
       name: as in `Limits`.
-      value: NaN where there is nothing to compute it from.
-      reference: what it is for the reference, or None.
-      rows: how many requests it rests on.
-      warn, alert: its limits; None is never.
-      state: "ok", "warn", "alert", or "few" where it rests on too few requests to say.
+      value: NaN if there is no data to compute it from.
+      reference: value of the figure on the reference, or None.
+      rows: number of requests it was computed from.
+      warn, alert: its limits; None means never.
+      state: "ok", "warn", "alert", or "few" if there are too few requests to judge.
     """
 
     name: str

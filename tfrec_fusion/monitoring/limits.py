@@ -1,4 +1,4 @@
-"""When a figure warns and when it alerts."""
+"""Warning and alert limits of the figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tfrec_fusion.errors import InputError
 
-# figure -> (warns above, alerts above); None is never
+# figure -> (warns above, alerts above); None means never
 _DEFAULTS: dict[str, tuple[float | None, float | None]] = {
     "unknown_users": (0.2, 0.5),
     "unknown_items": (0.02, 0.1),
@@ -28,22 +28,22 @@ _DEFAULTS: dict[str, tuple[float | None, float | None]] = {
     "gini": (None, None),
     "requests_per_second": (None, None),
 }
-# Here it is the low values that are bad.
+# These figures warn and alert below their limits.
 _BELOW = ("coverage", "requests_per_second")
 _FEATURE = "feature_psi"
 
 
 class Limits:
-    """The limits of all figures.
+    """Warning and alert limits of all figures.
 
     Args:
-      limits: figure -> the value above which it alerts (`coverage` and `requests_per_second`:
-        below which), or a pair of that at which it warns and that. A single value keeps the default
-        warning where that comes first. `feature_psi` is for all features, and
-        `feature_psi.<column>` for one.
+      limits: figure -> alert limit or (warning, alert) limits. A figure alerts above its limit,
+        `coverage` and `requests_per_second` below it. With an alert limit alone the default
+        warning limit stays if it is reached first; else the figure warns at the alert limit.
+        `feature_psi` applies to all features, `feature_psi.<column>` to one.
 
     Raises:
-      InputError: no such figure, or values that are not numbers or in the wrong order.
+      InputError: an unknown figure, or limits that are not numbers or in the wrong order.
 
     Example:
       >>> limits = Limits({"unknown_users": 0.6, "feature_psi.hour": (0.2, 0.4)})
@@ -58,7 +58,7 @@ class Limits:
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Limits:
-        """Of texts like "score_psi=0.3" and "score_psi=0.15:0.3"."""
+        """Parses texts like "score_psi=0.3" and "score_psi=0.15:0.3"."""
         found = {}
         for text in texts:
             name, _, value = text.partition("=")
@@ -80,13 +80,14 @@ class Limits:
         kind, _, column = name.partition(".")
         if kind not in _DEFAULTS or (column and kind != _FEATURE):
             raise InputError(
-                f"monitor: limits: no figure {name!r}; use one of {', '.join(_DEFAULTS)} or "
+                f"monitor: limits: unknown figure {name!r}; use one of {', '.join(_DEFAULTS)} or "
                 f"{_FEATURE}.<column>"
             )
         pair = tuple(value) if isinstance(value, tuple | list) else (value,)
         if len(pair) not in (1, 2) or not all(_is_number(number) for number in pair):
             raise InputError(
-                f"monitor: limits: {name} must be a number or a pair of them. Received: {value!r}"
+                f"monitor: limits: {name} must be a number or a pair of numbers. "
+                f"Received: {value!r}"
             )
         alert = float(pair[-1])
         warn = pair[0] if len(pair) == 2 else _DEFAULTS[kind][0]
@@ -98,12 +99,12 @@ class Limits:
         return (alert if late else warn), alert
 
     def of(self, name: str) -> tuple[float | None, float | None]:
-        """(warns, alerts) of a figure."""
+        """The (warning, alert) limits of a figure."""
         kind = name.partition(".")[0]
         return self._limits.get(name, self._limits[kind])
 
     def state(self, name: str, value: float) -> str:
-        """ "ok", "warn" or "alert"; a shift counts by its size, in either direction."""
+        """State of a value: "ok", "warn" or "alert"; shifts are compared by absolute value."""
         warn, alert = self.of(name)
         sign = -1 if name in _BELOW else 1
         value = abs(value) if name.endswith("_shift") else value
@@ -113,7 +114,7 @@ class Limits:
         return "ok"
 
     def features(self) -> list[str]:
-        """The columns that have limits of their own."""
+        """The feature columns with limits of their own."""
         return [name.partition(".")[2] for name in self._limits if "." in name]
 
 

@@ -1,4 +1,4 @@
-"""TF Serving's own log of requests."""
+"""Reads TF Serving's log of requests, TFRecord files of `PredictionLog`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _DEFAULT_K = 100
 
 
 def prediction_log_rows(path: Path) -> list[tuple[int, dict]]:
-    """(record, row) of each user of a TFRecord file of `PredictionLog`s.
+    """Reads a TFRecord file of `PredictionLog`s; returns (record number, row) for each user.
 
-    A row has the columns that `read_requests` describes and the request's other inputs that have
-    one value a user. Ids that are not UTF-8 come with replacement characters.
+    A row has the columns described in `read_requests` and the request's other inputs with one
+    value per user. Bytes that are not UTF-8 are decoded with replacement characters.
 
     Raises:
-      InputError: names the file and the record.
+      InputError: the file or a record is invalid; names the file and the record.
       ImportError: the extra `serving` is not installed.
     """
     apis = optional("tensorflow_serving.apis.prediction_log_pb2", _EXTRA)
@@ -41,8 +41,8 @@ def prediction_log_rows(path: Path) -> list[tuple[int, dict]]:
             rows += [(number, row) for row in _rows(log, where)]
     except tf.errors.DataLossError:
         raise InputError(
-            f"monitor: {path} is not a TFRecord file after {number} records; a log of another kind "
-            "must end in .parquet or .jsonl"
+            f"monitor: {path} is not a valid TFRecord file after {number} records; a log "
+            "in another format must end in .parquet or .jsonl"
         ) from None
     return rows
 
@@ -57,7 +57,7 @@ def _rows(log, where: str) -> Iterator[dict]:
     logged = getattr(log, f"{kind}_log")
     answered = logged.HasField("response")
     spec = logged.request.model_spec
-    # The version that answered, where the request left it to the server.
+    # The last one is the version that answered, even if the request left the choice to the server.
     specs = [log.log_metadata.model_spec, spec, *([logged.response.model_spec] if answered else [])]
     versions = [one.version.value for one in specs if one.HasField("version")]
     common = {
@@ -107,7 +107,7 @@ def _by_example(logged, answered: bool, where: str) -> Iterator[dict]:
         results = getattr(result, "classifications", None) or getattr(result, "regressions", [])
         if len(results) != len(examples):
             raise InputError(
-                f"{where}: the response must have {len(examples)} results, as many as there are "
+                f"{where}: the response must have one result for each of the {len(examples)} "
                 f"examples. Received: {len(results)}"
             )
     for row, example in enumerate(examples):
@@ -153,7 +153,6 @@ def _probability(result) -> float:
 
 
 def _logit(probability: float) -> float:
-    """The score of a probability; infinite ones, which rounding makes, are the largest of float32
-    arithmetic."""
+    """Logit of a probability, which is clipped so that rounding to 0 or 1 gives no infinity."""
     probability = min(max(probability, 1e-38), 1 - 6e-8)
     return math.log(probability) - math.log1p(-probability)

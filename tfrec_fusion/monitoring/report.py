@@ -1,4 +1,4 @@
-"""What a window of requests looks like beside the reference."""
+"""Report on a window of requests."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _WIDTH = 110
 
 @dataclass(frozen=True)
 class Report:
-    """Printed by Rich as a table.
+    """Figures of a window of requests, compared with the reference; Rich prints it as a table.
 
     Attributes:
-      version: the folder.
-      rows: requests of the window, one a user.
-      begin, end: unix times of the first and the last, or None.
+      version: folder of the version.
+      rows: number of requests in the window, one row per user.
+      begin, end: unix times of the first and last request, or None.
       signatures: signature -> rows.
-      min_rows: with fewer a figure is not judged.
-      figures: all of them.
+      min_rows: a figure of fewer rows is not checked against its limits.
+      figures: all figures.
       notes: what was left out and why.
       histograms: name -> {"edges" or "values", "reference", "requests"}: counts in the same bins.
-      samples: name -> the window's values, for TensorBoard.
+      samples: name -> values of the window, for TensorBoard.
     """
 
     version: Path
@@ -49,18 +49,18 @@ class Report:
 
     @property
     def state(self) -> str:
-        """The worst of the figures: "alert", "warn" or "ok"; "few" where none could be judged."""
+        """Worst state of the figures: "alert", "warn" or "ok"; "few" if all have too few rows."""
         states = {figure.state for figure in self.figures}
         if states <= {"few"}:
             return "few"
         return max(states - {"few"}, key=_ORDER.index)
 
     def figure(self, name: str) -> Figure:
-        """The figure of that name."""
+        """The figure with this name."""
         return next(figure for figure in self.figures if figure.name == name)
 
     def to_dict(self) -> dict:
-        """The report in JSON's types."""
+        """The report as JSON types."""
         return {
             "version": str(self.version),
             "state": self.state,

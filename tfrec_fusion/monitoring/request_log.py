@@ -1,4 +1,4 @@
-"""Logged requests of any format as one frame."""
+"""Reads logged requests of any supported format into one frame."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 def read_requests(
     paths: str | os.PathLike | Iterable[str | os.PathLike], since: float | None = None
 ) -> pd.DataFrame:
-    """Requests and their answers, one row a user of a request.
+    """Reads logged requests and their answers, one row per user of a request.
 
-    A file that ends in .parquet is Parquet, one that ends in .jsonl or .ndjson (also .gz) has a
-    JSON object a line, and any other is a TFRecord file of TF Serving's `PredictionLog`. A folder
-    stands for the files in it, hidden ones left out.
+    Files ending in .parquet are Parquet; files ending in .jsonl or .ndjson (optionally .gz) have
+    one JSON object per line; all others are TFRecord files of TF Serving's `PredictionLog`. A
+    folder stands for all its files except hidden ones.
 
     Args:
-      paths: of one or more.
+      paths: one or more files or folders.
       since: unix time; earlier requests are left out.
 
     Returns:
-      A frame with the columns of `COLUMNS` and those of the context:
+      A frame with the columns `COLUMNS` and the context columns:
 
-      - time: float64 unix seconds, NaN where it was not logged.
-      - signature: "recommend" unless logged.
-      - version: float64, NaN where it was not logged.
-      - user_id: a text, "" for none.
-      - history: list of item ids of the request, the latest last.
-      - items: list of the other item ids of the request, e.g. those to score.
-      - k: float64, NaN where it was not logged.
-      - item_ids: list of the item ids of the answer, or None where no answer was logged.
-      - scores: list of the scores of the answer, or None. Of probabilities, the logit.
+      - time: float64 unix seconds, NaN if not logged.
+      - signature: str, "recommend" if not logged.
+      - version: float64, NaN if not logged.
+      - user_id: str, "" for none.
+      - history: list of the request's history item ids, the latest last.
+      - items: list of the request's other item ids, e.g. those to score.
+      - k: float64, NaN if not logged.
+      - item_ids: list of the answer's item ids, None if no answer was logged.
+      - scores: list of the answer's scores, or None; probabilities are converted to logits.
 
     Raises:
-      InputError: names the file, the row (0-based; the line or record, 1-based) and the column.
-      ImportError: a `PredictionLog` and the extra `serving` is not installed.
+      InputError: invalid data; names the file, the row (from 0) or line or record (from 1), and
+        the column.
+      ImportError: a file is a `PredictionLog`, and the extra `serving` is not installed.
 
     Example:
       >>> read_requests("logs/2026-11-22.jsonl")["user_id"].tolist()
@@ -67,8 +68,8 @@ def read_requests(
         return found
     if found["time"].isna().any():
         raise InputError(
-            f"monitor: since needs the time of each request, and {found['time'].isna().sum()} "
-            "of them have none"
+            f"monitor: since needs the time of each request, but {found['time'].isna().sum()} "
+            "requests have none; log it or leave since out"
         )
     return found[found["time"] >= since].reset_index(drop=True)
 
@@ -94,12 +95,12 @@ def _read(path: Path) -> pd.DataFrame:
     if path.name.endswith(_LINES):
         rows, name = _json_lines(path), "line"
     else:
-        # This one needs TensorFlow, which takes seconds to import.
+        # Imported here because it needs TensorFlow, which takes seconds to import.
         from tfrec_fusion.monitoring.prediction_log import prediction_log_rows
 
         rows, name = prediction_log_rows(path), "record"
     places = [place for place, _ in rows]
-    # A column is of what its rows hold; pandas would turn times and texts into one another.
+    # dtype=object keeps values as they are; pandas could convert times and strings.
     frame = pd.DataFrame([row for _, row in rows], dtype=object)
     return as_requests(frame, lambda row: f"monitor: {path}: {name} {places[row]}")
 
@@ -129,14 +130,14 @@ def _json_lines(path: Path) -> list[tuple[int, dict]]:
 def as_requests(
     frame: pd.DataFrame, place: Callable[[int], str] = "requests: row {}".format
 ) -> pd.DataFrame:
-    """A frame of logged requests with the columns and types that `read_requests` promises.
+    """Converts a frame of logged requests to the columns and types of `read_requests`.
 
     Args:
-      frame: some of `COLUMNS`, at least `user_id` or `history`; all others are context.
-      place: says where a row comes from, for errors.
+      frame: any of `COLUMNS`, at least `user_id` or `history`; other columns are context.
+      place: describes the source of a row number, for error messages.
 
     Raises:
-      InputError: names the place and the column.
+      InputError: a missing column or an invalid value; names the place and the column.
 
     Example:
       >>> as_requests(pd.DataFrame({"user_id": ["u1"], "hour": [8]}))["hour"].tolist()
@@ -145,7 +146,7 @@ def as_requests(
     n = len(frame)
     if n and not {"user_id", "history"} & set(frame.columns):
         raise InputError(
-            f"{place(0)}: needs a column 'user_id' or 'history'. Its columns: {list(frame.columns)}"
+            f"{place(0)}: needs a column 'user_id' or 'history'. Received: {list(frame.columns)}"
         )
     given = {str(name): list(frame[name]) for name in frame.columns}
     checks = {
@@ -188,7 +189,7 @@ def _apply(check: Callable, values: list, name: str, place: Callable) -> list:
 
 
 class _ValueError(Exception):
-    """Says what a value must be."""
+    """Its message is what a value must be."""
 
 
 def _missing(value) -> bool:
@@ -217,7 +218,7 @@ def _number(value) -> float:
 
 
 def _time(value) -> float:
-    """Unix seconds of a number, a timestamp or a text in ISO 8601; UTC unless it has a zone."""
+    """Unix seconds from a number, timestamp or ISO 8601 text (UTC unless it has a zone)."""
     if isinstance(value, str | pd.Timestamp):
         try:
             stamp = pd.Timestamp(value)
@@ -248,12 +249,12 @@ def _scores(value) -> list[float] | None:
         raise _ValueError("a list of numbers")
     if set(map(type, value)) == {float}:
         return list(value)
-    # JSON has no NaN: a score that is null is one that is not finite.
+    # JSON has no NaN, so a null score means one that is not finite.
     return [_number(one) for one in value]
 
 
 def _context(name: str, values: list, place: Callable) -> np.ndarray:
-    """Numbers as float64, texts as objects; "" and NaN where there are none."""
+    """Converts numbers to float64 and texts to objects; missing values become NaN or ""."""
     present = [value for value in values if not _missing(value)]
     check = _text if any(isinstance(value, str) for value in present) else _flag_or_number
     found = _apply(check, values, name, place)
@@ -265,7 +266,7 @@ def _flag_or_number(value) -> float:
 
 
 def _drop_padding(columns: dict, place: Callable) -> None:
-    """Takes "" out of the lists, and the scores that belong to it."""
+    """Removes "" (padding) from the lists, together with its scores."""
     for name in ("history", "items"):
         columns[name] = [[one for one in ids if one] for ids in columns[name]]
     for row, (ids, scores) in enumerate(zip(columns["item_ids"], columns["scores"], strict=True)):
@@ -274,8 +275,8 @@ def _drop_padding(columns: dict, place: Callable) -> None:
         if scores is not None:
             if len(scores) != len(ids):
                 raise InputError(
-                    f"{place(row)}: column 'scores' must be as long as item_ids, {len(ids)}. "
-                    f"Received: {len(scores)}"
+                    f"{place(row)}: column 'scores' must have one score for each of the "
+                    f"{len(ids)} item_ids. Received: {len(scores)}"
                 )
             columns["scores"][row] = [s for s, one in zip(scores, ids, strict=True) if one]
         columns["item_ids"][row] = [one for one in ids if one]

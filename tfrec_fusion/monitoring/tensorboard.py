@@ -1,4 +1,4 @@
-"""A report for TensorBoard."""
+"""Writes a report for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfrec_fusion.paths import local_path
 
 
 def write_summaries(report: Report, logdir: str | os.PathLike) -> None:
-    """Writes a report's figures as scalars, and its scores, history lengths and numeric features
-    as histograms.
+    """Writes a report for TensorBoard: figures as scalars, and histograms of the samples.
 
-    The step is the unix time of the window's last request in whole seconds, or 0 without times, so
-    the reports of successive windows make a line in one folder.
+    There are histograms of scores, history lengths and numeric features. The step is the unix time
+    of the window's last request in whole seconds (0 without times), so reports of successive
+    windows form one curve in a folder.
 
     Args:
-      report: of one window.
-      logdir: TensorBoard's folder.
+      report: report on one window.
+      logdir: TensorBoard's log folder.
 
     Raises:
       OSError: the disk is full.
