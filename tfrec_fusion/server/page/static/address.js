@@ -1,9 +1,9 @@
 // The question in the page's address, after the #, which browsers send to no server:
 // #model=shop&version=2&compare=1&column=brand&.user_id=U1&.history=P1&.history=P2
 
-const FIELD = "."; // before the names of fields, which could be any
+const FIELD = "."; // prefix of field names, so that they cannot collide with the other keys
 
-/** The part after the # for a question. `given` is field -> texts. */
+/** The part of the address after the # for a question; `given` is field -> texts. */
 export function written({ model, version, other, column }, given) {
   const found = new URLSearchParams({ model, version });
   if (other) found.set("compare", other);
@@ -12,7 +12,7 @@ export function written({ model, version, other, column }, given) {
   return `#${found}`;
 }
 
-/** What `written` wrote, or null where the address has no question. */
+/** Parses what `written` wrote; null if the address has no question. */
 export function read(hash) {
   const found = new URLSearchParams(hash.slice(1));
   if (!found.has("model")) return null;
@@ -26,7 +26,7 @@ export function read(hash) {
   };
 }
 
-/** Makes it the page's address, with a step back to the one before. */
+/** Makes `hash` the page's address and adds a history entry. */
 export function go(hash) {
   if (location.hash === hash) return;
   history.pushState(null, "", hash || location.pathname + location.search);

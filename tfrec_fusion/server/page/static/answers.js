@@ -3,15 +3,15 @@ import { splitScores } from "./shares.js";
 
 const DECIMALS = { score: 3, probability: 4 };
 
-const SHORTEST = 4; // per cent of a bar, so that the last one is seen
+const SHORTEST = 4; // percent of the bar's width, so that the shortest bar is visible
 
-let folded = false; // the shares, in all columns
+let folded = false; // whether the shares of all columns are folded away
 
 /**
- * A column with one version's answer.
+ * Builds the column with one version's answer.
  *
- * @param {object} other the answer of the version it is compared with, if any
- * @param {string} column of the items to show beside their titles, if any
+ * @param {object} other answer of the other version in a comparison, if any
+ * @param {string} column item column to show beside the titles, if any
  */
 export function answerColumn(answer, title, asked, side, other, column) {
   return h(
@@ -19,11 +19,11 @@ export function answerColumn(answer, title, asked, side, other, column) {
     { class: `column ${side}`, "aria-label": title },
     h("header", {}, h("h2", {}, title), facts(answer, asked)),
     warnings(answer, asked),
-    answer.items.length ? list(answer, other, column) : h("p", { class: "nothing" }, "Nothing came back: nothing is left after filters and exclusions."),
+    answer.items.length ? list(answer, other, column) : h("p", { class: "nothing" }, "No items: filters and exclusions leave none."),
   );
 }
 
-/** A column with what went wrong. */
+/** Builds the column with a version's error. */
 export function errorColumn(error, title, side) {
   return h(
     "article",
@@ -41,12 +41,12 @@ function facts(answer, asked) {
       ? "from the user's own history"
       : "item_id" in asked
         ? "without a history"
-        : "from nothing: what is popular";
+        : "no history: popular items";
   const who = answer.known_user === null || !asked.user_id ? "" : answer.known_user ? "known user" : "unknown user";
   return h(
     "p",
     { class: "facts" },
-    "user_id" in asked ? h("span", { class: "user" }, asked.user_id ? `For user ${asked.user_id}` : "For nobody in particular") : "",
+    "user_id" in asked ? h("span", { class: "user" }, asked.user_id ? `For user ${asked.user_id}` : "For no particular user") : "",
     who ? h("span", { class: `badge ${answer.known_user ? "good" : "new"}` }, who) : "",
     h("span", {}, "history" in asked ? from : ""),
     h("span", { class: "time" }, `${short(answer.milliseconds, 3)} ms`),
@@ -62,7 +62,7 @@ function warnings(answer, asked) {
     found.push(`Only ${answer.items.length} of ${wanted}: filters and exclusions leave no more.`);
   }
   if (answer.explained && answer.items.length && !answer.items[0].shares) {
-    found.push("What the scores are made of could not be told in time; ask again.");
+    found.push("The shares of the scores were not ready in time; try again.");
   }
   return found.map((text) => h("p", { class: "note" }, text));
 }
@@ -72,7 +72,7 @@ function list(answer, other, column) {
   const scores = answer.items.map((item) => item[name] ?? 0);
   const low = Math.min(...scores, name === "probability" ? 0 : Infinity);
   const high = Math.max(...scores);
-  // Beyond the longest list that the server takes items come without.
+  // Items beyond the server's maximum list length have no shares.
   const split = answer.items[0].shares && splitScores(answer.items.filter((item) => item.shares));
   const ranks = other && new Map(other.items.map((item, place) => [item.item_id, place]));
   const items = h(
@@ -80,7 +80,7 @@ function list(answer, other, column) {
     { class: "items" },
     ...answer.items.map((item, place) => {
       const share = high > low ? (scores[place] - low) / (high - low) : 1;
-      const bar = h("span", { class: "bar", "aria-hidden": "true", title: "from the lowest to the highest here" }, h("span"));
+      const bar = h("span", { class: "bar", "aria-hidden": "true", title: "bars span from the lowest to the highest score of this list" }, h("span"));
       bar.firstChild.style.width = `${SHORTEST + (100 - SHORTEST) * share}%`;
       return h(
         "li",
@@ -107,7 +107,7 @@ function list(answer, other, column) {
   return split ? [foldable(split.legend), items] : items;
 }
 
-/** The legend of the shares, with which all shares fold away and the plain bars come back. */
+/** Builds the legend of the shares; folding it shows plain bars instead of shares in all columns. */
 function foldable(legend) {
   const element = h("details", { class: "fold", open: !folded }, h("summary", {}, "What the scores are made of"), legend);
   const columns = byId("answers");
@@ -120,7 +120,7 @@ function foldable(legend) {
   return element;
 }
 
-/** Where the item stands in the other version's answer. */
+/** Shows how much higher or lower the item ranks than in the other version's answer. */
 function move(place, there) {
   if (there === undefined) return h("span", { class: "move only" }, "only here");
   const by = there - place;
@@ -134,7 +134,7 @@ function move(place, there) {
   );
 }
 
-/** How much two answers have in common, in words. */
+/** Says how many items two answers have in common. */
 export function overlap(first, second) {
   const there = new Set(second.items.map((item) => item.item_id));
   const both = first.items.filter((item) => there.has(item.item_id)).length;

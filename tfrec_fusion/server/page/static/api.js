@@ -1,10 +1,10 @@
-// What the page asks the server. Addresses are relative, so a prefix of a proxy does no harm.
+// Requests to the server. URLs are relative, so the page works behind a proxy's path prefix.
 
 import { askForKey } from "./key.js";
 
-// In memory only: a browser writes sessionStorage to the disk, to bring tabs back after a crash.
+// In memory only, as browsers write sessionStorage to the disk to restore tabs after a crash.
 let key = "";
-let asking = null; // the person, for a key
+let asking = null; // promise of the key while the page asks the user for it
 
 async function send(path, options, withKey) {
   const headers = { accept: "application/json", "x-requested-with": "XMLHttpRequest", ...options.headers };
@@ -17,10 +17,10 @@ async function send(path, options, withKey) {
   }
 }
 
-// Header values of other characters cannot be sent, and no server takes them as a key.
+// Only printable ASCII can be a header value, and so a key.
 const isRight = async (text) => /^[ -~]+$/.test(text) && (await send("api/models", {}, text)).status !== 401;
 
-/** The answer to a request; one that lacks the key waits until somebody gives it. */
+/** Sends a request; on 401 asks the user for the key and tries again. */
 async function answerTo(path, options) {
   for (;;) {
     const withKey = key;
@@ -41,7 +41,7 @@ async function ask(path, options = {}) {
   try {
     found = JSON.parse(text);
   } catch {
-    // Of a proxy in between; the status says enough.
+    // An error page of a proxy; the status is reported below.
   }
   if (!response.ok) throw new Error(found.error || `The server answered ${response.status}.`);
   return found;

@@ -6,11 +6,11 @@ import { byId, h, plural } from "./dom.js";
 import { Form } from "./form.js";
 
 const NONE = "";
-const loaded = new Map(); // "model/version" -> what the server says of it
+const loaded = new Map(); // "model/version" -> its card, form, columns and number of items
 let all = [];
 let asked = 0;
-let shown = null; // what the server says of the chosen version
-let drawn = () => {}; // draws the answers that are there again
+let shown = null; // entry of `loaded` for the chosen version
+let drawn = () => {}; // redraws the present answers
 
 const chosen = () => ({
   model: byId("model").value,
@@ -62,9 +62,9 @@ function listColumns(columns, column) {
 }
 
 /**
- * Draws the form and the card of the chosen versions, and asks again what was asked before.
+ * Draws the form and the card of the chosen versions, and repeats the last question.
  *
- * @param {object} question of the page's address, to ask instead
+ * @param {object} question from the page's address, asked instead of the last one
  */
 async function show(question = null) {
   const { model, version, other, column } = chosen();
@@ -95,7 +95,7 @@ async function show(question = null) {
   if (again) recommend(question?.notice);
 }
 
-/** Asks the question of the page's address, or shows the empty form where it has none. */
+/** Runs the question in the page's address, or shows the empty form if there is none. */
 function open(question) {
   if (!question) {
     form.clear();
@@ -110,18 +110,18 @@ function open(question) {
   if (!choose("model", question.model)) {
     form.clear();
     empty();
-    show().then(() => trouble(new Error(`The model ${question.model}, which the address names, is not loaded.`)));
+    show().then(() => trouble(new Error(`The model ${question.model} in the address is not loaded.`)));
     return;
   }
   listVersions();
   const there = choose("version", question.version);
   listOthers();
   if (!choose("other", question.other)) byId("other").value = NONE;
-  const notice = there ? "" : `Version ${question.version}, which the address names, is not loaded; this is another one.`;
+  const notice = there ? "" : `Version ${question.version} in the address is not loaded; this is another version.`;
   show({ ...question, notice });
 }
 
-/** Takes the answers away. */
+/** Removes the answers. */
 function empty() {
   asked += 1;
   trouble(null);
@@ -146,7 +146,7 @@ async function recommend(notice = "") {
     return;
   }
   remember();
-  status("Asking…");
+  status("Loading…");
   byId("answers").setAttribute("aria-busy", "true");
   const found = await Promise.allSettled(numbers.map((number) => ask(model, number, inputs)));
   if (mine !== asked) return;
@@ -163,14 +163,14 @@ async function recommend(notice = "") {
     );
   drawn();
   status([notice, good.length > 1 ? overlap(...good) : ""].join(" ").trim());
-  // On a phone the answers are below the form.
+  // On a phone the answers are below the form, so scroll to them.
   if (byId("answers").getBoundingClientRect().top > innerHeight / 2) byId("answers").scrollIntoView();
   const plain = numbers.filter((_, place) => found[place].value?.items.length && !found[place].value.explained);
   const names = plain.map((number) => title(model, number));
   byId("shares").replaceChildren(...(plain.length ? [withoutShares((await about(model, plain[0])).card, names)] : []));
 }
 
-/** The answer of a version; fields that it does not have are left out. */
+/** Requests a version's answer, without the fields that its form lacks. */
 async function ask(model, number, inputs) {
   const { form } = await about(model, number);
   const known = new Set(form?.fields.map(({ name }) => name));
@@ -187,25 +187,25 @@ function welcome({ form: fields, items }) {
       "ul",
       {},
       h("li", {}, "A known user: type an id, or try one of the examples."),
-      h("li", {}, `Somebody new: leave the user out, and search the ${plural(items, "item")} for a history.`),
-      byId("comparing").hidden ? "" : h("li", {}, "Two versions side by side: choose the other one above."),
+      h("li", {}, `A new user: leave the user empty, and search the ${plural(items, "item")} for a history.`),
+      byId("comparing").hidden ? "" : h("li", {}, "Two versions side by side: choose the second one above."),
     ),
   );
 }
 
-/** How to get what is missing beside the scores. */
+/** Explains how to get the shares of scores that an answer lacks. */
 function withoutShares(card, names) {
   const command = (text) => h("code", {}, `tfrec-fusion ${text}`);
   const help =
     card.model === "TwoTower"
       ? [
-          `${names.join(" and ")}: exported without what it takes. The next version shows it here after `,
+          `${names.join(" and ")}: exported without shares. To have them in the next version, run `,
           command("export RUN --to DIR --explain"),
-          "; of the run that it comes from, ",
+          "; to see them for the run it comes from, ",
           command("recommend RUN --user ID --explain"),
-          " tells it.",
+          ".",
         ]
-      : ["The scores of this model have no known shares."];
+      : ["Shares are not available for this kind of model."];
   return h(
     "details",
     { class: "shares" },

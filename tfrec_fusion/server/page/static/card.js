@@ -4,7 +4,7 @@ import { freshId, h, short } from "./dom.js";
 const TILES = ["ndcg@10", "recall@20", "hr@10", "mrr@10"];
 const DEFAULT = "ndcg@10";
 
-/** The model card of one version, or of two side by side. `versions` are `{name, card, items}`. */
+/** Builds the model card of one version, or of two side by side; `versions` are `{name, card, items}`. */
 export function modelCard(versions) {
   return [metrics(versions), h("div", { class: "pair" }, ...versions.map((version, place) => about(version, place ? "b" : "a")))];
 }
@@ -60,14 +60,14 @@ function about({ name, card, items }, side) {
     .join("; ");
   const facts = [
     ["Model", card.model],
-    ["Written", time(card.created)],
+    ["Exported", time(card.created)],
     ["Events up to", time(data.as_of)],
     ["Events", count(data.events)],
     ["Users", count(data.users)],
     ["Items", count(data.items ?? items)],
     ["Dimensions", card.model_config?.dim],
     ["Fusion", vectors ? card.model_config?.fusion : null],
-    ["Item ids", card.model_config?.use_ids === undefined ? null : card.model_config.use_ids ? "read" : "not read"],
+    ["Item ids", card.model_config?.use_ids === undefined ? null : card.model_config.use_ids ? "used" : "not used"],
     ["Vectors", vectors || "none"],
     ["Filters", (card.filters ?? []).join(", ")],
     ["Evaluated on", card.metrics?.split ? `a ${card.metrics.split} split` : null],
@@ -78,7 +78,7 @@ function about({ name, card, items }, side) {
     h("h2", {}, name),
     h("dl", { class: "about" }, ...facts.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])),
     card.rules ? more("Rules", raw(card.rules)) : "",
-    card.semantics ? more("What holds for its answers", h("ul", { class: "semantics" }, ...card.semantics.map((text) => h("li", {}, text)))) : "",
+    card.semantics ? more("Notes on its answers", h("ul", { class: "semantics" }, ...card.semantics.map((text) => h("li", {}, text)))) : "",
     card.signatures ? more("Signatures", ...Object.entries(card.signatures).map(signature)) : "",
     more("Configuration", raw({ model: card.model_config, run: card.run_config })),
     card.packages ? more("Packages", raw(card.packages)) : "",

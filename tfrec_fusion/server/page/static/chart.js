@@ -2,11 +2,11 @@ import { h, s, short } from "./dom.js";
 
 const ROW = 22;
 const GAP = 12;
-const LETTER = 7.5; // of a label, at most
+const LETTER = 7.5; // maximum width of a label's letter
 const VALUE = 56;
 
 /**
- * Bars of one metric by slice, with their intervals; one bar a version in each slice.
+ * Draws bars of one metric by slice, with intervals; each slice has one bar per version.
  *
  * @param {string} metric e.g. "ndcg@10"
  * @param {{name: string, side: string, slices: object}[]} versions at most two, "a" and "b"

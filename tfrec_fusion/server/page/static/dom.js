@@ -1,4 +1,4 @@
-// Elements without HTML text, so that no title or id can bring markup.
+// Builds elements without parsing HTML, so that titles and ids cannot inject markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,12 +12,12 @@ function fill(element, properties, children) {
   return element;
 }
 
-/** An element of HTML; `properties` are attributes, and listeners as `onclick`. */
+/** Builds an HTML element; `properties` are attributes, or listeners such as `onclick`. */
 export function h(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** An element of SVG. */
+/** Builds an SVG element. */
 export function s(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
@@ -25,10 +25,10 @@ export function s(tag, properties = {}, ...children) {
 export const byId = (id) => document.getElementById(id);
 
 let count = 0;
-/** An id that no other element has. */
+/** A unique element id. */
 export const freshId = (name) => `${name}-${++count}`;
 
-/** A number with so many significant digits, without zeros at the end. */
+/** Formats a number with `digits` significant digits, without trailing zeros. */
 export function short(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   return String(Number(value.toPrecision(digits)));

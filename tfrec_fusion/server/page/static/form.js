@@ -11,18 +11,18 @@ const LABELS = {
   k: "How many",
 };
 const HELP = {
-  user_id: "An id; an unknown one is a new user.",
-  history: "Search by title; the latest last. It takes the place of what is known of the user.",
+  user_id: "A user id; an unknown id means a new user.",
+  history: "Search by title; the latest last. It replaces the user's own history.",
   item_id: "Search by title.",
-  exclude: "Items that must not come back.",
-  include: "Only these items may come back.",
-  exclude_seen: "Also where a history is given here.",
+  exclude: "Items that must not be recommended.",
+  include: "Only these items may be recommended.",
+  exclude_seen: "Also if you give a history here.",
   k: "",
 };
 const FIRST = ["user_id", "history", "item_id", "k"];
 const POPULAR = 20;
 
-/** What a signature says of an input, without what stands for an empty field here. */
+/** Turns a signature's description of an input into help, without the values that mean "empty". */
 function sentence(name, does) {
   const text = does
     .replace(/, (""|NaN)[^,;]*$/, "")
@@ -38,12 +38,12 @@ const words = (name) => {
 };
 
 /**
- * The fields that a version's signature asks for.
+ * The form with the inputs of a version's signature.
  *
  * @param {HTMLFormElement} element
- * @param {(text, limit, signal) => Promise} search of items
- * @param {() => void} submit asks what the fields say
- * @param {() => void} cleared follows when the fields are empty again
+ * @param {(text, limit, signal) => Promise} search searches items
+ * @param {() => void} submit called when the form is submitted
+ * @param {() => void} cleared called after the fields have been cleared
  */
 export class Form {
   constructor(element, search, submit, cleared) {
@@ -61,7 +61,7 @@ export class Form {
     });
   }
 
-  /** Draws the fields of `form`, as the API gives it; what was typed before stays where it fits. */
+  /** Draws the fields of `form` (from the API); fields of the same name keep their content. */
   show(form, examples) {
     const before = new Map([...this.fields].map(([name, field]) => [name, field.keep?.()]));
     this.fields = new Map();
@@ -105,18 +105,18 @@ export class Form {
     for (const field of this.fields.values()) field.clear();
   }
 
-  /** Name -> texts of the fields that are not as `clear` leaves them. */
+  /** Name -> texts of the fields that differ from their cleared state. */
   given() {
     return new Map([...this.fields].map(([name, field]) => [name, field.texts()]).filter(([, texts]) => texts.length));
   }
 
-  /** Fills in what `given` said; fields that it does not name are cleared. */
+  /** Fills in the result of `given`; clears all other fields. */
   fill(given) {
     this.clear();
     for (const [name, texts] of given) this.fields.get(name)?.read(texts);
   }
 
-  /** Field -> value, as the API wants them. Throws an Error that says what cannot be read. */
+  /** Field -> value for the API. Throws an Error that names an invalid field. */
   values() {
     return Object.fromEntries([...this.fields].map(([name, field]) => [name, field.value()]));
   }
@@ -171,7 +171,7 @@ export class Form {
     return picker.element;
   }
 
-  /** Ids become titles as they are found. */
+  /** Looks up the ids' titles, and shows each once it is found. */
   async #title(picker, ids) {
     for (const id of ids) {
       const [item] = await this.search(id, 1).catch(() => []);

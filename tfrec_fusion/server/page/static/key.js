@@ -2,7 +2,7 @@ import { byId } from "./dom.js";
 
 const WRONG = "The API key is wrong.";
 
-/** Shows the field for the API key until `isRight` says so of one, which is given then. */
+/** Asks the user for the API key until `isRight` accepts it; resolves to that key. */
 export function askForKey(isRight) {
   const form = byId("key-form");
   const field = byId("key");

@@ -1,17 +1,17 @@
 import { freshId, h } from "./dom.js";
 
-const PAUSE = 120; // ms after the last key before the server is asked
-const HIGHEST = 320; // px of the suggestions
-const LEAST = 120; // below the field; with less room they open above it
+const PAUSE = 120; // ms between the last keystroke and the search
+const HIGHEST = 320; // maximum height of the suggestions in px
+const LEAST = 120; // px; with less room below the field the suggestions open above it
 const GAP = 8;
 
 /**
- * A list that is typed in, with suggestions: arrows and Enter choose, Escape closes, Backspace in
- * the empty field takes the last one away. What is not suggested can be entered as it is. The
- * suggestions close after a choice, and end above the form's buttons.
+ * Input for a list of values, with suggestions: arrows and Enter choose, Escape closes, Backspace in
+ * the empty field removes the last value. Values that are not suggested can be typed too. The
+ * suggestions close after a choice and never cover the form's buttons.
  *
- * @param {object} options label, help, placeholder, and `suggest(text, signal)`, which gives
- *   `{value, text, hint}`s.
+ * @param {object} options label, help, placeholder, and `suggest(text, signal)`, which
+ *   resolves to a list of `{value, text, hint}`.
  */
 export class Picker {
   constructor({ id, label, help, placeholder, suggest }) {
@@ -61,7 +61,7 @@ export class Picker {
     this.#draw();
   }
 
-  /** Gives a chosen value its text, once that is known. */
+  /** Sets the text of a chosen value, once it is known. */
   name(value, text) {
     if (this.chosen.has(value)) this.add(value, text);
   }
@@ -106,7 +106,7 @@ export class Picker {
       if (signal.aborted || document.activeElement !== this.input) return;
       this.found = found.filter(({ value }) => !this.chosen.has(value));
     } catch {
-      // Without suggestions an id can still be typed.
+      // The search failed; an id can still be typed.
       this.found = [];
     }
     this.active = -1;
@@ -125,7 +125,7 @@ export class Picker {
             id: `${this.list.id}-${place}`,
             role: "option",
             "aria-selected": String(place === this.active),
-            // Before the field loses the focus.
+            // mousedown, as it comes before the field loses the focus.
             onmousedown: (event) => {
               event.preventDefault();
               this.#choose(place);
@@ -144,7 +144,7 @@ export class Picker {
     }
   }
 
-  /** Below the field where there is room before the buttons, else above it. */
+  /** Places the list below the field if it fits above the buttons, else above the field. */
   #place() {
     const { top, bottom } = this.input.getBoundingClientRect();
     const buttons = this.element.closest("form")?.querySelector(".buttons");
@@ -174,7 +174,7 @@ export class Picker {
     if (step) {
       event.preventDefault();
       if (!this.found.length) return this.#later();
-      const size = this.found.length + 1; // one more for the field itself
+      const size = this.found.length + 1; // plus one for the field itself
       this.active = ((this.active + 1 + step + size) % size) - 1;
       this.#show();
     } else if (event.key === "Enter") {
@@ -183,7 +183,7 @@ export class Picker {
       else if (typed) {
         this.add(typed);
         this.#close();
-      } else return; // sends the form
+      } else return; // submits the form
       event.preventDefault();
     } else if (event.key === "Escape") {
       this.#close();

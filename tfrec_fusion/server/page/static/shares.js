@@ -4,23 +4,23 @@ const NAMES = { id: "ids", bias: "base" };
 const MEANINGS = {
   id: "who bought what",
   text: "what the texts say",
-  initial: "what the vectors say that item vectors started from",
-  context: "recency, trend and numbers of the item, length and recency of the history",
-  bias: "an average item of which nothing is known",
-  rules: "boosts of the shop",
+  initial: "vectors that item vectors were initialised with",
+  context: "recency, trend and numeric features of the item; length and recency of the history",
+  bias: "score of an average item without any of these inputs",
+  rules: "boosts of rules",
 };
 const COLOURS = { id: "of-id", context: "of-context", bias: "of-base", rules: "of-rules" };
-const VECTORS = 4; // colours for them
+const VECTORS = 4; // number of colours for vectors
 
 const own = (table, input) => (Object.hasOwn(table, input) ? table[input] : undefined);
 const nameOf = (input) => own(NAMES, input) ?? input.replaceAll("_", " ");
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
 
 /**
- * How to draw what the scores of items are made of.
+ * Prepares the drawing of the shares in the scores of items.
  *
  * @param {object[]} items with `shares`: input -> its share
- * @returns {{legend: Element, of: function(object): Element[]}} the legend, and the bar and numbers of an item
+ * @returns {{legend: Element, of: function(object): Element[]}} the legend, and a function that builds an item's bar and numbers
  */
 export function splitScores(items) {
   const inputs = [...new Set(items.flatMap((item) => Object.keys(item.shares)))];
@@ -61,7 +61,7 @@ export function splitScores(items) {
   const legend = h(
     "div",
     { class: "made-of" },
-    h("p", { class: "help" }, "Parts to the right of the line add to the score, parts to the left take away."),
+    h("p", { class: "help" }, "Parts to the right of the line raise the score, parts to the left lower it."),
     h(
       "ul",
       { class: "legend" },
