@@ -82,5 +82,5 @@ def test_bad_shards(events, shard):
 @pytest.mark.parametrize("kind", KINDS)
 def test_validation_is_not_cut_into_shards(events, kind):
     split = events.split("random", test=0.3)
-    with pytest.raises(InputError, match="shard is for training"):
+    with pytest.raises(InputError, match="shard is only for training"):
         split.test.batches(8, known=split.train, shard=(0, 2), **KINDS[kind])

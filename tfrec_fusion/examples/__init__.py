@@ -1,4 +1,4 @@
-"""Training examples, made from events as of a cut in time."""
+"""Builds datasets of training and validation examples from events."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""As-of examples: history before a cut, purchases after it."""
+"""As-of examples: the history before a cut predicts the new items after it."""
 
 from __future__ import annotations
 
@@ -36,42 +36,42 @@ def as_of_examples(
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Batches of users at a cut t: their history before t and their new items within the horizon.
+    """Returns batches of users at a cut t: histories before t, and targets within the horizon.
 
-    Cuts lie every `every_days` back from the end of the events, where there are events (see
-    `cut_times`). Where events span so few days, or users are there for so short a time, that an
-    epoch has fewer examples than users who return, the grid is made finer. All of a batch shares
-    one cut; everything in it is computed from the events before it but the targets, which lie in
-    `[t, t + horizon)`. An epoch visits each cut and each of its users once, in an order drawn anew.
-    A user's weight is `sqrt(n_targets) exp(-(T - t) / age_days)`, scaled to a mean of 1, where T is
-    the time that 99 % of the events are before, and the weight of what is later is that at T.
+    Cuts lie every `every_days` back from the end of the events, where events follow (see
+    `cut_times`). The grid is halved while an epoch has fewer examples than there are returning
+    users, e.g. because the events span few days. All examples of a batch share one cut t: their
+    inputs are computed from the events before t, and the targets are the new items in
+    `[t, t + horizon)`. An epoch visits each user of each cut once, in a new random order. The
+    weight of an example is `sqrt(n_targets) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1,
+    where T is the 99 % quantile of the event times.
 
     Args:
       events: training events with times.
-      batch_size: users a batch.
+      batch_size: users per batch.
       horizon_days: length of the target window.
       every_days: days between cuts.
-      max_cuts: bound on the number of cuts; more are thinned out evenly over the events.
-      age_days: decay of an old cut's weight.
+      max_cuts: largest number of cuts; more are thinned out evenly over the events.
+      age_days: decay time of the weight of older cuts.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
-      last: keep only the last so many events of a history.
-      known: for validation, with the held-out events as `events`: what was known before, of which
-        the histories and item features are made. There is one cut, and all new items of a user are
-        targets: `split.test.batches(known=split.train)`. See `continuations`.
-      at: unix time of that cut; the moment after the last known event by default.
+      last: keep only this many last events of a history.
+      known: for validation, with the held-out events as `events`: the earlier events, for histories
+        and item features. There is one cut, and all new items of a user are targets:
+        `split.test.batches(known=split.train)`. See `continuations`.
+      at: unix time of that cut; by default the moment after the last known event.
       numbers: names of the catalogue's columns among the item features, in order: a model's
-        `spec.numbers`, or by default the catalogue's `numeric_columns`.
-      seed: of the order and of the sampled candidates.
-      first_epoch: epochs already done: the dataset goes on with the order of that one.
-      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
+        `spec.numbers`; by default the catalogue's `numeric_columns`.
+      seed: of the order and the sampled candidates.
+      first_epoch: number of epochs already done; the dataset continues with the next one.
+      shard: (index, count) of the worker; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
       InputError: no timestamps, bad sizes, no user with items at two times, `at` without `known`,
-        or what `continuations` refuses.
+        or as in `continuations`.
     """
     if known is not None:
         check_whole("as_of_examples", shard)
@@ -88,7 +88,7 @@ def as_of_examples(
             seed=seed,
         )
     if at is not None:
-        raise InputError(f"as_of_examples: at needs known=, the events before it. Received: {at}")
+        raise InputError(f"as_of_examples: at needs known=, the earlier events. Received: {at}")
     for name, value in (
         ("batch_size", batch_size),
         ("horizon_days", horizon_days),
@@ -120,8 +120,8 @@ def as_of_examples(
         step /= 2
     if count == 0:
         raise InputError(
-            f"as_of_examples: none of {len(times)} cuts lies between two events of a user; pass "
-            f"more max_cuts. Received: max_cuts={max_cuts}"
+            f"as_of_examples: none of {len(times)} cuts lies between two events of a user; raise "
+            f"max_cuts. Received: max_cuts={max_cuts}"
         )
     n_batches = sum(-(-len(users) // batch_size) for users in users_of)
     epochs = Epochs(seed, first_epoch)
@@ -160,10 +160,10 @@ def as_of_examples(
 
 
 def _returning_users(histories: History) -> int:
-    """How many users have items at two different times.
+    """Counts the users with items at two different times.
 
     Raises:
-      InputError: nobody has.
+      InputError: there are none.
     """
     users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
     later = (np.diff(histories.event_times) > 0) & (users[1:] == users[:-1])
@@ -180,7 +180,7 @@ def _returning_users(histories: History) -> int:
 
 
 class _CountsBefore:
-    """How many events each user had before a time: `[n_users]` int64."""
+    """Counts the events of each user before a time: `[n_users]` int64."""
 
     def __init__(self, histories: History):
         users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)

@@ -1,4 +1,4 @@
-"""Autoencoder examples: a user's whole set of items, from itself."""
+"""Autoencoder examples: a user's items predict themselves."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ def autoencoder_examples(
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Batches of users whose items are all targets, and all but a few also the history.
+    """Returns batches of users: all items are targets, and all but a few are also the history.
 
-    For interactions whose order says nothing. So that no item predicts itself, a model subtracts
-    from each history item's score that item's own part: the batch names these pairs `self_pairs`
-    instead of `masked`. An epoch visits every user with at least two items once and drops each item
-    from the history with probability `dropout` (denoising), drawn anew each epoch. An item is warm
-    when it occurs in `events`; there are no item features (F = 0).
+    For interactions without a meaningful order. Models subtract each history item's own part from
+    its score, so that no item predicts itself: the batch names these (user, item) pairs
+    `self_pairs` instead of `masked`. An epoch visits every user with at least two items once and
+    drops each item from the history with probability `dropout` (denoising), drawn anew each epoch.
+    Warm items are those that occur in `events`; there are no item features (F = 0).
 
     Args:
       events: training events.
-      batch_size: users a batch.
-      dropout: probability of an item to be missing in the history, in [0, 1); each user keeps at
+      batch_size: users per batch.
+      dropout: probability that an item is missing in the history, in [0, 1); each user keeps at
         least one.
-      known: for validation, with the held-out events as `events`: what was known before is the
-        history, and a user's new items are what is missing in it. See `continuations`.
+      known: for validation, with the held-out events as `events`: the earlier events, which are the
+        history; the user's new items are the dropped ones. See `continuations`.
       seed: of the order and the dropout.
-      first_epoch: epochs already done: the dataset goes on with the order of that one.
-      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
+      first_epoch: number of epochs already done; the dataset continues with the next one.
+      shard: (index, count) of the worker; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: bad sizes, no user with two items, or what `continuations` refuses.
+      InputError: bad sizes, no user with two items, or as in `continuations`.
 
     Example:
       >>> batches = split.train.batches(256, examples="autoencoder")
     """
     if not 0 <= dropout < 1:
         raise InputError(
-            f"autoencoder_examples: dropout must be from 0 to below 1. Received: {dropout}"
+            f"autoencoder_examples: dropout must be at least 0 and below 1. Received: {dropout}"
         )
     if known is not None:
         check_whole("autoencoder_examples", shard)
         batches = continuations("autoencoder_examples", events, known, batch_size, denoising=True)
-        return batches.map(_own)
+        return batches.map(_with_self_pairs)
     seen = events.item_counts() > 0
     features = np.zeros((len(seen), 0), np.float32)
 
@@ -76,14 +76,14 @@ def autoencoder_examples(
             candidates=None,
             rng=rng,
         )
-        return _own(example)
+        return _with_self_pairs(example)
 
-    signature = _own(ExampleBatch.signature(n_features=0, sampled=False))
+    signature = _with_self_pairs(ExampleBatch.signature(n_features=0, sampled=False))
     return user_epochs(
         "autoencoder_examples", events, batch_size, seed, first_epoch, build, signature, shard
     )
 
 
-def _own(batch: dict) -> dict:
-    """The batch with the history's pairs named `self_pairs`: they are targets, not masked."""
+def _with_self_pairs(batch: dict) -> dict:
+    """Renames the pairs of the history from `masked` to `self_pairs`, as they are targets."""
     return {"self_pairs" if name == "masked" else name: value for name, value in batch.items()}

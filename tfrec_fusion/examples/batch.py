@@ -1,4 +1,4 @@
-"""The one form of a retrieval training batch."""
+"""The format of batches for retrieval models."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from tfrec_fusion._compat import tf
 class ExampleBatch:
     """Builds batches of `(history -> targets)` examples as dicts of flat arrays.
 
-    B users, H history events, T targets, M masked scores, C candidates, F features:
+    For B users, H history events, T targets, M masked candidates, C candidates and F features:
 
     - `user` `[B]` int32; `weight` `[B]` float32;
-    - `history_item` `[H]` int32, `history_row` `[H]` int32 (ascending position in the batch),
-      `history_age` `[H]` float32 days before the cut, 0 without times;
-    - `target` `[T, 2]` int32 pairs (position in the batch, position among the candidates), by row;
-    - `masked` `[M, 2]` int32 pairs likewise: the scores of what the user already had;
+    - `history_item` `[H]` int32, `history_row` `[H]` int32 (position in the batch, ascending),
+      `history_age` `[H]` float32: days before the cut, 0 without times;
+    - `target` `[T, 2]` int32 pairs (position in the batch, position among the candidates),
+      ascending by position in the batch;
+    - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has;
     - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
-    - with sampled candidates also `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
-      log of the expected number of times a candidate is drawn. Without, candidate j is item j.
+    - only with sampled candidates, `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
+      log of the expected number of draws of each candidate. Otherwise candidate j is item j.
     """
 
     @staticmethod
     def signature(n_features: int, sampled: bool) -> dict[str, tf.TensorSpec]:
-        """Element spec of a dataset of such batches."""
+        """Returns the element spec of a dataset of such batches."""
         spec = {
             "user": tf.TensorSpec([None], tf.int32),
             "weight": tf.TensorSpec([None], tf.float32),
@@ -57,18 +58,19 @@ class ExampleBatch:
         candidates: int | None,
         rng: np.random.Generator,
     ) -> dict[str, np.ndarray]:
-        """A batch from index ranges into `items`.
+        """Builds one batch.
 
         Args:
-          users: `[B]` rows.
-          history, targets: `(rows, index)`, each `[H]` / `[T]`: position in the batch and index
-            into `items` (and into the times behind `ages`).
+          users: `[B]` user rows.
+          history, targets: `(rows, index)`, each `[H]` or `[T]`: positions in the batch, and
+            indices into `items` (which are also the argument of `ages`).
           items: item rows of all events.
-          ages: index -> days before the cut; None without times.
+          ages: function from indices to days before the cut; None without times.
           weight: `[B]`.
-          features, seen: of all items.
-          candidates: how many items to sample, or None for all.
-          rng: source of the sample.
+          features: `[n_items, F]`, of all items.
+          seen: `[n_items]` bool, the warm items.
+          candidates: number of items to sample, or None for the whole catalogue.
+          rng: generator for the sample.
         """
         rows, index = history
         history_item = items[index]
@@ -105,10 +107,10 @@ class ExampleBatch:
 
 
 def _sample(targets: np.ndarray, n_items: int, count: int, rng: np.random.Generator):
-    """Candidates of a batch: its own targets and `count` uniform draws, each item once.
+    """Samples the candidates of a batch: its targets and `count` uniform draws, each item once.
 
-    The expected count of an item is its share of the targets times their number, plus its share of
-    the uniform draws: the logQ of the cut's own targets, mixed with uniform.
+    The expected count of an item, whose log is log-q, is its number of targets in the batch plus
+    its expected number of uniform draws.
     """
     drawn = rng.integers(0, n_items, count)
     candidate, inverse = np.unique(np.concatenate([targets, drawn]), return_inverse=True)
@@ -117,7 +119,7 @@ def _sample(targets: np.ndarray, n_items: int, count: int, rng: np.random.Genera
 
 
 def ranges(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For ranges `[start_i, stop_i)`: each element's range number and its index, in order."""
+    """Flattens ranges `[start_i, stop_i)`: returns each element's i and its value, in order."""
     lengths = stop - start
     rows = np.repeat(np.arange(len(lengths)), lengths)
     offsets = np.cumsum(lengths) - lengths

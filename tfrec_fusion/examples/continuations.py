@@ -1,4 +1,4 @@
-"""Held-out examples of a later time: what was known of users, and what they took after it."""
+"""Validation examples: histories from known events, targets from later ones."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def continuations(
     numbers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """Batches for validation: histories and item features from `known`, targets from `events`.
+    """Returns batches for validation: histories and item features from `known`, targets after.
 
-    A user counts who has a history and at least one item in `events` that is not in it, as in
-    `Split.targets`. The order is that of the users' rows, the same in each pass.
+    Each user with a history and at least one item in `events` that is not in it gives an example,
+    as in `Split.targets`. The order is that of the user rows, the same in every pass.
 
     Args:
       name: of the examples, for errors.
-      events: what came after `known`, e.g. `split.test`.
-      known: what was known before, e.g. `split.train`; of the same vocabularies.
-      batch_size: users a batch.
-      dated: whether there are ages and item features, as of the cut; the catalogue is without else.
-      at: unix time of the cut; the moment after the last known event by default.
-      last: keep only the last so many events of a history.
-      candidates: how many items to sample beside the batch's targets; None scores all.
-      denoising: whether the history's items are targets too, as in autoencoder examples.
+      events: the later events, e.g. `split.test`.
+      known: the earlier events, e.g. `split.train`, with the same vocabularies.
+      batch_size: users per batch.
+      dated: whether to add ages and item features as of the cut; otherwise F = 0.
+      at: unix time of the cut; by default the moment after the last known event.
+      last: keep only this many last events of a history.
+      candidates: number of items to sample besides the batch's targets; None scores all.
+      denoising: whether the items of the history are targets too, as in autoencoder examples.
       numbers: as in `as_of_examples`.
       seed: of the sampled candidates.
 
@@ -52,8 +52,8 @@ def continuations(
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: other vocabularies, no times where they are needed, events before the cut, or no
-        user that counts.
+      InputError: the vocabularies differ, times are needed but missing, events lie before the cut,
+        or no user gives an example.
     """
     if batch_size <= 0:
         raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
@@ -70,7 +70,10 @@ def continuations(
         if at is not None:
             early = events.timestamp[events.user >= 0] < at
             if early.any():
-                raise InputError(f"{name}: {early.sum()} events are before the cut at={at}")
+                raise InputError(
+                    f"{name}: {early.sum()} events are before the cut; pass a smaller at or leave "
+                    f"them out. Received: at={at}"
+                )
             known = known.select(known.timestamp < at)
         features, seen = trend.at(time)
     past = known.histories()
@@ -80,7 +83,7 @@ def continuations(
     future = events.select(new).histories()
     users = np.flatnonzero(future.lengths).astype(np.int32)
     if len(users) == 0:
-        raise InputError(f"{name}: nobody has both a known event and a new item in events")
+        raise InputError(f"{name}: no user has both a known event and a new item in events")
     items = np.concatenate([past.items, future.items])
     weights = np.ones(len(users)) if denoising else np.sqrt(future.lengths[users])
     weights /= weights.mean()
@@ -114,14 +117,14 @@ def continuations(
 
     signature = ExampleBatch.signature(features.shape[1], sampled=candidates is not None)
     n_batches = -(-len(users) // batch_size)
-    # Not counted: each pass over validation is the first.
+    # Epochs are not counted, so every pass over the validation examples is the same.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)
 
 
 def check_whole(name: str, shard: tuple[int, int]) -> None:
-    """Raises InputError where validation would be cut into shards, which leave batches out."""
+    """Raises InputError for shards of validation examples, as shards leave out batches."""
     if tuple(shard) != (0, 1):
         raise InputError(
-            f"{name}: shard is for training; validation with known= goes through all users on each "
+            f"{name}: shard is only for training; validation with known= uses all users on each "
             f"worker, so leave it out. Received: shard={shard}"
         )

@@ -1,4 +1,4 @@
-"""Where the cuts lie at which training examples are made."""
+"""Chooses the cuts in time at which training examples are built."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 def cut_times(times: np.ndarray, step: float, horizon: float, most: int) -> np.ndarray:
-    """Cuts on a grid of `step` back from the end of the events, the latest first.
+    """Returns cuts on a grid of `step` back from the end of the events, the latest first.
 
-    Cuts lie where events follow within the horizon, so that a gap, and an event that lies far from
-    the others, costs none. Where there are more than `most`, they are chosen at even steps of the
-    events that follow them: at quantiles of events, not of time.
+    Only grid points with events within the following horizon are cuts, so gaps and outliers waste
+    none. If there are more than `most`, the cuts are thinned out at quantiles of the events that
+    follow them, not of time.
 
     Args:
       times: `[n]` ascending unix seconds, n >= 1.
       step: seconds between neighbouring cuts.
-      horizon: seconds.
-      most: bound on the number of cuts, at least 1.
+      horizon: length of the target window in seconds.
+      most: largest number of cuts, at least 1.
 
     Returns:
       `[c]` float64 unix seconds, each after the first event.
@@ -36,7 +36,7 @@ def cut_times(times: np.ndarray, step: float, horizon: float, most: int) -> np.n
 
 
 def _evenly(weights: np.ndarray, most: int) -> np.ndarray:
-    """`[n]` bool: `most` of the places, at even steps of the sum of their weights, none twice."""
+    """`[n]` bool: chooses `most` positions at even steps of their cumulative weight."""
     share, whole = np.zeros(len(weights)), np.zeros(len(weights), bool)
     while True:
         free = ~whole

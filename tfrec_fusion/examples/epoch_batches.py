@@ -1,4 +1,4 @@
-"""Batches that are pure functions of seed, epoch and place."""
+"""Datasets whose batches depend only on seed, epoch and position."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ def epoch_batches(
     shard: tuple[int, int] = (0, 1),
     counted: bool = True,
 ) -> tf.data.Dataset:
-    """A dataset of which batch i of an epoch depends on the seed, the epoch and i alone.
+    """Returns a dataset whose batch i of an epoch depends only on the seed, the epoch and i.
 
     Args:
-      n_batches: of an epoch.
-      plan: draws what an epoch has, e.g. the order of its users, from the epoch's random numbers.
-      build: makes batch i of a plan from random numbers of its own: field -> array.
-      signature: field -> spec of `build`'s batches.
-      epochs: those of the dataset.
-      shard: (index, count): of the batches of every epoch, one in `count` from `index` on. All
-        shards have equally many, so an epoch leaves out up to `count - 1` batches, others each
-        time.
-      counted: whether a pass ends an epoch; each is the first one else.
+      n_batches: number of batches of an epoch.
+      plan: function of the epoch's generator that draws the plan of an epoch, e.g. the order of its
+        users.
+      build: function (plan, i, generator of the batch) -> batch i: field -> array.
+      signature: field -> spec of the batches.
+      epochs: the epochs of the dataset.
+      shard: (index, count): takes every `count`-th batch of an epoch, starting at `index`. All
+        shards have the same number, so an epoch leaves out up to `count - 1` batches, other ones
+        each time.
+      counted: whether each pass is the next epoch; if False, each pass is the first epoch.
 
     Raises:
-      InputError: a shard that is not among `count`, or more shards than batches.
+      InputError: an index outside the count of shards, or more shards than batches.
     """
     index, count = check_shard(shard)
     if count > n_batches:
         raise InputError(
-            f"batches: an epoch has {n_batches} batches, too few for {count} shards; take a "
+            f"batches: an epoch has {n_batches} batches, too few for {count} shards; choose a "
             f"smaller batch_size. Received: shard={shard}"
         )
     own = n_batches // count
@@ -58,9 +59,9 @@ def epoch_elements(
     signature: Mapping[str, tf.TensorSpec],
     epochs: Epochs,
 ) -> tf.data.Dataset:
-    """As `epoch_batches`, the elements at some places, for a pipeline that goes on."""
+    """As `epoch_batches`, but only the elements at `places`, for a longer pipeline."""
     fields = list(signature.items())
-    # Elements come one after another, so an epoch's plan is made once.
+    # Elements come in order of epochs, so a cache of one builds each epoch's plan once.
     plan_of = functools.lru_cache(maxsize=1)(lambda epoch: plan(epochs.generator(epoch)))
 
     def make(epoch, place):
@@ -81,10 +82,10 @@ def epoch_elements(
 
 
 def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
-    """(index, count) as given.
+    """Checks a shard and returns (index, count).
 
     Raises:
-      InputError: no two numbers, or an index that is not from 0 to below the count.
+      InputError: it is no pair of whole numbers, or the index is not in [0, count).
     """
     whole = isinstance(shard, tuple | list) and len(shard) == 2
     whole = whole and all(isinstance(part, int | np.integer) for part in shard)

@@ -1,4 +1,4 @@
-"""Which epoch a dataset is at."""
+"""Tracks which epoch a dataset is in."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tfrec_fusion.errors import InputError
 
 
 class Epochs:
-    """The epochs of one dataset, each a pure function of the seed and its number.
+    """The epochs of one dataset; each depends only on the seed and its number.
 
-    An iterator goes through the epoch that the dataset is at, and the dataset moves on to the next
-    when an iterator has handed out its last batch: `fit` goes from epoch to epoch, and looking at a
-    few batches changes nothing.
+    A new iterator yields the current epoch. The dataset advances to the next epoch when an iterator
+    has yielded its last batch, so `fit` sees one epoch after the other, and reading only a few
+    batches has no effect.
 
     Args:
       seed: of the sequence of epochs.
-      first_epoch: number of the one to begin with.
+      first_epoch: number of the first epoch.
 
     Attributes:
-      number: of the epoch that the next iterator goes through.
+      number: number of the current epoch, which the next iterator yields.
 
     Raises:
       InputError: a negative seed or first epoch.
@@ -33,11 +33,11 @@ class Epochs:
         self._seed, self.number = seed, first_epoch
 
     def generator(self, *place: int) -> np.random.Generator:
-        """Random numbers of an epoch, or of a place in it: `generator(epoch, index)`."""
+        """Returns the generator of an epoch, or of an element in it: `generator(epoch, index)`."""
         return np.random.default_rng([self._seed, *place])
 
     def numbers(self) -> tf.data.Dataset:
-        """The number of the epoch that the next iterator goes through, int64."""
+        """Returns a dataset of one element: the number of the current epoch, int64."""
 
         def number(_):
             return tf.ensure_shape(tf.numpy_function(lambda: self.number, [], tf.int64), [])
@@ -45,9 +45,9 @@ class Epochs:
         return tf.data.Dataset.from_tensors(0).map(number)
 
     def seeds(self, stream: int = 0, count: int | None = 1) -> tf.data.Dataset:
-        """The epoch's seed, int64, `count` times (None for without end).
+        """Returns a dataset of the current epoch's seed, int64, `count` times (None: endless).
 
-        Each `stream` of random numbers has another one.
+        Each `stream` of random numbers has a different seed.
         """
 
         def seed():
@@ -63,7 +63,7 @@ class Epochs:
         return seeds.apply(tf.data.experimental.assert_cardinality(known))
 
     def counted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """The batches of an epoch, of known number; the last one ends the epoch."""
+        """Returns the batches, of known number, and advances the epoch with the last one."""
         last = int(batches.cardinality()) - 1
 
         def end() -> np.int64:

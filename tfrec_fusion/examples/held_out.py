@@ -1,4 +1,4 @@
-"""Held-out examples: part of a user's items, from the rest of them."""
+"""Held-out examples: some of a user's items predict the others."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def held_out_examples(
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Batches of users with a random share of their items as targets and the rest as history.
+    """Returns batches of users: a random share of their items are targets, the rest is history.
 
-    For interactions without times. A target is never in its own history (leave-target-out), and
-    each epoch visits every user once with a share drawn anew. Items count as seen when they occur
-    in `events`; there are no item features (F = 0).
+    For interactions without times. A target is never in its own history (leave-target-out). Each
+    epoch visits every user with at least two items once, with newly drawn targets. Warm items are
+    those that occur in `events`; there are no item features (F = 0).
 
     Args:
       events: training events.
-      batch_size: users a batch.
-      share: probability of an item to be a target, in (0, 1); each user has at least one target and
+      batch_size: users per batch.
+      share: probability that an item is a target, in (0, 1); each user has at least one target and
         one history item.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets.
-      known: for validation, with the held-out events as `events`: what was known before, of which
-        the histories are made; all new items of a user are targets. See `continuations`.
-      seed: of the order, the shares and the sampled candidates.
-      first_epoch: epochs already done: the dataset goes on with the order of that one.
-      shard: (index, count) of workers that share an epoch's batches; see `epoch_batches`.
+      known: for validation, with the held-out events as `events`: the earlier events, for the
+        histories; all new items of a user are targets. See `continuations`.
+      seed: of the order, the targets and the sampled candidates.
+      first_epoch: number of epochs already done; the dataset continues with the next one.
+      shard: (index, count) of the worker; see `epoch_batches`.
 
     Returns:
       A dataset of known cardinality whose elements are dicts; see `ExampleBatch`.
 
     Raises:
-      InputError: bad sizes, no user with two items, or what `continuations` refuses.
+      InputError: bad sizes, no user with two items, or as in `continuations`.
     """
     if known is not None:
         check_whole("held_out_examples", shard)
@@ -59,7 +59,7 @@ def held_out_examples(
     features = np.zeros((len(seen), 0), np.float32)
 
     def build(users, chosen, rows, draw, rng):
-        # The smallest draw of a user is a target and the largest is history, whatever `share` is.
+        # A user's smallest draw is always a target and the largest always history.
         starts = chosen.splits[:-1]
         lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
         target = ((draw < share) | (draw == lowest)) & (draw != highest)

@@ -1,4 +1,4 @@
-"""Sampled items that a user could have taken at some time and did not."""
+"""Samples negatives: items that a user could have taken at a time but never takes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ROUNDS = 6
 
 
 class Negatives:
-    """Draws items of the same time that a user has in none of the events.
+    """Samples items that a user has in none of the events, matched to a time.
 
-    A draw is, with equal chances, the item of a random event within half of `window_days` of the
-    time (of any event, where there are no times), or uniform over the items seen by that time. A
-    draw that the user has is drawn again; after six rounds the few that are left become uniform
-    over the items of the catalogue that the user lacks.
+    With probability 1/2 each, a draw is the item of a random event within `window_days / 2` of the
+    time (of any event, without times), or uniform over the items seen by that time. A draw that the
+    user has is repeated; after six rounds the remaining ones are drawn uniformly from the items
+    that the user lacks.
 
     Args:
-      events: first positive ones, of known users.
+      events: first positive events of known users.
       window_days: width of the window in days.
 
     Raises:
@@ -38,10 +38,11 @@ class Negatives:
         if counts.max() >= n_items:
             user = events.users.ids[int(np.argmax(counts))]
             raise InputError(
-                f"negatives: user {user!r} has every item of the catalogue, so none can be drawn"
+                f"negatives: user {user!r} has every item of the catalogue, so there is no "
+                "negative; leave the user out"
             )
         splits = np.concatenate([[0], np.cumsum(counts)])
-        # The number of missing items before the i-th owned one is its id minus i.
+        # The number of missing items before a user's i-th owned item is its row minus i.
         rank = np.arange(len(keys)) - splits[owners]
         times = events.timestamp
         order = np.arange(len(events)) if times is None else np.argsort(times, kind="stable")
@@ -60,9 +61,9 @@ class Negatives:
         self._reach = window_days * DAY / 2
 
     def __call__(self, user: tf.Tensor, timestamp: Any, count: int, seed: tf.Tensor) -> tf.Tensor:
-        """Items `[B, count]` int32 for `user` `[B]` at `timestamp` `[B]` float64.
+        """Samples items `[B, count]` int32 for `user` `[B]` at `timestamp` `[B]` float64.
 
-        `timestamp` is None where the events have no times; `seed` is `[2]` int64.
+        `timestamp` is None if the events have no times; `seed` is `[2]` int64.
         """
         user = tf.cast(user, tf.int64)[:, None]
         if self._times is None:

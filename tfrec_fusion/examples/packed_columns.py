@@ -1,4 +1,4 @@
-"""Columns side by side, so that reading a row is one access."""
+"""Packs columns side by side, so that gathering a row is one memory access."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _WORDS = {4: np.int32, 8: np.int64}
 
 
 class PackedColumns:
-    """Equally long columns as CPU tensors that rows are gathered from.
+    """Columns of equal length as CPU tensors, from which rows are gathered.
 
-    Numbers of 4 bytes lie row by row in one matrix, those of 8 bytes in another, so that a row of
-    them is one access to memory. Other columns stay as they are. The tensors are outside the graph,
-    so that they may be larger than the 2 GB of a GraphDef.
+    Numbers of 4 bytes lie row by row in one matrix, those of 8 bytes in another, so gathering a
+    row costs one memory access. Other columns stay separate. The tensors are not graph constants,
+    so they may exceed the 2 GB of a GraphDef.
 
     Args:
       columns: name -> array `[n, ...]`.
@@ -36,7 +36,7 @@ class PackedColumns:
             self._single = {name: tf.convert_to_tensor(values) for name, values in columns.items()}
 
     def take(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """name -> `[R, ...]` of the rows `[R]`."""
+        """Gathers the rows `[R]`: name -> `[R, ...]`."""
         taken = {name: tf.gather(values, rows) for name, values in self._single.items()}
         for names, matrix in self._packed.items():
             words = tf.unstack(tf.gather(matrix, rows), axis=1)

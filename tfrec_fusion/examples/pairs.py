@@ -1,4 +1,4 @@
-"""User-item pairs with the user's history before each, for rankers and pointwise losses."""
+"""Examples of user-item pairs, each with the user's earlier history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfrec_fusion.examples.read_ahead import read_ahead
 from tfrec_fusion.examples.windows import BlockWindow
 from tfrec_fusion.times import DAY
 
-_OWN = ("history", "history_age", "_end", "_own")
+_RESERVED = ("history", "history_age", "_end", "_own")
 
 
 def pair_examples(
@@ -33,44 +33,45 @@ def pair_examples(
     shard: tuple[int, int] = (0, 1),
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of events, each with the user's history before it and, if asked for, negatives.
+    """Returns batches of events, each with the user's earlier history, for pointwise losses.
 
-    B is `batch_size (1 + negatives)`, less in the last batch. A whole pass over the dataset is an
-    epoch, in another order each time. An event is followed by its negatives.
+    With `negatives`, each event is followed by its sampled negatives. B is
+    `batch_size (1 + negatives)`, less in the last batch. A whole pass over the dataset is an epoch;
+    each epoch has another order.
 
-    - `user`, `item` `[B]` int32; `timestamp` `[B]` float64 where there are times;
-    - `history` `[B, history]` int32: the user's last items strictly before the event, each once, at
-      its first event, the most recent last, padded with -1 at the front. Without times: other items
-      of the user, chosen once by `seed`. The event's own item is never among them;
-    - `history_age` `[B, history]` float32: days from those to the event, 0 in the padding; only
-      where there are times;
-    - `label` `[B]` float32, with `negatives` or where the events have labels: the events' own, 1
-      where they have none, 0 for negatives;
-    - `rating` (without negatives), `weight` `[B]` float32 where the events have them;
-    - the context columns, float32, or strings where named: the event's, also beside its negatives.
+    - `user`, `item` `[B]` int32; `timestamp` `[B]` float64 if the events have times;
+    - `history` `[B, history]` int32: the user's last distinct items strictly before the event, at
+      their first events, the most recent last, padded with -1 at the front. Without times: other
+      items of the user, chosen once by `seed`. The event's own item is never in it;
+    - `history_age` `[B, history]` float32, only with times: days from those items to the event, 0
+      in the padding;
+    - `label` `[B]` float32, only with `negatives` or labelled events: the event's label, 1 without
+      labels; 0 for negatives;
+    - `rating` (only without negatives) and `weight` `[B]` float32, if the events have them;
+    - the context columns of the event, float32, or strings if named; repeated for its negatives.
 
     Half of the negatives, in expectation, are items of random events within `window_days / 2` of
-    the event (any event, without times); the others are uniform over the items seen by then. An
-    item that the user has in `events` or `known`, at any time, is never a negative. Histories and
-    negatives come from the first positive events only (`Interactions.first_events`).
+    the event (of any event, without times); the others are uniform over the items seen by then.
+    Items that the user has in `events` or `known`, at any time, are never negatives. Histories and
+    negatives come only from the first positive events (`Interactions.first_events`).
 
     Args:
-      events: positives, or impressions with a label; those of unknown users are left out.
-      batch_size: events a batch.
+      events: positives, or impressions with a label; events of unknown users are left out.
+      batch_size: events per batch.
       history: length of a history, at least 1.
-      negatives: sampled items an event.
-      known: more events with the same vocabularies that histories and samples draw on, and that are
-        no rows themselves: for test pairs, the training events.
-      context: names of context columns; the numeric ones unless given.
-      window_days: width of the window of negatives of the same time.
+      negatives: sampled negatives per event.
+      known: more events, with the same vocabularies, for histories and negatives; they are not rows
+        themselves. For test pairs: the training events.
+      context: names of context columns; by default the numeric ones.
+      window_days: width of the time window for negatives.
       seed: of order and samples. Equal seeds give equal epochs.
-      shuffle: False keeps the events' order.
-      shard: (index, count) of workers; see `BlockWindow.batches`.
-      first_epoch: epochs already done: the dataset goes on with the order of that one.
+      shuffle: False keeps the order of the events.
+      shard: (index, count) of the worker; see `BlockWindow.batches`.
+      first_epoch: number of epochs already done; the dataset continues with the next one.
 
     Raises:
       InputError: a bad size, a context column that is absent or not usable, no event of a known
-        user, vocabularies of `known` that differ, or a user who has every item and so no negative.
+        user, other vocabularies in `known`, or a user who has every item and thus no negative.
     """
     epochs = Epochs(seed, first_epoch)
     batches = pair_batches(
@@ -103,7 +104,7 @@ def pair_batches(
     shuffle: bool,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """As `pair_examples`, for a pipeline that goes on and counts the epochs."""
+    """As `pair_examples`, for a longer pipeline that counts the epochs itself."""
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
         if value < least:
             raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
@@ -172,10 +173,10 @@ def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.n
             raise InputError(
                 f"pair_examples: no context column {name!r}. Columns: {list(frame.columns)}"
             )
-        if name in _OWN:
+        if name in _RESERVED:
             raise InputError(
-                f"pair_examples: a context column may not be called {name!r}, which is a name "
-                "of the batch; rename it or leave it out of context"
+                f"pair_examples: a context column may not have the name {name!r}, which is "
+                "reserved for the batch; rename it or leave it out of context"
             )
         if pd.api.types.is_numeric_dtype(frame[name]):
             columns[name] = frame[name].to_numpy(np.float32, na_value=np.nan)
@@ -190,10 +191,10 @@ def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.n
 
 
 def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
-    """A function that attaches histories to batches, and the columns it needs of each event.
+    """Returns a function that attaches histories to batches, and the columns that it needs.
 
-    `_end` is where the history of the event ends among all users' events, and `_own` where the
-    event's own item lies among them: past all of them for one that the user never takes.
+    `_end` is the position, among the events of all users, where the event's history ends; `_own`
+    the position of the event's own item, past the end if the user never takes it.
     """
     histories = past.histories()
     items, times, lengths = histories.items, histories.times, histories.lengths
@@ -233,7 +234,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
 
 
 def _with_negatives(batch, sampler: Negatives, count: int, seed: tf.Tensor):
-    """Each row followed by `count` rows of sampled items with label 0."""
+    """Inserts `count` rows of sampled negatives, with label 0, after each row."""
     drawn = sampler(batch["user"], batch.get("timestamp"), count, seed)
     item = tf.concat([batch["item"][:, None], drawn], axis=1)
     label = tf.pad(batch["label"][:, None], [[0, 0], [0, count]])

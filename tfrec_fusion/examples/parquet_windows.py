@@ -1,4 +1,4 @@
-"""Shuffled whole batches from Parquet files that are larger than memory."""
+"""Shuffled batches from Parquet files that are larger than memory."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from tfrec_fusion.examples.read_ahead import read_ahead
 
 
 class ParquetWindow:
-    """Batches of a Parquet file or folder, shuffled by windows of random row groups.
+    """Batches of a Parquet file or folder, shuffled within windows of random row groups.
 
-    An epoch puts the row groups of all files in random order, reads `row_groups` of them at a time,
-    and permutes the rows of such a window in NumPy. Three windows are in memory at most: the one
-    being read, the one that waits and the one that is handed out. No step goes row by row. Encoding
-    strings costs several times the reading where a vocabulary is large; for many epochs, write the
-    rows of the vocabularies once.
+    An epoch shuffles the row groups of all files, reads windows of `row_groups` of them, and
+    shuffles the rows of each window in NumPy. At most three windows are in memory: one being read,
+    one waiting and one being consumed. No step goes row by row. With large vocabularies, encoding
+    the ids takes several times as long as reading; for many epochs, store the integer rows instead.
 
     Args:
       path: a Parquet file, or a folder of them with equal schemas. Small row groups (some 10,000
         rows) mix well and keep windows small.
       vocabularies: id column -> its vocabulary, e.g. `{"user_id": events.users}`. The column
-        `user_id` becomes `user`, int32 rows, -1 where unknown.
-      columns: what to read; the columns with a vocabulary and all numbers, booleans and times
-        unless given. Named string columns stay strings; times become float64 unix seconds.
+        `user_id` becomes `user`: int32 rows, -1 if unknown.
+      columns: columns to read; by default those with a vocabulary and all numbers, booleans and
+        times. Named string columns stay strings; times become float64 unix seconds.
 
     Raises:
       InputError: an unreadable file, files of different schemas, a column that is absent, has nulls
-        or cannot be read as numbers or strings, or no rows.
+        or is neither numeric nor text, or no rows.
     """
 
     def __init__(
@@ -57,7 +56,8 @@ class ParquetWindow:
         for file, metadata in zip(self._files, self._metadata, strict=True):
             if not metadata.schema.to_arrow_schema().remove_metadata().equals(schema):
                 raise InputError(
-                    f"parquet: {file} has another schema than {self._files[0]}; write them alike"
+                    f"parquet: {file} has another schema than {self._files[0]}; write all files "
+                    "with one schema"
                 )
         self._columns = self._choose(schema, columns)
         self._check_nulls()
@@ -88,19 +88,19 @@ class ParquetWindow:
         shard: tuple[int, int] = (0, 1),
         first_epoch: int = 0,
     ) -> tf.data.Dataset:
-        """A dataset of dicts `{name: [batch]}`; each whole pass is an epoch in another order.
+        """Returns a dataset of dicts `{name: [batch]}`; each pass is an epoch in a new order.
 
-        An epoch has every row exactly once; its last batch has what is left. Equal seeds give equal
+        An epoch has every row exactly once; its last batch may be smaller. Equal seeds give equal
         sequences of epochs; see `Epochs`.
 
         Args:
-          batch_size: rows a batch.
+          batch_size: rows per batch.
           seed: of the order.
           shuffle: False keeps the order of the files and rows.
-          row_groups: how many are in a window.
-          shard: (index, count) of workers; each reads its own row groups, shared out so that the
-            numbers of rows are close.
-          first_epoch: how many epochs of the sequence to leave out, to go on with a training.
+          row_groups: number of row groups per window.
+          shard: (index, count) of the worker; each worker reads its own row groups, assigned so
+            that the numbers of rows are similar.
+          first_epoch: number of epochs already done; the dataset continues with the next one.
 
         Raises:
           InputError: a size that is not positive, a shard outside their count, or a shard without
@@ -160,7 +160,7 @@ class ParquetWindow:
         return list(columns)
 
     def _check_nulls(self) -> None:
-        """The files' statistics say it before any row is read."""
+        """Finds nulls in the files' statistics, before any row is read."""
         for file, metadata in zip(self._files, self._metadata, strict=True):
             for group in range(metadata.num_row_groups):
                 for number in range(metadata.num_columns):
@@ -173,7 +173,7 @@ class ParquetWindow:
                         )
 
     def _shard(self, count: int, index: int) -> list[int]:
-        """This worker's row groups: the largest first, each to the worker with the fewest rows."""
+        """This worker's row groups; assigned by size, each to the worker with the fewest rows."""
         rows = np.array([rows for _, _, rows in self._groups])
         totals = np.zeros(count, np.int64)
         mine = []
@@ -201,7 +201,7 @@ class ParquetWindow:
         decoded = {}
         for name in self._columns:
             column = table[name].combine_chunks()
-            if column.null_count:  # Files without statistics.
+            if column.null_count:  # only in files without statistics
                 raise InputError(f"parquet: column {name!r} has {column.null_count} null values")
             if name in self._vocabularies:
                 if not pa.types.is_dictionary(column.type):

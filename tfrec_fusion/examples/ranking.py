@@ -1,4 +1,4 @@
-"""Events and sampled negatives with everything known of user and item as of a cut before them."""
+"""Examples for rankers: events and sampled negatives, with features as of an earlier cut."""
 
 from __future__ import annotations
 
@@ -39,48 +39,49 @@ def ranking_examples(
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Batches of B events, each in a row with N = 1 + `negatives` items, for rankers.
+    """Returns batches of B events for rankers, each row with N = 1 + `negatives` items.
 
-    Every row has a cut c at or before its event, and everything that a model may look at comes
-    from the events before c. In training c is drawn anew in each epoch, evenly from the
-    `horizon_days` before the event, on a grid of `every_days`: the model learns to answer from
-    features that are as old as they will be when it serves.
+    Every row has a cut c at or before its event, and all inputs of the model are computed from the
+    events before c. In training, each epoch draws c anew, uniformly from the `horizon_days` before
+    the event, on a grid of `every_days`: so the model learns from features that are as old as those
+    at serving time.
 
-    - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32, 1
-      or the events' own label, then 0 for the negatives; `weight` `[B]` where the events have it;
-    - `history` `[B, history]` int32: the user's last items before c, the most recent last, padded
-      with -1 at the front and in place of the event's own item. `history_age` `[B, history]`
-      float32: days from them to c, 0 in the padding and without times;
-    - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times the catalogue's numeric
-      columns alone; NaN where a number is missing) and `is_warm` `[B, N]` bool, as of c;
+    - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32:
+      the event's label, 1 without labels, then 0 for the negatives; `weight` `[B]` if the events
+      have it;
+    - `history` `[B, history]` int32: the user's last items before c, the most recent last; -1 pads
+      the front and replaces the event's own item. `history_age` `[B, history]` float32: days from
+      those items to c, 0 in the padding and without times;
+    - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times only the catalogue's
+      numeric columns; NaN for missing numbers) and `is_warm` `[B, N]` bool, both as of c;
     - the context columns `[B]`.
 
-    With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N. How
-    negatives are sampled is said in `pair_examples`.
+    With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N.
+    `pair_examples` describes how negatives are sampled.
 
     Args:
-      events: positives, or impressions with a label; those of unknown users are left out.
-      batch_size: rows a batch.
-      negatives: sampled items an event; by default 4, or none where the events have labels.
-      known: the events that histories and item features are computed from; `events` unless given.
-        For test events: the training events. Impressions are not looked at.
-      at: unix time of the cut of all rows, for evaluation: each pass is then the same. Events
-        before it are refused.
-      horizon_days: largest distance of event and cut, up to the grid. It is no longer than nine of
-        ten users who return are around: of sessions, their length.
-      every_days: days between cuts, less where the horizon is; there are fewer where the events
-        are few, so that the cuts' features stay below 1 GiB.
+      events: positives, or impressions with a label; events of unknown users are left out.
+      batch_size: rows per batch.
+      negatives: sampled negatives per event; by default 4, or none if the events have labels.
+      known: the events that histories and item features are computed from; by default `events`. For
+        test events: the training events. Impressions are ignored.
+      at: unix time of one cut for all rows, for evaluation: every pass is then the same. Events
+        before it raise InputError.
+      horizon_days: largest distance between event and cut, up to the grid. It is shortened to the
+        90 % quantile of the time spans of returning users, e.g. to the length of sessions.
+      every_days: days between cuts, shortened in proportion to the horizon. Cuts are thinned out so
+        that their features stay below 1 GiB.
       history: length of a history.
-      min_history: rows with fewer items before their cut are left out; batches get smaller.
-      context: names of context columns. They must be known before the item is: what describes the
-        event's item (its price) tells it from its negatives.
+      min_history: leaves out rows with fewer items before their cut; batches get smaller.
+      context: names of context columns. Their values must be known before the item: a column that
+        describes the event's item (its price) would give it away among its negatives.
       numbers: names of the catalogue's columns among the item features, in order: a model's
-        `spec.numbers`, or by default the catalogue's `numeric_columns`.
+        `spec.numbers`; by default the catalogue's `numeric_columns`.
       window_days, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
-      InputError: what `pair_examples` refuses, a negative horizon, a cut after an event, or `at`
-        without times.
+      InputError: as in `pair_examples`, a negative horizon, a cut after an event, or `at` without
+        times.
     """
     if horizon_days < 0 or every_days <= 0:
         raise InputError(
@@ -107,7 +108,9 @@ def ranking_examples(
     )
     if events.timestamp is None:
         if at is not None:
-            raise InputError(f"ranking_examples: at={at} needs events with timestamps")
+            raise InputError(
+                f"ranking_examples: at needs events with timestamps; leave it out. Received: {at}"
+            )
         cuts = None
         trends, seen = _undated(past)
     else:
@@ -116,7 +119,8 @@ def ranking_examples(
             early = events.timestamp[events.user >= 0] < at
             if early.any():
                 raise InputError(
-                    f"ranking_examples: {early.sum()} events are before the cut at={at}"
+                    f"ranking_examples: {early.sum()} events are before the cut; pass a smaller "
+                    f"at or leave them out. Received: at={at}"
                 )
             cuts = np.array([at])
         else:
@@ -131,12 +135,12 @@ def ranking_examples(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    # What is evaluated on stays the same.
+    # With `at`, for evaluation, every pass is the same, so epochs are not counted.
     return read_ahead(batches, epochs=epochs if at is None else None)
 
 
 def feature_names(events: Interactions) -> tuple[str, ...]:
-    """Names of the columns of `item_features` in batches of `events`."""
+    """Returns the names of the columns of `item_features` in batches of `events`."""
     if events.timestamp is None:
         return tuple(events.catalogue.numeric_columns)
     return ItemTrend(events).names
@@ -150,15 +154,15 @@ def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
 def _as_users_return(
     past: Interactions, horizon_days: float, every_days: float
 ) -> tuple[float, float]:
-    """Horizon and grid, shortened to the time for which users are around."""
+    """Horizon and grid, shortened to the 90 % quantile of the users' time spans."""
     histories = past.histories()
-    stayed = histories.lengths >= 2
-    first, last = histories.splits[:-1][stayed], histories.splits[1:][stayed] - 1
+    returned = histories.lengths >= 2
+    first, last = histories.splits[:-1][returned], histories.splits[1:][returned] - 1
     times = histories.event_times
-    stays = times[last] - times[first]
-    if not (stays > 0).any():
+    spans = times[last] - times[first]
+    if not (spans > 0).any():
         return horizon_days, every_days
-    longest = float(np.quantile(stays[stays > 0], 0.9)) / DAY
+    longest = float(np.quantile(spans[spans > 0], 0.9)) / DAY
     if longest >= horizon_days:
         return horizon_days, every_days
     return longest, every_days * longest / horizon_days
@@ -167,7 +171,7 @@ def _as_users_return(
 def _grid(
     past: Interactions, rows: Interactions, trend: ItemTrend, every_days: float, horizon_days: float
 ) -> np.ndarray:
-    """Ascending cuts from the first event, before which nothing is known, to the end."""
+    """Ascending cuts from the first event to the end of the events."""
     row_bytes = 2 * len(past.catalogue) * len(trend.names)
     most = min(_MAX_CUTS, max(_STACK_BYTES // row_bytes, 3)) - 2
     begin, end = past.event_times[[0, -1]]
@@ -186,7 +190,7 @@ def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray
 
 
 class _Items:
-    """What is known of the items: trends `[n_cuts, n_items, T]`, seen flags, and numbers."""
+    """Item features: trends `[n_cuts, n_items, T]`, warm flags per cut, and numbers."""
 
     def __init__(self, trends: np.ndarray, seen: np.ndarray, numbers: np.ndarray):
         with tf.device("CPU:0"):
@@ -194,7 +198,7 @@ class _Items:
             self._numbers = tf.constant(numbers)
 
     def __call__(self, at: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`item_features` and `is_warm` of places `[..., 2]` (cut, item)."""
+        """`item_features` and `is_warm` of pairs `[..., 2]` (cut, item)."""
         features = tf.gather(self._numbers, at[..., 1])
         if self._trends.shape[-1]:
             trends = tf.cast(tf.gather_nd(self._trends, at), tf.float32)
@@ -203,14 +207,14 @@ class _Items:
 
 
 class _Attach:
-    """Adds to rows of `pair_batches` what was known before their cuts."""
+    """Adds histories and item features, as of their cuts, to rows of `pair_batches`."""
 
     def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed):
         histories = past.histories()
         items, times = histories.items, histories.times
         owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
         if times is None:
-            # No order is known, and the file's may tell the event: cut histories at random.
+            # Without times, the order in the file may reveal the event: shuffle each history.
             items = items[np.lexsort([np.random.default_rng(seed).random(len(items)), owners])]
         self._of_items = of_items
         self._length, self._least, self._horizon = length, least, horizon
@@ -220,8 +224,8 @@ class _Attach:
             if times is not None:
                 moments = np.unique(times)
                 self._times, self._cuts = tf.constant(times), tf.constant(cuts)
-                # Owner and rank of the time in one ascending integer, so that one search finds an
-                # end exactly; the cut's rank is known for each cut.
+                # User and rank of the time in one ascending integer key, so that one exact search
+                # finds the end of a history; the rank of each cut is precomputed.
                 self._keys = tf.constant(owners * len(moments) + np.searchsorted(moments, times))
                 self._cut_rank = tf.constant(np.searchsorted(moments, cuts))
                 self._n_moments = len(moments)

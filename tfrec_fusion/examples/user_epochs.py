@@ -1,4 +1,4 @@
-"""Epochs over users whose items have no order."""
+"""Epochs over users, for examples without times."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def user_epochs(
     signature: dict,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """A dataset that visits every user with two items or more once an epoch, in a new order.
+    """Returns a dataset that visits every user with two items or more once an epoch, shuffled.
 
     Args:
       name: of the examples, for errors.
       events: training events.
-      batch_size: users a batch.
-      seed: of the order and of what `build` draws.
-      first_epoch: epochs already done: the dataset goes on with the order of that one.
-      build: makes a batch of users `[B]` int32, their histories, the position in the batch of each
-        history item `[H]`, a number from [0, 1) drawn for each `[H]`, and more random numbers.
-      signature: of what it makes.
+      batch_size: users per batch.
+      seed: of the order and the random numbers of `build`.
+      first_epoch: number of epochs already done; the dataset continues with the next one.
+      build: builds a batch from user rows `[B]` int32, their histories, the position in the batch
+        of each history item `[H]`, a random number in [0, 1) for each `[H]`, and a generator.
+      signature: field -> spec of the batches.
       shard: see `epoch_batches`.
 
     Raises:
@@ -46,7 +46,7 @@ def user_epochs(
     histories = events.histories()
     users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
     if len(users) == 0:
-        raise InputError(f"{name}: no user has two items")
+        raise InputError(f"{name}: no user has two items; add events")
     epochs = Epochs(seed, first_epoch)
 
     def plan(rng: np.random.Generator) -> _Epoch:
@@ -59,7 +59,7 @@ def user_epochs(
         chosen = epoch.users[place * batch_size : (place + 1) * batch_size]
         past = histories.take(chosen)
         rows = np.repeat(np.arange(len(chosen)), past.lengths)
-        # One number an item of the epoch, of which a batch skips those of the batches before it.
+        # One random number per item of the epoch; a batch skips those of the earlier batches.
         bits: Any = np.random.PCG64()
         bits.state = epoch.state
         draw = np.random.Generator(bits.advance(int(epoch.starts[place]))).random(len(rows))
@@ -69,7 +69,7 @@ def user_epochs(
 
 
 class _Epoch(NamedTuple):
-    """Users in order `[n]`, where the items of each batch begin, and the random numbers' state."""
+    """Users in order `[n]`, position of each batch's first item, and the generator's state."""
 
     users: np.ndarray
     starts: np.ndarray

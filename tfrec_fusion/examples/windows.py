@@ -1,4 +1,4 @@
-"""Shuffled whole batches from columns in memory."""
+"""Shuffled batches from columns in memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TAKEN_BYTES = 1 << 23  # of rows that are gathered at once
 
 
 class BlockWindow:
-    """Batches of equally long columns, shuffled by windows of random blocks.
+    """Batches of columns of equal length, shuffled within windows of random blocks.
 
-    An epoch puts the blocks of `block_rows` neighbouring rows in random order, takes `blocks` of
-    them at a time, and permutes the rows of such a window. The order costs memory for one window
-    only, each batch mixes rows from all over the table, and gathers stay near each other in memory.
-    No step goes row by row, and the columns of numbers are gathered together; see `PackedColumns`.
+    An epoch shuffles blocks of `block_rows` neighbouring rows, takes windows of `blocks` of them,
+    and shuffles the rows of each window. The order needs memory for one window only, each batch
+    mixes rows from all over the table, and gathers stay local in memory. No step goes row by row,
+    and numeric columns are gathered together; see `PackedColumns`.
 
     Args:
       columns: name -> array `[n, ...]`, all of the same n >= 1.
@@ -63,25 +63,25 @@ class BlockWindow:
         first_epoch: int = 0,
         epochs: Epochs | None = None,
     ) -> tf.data.Dataset:
-        """A dataset of dicts `{name: [batch, ...]}`; each whole pass is an epoch in another order.
+        """Returns a dataset of dicts `{name: [batch, ...]}`; each pass is an epoch in a new order.
 
-        An epoch has every row exactly once; its last batch has what is left. Equal seeds give equal
+        An epoch has every row exactly once; its last batch may be smaller. Equal seeds give equal
         sequences of epochs; see `Epochs`.
 
         Args:
-          batch_size: rows a batch.
+          batch_size: rows per batch.
           seed: of the order.
-          shuffle: False keeps the table's order.
-          block_rows: neighbouring rows that are moved together.
-          blocks: blocks in a window.
-          shard: (index, count) of workers; of the common order each gets one row in `count`, so
-            their shares differ by one row at most.
-          first_epoch: how many epochs of the sequence to leave out, to go on with a training.
-          epochs: those of a pipeline that this one is a part of, in place of `seed` and
-            `first_epoch`; that pipeline then counts them.
+          shuffle: False keeps the order of the table.
+          block_rows: number of neighbouring rows in a block.
+          blocks: number of blocks in a window.
+          shard: (index, count) of the worker; each worker takes every `count`-th row of the common
+            order, so their sizes differ by one row at most.
+          first_epoch: number of epochs already done; the dataset continues with the next one.
+          epochs: epochs of an enclosing pipeline, which counts them; replaces `seed` and
+            `first_epoch`.
 
         Raises:
-          InputError: a size that is not positive or a shard outside their count.
+          InputError: a size that is not positive, or a shard index outside its count.
         """
         sizes = {"batch_size": batch_size, "block_rows": block_rows, "blocks": blocks}
         for name, value in sizes.items():
@@ -95,13 +95,13 @@ class BlockWindow:
         dtype = tf.int32 if n_blocks * block_rows < 2**31 else tf.int64
 
         def rows_of(window, epoch_seed):
-            """The rows `[R]` of a window in this worker's order."""
+            """The row numbers `[R]` of a window, in this worker's order."""
             order = tf.range(n_blocks, dtype=dtype)
             if shuffle:
                 order = _shuffle(order, tf.stack([epoch_seed, -1]))
             first, last = window * n_blocks // n_windows, (window + 1) * n_blocks // n_windows
             own, start = order[first:last], first * block_rows
-            # The table's last block goes to the window's end, where what it lacks is cut off.
+            # The table's last block may be short: move it to the window's end, and cut it there.
             is_short = own == n_blocks - 1
             own = tf.concat([own[~is_short], own[is_short]], 0)
             inside = tf.reshape(own[:, None] * block_rows + tf.range(block_rows, dtype=dtype), [-1])
@@ -116,7 +116,7 @@ class BlockWindow:
         counted = None
         if epochs is None:
             epochs = counted = Epochs(seed, first_epoch)
-        # Each function of a pipeline costs the start of an epoch some 15 ms, hence no more of them.
+        # Each function of a pipeline adds some 15 ms to the start of an epoch, so there are few.
         windows = epochs.seeds(count=n_windows).enumerate()
         take = self._columns.take
         parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
