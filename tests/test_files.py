@@ -151,7 +151,10 @@ def test_files_staged_together_are_all_there_or_none(tmp_path):
 
 def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"only a file.*folder"), new_file(tmp_path / "folder"):
+    with (
+        pytest.raises(InputError, match=r"exists and is not a file.*folder"),
+        new_file(tmp_path / "folder"),
+    ):
         pass
     assert (tmp_path / "folder").is_dir()
 

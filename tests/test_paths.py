@@ -139,7 +139,7 @@ def test_a_home_folder_that_nobody_would_expand_is_refused(name):
 @pytest.mark.parametrize("character", "*?[]")
 @pytest.mark.parametrize("name", TENSORFLOW)
 def test_a_pattern_of_tensorflow_is_refused_where_it_reads_or_writes(name, character):
-    with pytest.raises(InputError, match=r"TensorFlow takes \*, \?, \[ and \]"):
+    with pytest.raises(InputError, match=r"TensorFlow treats \*, \?, \[ and \]"):
         TENSORFLOW[name](f"new{character}/shop")
 
 
@@ -158,11 +158,11 @@ def test_the_command_line_refuses_a_scheme(command, capfd):
 )
 def test_the_command_line_refuses_a_pattern(command, capfd):
     assert main([word.replace("PATH", "runs[1]") for word in command]) == 2
-    assert "TensorFlow takes" in capfd.readouterr().err
+    assert "TensorFlow treats" in capfd.readouterr().err
 
 
 def test_a_folder_above_counts_and_so_do_null_characters(tmp_path):
-    with pytest.raises(InputError, match="TensorFlow takes"):
+    with pytest.raises(InputError, match="TensorFlow treats"):
         local_path(tmp_path / "a*" / "b", "run", tensorflow=True)
     with pytest.raises(InputError, match="export: a path may not be empty"):
         local_path("", "export")

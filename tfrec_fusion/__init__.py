@@ -1,6 +1,6 @@
-"""Recommenders that train IDs and text into one Keras model, served as one SavedModel."""
+"""Recommenders that train on ids and text vectors in one Keras model, served as a SavedModel."""
 
-# The choice of Keras has to be made before the program touches tf.keras.
+# This chooses the legacy Keras, which must happen before the program uses tf.keras.
 from tfrec_fusion import _compat  # noqa: F401
 from tfrec_fusion._lazy import attach
 

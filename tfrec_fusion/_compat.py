@@ -1,8 +1,8 @@
-"""TensorFlow, the legacy Keras and TFRS, imported on first use in the one order that works.
+"""Imports TensorFlow, the legacy Keras and TFRS on first use, in the only order that works.
 
-TFRS refuses Keras 3, and TensorFlow decides which Keras `tf.keras` is when it is first touched. So
-importing this module sets `TF_USE_LEGACY_KERAS=1` and nothing more; `tf`, `keras` and `tfrs` are
-imported when they are first asked for. A program's own `import keras` keeps giving it Keras 3.
+TFRS does not support Keras 3, and TensorFlow chooses the Keras behind `tf.keras` at first use. So
+importing this module only sets `TF_USE_LEGACY_KERAS=1`; the first access to `tf`, `keras` or `tfrs`
+imports it. A program's own `import keras` still imports Keras 3.
 
 Example:
   >>> from tfrec_fusion._compat import keras, tf, tfrs
@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-# Most of TensorFlow's start-up notes say nothing that a user can act on.
+# Hides TensorFlow's start-up messages, most of which a user cannot act on.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ __all__ = ["addons", "keras", "optional", "tf", "tfrs"]
 
 def _legacy_keras() -> ModuleType:
     tensorflow = importlib.import_module("tensorflow")
-    # Keras 3 has a version(), the legacy Keras has not.
+    # Only Keras 3 has a version().
     version = getattr(tensorflow.keras, "version", None)
     if version is not None:
         raise ImportError(
-            f"tf.keras is already Keras {version()} in this process, and tfrec-fusion needs the "
-            "legacy Keras (tf_keras): import tfrec_fusion before tf.keras is first used, or set "
-            "TF_USE_LEGACY_KERAS=1 in the environment."
+            f"tfrec-fusion needs the legacy Keras (tf_keras), but tf.keras is already Keras "
+            f"{version()} in this process: import tfrec_fusion before tf.keras is first used, or "
+            "set TF_USE_LEGACY_KERAS=1 in the environment."
         )
     return tensorflow.keras
 
@@ -53,14 +53,14 @@ def __getattr__(name: str) -> Any:
 
 
 def optional(module: str, extra: str) -> ModuleType:
-    """Import a module that only an extra installs.
+    """Imports a module of an optional extra.
 
     Args:
       module: the module's import name, e.g. `"torch"`.
       extra: the extra of `tfrec-fusion` that installs it, e.g. `"text"`.
 
     Raises:
-      ImportError: the module, or one that it needs, is not installed; the message has the command
+      ImportError: the module or a dependency is not installed; the message contains the command
         that installs the extra.
 
     Example:
@@ -71,7 +71,7 @@ def optional(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"{module} is not usable here ({error}): install it with "
+            f"{module} cannot be imported ({error}): install it with "
             f'`pip install "tfrec-fusion[{extra}]"`.',
             name=module,
         ) from error
@@ -79,13 +79,13 @@ def optional(module: str, extra: str) -> ModuleType:
 
 @functools.cache
 def addons() -> ModuleType:
-    """Import TensorFlow Addons, so that Keras knows `Addons>Name` in configs and saved models.
+    """Imports TensorFlow Addons, so that Keras finds `Addons>Name` in configs and saved models.
 
-    Once this package is imported, `import tensorflow_addons` does the same, but says at length that
-    Addons is no longer developed.
+    After importing this package, `import tensorflow_addons` works too, but warns that Addons is no
+    longer developed.
 
     Raises:
-      ImportError: Addons is not installed, or this Python is one that it was not released for.
+      ImportError: Addons is not installed, or has no release for this Python version.
 
     Example:
       >>> addons().optimizers.LazyAdam.__name__
@@ -93,7 +93,7 @@ def addons() -> ModuleType:
     """
     try:
         with warnings.catch_warnings():
-            # Both say that Addons is no longer developed; the extra is chosen in spite of that.
+            # Both warn that Addons is no longer developed; the user chose the extra regardless.
             warnings.filterwarnings("ignore", module="tensorflow_addons")
             warnings.filterwarnings("ignore", message=r"(?s).*TensorFlow Addons \(TFA\)")
             return optional("tensorflow_addons", extra="addons")
@@ -101,17 +101,17 @@ def addons() -> ModuleType:
         if sys.version_info < (3, 12):
             raise
         raise ImportError(
-            "TensorFlow Addons has no release for Python 3.12 and later: use Python 3.11, or "
-            "nothing whose name starts with 'Addons>'."
+            "TensorFlow Addons has no release for Python 3.12 and later: use Python 3.11, or avoid "
+            "names that start with 'Addons>'."
         ) from error
 
 
 class _AddonsLoader(SourceFileLoader):
-    """Imports TensorFlow Addons 0.23, its last release, beside TensorFlow 2.21.
+    """Imports TensorFlow Addons 0.23, its last release, with TensorFlow 2.21.
 
-    It looks for `KerasTensor` under the path that Keras 2 had, and finds tf_keras's there during
-    its import. Its Python parts work: LazyAdam, LAMB, Lookahead, MovingAverage, SWA, the focal,
-    triplet and contrastive losses, PolynomialCrossing. Its compiled operations do not.
+    Addons imports `KerasTensor` from the path of Keras 2; during its import that path points to
+    tf_keras. The Python parts of Addons work: LazyAdam, LAMB, Lookahead, MovingAverage, SWA, the
+    focal, triplet and contrastive losses, PolynomialCrossing. Its compiled operations do not.
     """
 
     def exec_module(self, module: ModuleType) -> None:
@@ -126,7 +126,7 @@ class _AddonsLoader(SourceFileLoader):
 
 
 class _AddonsFinder:
-    """Gives `tensorflow_addons` its loader, whoever imports it."""
+    """Uses `_AddonsLoader` for every import of `tensorflow_addons`."""
 
     @staticmethod
     def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:

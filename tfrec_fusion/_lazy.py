@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used (PEP 562)."""
+"""Lazy import of public names on first use (PEP 562)."""
 
 import importlib
 import sys
@@ -9,20 +9,19 @@ from typing import Any
 def attach(
     package: str, names: Mapping[str, str] | None = None, submodules: Iterable[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Give a package lazy public names, so that importing it costs nothing.
+    """Gives a package lazy public names, so that importing the package is fast.
 
     Args:
       package: `__name__` of the package.
       names: public name -> the submodule that defines it, e.g. `{"TwoTower": "two_tower"}`.
-      submodules: submodules that are public themselves.
+      submodules: names of public submodules.
 
     Returns:
       `__getattr__`, `__dir__` and `__all__` for the package's `__init__.py`.
 
     Raises:
-      ValueError: a public name is also the name of the file that defines it. Importing that file
-        would bind the module over the name, and which of the two a caller gets would depend on
-        what was imported before.
+      ValueError: a public name equals the name of the file that defines it. Importing that file
+        would then replace the public name by the module, depending on the order of imports.
 
     Example:
       >>> __getattr__, __dir__, __all__ = attach(__name__, {"TwoTower": "two_tower"})

@@ -1,4 +1,4 @@
-"""Settings in files."""
+"""Reads YAML and JSON files into mappings, rejecting duplicate keys."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_mapping(path: str | os.PathLike, name: str) -> dict[str, Any]:
-    """The nested mapping in a YAML or JSON file.
+    """Reads the nested mapping of a YAML or JSON file.
 
     Args:
-      path: of the file.
-      name: what the file is, for messages.
+      path: path of the file.
+      name: what the file is, for error messages.
 
     Raises:
-      InputError: no such file, its content is no mapping, or a key occurs twice in a mapping, of
-        which one value would be lost.
+      InputError: the file does not exist, is not a mapping, or has a key twice in a mapping.
     """
     path, text = _text(path, name)
     try:
-        # JSON is read as such too: YAML takes its 1e-3 for a text.
+        # A JSON parser reads JSON, because YAML parses 1e-3 as a string.
         values = _parsed(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
@@ -38,10 +37,11 @@ def read_mapping(path: str | os.PathLike, name: str) -> dict[str, Any]:
 
 
 def read_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
-    """The mapping in a JSON file; see `read_mapping`.
+    """Reads the mapping of a JSON file; see `read_mapping`.
 
     Raises:
-      InputError: no such file, it is not JSON, no mapping, or a key occurs twice in a mapping.
+      InputError: the file does not exist, is not JSON, is not a mapping, or has a key twice in a
+        mapping.
     """
     path, text = _text(path, name)
     try:
@@ -52,16 +52,16 @@ def read_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
 
 
 def read_yaml_documents(text: str) -> list[Any]:
-    """The documents of a YAML text.
+    """Parses the documents of a YAML string.
 
     Raises:
-      yaml.YAMLError: not YAML, or a key occurs twice in a mapping.
+      yaml.YAMLError: the string is not YAML, or has a key twice in a mapping.
     """
     return list(yaml.load_all(text, _Loader))
 
 
 def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """`object_pairs_hook` of `json.loads`: ValueError where a key occurs twice in an object."""
+    """`object_pairs_hook` for `json.loads` that raises ValueError for a duplicate key."""
     values = dict(pairs)
     if len(values) < len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -95,7 +95,7 @@ def _mapping(values: Any, path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key may occur once in a mapping; what `<<` merges may be overridden."""
+    """YAML loader that rejects duplicate keys; keys merged by `<<` may be overridden."""
 
     def construct_mapping(self, node, deep=False):
         if isinstance(node, yaml.MappingNode):

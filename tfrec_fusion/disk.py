@@ -1,4 +1,4 @@
-"""What becomes of errors while files are written."""
+"""Error messages for full or failing disks."""
 
 import errno
 import os
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# A disk, a quota or a file's size is used up, the disk is read-only or fails.
+# The disk or quota is full, the file is too large, or the disk is read-only or failing.
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextmanager
 def disk_errors(path: str | os.PathLike, then: str) -> Iterator[None]:
-    """Errors of a disk that is full, or of a file that may not grow, name the path.
+    """Converts disk errors (full, read-only, failing) into an OSError that names the path.
 
-    TensorFlow has errors of its own for them, and those of Python's writes name no file.
+    TensorFlow raises its own errors for them, and Python's write errors do not name the file.
 
     Args:
-      path: what was to be written.
-      then: what is left and what to do, in words.
+      path: path of the file or folder being written.
+      then: state of the files and what to do, for the message.
 
     Raises:
-      OSError: with the system's number, `path` and the reason.
+      OSError: with the system's error number, `path` and the reason.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def disk_errors(path: str | os.PathLike, then: str) -> Iterator[None]:
 
 
 def disk_error(error: BaseException) -> int | None:
-    """The system's number of an error that the disk has caused; None for others."""
+    """Returns the system's error number of a disk error; None for other errors."""
     if isinstance(error, OSError):
         return error.errno if error.errno in _NUMBERS else None
     tensorflow: Any = sys.modules.get("tensorflow")

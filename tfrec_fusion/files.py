@@ -1,11 +1,11 @@
-"""Files and folders that appear whole or not at all, and a lock between processes.
+"""Atomic writes of files and folders, and a lock between processes.
 
-All that the package keeps is written here. What is being written has a hidden name beside its
-place, `.NAME.tmp-PID-HOST-RANDOM`; those of writers that were killed are removed by the next one.
+All files of the package are written here. A writer uses a hidden temporary name beside the target,
+`.NAME.tmp-PID-HOST-RANDOM`; the next writer removes the temporary files of killed writers.
 
-A folder cannot be renamed over another one, so a replacement is two renames: the old folder steps
-aside to a hidden sibling, then the new one takes its name. A reader that finds nothing under the
-name looks at the sibling (`current_folder`), so at no moment is there neither, and never a half.
+A folder cannot be renamed over another one, so a replacement takes two renames: the old folder to a
+hidden sibling, then the new one to the final name. A reader that does not find the name reads the
+sibling (`current_folder`), so a complete version exists at every moment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEFTOVER_SECONDS = 24 * 3600.0
 
 
 class StagedFiles:
-    """Files under hidden names that take their places together; removed unless they do.
+    """Writes several files under hidden names, then renames them; removes them after an error.
 
     Example:
       >>> with StagedFiles() as staged:
@@ -53,17 +53,18 @@ class StagedFiles:
 
     @contextmanager
     def open(self, path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
-        """A binary file for the place `path`, on the disk when the block ends.
+        """Opens a staged binary file for `path`, flushed to disk when the block ends.
 
         Args:
-          mode: its permissions, less the umask.
+          path: final path of the file.
+          mode: permissions, before the umask.
 
         Raises:
-          InputError: something stands at `path` that is no file.
+          InputError: `path` exists and is not a file.
         """
         path = local_path(path, "file")
         if path.exists() and not path.is_file():
-            raise InputError(f"files: only a file can be replaced by one. Received: {path}")
+            raise InputError(f"files: the path exists and is not a file. Received: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path.parent, f".{path.name}.")
         self._staged[path] = temporary
@@ -74,7 +75,7 @@ class StagedFiles:
             os.fsync(file.fileno())
 
     def put_in_place(self) -> None:
-        """Renames each file over the one before."""
+        """Renames each staged file to its final path, replacing an old file."""
         for path, temporary in self._staged.items():
             os.replace(temporary, path)
         for folder in {path.parent for path in self._staged}:
@@ -83,13 +84,14 @@ class StagedFiles:
 
 @contextmanager
 def new_file(path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` once the block ends without an error.
+    """Opens a binary file that replaces `path` if the block ends without an error.
 
     Args:
-      mode: its permissions, less the umask.
+      path: final path of the file.
+      mode: permissions, before the umask.
 
     Raises:
-      OSError: the disk is full; what was at `path` is there still.
+      OSError: the disk is full; the old file at `path` remains.
 
     Example:
       >>> with new_file("report.json") as file:
@@ -104,13 +106,13 @@ def new_file(path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder beside `path` that becomes `path` when the block ends without error.
+    """Creates a temporary folder that replaces `path` if the block ends without an error.
 
-    Whatever stood at `path` is replaced. After an error, or a kill at any moment,
-    `current_folder` still gives the old version complete, or the new one complete.
+    After an error, or a kill at any moment, `current_folder` returns either the complete old
+    version or the complete new one.
 
     Raises:
-      OSError: the disk is full; what was at `path` is there still.
+      OSError: the disk is full; the old folder at `path` remains.
     """
     path = Path(os.path.realpath(local_path(path, "folder")))
     with disk_errors(path, "it was not written"):
@@ -123,10 +125,11 @@ def new_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(parent: Path, prefix: str = ".") -> Iterator[Path]:
-    """A hidden folder in `parent` that is gone after the block, unless it was renamed.
+    """Creates a hidden folder in `parent`, removed after the block unless it was renamed.
 
     Args:
-      prefix: of its name, before `tmp-`.
+      parent: folder to create it in.
+      prefix: prefix of its name, before `tmp-`.
     """
     temporary = _temporary(parent, prefix)
     temporary.mkdir()
@@ -138,7 +141,7 @@ def temporary_folder(parent: Path, prefix: str = ".") -> Iterator[Path]:
 
 
 def current_folder(path: str | os.PathLike) -> Path:
-    """The folder to read for `path`: itself, or its old version if a replacement was cut off."""
+    """Returns the folder to read: `path`, or its old version if a replacement was interrupted."""
     path = Path(os.path.realpath(local_path(path, "folder")))
     if not path.exists() and _previous(path).exists() and not path.exists():
         return _previous(path)
@@ -146,7 +149,7 @@ def current_folder(path: str | os.PathLike) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Flushes a file's or a folder's entries to the disk (folders: where the system can)."""
+    """Flushes a file, or a folder's entries where the system supports it, to disk."""
     if path.is_dir() and os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -157,7 +160,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flushes all that is in a folder, and itself."""
+    """Flushes a folder and everything in it to disk."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in sorted(names):
             sync(Path(parent, name))
@@ -166,15 +169,16 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def alone(path: str | os.PathLike, busy: str | None = None) -> Iterator[None]:
-    """Holds the lock that is the file `path`; a process that ends in any way gives it back.
+    """Holds a lock on the file `path`; the system releases it when the process ends.
 
-    The file stays as it is: nothing is written to it, and a symbolic link is not followed.
+    It does not write to the file and does not follow a symbolic link.
 
     Args:
-      busy: says what is the matter where another one holds it; without it, this one waits.
+      path: path of the lock file.
+      busy: error message if another process holds the lock; None to wait for it.
 
     Raises:
-      InputError: `busy`, or `path` is a symbolic link.
+      InputError: another process holds the lock and `busy` is given, or `path` is a symbolic link.
     """
     from filelock import FileLock, Timeout
 
@@ -187,7 +191,7 @@ def alone(path: str | os.PathLike, busy: str | None = None) -> Iterator[None]:
         if error.errno != errno.ELOOP:
             raise
         raise InputError(
-            f"lock: must be a plain file, and a symbolic link is there; remove it. Received: {path}"
+            f"lock: must be a plain file, not a symbolic link; remove it. Received: {path}"
         ) from None
     try:
         yield
@@ -196,7 +200,7 @@ def alone(path: str | os.PathLike, busy: str | None = None) -> Iterator[None]:
 
 
 def _previous(path: Path) -> Path:
-    """Where the old version of a folder stands while it is being replaced."""
+    """Returns the hidden path of a folder's old version during a replacement."""
     return path.with_name(f".{path.name}.previous")
 
 
@@ -205,7 +209,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temporary, path)
     else:
-        # A complete folder stands at `path`: what an earlier replacement set aside is obsolete.
+        # `path` is complete, so the old version of an interrupted replacement is obsolete.
         shutil.rmtree(previous, ignore_errors=True)
         os.replace(path, previous)
         try:
@@ -218,7 +222,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 def _temporary(parent: Path, prefix: str) -> Path:
-    """A hidden name in `parent` that is not taken, after those of gone writers are removed."""
+    """Returns an unused hidden name in `parent`, and removes leftovers of dead writers."""
     prefix += "tmp-"
     for path in [path for path in parent.iterdir() if path.name.startswith(prefix)]:
         writer = _WRITER.fullmatch(path.name.removeprefix(prefix))
@@ -231,7 +235,7 @@ def _temporary(parent: Path, prefix: str) -> Path:
 
 
 def _is_left(path: Path, writer: re.Match) -> bool:
-    """Whether the writer is gone; of another machine only the age tells, as its ids say nothing."""
+    """Whether the writer is dead; for another machine, whose pids mean nothing here, by age."""
     try:
         old = time.time() - path.lstat().st_mtime > _LEFTOVER_SECONDS
     except FileNotFoundError:

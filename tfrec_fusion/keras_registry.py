@@ -1,4 +1,4 @@
-"""Keras parts that are chosen by name, by a user's `module:Class`, or as objects."""
+"""Registries of Keras layers that a config selects by name, by `module:Class`, or as objects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tfrec_fusion.registry import Registry, load
 
 
 class KerasRegistry(Registry):
-    """The parts of one kind that a model's config names, saves and builds anew.
+    """Registry of one kind of layer (fusions, user towers, backbones) that a config can select.
 
-    In a config a part is a text or a mapping. A text is a built-in name, the `module:Class` of a
-    user's own, or the name by which Keras knows a registered class ("shop>MyFusion"). A mapping is
-    what `keras.saving.serialize_keras_object` makes of an object.
+    A config holds a string or a mapping. A string is a built-in name, the `module:Class` of a
+    custom class, or a name registered in Keras ("shop>MyFusion"). A mapping is an object serialized
+    by `keras.saving.serialize_keras_object`.
 
     Args:
-      kind: what they are, for errors, e.g. "fusion".
-      base: `module:Class` that every part is a subclass of.
-      entries: name -> `module:Class`.
+      kind: the kind of layer, for error messages, e.g. "fusion".
+      base: `module:Class` of the common base class.
+      entries: built-in name -> `module:Class`.
 
     Example:
       >>> parts = KerasRegistry("fusion", "tfrec_fusion.layers:Fusion",
@@ -36,16 +36,17 @@ class KerasRegistry(Registry):
 
     @property
     def base(self) -> type:
-        """What every part is a subclass of."""
+        """The common base class."""
         return load(self._base)
 
     def described(self, value: Any) -> str | dict[str, Any]:
-        """What a config says of a part: texts and mappings as they are, of a class or an object
-        what builds it anew.
+        """Returns the config value for `value`: a class becomes a name, an object a mapping.
+
+        Strings and mappings stay unchanged.
 
         Raises:
-          InputError: something else, a class that cannot be found again, or an object whose
-            `get_config` lacks an argument of its constructor.
+          InputError: `value` is none of these, the class cannot be imported by name, or the
+            object's `get_config` lacks an argument of its constructor.
         """
         base = self.base
         if isinstance(value, str):
@@ -58,7 +59,7 @@ class KerasRegistry(Registry):
                 name = f"{value.__module__}:{value.__qualname__}"
             if "<locals>" in name:
                 raise InputError(
-                    f"a class inside a function must be registered, with "
+                    f"a class defined inside a function must be registered with "
                     f"keras.saving.register_keras_serializable(). Received: {name}"
                 )
             return name
@@ -68,7 +69,7 @@ class KerasRegistry(Registry):
             if missing:
                 raise InputError(
                     f"get_config of {type(value).__name__} lacks the constructor's "
-                    f"{missing[0]!r}, so the model could not be saved. "
+                    f"{missing[0]!r}, so the model could not be saved; add it. "
                     f"Received: {sorted(saved['config'])}"
                 )
             kept = ("module", "class_name", "config", "registered_name")
@@ -79,10 +80,10 @@ class KerasRegistry(Registry):
         )
 
     def class_of(self, value: str | Mapping[str, Any]) -> type:
-        """The class of what a config says.
+        """Returns the class of a config value.
 
         Raises:
-          InputError: there is none, or it is no subclass of the base.
+          InputError: the class is not found, or is not a subclass of the base class.
         """
         base = self.base
         if isinstance(value, Mapping):
@@ -100,7 +101,7 @@ class KerasRegistry(Registry):
         return found
 
     def options_of(self, value: str, given: Collection[str]) -> list[str]:
-        """The arguments of a named class beside those that are `given`."""
+        """Returns the constructor arguments of a named class, except those in `given`."""
         taken = {"name", *given}
         return [name for name in _parameters(self.class_of(value)) if name not in taken]
 
@@ -110,13 +111,13 @@ class KerasRegistry(Registry):
         options: Mapping[str, Any],
         given: Collection[str],
     ) -> None:
-        """Raises InputError where `options` has a name that the class does not take."""
+        """Raises InputError if the class does not take one of the `options`."""
         if not options:
             return
         if isinstance(value, Mapping):
             raise InputError(
-                f"a serialized {self.kind} has its options in itself; leave {self.kind}_options "
-                f"out. Received: {sorted(options)}"
+                f"a serialized {self.kind} already contains its options; leave out "
+                f"{self.kind}_options. Received: {sorted(options)}"
             )
         names = self.options_of(value, given)
         unknown = [name for name in options if name not in names]
@@ -132,17 +133,17 @@ class KerasRegistry(Registry):
         given: Mapping[str, Any],
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """A new part.
+        """Builds the layer.
 
         Args:
-          value: what a config says.
-          given: arguments that the model knows, such as sizes; a saved object must have the same
-            or None.
-          options: further arguments of a named class.
+          value: the config value.
+          given: arguments set by the model, such as sizes; a serialized object must have the same
+            values or None.
+          options: further constructor arguments of a named class.
 
         Raises:
-          InputError: an unknown part, an option that it does not take or a bad value, or a saved
-            object that does not suit.
+          InputError: an unknown class, an unknown option or an invalid value, or a serialized
+            object with other sizes.
         """
         options = dict(options or {})
         self.check_options(value, options, given)
@@ -168,7 +169,7 @@ class KerasRegistry(Registry):
 
 
 def _parameters(part: type) -> list[str]:
-    """The constructor's arguments, but Keras's own and what it passes on as keywords."""
+    """Returns the names of the constructor's arguments, without *args and **kwargs."""
     if part.__init__ is keras.layers.Layer.__init__:
         return []
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)

@@ -1,4 +1,4 @@
-"""Parts that are chosen by name, and a user's own by `module:name`."""
+"""Registries of built-in classes by name, with `module:name` for custom ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tfrec_fusion.errors import InputError
 
 
 def load(path: str) -> Any:
-    """What `module:name` names; the module is also looked for in the working directory.
+    """Imports the object `module:name`; the module may also be in the working directory.
 
     Raises:
-      ImportError: no such module, or it cannot be imported.
+      ImportError: the module does not exist or cannot be imported.
       AttributeError: the module has no such name.
     """
     module, _, name = path.partition(":")
@@ -34,10 +34,10 @@ def load(path: str) -> Any:
 
 
 class Registry(Mapping[str, str]):
-    """The built-in parts of one kind, which are imported when they are asked for.
+    """Registry of the built-in classes or functions of one kind, imported on demand.
 
     Args:
-      kind: what they are, for errors, e.g. "fusion".
+      kind: the kind, for error messages, e.g. "fusion".
       entries: name -> `module:name` of the class or function.
 
     Example:
@@ -58,10 +58,10 @@ class Registry(Mapping[str, str]):
         return len(self._entries)
 
     def resolve(self, value: Any) -> Any:
-        """The part of a name, or of a `module:name` of the user's; anything but a text as it is.
+        """Imports a built-in name or a custom `module:name`; returns other values unchanged.
 
         Raises:
-          InputError: an unknown name, or a `module:name` that cannot be imported.
+          InputError: the name is unknown, or `module:name` cannot be imported.
         """
         if not isinstance(value, str):
             return value

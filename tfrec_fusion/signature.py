@@ -1,4 +1,4 @@
-"""What a signature of an export takes and gives, as data that every consumer reads."""
+"""Descriptions of the inputs and outputs of an export's signatures, shared by all consumers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tfrec_fusion.errors import InputError
 
 NOTHING = b"\xff"
-"""No UTF-8, so neither an id nor a text: a list of it alone lets nothing come back."""
+"""Not valid UTF-8, so never an id: an allow-list with only this value excludes every item."""
 
 KINDS = ("", "user", "item", "choice", "count", "example")
 _SHAPE = re.compile(r"\[(\w+(, \w+)*)?\]")
@@ -18,12 +18,12 @@ _FLOATS = ("float", "float16", "bfloat16", "float32", "float64", "double", "half
 
 
 def neutral(dtype: str) -> str | float | int | bool:
-    """The value of an input that changes nothing: "", NaN, False, or else 0.
+    """Returns the value of an unused input: "" for strings, NaN for floats, False, or else 0.
 
-    All signatures hold to it, so a client that knows an input's dtype alone can leave it out.
+    All signatures follow this rule, so a client can fill unused inputs from their dtypes alone.
 
     Args:
-      dtype: TensorFlow's name of it.
+      dtype: TensorFlow's name of the dtype.
     """
     if dtype in _FLOATS:
         return float("nan")
@@ -35,17 +35,16 @@ class Tensor:
     """An input or an output of a signature.
 
     Attributes:
-      name: in requests.
-      dtype: TensorFlow's name of it.
-      shape: letters and sizes, e.g. "[B, H]"; the same letter is the same size throughout a
-        signature.
-      meaning: in words.
-      kind: of an input, for sample requests and forms: "user" and "item" are ids, "choice" item ids
-        to which an answer is restricted, "count" how many items are asked for, "example" serialized
-        `tf.Example`s, "" anything else.
+      name: its name in requests.
+      dtype: TensorFlow's name of its dtype.
+      shape: letters and sizes, e.g. "[B, H]"; equal letters mean equal sizes within a signature.
+      meaning: a description in words.
+      kind: the kind of an input, for sample requests and forms: "user" or "item" for ids, "choice"
+        for the item ids that a response may contain, "count" for the number of items requested,
+        "example" for serialized `tf.Example`s, "" for anything else.
 
     Raises:
-      InputError: another kind, or a shape that is written otherwise.
+      InputError: an unknown kind, or a shape in another format.
 
     Example:
       >>> Tensor("history", "string", "[B, H]", "item ids", kind="item").text
@@ -70,24 +69,24 @@ class Tensor:
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
-        """The size of each dimension, None where any is taken."""
+        """The size of each dimension; None for a variable size."""
         letters = [letter for letter in self.shape[1:-1].split(", ") if letter]
         return tuple(int(letter) if letter.isdigit() else None for letter in letters)
 
     @property
     def neutral(self) -> str | float | int | bool:
-        """The value that changes nothing; see `neutral`."""
+        """The value of an unused input; see `neutral`."""
         return neutral(self.dtype)
 
     @property
     def text(self) -> str:
-        """Dtype, shape and meaning, as in the model card."""
+        """Dtype, shape and meaning as in the model card, e.g. "string [B]: user ids"."""
         described = f"{self.dtype} {self.shape}"
         return f"{described}: {self.meaning}" if self.meaning else described
 
     @classmethod
     def of_text(cls, name: str, text: str, kind: str = "") -> Tensor:
-        """The tensor of a model card's text."""
+        """Parses a tensor from the text of a model card."""
         described, _, meaning = text.partition(": ")
         dtype, _, shape = described.partition(" ")
         return cls(name, dtype, shape, meaning, kind)
@@ -95,13 +94,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signature is called, does, takes and gives.
+    """A signature of an export: its name, purpose, inputs and outputs.
 
     Attributes:
-      name: in requests.
-      does: in words.
-      inputs, outputs: in the order in which they are shown.
-      features: of the `tf.Example`s, where the input is of the kind "example".
+      name: its name in requests.
+      does: its purpose in words.
+      inputs, outputs: its tensors, in display order.
+      features: the features of the `tf.Example`s, if the input is of the kind "example".
     """
 
     name: str
@@ -112,12 +111,12 @@ class Signature:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Input -> its kind, where it has one."""
+        """Input name -> kind, for the inputs with a kind."""
         return {tensor.name: tensor.kind for tensor in self.inputs if tensor.kind}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> dict[str, Signature]:
-        """Signature by name of a version, from its model card; empty where that describes none."""
+        """Parses name -> signature from a version's model card; empty if it describes none."""
         kinds = card.get("kinds") or {}
         return {
             name: cls(
@@ -133,7 +132,7 @@ class Signature:
 
 
 def card_entries(signatures: Iterable[Signature]) -> dict[str, dict]:
-    """The model card's "signatures" and "kinds", of which `Signature.from_card` makes them again.
+    """Returns the model card's "signatures" and "kinds", the inverse of `Signature.from_card`.
 
     Example:
       >>> user = Tensor("user_id", "string", "[B]", "user ids", kind="user")

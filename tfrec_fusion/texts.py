@@ -1,4 +1,4 @@
-"""Texts that UTF-8 can hold, as files, tables of ids and requests need them."""
+"""Checks that strings can be encoded as UTF-8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfrec_fusion.errors import InputError
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text is free of lone surrogates, such as half of an emoji that was cut in two.
+    """Whether UTF-8 can encode the text: it has no lone surrogate, e.g. half of an emoji.
 
     Example:
       >>> is_unicode("\\U0001f44d"), is_unicode("\\ud83d")
@@ -22,21 +22,21 @@ def is_unicode(text: str) -> bool:
 
 
 def check_unicode(texts: Iterable[str], what: str) -> None:
-    """Refuses texts with lone surrogates.
+    """Checks that texts have no lone surrogates.
 
     Args:
-      texts: one a row.
-      what: what they are, for messages: "items: column 'title'".
+      texts: one text per row.
+      what: what they are, for error messages: "items: column 'title'".
 
     Raises:
-      InputError: says how many there are, and the first with its row.
+      InputError: some have; the message gives their number and the first one with its row.
     """
     texts = list(texts)
-    if is_unicode("\0".join(texts)):  # 50 ms a million
+    if is_unicode("\0".join(texts)):  # 50 ms per million texts
         return
     bad = [row for row, text in enumerate(texts) if not is_unicode(text)]
     raise InputError(
-        f"{what} has {len(bad)} values with half of a character (a lone surrogate, as of an emoji "
-        f"that was cut in two), which UTF-8 cannot hold; cut texts between characters, or drop it "
-        f"with .encode('utf-8', 'ignore').decode(). Received: {texts[bad[0]]!r} at row {bad[0]}"
+        f"{what} has {len(bad)} values with half of a character (a lone surrogate, e.g. of a cut "
+        f"emoji), which UTF-8 cannot encode; cut texts between characters, or drop it with "
+        f".encode('utf-8', 'ignore').decode(). Received: {texts[bad[0]]!r} at row {bad[0]}"
     )

@@ -1,4 +1,4 @@
-"""Unix times in seconds: their units, and which ones may be meant."""
+"""Validation of unix times in seconds, with hints about wrong units."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _UNITS = {
 
 
 def time_problem(value: Any, latest: float, earliest: float = EARLIEST) -> str | None:
-    """What is wrong with a unix time in seconds; None where nothing is.
+    """Returns what is wrong with a unix time in seconds, or None if it is valid.
 
     Args:
-      value: a number, else it is wrong.
-      latest, earliest: the ends of what may be meant.
+      value: the time; anything but a number is wrong.
+      latest, earliest: the inclusive bounds of valid times.
 
     Example:
       >>> time_problem(1_700_000_000, latest=1.8e9)
@@ -45,7 +45,7 @@ def _is_number(value) -> bool:
 
 
 def utc(seconds: float) -> str:
-    """A unix time for people, or its number where it is in no year of the calendar."""
+    """Formats a unix time as ISO 8601 in UTC, or as a number if it is out of range."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):

@@ -292,5 +292,5 @@ def test_impressions_alone_are_refused():
     events = _read(CLEAN.assign(label=0.0))
     with pytest.raises(InputError, match="events are impressions, with a label of 0"):
         events.split()
-    with pytest.raises(InputError, match="is positive; what users took"):
+    with pytest.raises(InputError, match="is positive; a positive event"):
         events.batches()

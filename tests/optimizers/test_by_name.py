@@ -62,7 +62,7 @@ def test_what_it_serializes_to_resolves_again():
         ("tfrec_fusion>Nope", "optimizer 'tfrec_fusion>Nope': Unknown optimizer"),
         (3, "give a name, .* Received: 3"),
         ({"config": {}}, "give a name, .* Received: "),
-        ({"class_name": "Adam", "learning_rate": 1.0}, r"unknown keys .*\['learning_rate'\]"),
+        ({"class_name": "Adam", "learning_rate": 1.0}, r"the only keys are .*\['learning_rate'\]"),
         ({"class_name": "Adam", "config": [1]}, r"must be a mapping. Received: \[1\]"),
         (
             {"class_name": "Adam", "config": {"rate": 1.0}},

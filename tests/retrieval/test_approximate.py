@@ -53,12 +53,12 @@ def test_equal_seeds_give_equal_indexes(vectors):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: ApproximateTopK(v[0]), r"item_vectors must be \[rows, dim\]"),
+        (lambda v: ApproximateTopK(v[0]), r"item_vectors must have the shape \[rows, dim\]"),
         (lambda v: ApproximateTopK(v[:0]), "no rows"),
         (lambda v: ApproximateTopK(v * np.nan), "item_vectors must be finite"),
         (lambda v: ApproximateTopK(v, lists=0), "lists must be at least 1"),
         (lambda v: ApproximateTopK(v, probes=0), "probes must be at least 1"),
-        (lambda v: ApproximateTopK(v)(v[:, :3], 1), r"queries must be \[rows, 8\]"),
+        (lambda v: ApproximateTopK(v)(v[:, :3], 1), r"queries must have the shape \[rows, 8\]"),
         (lambda v: ApproximateTopK(v)(v, 0), "k must be at least 1"),
     ],
 )

@@ -62,9 +62,9 @@ def test_bytes():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match=r"numbers beyond float16's 65504.*Received: 70000"):
+    with pytest.raises(InputError, match=r"exceed the float16 maximum 65504.*Received: 70000"):
         StoredItems(np.array([[7e4, 1.0]], np.float32), "float16")
-    with pytest.raises(InputError, match=r"numbers beyond float16's 65504"):
+    with pytest.raises(InputError, match=r"exceed the float16 maximum 65504"):
         StoredItems(np.array([[1.0, 7e4]], np.float32), "int8", apart=1)
     with pytest.raises(InputError, match=r"precision must be one of float32, .*Received: 'int4'"):
         check_precision("int4")

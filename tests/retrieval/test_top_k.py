@@ -195,5 +195,5 @@ def test_refuses_what_is_not_a_finite_matrix(values):
 
 
 def test_a_negative_k_is_refused():
-    with pytest.raises(InputError, match="k may not be negative"):
+    with pytest.raises(InputError, match="k must be 0 or more"):
         ExactTopK([[1.0]])(tf.ones([1, 1]), -1)

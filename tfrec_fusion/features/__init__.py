@@ -1,4 +1,4 @@
-"""What a model may look at: named, ordered, fitted on training rows, as of a time."""
+"""Features and histories that a model may read, as of a given time."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""Item recency and trend, as of a time."""
+"""Recency and trend features of items, as of a time."""
 
 from __future__ import annotations
 
@@ -17,40 +17,43 @@ _CACHE_BYTES = 256 << 20
 
 
 class ItemTrend:
-    """Item features computed from the first events before a time t, and from no later one.
+    """Computes item features from the first events before a time t, never from later ones.
 
     With N items, n_w events and n_wi events of item i in the w days before t, a log share is
-    `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are the log
-    shares over 7, 14, 30, 60 and 120 days, over all time and over the 45 days that began a year
-    before t; the log shares of 30 and 7 days less that of all time; the log days since the first
-    and the last event; whether the item is unseen; and columns of the catalogue, see
+    `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are: the
+    log shares over 7, 14, 30, 60 and 120 days, over all time, and over the 45 days that began a
+    year before t; the log shares of 30 and 7 days minus that of all time; `log(1 + days) / 4` since
+    the first and the last event; whether the item is unseen; and columns of the catalogue, see
     `item_numbers`.
 
     Args:
-      events: events with times; features never depend on those at or after the time asked for.
+      events: events with timestamps.
       numbers: names of the catalogue's columns, which come last in this order; its
         `numeric_columns` by default.
 
     Attributes:
-      names: the features' names, `F` of them.
+      names: the names of the F features.
 
     Raises:
-      InputError: `events` has no timestamps.
+      InputError: `events` has no timestamps, or no positive event.
     """
 
     def __init__(self, events: Interactions, numbers: Iterable[str] | None = None):
         if events.timestamp is None:
-            raise InputError("trend: the interactions have no column 'timestamp'")
+            raise InputError(
+                "trend: item trends need a column 'timestamp' in the interactions. "
+                "Received: no times"
+            )
         first = events.first_events()
         if len(first) == 0:
             raise InputError(
-                f"trend: none of the {len(events)} events is positive; what users took needs a "
-                "label above 0, or no column 'label'"
+                f"trend: none of the {len(events)} events is positive; a positive event has a "
+                "label above 0, or there is no column 'label'"
             )
         self._times, self._items = first.event_times, first.item
         self._n_items = len(events.catalogue)
         numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
-        # One row more than there are items: an item of which nothing is known; see `unseen`.
+        # The additional last row is for an unknown item; see `unseen`.
         self._static = np.full((self._n_items + 1, len(numbers)), np.nan, np.float32)
         self._static[:-1] = item_numbers(events.catalogue, numbers)
         self.names = (
@@ -68,19 +71,19 @@ class ItemTrend:
 
     @property
     def end(self) -> float:
-        """The first moment after the last event, in unix seconds."""
+        """One second after the last event, in unix seconds."""
         return float(self._times[-1]) + 1.0
 
     def at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Features `[n_items, F]` float32 and seen flags `[n_items]` bool from before `time`.
+        """Returns features `[n_items, F]` float32 and seen flags `[n_items]` bool as of `time`.
 
-        Missing numbers are NaN.
+        Only events before `time` count. Missing numbers are NaN.
         """
         features, seen = self._at(time)
         return features[:-1], seen[:-1]
 
     def unseen(self, time: float) -> np.ndarray:
-        """Features `[F]` float32 at `time` of an item without any event; its numbers are NaN."""
+        """Returns features `[F]` float32 at `time` of an item without events; numbers are NaN."""
         return self._at(time)[0][-1]
 
     def _at(self, time: float) -> tuple[np.ndarray, np.ndarray]:
@@ -122,14 +125,14 @@ class ItemTrend:
 
 
 def item_numbers(catalogue: Catalogue, names: Iterable[str] | None = None) -> np.ndarray:
-    """Numeric columns of a catalogue, `[n_items, len(names)]` float32.
+    """Returns numeric columns of a catalogue on a log scale, `[n_items, len(names)]` float32.
 
-    Each is `sign(x) log(1 + |x|)`, NaN where it is missing. Nothing is fitted here: a model has
-    mean and deviation of its training items among its weights, see `layers.Standardise`.
+    Each value is `sign(x) log(1 + |x|)`, NaN if missing. It does not standardise: a model stores
+    mean and deviation of its training items in its weights, see `layers.Standardise`.
 
     Args:
       catalogue: the items.
-      names: of the columns, in their order; `numeric_columns` by default.
+      names: names of the columns, in order; `numeric_columns` by default.
 
     Raises:
       InputError: a column is absent or not numeric.

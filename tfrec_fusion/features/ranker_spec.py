@@ -1,4 +1,4 @@
-"""The shapes and vocabularies a ranker takes from its data."""
+"""Sizes and vocabularies that a ranker derives from its training data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tfrec_fusion.features.spec import DataSpec
 
 
 class RankerSpec(DataSpec):
-    """A `DataSpec` with what is known of the catalogue's and the context's columns.
+    """A `DataSpec` with the categorical columns of the catalogue and the context columns.
 
     Attributes:
       categories: column of the catalogue -> its values in training items.
-      context_numbers: the numeric context columns.
-      context_categories: other context column -> its values in training.
+      context_numbers: names of the numeric context columns.
+      context_categories: categorical context column -> its values in training.
     """
 
     categories: dict[str, list[str]] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The shapes a model takes from its data."""
+"""Sizes and vocabularies that a model derives from its training data."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataSpec(BaseModel):
-    """Sizes and fingerprints of the data a model was built for; all that is kept of it.
+    """Sizes and fingerprints of the data that a model was built for; it stores no other data.
 
     Attributes:
-      n_users, n_items: rows of the vocabularies.
-      users, items: their SHA-256 fingerprints.
+      n_users, n_items: sizes of the vocabularies.
+      users, items: SHA-256 fingerprints of the vocabularies.
       vector_dims: name -> columns of the frozen vectors.
-      feature_names: of the item features that the model reads, in order: trends, then `numbers`;
-        empty without any.
-      numbers: numeric column of the catalogue -> "number", or "flag" for booleans; a model finds
-        them by name in the events that it meets.
+      feature_names: names of the item features that the model reads, in order: trends, then
+        `numbers`; empty if there are none.
+      numbers: numeric column of the catalogue -> "number", or "flag" for booleans; matched by name.
       weighted_history: whether items have a fixed weight in the history pools.
     """
 

@@ -1,4 +1,4 @@
-"""All that a model may see of events, as of a time."""
+"""The events, histories and item features that a model scores from, as of a time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tfrec_fusion.times import DAY
 
 
 class State:
-    """What is known of items and users as of a time t: the only source of what a model scores from.
+    """Histories and item features as of a time t: everything that a model scores from.
 
-    It is computed from the first events before t (`Interactions.first_events`), so nothing in it
-    changes with what happens at t or later.
+    It uses only the first events of each user-item pair before t (`Interactions.first_events`), so
+    events at t or later never leak in.
 
     Attributes:
       events: the first events before t.
-      time: t in unix seconds; None without times.
+      time: t in unix seconds; None without timestamps.
 
     Example:
       >>> state = State.of(split.train)
@@ -35,14 +35,14 @@ class State:
 
     @classmethod
     def of(cls, events: Interactions, at: float | None = None) -> State:
-        """The state of events as of a time.
+        """Builds the state of events as of a time.
 
         Args:
-          events: what happened; impressions and repeated events are left out.
-          at: unix seconds; the moment after the last event by default. Needs events with times.
+          events: interactions; impressions and repeated events are ignored.
+          at: unix seconds; by default one second after the last event. Needs timestamps.
 
         Raises:
-          InputError: `at` without times, or no event before it.
+          InputError: `at` without timestamps, or no positive event before it.
         """
         if not hasattr(events, "first_events"):
             require_interactions(events, "State")
@@ -56,8 +56,8 @@ class State:
         first = first.select(first.timestamp < at)
         if len(first) == 0:
             raise InputError(
-                f"State: none of the {len(events)} events is positive and before {at:.0f}; what "
-                "users took needs a label above 0, or no column 'label'"
+                f"State: none of the {len(events)} events is positive and before {at:.0f}; a "
+                "positive event has a label above 0, or there is no column 'label'"
             )
         return cls(first, at)
 
@@ -68,7 +68,7 @@ class State:
 
     @cached_property
     def seen(self) -> np.ndarray:
-        """`[n_items]` bool: which items have an event."""
+        """`[n_items]` bool: whether each item has an event."""
         return self.events.item_counts() > 0
 
     @cached_property
@@ -78,21 +78,21 @@ class State:
 
     @cached_property
     def matrix(self) -> scipy.sparse.csr_matrix:
-        """`[n_users, n_items]` float32, 1 for each pair that occurs."""
+        """`[n_users, n_items]` float32: 1 for each user-item pair with an event."""
         return self.events.matrix()
 
     def item_features(self, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
-        """The features that a model reads, by their names.
+        """Returns the item features that a model reads.
 
         Args:
-          spec: the model's.
+          spec: the spec of the model.
 
         Returns:
-          `[n_items, F]` float32 in the order of `spec.feature_names`, NaN where a number is
-          missing, and `[F]` float32 of an item of which nothing is known.
+          `[n_items, F]` float32 in the order of `spec.feature_names`, NaN for a missing number; and
+          `[F]` float32, the features of an unknown item.
 
         Raises:
-          InputError: a feature that the events and their catalogue do not have.
+          InputError: the events and their catalogue lack a feature.
         """
         names, numbers = list(spec.feature_names), list(spec.numbers)
         if self.time is None or names == numbers:
@@ -105,29 +105,29 @@ class State:
         missing = [name for name in names if name not in columns]
         if missing:
             raise InputError(
-                f"State: the model reads {missing[0]!r}, which these events do not have; trends "
-                f"need a column 'timestamp'. They have: {columns}"
+                f"State: the events lack {len(missing)} features that the model reads, e.g. "
+                f"{missing[0]!r}; trends need a column 'timestamp'. Received: {columns}"
             )
         order = [columns.index(name) for name in names]
         return values[:, order], unknown[order]
 
     def flat_histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The histories of `users` `[B]` one after another.
+        """Returns the concatenated histories of `users` `[B]`.
 
         Returns:
           Items `[H]` int32, positions in `users` `[H]` int32 and ages `[H]` float32 in days, 0
-          without times.
+          without timestamps.
         """
         chosen = self.histories.take(users)
         rows = np.repeat(np.arange(len(users), dtype=np.int32), chosen.lengths)
         return chosen.items, rows, self._ages(chosen)
 
     def padded_histories(self, users: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """The last `length` items of `users` `[B]`, the latest last.
+        """Returns the last `length` items of `users` `[B]`, the latest last.
 
         Returns:
-          Items `[B, length]` int32, -1 in the padding at the front, and ages `[B, length]` float32
-          in days, 0 there and without times.
+          Items `[B, length]` int32 with padding -1 at the front, and ages `[B, length]` float32 in
+          days, 0 for padding and without timestamps.
         """
         chosen = self.histories.take(users, length)
         items = np.full((len(users), length), -1, np.int32)
@@ -139,7 +139,7 @@ class State:
         return items, ages
 
     def aged_histories(self) -> History:
-        """All histories with ages in days, float32, in the place of times; 0 without times."""
+        """Returns all histories with ages in days, float32, instead of times; 0 without times."""
         return History(self.histories.splits, self.histories.items, self._ages(self.histories))
 
     def _ages(self, histories: History) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, by object or by name."""
+"""Optimizers for embedding tables, learning-rate schedules, and a lookup by name."""
 
 from tfrec_fusion._compat import addons
 from tfrec_fusion._lazy import attach

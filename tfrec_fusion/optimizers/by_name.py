@@ -1,4 +1,4 @@
-"""Optimizers as configs write them: a name, or a class name and its config."""
+"""Optimizers from a config: a name, or a class name and its arguments."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,17 @@ from tfrec_fusion.errors import InputError
 
 
 def resolve(optimizer: "str | Mapping[str, Any] | keras.optimizers.Optimizer"):
-    """Make the optimizer that a config describes.
+    """Builds the optimizer that a config describes.
 
     Args:
       optimizer: a name (`"adam"`, `"Addons>LazyAdam"`, `"tfrec_fusion>Name"`), a mapping with
-        `class_name` and `config`, in which a learning-rate schedule is such a mapping too, or an
-        optimizer, which is returned as it is. The package's own classes and those of Addons are
-        imported when their names occur.
+        `class_name` and `config` (a learning-rate schedule inside it has the same form), or an
+        optimizer, which is returned unchanged. Classes of this package and of Addons are imported
+        on demand.
 
     Raises:
-      InputError: the name or an argument is unknown, or the mapping is not of that form.
-      ImportError: the name is one of Addons', which is not installed.
+      InputError: the name or an argument is unknown, or the mapping does not have this form.
+      ImportError: the name belongs to Addons, which is not installed.
 
     Example:
       >>> resolve({"class_name": "Adam", "config": {"epsilon": 0.5}}).epsilon
@@ -37,8 +37,8 @@ def resolve(optimizer: "str | Mapping[str, Any] | keras.optimizers.Optimizer"):
     extra = sorted(set(optimizer) - {"class_name", "config"})
     if extra:
         raise InputError(
-            "optimizer: unknown keys beside 'class_name' and 'config'; arguments belong in "
-            f"'config'. Received: {extra}"
+            "optimizer: the only keys are 'class_name' and 'config'; put arguments into 'config'. "
+            f"Received: {extra}"
         )
     name, received = optimizer["class_name"], optimizer.get("config") or {}
     if not isinstance(received, Mapping):
@@ -46,7 +46,7 @@ def resolve(optimizer: "str | Mapping[str, Any] | keras.optimizers.Optimizer"):
     config = dict(received)
     _import_named(name)
     if ">" not in name:
-        # Keras takes a config that does not say so for one of its older optimizers.
+        # Without this key Keras assumes one of its legacy optimizers.
         config.setdefault("is_legacy_optimizer", False)
     schedule = config.get("learning_rate")
     if isinstance(schedule, Mapping):
@@ -61,7 +61,7 @@ def resolve(optimizer: "str | Mapping[str, Any] | keras.optimizers.Optimizer"):
 
 
 def _import_named(class_name: str) -> None:
-    """Register the class behind `Package>Name`, where the package is Addons or this one."""
+    """Imports, and so registers, the class `Package>Name` of Addons or of this package."""
     package, _, name = class_name.rpartition(">")
     if package == "Addons":
         addons()

@@ -19,30 +19,31 @@ TABLE_NAMES = ("table", "embeddings", "item_bias")
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class TableOptimizer(SparseOptimizer):
-    """A Keras optimizer that hands each weight to one of two others, by the weight's name.
+    """Applies one optimizer to embedding tables and another to all other weights.
 
-    A weight is a table where the last part of its name matches one of `names`. The defaults are
-    what `IdEmbedding`, `keras.layers.Embedding` and `TwoTower`'s item bias call theirs. The name
-    decides, and not the gradient, because the state is made before the first gradient and a table
-    can have a dense gradient too. A lookup into a weight that no name matches is not swept either:
-    the default `dense` optimizer leaves absent rows alone.
+    A weight is a table if the last part of its name matches one of `names`. The defaults match the
+    tables of `IdEmbedding`, `keras.layers.Embedding` and `TwoTower`'s item bias. The name decides,
+    not the gradient, because the state is built before the first gradient, and a table can have a
+    dense gradient too. A weight with sparse gradients that no name matches is efficient as well:
+    the default `dense` optimizer updates only the rows of the batch.
 
-    Clipping is done here over the summed gradients of all weights, weight decay by the two. Both
-    count their steps in `iterations` of this one. `learning_rate` is that of the tables, and
-    callbacks that set it leave `dense.learning_rate` as it is; give both a schedule instead.
+    This optimizer clips the summed gradients of all weights; the two parts apply weight decay and
+    count their steps in its `iterations`. `learning_rate` is that of the tables. Callbacks that set
+    it do not change `dense.learning_rate`; give both a schedule instead.
 
     Args:
-      tables: optimizer of the tables, or its name or config (see `resolve`); `RowWiseAdagrad()`.
-      dense: optimizer of all other weights; `LazyAdam(weight_decay=0.004)`, which on dense
-        gradients is AdamW.
+      tables: optimizer of the tables, or its name or config (see `resolve`); by default
+        `RowWiseAdagrad()`.
+      dense: optimizer of all other weights; by default `LazyAdam(weight_decay=0.004)`, which on
+        dense gradients is AdamW.
       names: patterns (`fnmatch`) of the last part of a table's name.
       clipnorm, clipvalue, global_clipnorm: as in Keras.
-      name: of the optimizer.
-      **kwargs: of `keras.optimizers.Optimizer`; `use_ema` is refused.
+      name: name of the optimizer.
+      **kwargs: further arguments of `keras.optimizers.Optimizer`, except `use_ema`.
 
     Raises:
-      InputError: `names` is empty, or one of the two is a legacy Keras optimizer, in use already,
-        or has a clipping or an EMA of its own.
+      InputError: `names` is empty, or one of the two is a legacy Keras optimizer, already in use,
+        or has its own clipping or EMA.
 
     Example:
       >>> model.compile(TableOptimizer(LazyAdam(3e-3), keras.optimizers.AdamW(1e-3)))
@@ -73,14 +74,14 @@ class TableOptimizer(SparseOptimizer):
         self.dense = self._part("dense", LazyAdam(weight_decay=0.004) if dense is None else dense)
 
     def is_table(self, variable) -> bool:
-        """Whether the variable's name makes it a table."""
+        """Whether the variable is a table, by its name."""
         # "tower/ids/table:0", and "tower/ids/table/part_3:0" for a shard of a partitioned one.
         path = re.sub(r"(/part_\d+)?(:\d+)?$", "", variable.name)
         last = path.rpartition("/")[2]
         return any(fnmatchcase(last, pattern) for pattern in self.names)
 
     def build(self, var_list):
-        """Makes the state of both optimizers."""
+        """Builds the state of both optimizers."""
         if getattr(self, "_built", False):
             return
         super().build(var_list)
@@ -90,11 +91,11 @@ class TableOptimizer(SparseOptimizer):
             part.build(
                 [v for v, table in zip(var_list, self._in_tables, strict=True) if table is own]
             )
-            # The first is the part's own count of steps, which is not used.
+            # The first variable is the part's own step counter, which is unused.
             self._variables.extend(part.variables[1:])
 
     def update_step(self, gradient, variable):
-        """Updates one variable by its optimizer."""
+        """Updates one variable with its optimizer."""
         self._owner(variable).update_step(gradient, variable)
 
     @property
@@ -107,11 +108,11 @@ class TableOptimizer(SparseOptimizer):
         self.tables.learning_rate = value
 
     def save_own_variables(self, store):
-        """Saves the count of steps; Keras saves `tables` and `dense` as parts of this one."""
+        """Saves the step counter; Keras itself saves the nested `tables` and `dense`."""
         store["0"] = self.iterations.numpy()
 
     def load_own_variables(self, store):
-        """Loads what `save_own_variables` has saved."""
+        """Loads the step counter."""
         self.iterations.assign(store["0"])
 
     def get_config(self):
@@ -134,19 +135,19 @@ class TableOptimizer(SparseOptimizer):
         optimizer = resolve(optimizer)
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise InputError(
-                f"{self.name}: {field} must be one of Keras's current optimizers, not of the "
-                f"legacy ones. Received: {type(optimizer).__name__}"
+                f"{self.name}: {field} must be a current Keras optimizer, not a legacy one. "
+                f"Received: {type(optimizer).__name__}"
             )
         if getattr(optimizer, "_built", False):
             raise InputError(
-                f"{self.name}: {field} is already in use; give a new one. Received: {optimizer!r}"
+                f"{self.name}: {field} is already in use; pass a new one. Received: {optimizer!r}"
             )
         own = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema")
         refused = [key for key in own if getattr(optimizer, key)]
         if refused:
             raise InputError(
-                f"{self.name}: clipping belongs in the arguments of {self.name} itself, and no EMA "
-                f"is kept; leave them out of {field}. Received: {refused}"
+                f"{self.name}: {field} must not clip or use an EMA; pass clipping to {self.name} "
+                f"itself, which does not support EMA. Received: {refused}"
             )
         part: Any = optimizer
         part.iterations = self.iterations
@@ -162,7 +163,7 @@ class TableOptimizer(SparseOptimizer):
 
 
 def _described(optimizer) -> dict:
-    """What `resolve` makes the optimizer of again."""
-    # While a model is saved Keras adds a number of its own.
+    """Returns the config from which `resolve` rebuilds the optimizer."""
+    # While saving a model, Keras adds another key.
     config = keras.optimizers.serialize(optimizer, use_legacy_format=True)
     return {key: config[key] for key in ("class_name", "config")}

@@ -1,4 +1,4 @@
-"""Adam for the rows of the batch."""
+"""Adam that updates only the rows of the batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfrec_fusion.optimizers.sparse import SparseOptimizer, add, check_number, r
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class LazyAdam(SparseOptimizer):
-    """Adam's formulas on the rows of the batch; the other rows stand still. **It is not Adam.**
+    """Applies Adam's formulas only to the rows of the batch. **The results differ from Adam's.**
 
     For each row of the batch in step `t`, with `g` the sum of all its gradients in the batch:
 
@@ -17,26 +17,26 @@ class LazyAdam(SparseOptimizer):
         w <- w - learning_rate * (c m / (sqrt(v) + epsilon) + weight_decay * w)
         c  = sqrt(1 - beta_2^t) / (1 - beta_1^t)
 
-    Adam goes on moving every row by its old momentum, and lets `m` and `v` of absent rows fade.
-    Here they wait, so rare rows remember old gradients for longer, and the results differ from
-    Adam's. `t` counts the steps of the optimizer, not those of a row: a row that first comes late
-    takes a first step of up to (1 - beta_1) / sqrt(1 - beta_2) learning rates, 3.2 by default. With
-    dense gradients every row is in the batch, and this is Adam, or AdamW with `weight_decay`.
+    Adam keeps moving every row by its old momentum, and decays `m` and `v` of absent rows. Here
+    absent rows do not change, so rare rows remember old gradients for longer. `t` counts the steps
+    of the optimizer, not those of a row: a row that first occurs late takes a first step of up to
+    (1 - beta_1) / sqrt(1 - beta_2) learning rates, 3.2 by default. With dense gradients every row
+    is in the batch, and this is Adam, or AdamW with `weight_decay`.
 
-    The state is two times the size of the table; `RowWiseAdagrad` needs one number per row.
-    Known from `tf.contrib.opt.LazyAdamOptimizer` and PyTorch's SparseAdam.
+    The state is twice the size of the table; `RowWiseAdagrad` needs one number per row.
+    The same idea as `tf.contrib.opt.LazyAdamOptimizer` and PyTorch's SparseAdam.
 
     Args:
       learning_rate: a number or a `LearningRateSchedule`.
       beta_1, beta_2: from 0 to below 1.
-      epsilon: in the denominator, above 0; "epsilon hat" of Kingma and Ba, as in Keras.
-      weight_decay: decoupled, on the rows of the batch; None for none.
+      epsilon: term of the denominator, above 0; "epsilon hat" of Kingma and Ba, as in Keras.
+      weight_decay: decoupled weight decay of the rows of the batch; None for none.
       clipnorm, clipvalue, global_clipnorm: as in Keras, on the summed gradients.
-      name: of the optimizer.
-      **kwargs: of `keras.optimizers.Optimizer`; `use_ema` is refused.
+      name: name of the optimizer.
+      **kwargs: further arguments of `keras.optimizers.Optimizer`, except `use_ema`.
 
     Raises:
-      InputError: an argument is out of its range.
+      InputError: an argument is out of range.
 
     Example:
       >>> model.compile(LazyAdam(3e-3))
@@ -70,7 +70,7 @@ class LazyAdam(SparseOptimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def build(self, var_list):
-        """Makes the two moments of each variable, of its shape."""
+        """Builds the two moments of each variable, in its shape."""
         if getattr(self, "_built", False):
             return
         super().build(var_list)
@@ -79,7 +79,7 @@ class LazyAdam(SparseOptimizer):
         self._velocities = [self.add_variable_from_reference(v, "v") for v in var_list]
 
     def update_step(self, gradient, variable):
-        """Updates the rows of the gradient, which are distinct."""
+        """Updates the rows of the gradient, which must be distinct."""
         values, rows = split(gradient)
         dtype = variable.dtype
         rate = tf.cast(self.learning_rate, dtype)

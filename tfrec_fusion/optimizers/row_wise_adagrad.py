@@ -8,30 +8,29 @@ from tfrec_fusion.optimizers.sparse import SparseOptimizer, add, check_number, r
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class RowWiseAdagrad(SparseOptimizer):
-    """Adagrad that keeps one number per row instead of one per weight.
+    """Adagrad with one accumulator per row instead of one per weight.
 
     For a row of `d` weights `w`, with `g` the sum of all its gradients in the batch:
 
         a <- a + mean(g^2)
         w <- w - learning_rate * (g / (sqrt(a) + epsilon) + weight_decay * w)
 
-    Only rows that occur in the batch are read or written. The state of a table `[n, d]` is `[n]`; a
-    vector is a table of `d = 1`, which is plain Adagrad. From an accumulator of 0 a row's first
-    step has the size `learning_rate` whatever the scale of the loss, and steps shrink as the row is
-    seen more often. From the paper of DLRM (Naumov et al. 2019) and FBGEMM's
-    EXACT_ROWWISE_ADAGRAD.
+    It reads and writes only the rows of the batch. The state of a table `[n, d]` is `[n]`; for a
+    vector, `d = 1`, this is plain Adagrad. With an initial accumulator of 0, a row's first step has
+    the size `learning_rate` for any scale of the loss, and steps shrink as the row occurs more
+    often. From DLRM (Naumov et al. 2019) and FBGEMM's EXACT_ROWWISE_ADAGRAD.
 
     Args:
       learning_rate: a number or a `LearningRateSchedule`.
-      initial_accumulator_value: what `a` starts at, 0 or more.
-      epsilon: in the denominator, above 0.
-      weight_decay: decoupled, on the rows of the batch; None for none.
+      initial_accumulator_value: initial value of `a`, 0 or more.
+      epsilon: term of the denominator, above 0.
+      weight_decay: decoupled weight decay of the rows of the batch; None for none.
       clipnorm, clipvalue, global_clipnorm: as in Keras, on the summed gradients.
-      name: of the optimizer.
-      **kwargs: of `keras.optimizers.Optimizer`; `use_ema` is refused.
+      name: name of the optimizer.
+      **kwargs: further arguments of `keras.optimizers.Optimizer`, except `use_ema`.
 
     Raises:
-      InputError: an argument is out of its range.
+      InputError: an argument is out of range.
 
     Example:
       >>> model.compile(RowWiseAdagrad(0.05))
@@ -64,7 +63,7 @@ class RowWiseAdagrad(SparseOptimizer):
         self.epsilon = epsilon
 
     def build(self, var_list):
-        """Makes the accumulators, one number per row of each variable."""
+        """Builds the accumulators, one number per row of each variable."""
         if getattr(self, "_built", False):
             return
         super().build(var_list)
@@ -79,12 +78,12 @@ class RowWiseAdagrad(SparseOptimizer):
             )
 
     def update_step(self, gradient, variable):
-        """Updates the rows of the gradient, which are distinct."""
+        """Updates the rows of the gradient, which must be distinct."""
         values, rows = split(gradient)
         rate = tf.cast(self.learning_rate, variable.dtype)
         accumulator = self._accumulators[self._index_dict[self._var_key(variable)]]
         others = list(range(1, variable.shape.rank))
-        # Added, then read: what another worker adds in between is not lost.
+        # Add first, then read, so that concurrent updates of other workers are not lost.
         add(accumulator, tf.reduce_mean(tf.square(values), others), rows)
         root = tf.sqrt(read(accumulator, rows)) + self.epsilon
         for axis in others:

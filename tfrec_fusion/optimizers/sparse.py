@@ -1,4 +1,4 @@
-"""What the optimizers of tables have in common."""
+"""Base class of the optimizers for embedding tables."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from tfrec_fusion.errors import InputError
 
 
 class SparseOptimizer(keras.optimizers.Optimizer):
-    """Base of the Keras optimizers whose step costs as much as the rows that it touches.
+    """Base of Keras optimizers whose step costs only the rows that it touches.
 
-    A lookup's gradient (`tf.IndexedSlices`) names some rows more than once. They are summed first,
-    so that clipping by norm sees the true gradient (Keras would take the norm before summing), and
-    weight decay falls on these rows alone (Keras would sweep the table). Nothing else is read or
-    written. A dense gradient touches every row and goes through the same formulas.
+    The gradient of a lookup (`tf.IndexedSlices`) may contain a row several times. This class sums
+    such gradients first, so that clipping by norm sees the true gradient (Keras computes the norm
+    before summing), and decays only the rows of the gradient (Keras decays the whole table). It
+    reads and writes no other rows. A dense gradient touches every row and uses the same formulas.
 
-    A layer's `constraint` on a table is Keras's and does sweep it.
+    A layer's `constraint` on a table is applied by Keras and updates the whole table.
 
     Args:
-      name: of the optimizer.
-      learning_rate: a number or a `LearningRateSchedule`; None for one that has none of its own.
+      name: name of the optimizer.
+      learning_rate: a number or a `LearningRateSchedule`; None if the optimizer has none itself.
       weight_decay: decoupled: `w -= learning_rate * weight_decay * w` on the touched rows; None or
         0 for none.
       **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm` of `keras.optimizers.Optimizer`.
-        `jit_compile` is False unless asked for: XLA compiles again for every number of rows.
+        `jit_compile` defaults to False, because XLA recompiles for every number of rows.
 
     Raises:
-      InputError: an argument is out of its range, or `use_ema=True`: averages of all rows would
-        have to be swept in every step.
+      InputError: an argument is out of range, or `use_ema=True`, which would update the averages of
+        all rows in every step.
     """
 
     def __init__(self, name, learning_rate=None, weight_decay=None, jit_compile=False, **kwargs):
         if kwargs.get("use_ema"):
             raise InputError(
-                f"{name}: use_ema needs a sweep of whole tables in every step; leave it out, or "
-                f"average saved checkpoints. Received: use_ema={kwargs['use_ema']!r}"
+                f"{name}: use_ema is not supported: it updates whole tables in every step; leave "
+                f"it out, or average checkpoints. Received: use_ema={kwargs['use_ema']!r}"
             )
         if weight_decay is not None:
             check_number(name, "weight_decay", weight_decay, 0)
@@ -58,7 +58,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         return config
 
     def _subtract(self, variable, change, rows, learning_rate) -> None:
-        """Takes the change from the variable's distinct rows, or all, and decays them."""
+        """Subtracts `change` and weight decay from the distinct `rows`, or from all if None."""
         if self.weight_decay and self._use_weight_decay(variable):
             decay = learning_rate * tf.cast(self.weight_decay, variable.dtype)
             change += decay * read(variable, rows)
@@ -74,26 +74,26 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         return grads  # Done before clipping.
 
     def _apply_weight_decay(self, variables):
-        """Nothing: `update_step` decays the rows that it touches."""
+        """Does nothing: `update_step` decays the rows that it touches."""
 
 
 def split(gradient):
-    """Values and row numbers of a gradient; the row numbers of a dense one are None."""
+    """Returns values and row numbers of a gradient; a dense gradient has None as row numbers."""
     if isinstance(gradient, tf.IndexedSlices):
         return gradient.values, gradient.indices
     return gradient, None
 
 
 def read(variable, rows):
-    """The rows of a variable, or all of it.
+    """Reads rows of a variable, or all of it if `rows` is None.
 
-    A gather, because a dense read copies the whole variable once it has been scattered into.
+    It gathers, because after a scatter a dense read copies the whole variable.
     """
     return tf.convert_to_tensor(variable) if rows is None else tf.gather(variable, rows)
 
 
 def add(variable, delta, rows) -> None:
-    """Adds to the rows, which must be distinct, or to all of a variable."""
+    """Adds `delta` to distinct rows of a variable, or to all of it if `rows` is None."""
     if rows is None:
         variable.assign_add(delta)
     else:
@@ -101,7 +101,7 @@ def add(variable, delta, rows) -> None:
 
 
 def check_number(owner: str, field: str, value, low: float, below: float = math.inf) -> None:
-    """Raises InputError where a number is not in [low, below)."""
+    """Raises InputError if a number is not in [low, below)."""
     if not low <= value < below:
         end = f"and below {below:g}" if below < math.inf else "and finite"
         raise InputError(f"{owner}: {field} must be at least {low:g} {end}. Received: {value!r}")

@@ -1,4 +1,4 @@
-"""The default optimizer of a model with ID tables."""
+"""The default optimizer of a model with large id tables."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def for_tables(
     clipvalue: float | None = None,
     global_clipnorm: float | None = None,
 ) -> TableOptimizer:
-    """`RowWiseAdagrad` for embedding tables, AdamW for all other weights.
+    """Builds an optimizer: `RowWiseAdagrad` for embedding tables, AdamW for all other weights.
 
-    A step costs as much as the rows of its batch, however large the tables are. AdamW is
+    The cost of a step depends on the rows of its batch, not on the size of the tables. AdamW is
     `LazyAdam` with weight decay, which is the same on dense gradients.
 
     Args:
-      learning_rate: of the tables, a number or a `LearningRateSchedule`.
-      dense_learning_rate: of the other weights, likewise.
-      weight_decay: of the tables' rows that occur in a batch.
-      dense_weight_decay: of the other weights.
-      names: which weights are tables, by the last part of their names; see `TableOptimizer`.
+      learning_rate: learning rate of the tables, a number or a `LearningRateSchedule`.
+      dense_learning_rate: learning rate of the other weights, likewise.
+      weight_decay: weight decay of the tables' rows in the batch.
+      dense_weight_decay: weight decay of the other weights.
+      names: patterns of the last part of a table's name; see `TableOptimizer`.
       clipnorm, clipvalue, global_clipnorm: as in Keras, over all weights.
 
     Raises:
-      InputError: an argument is out of its range.
+      InputError: an argument is out of range.
 
     Example:
       >>> model.compile(for_tables(learning_rate=0.05))

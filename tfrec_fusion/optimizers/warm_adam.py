@@ -9,12 +9,12 @@ from tfrec_fusion.optimizers.warmup_cosine import WarmupCosine
 def adam(
     learning_rate: float = 3e-3, *, steps: int, warmup_steps: int = 50
 ) -> keras.optimizers.Optimizer:
-    """Adam under `WarmupCosine`: up over the warm-up, then along a cosine to 5 %.
+    """Builds Adam with `WarmupCosine`: linear warm-up, then a cosine decay to 5 % of the peak.
 
     Args:
-      learning_rate: the peak.
+      learning_rate: the peak learning rate.
       steps: optimizer steps of the whole training, epochs times batches.
-      warmup_steps: at most a tenth of `steps` are used.
+      warmup_steps: warm-up steps, limited to a tenth of `steps`.
 
     Example:
       >>> model.compile(adam(3e-3, steps=2 * len(batches)))

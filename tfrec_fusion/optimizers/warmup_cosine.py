@@ -1,4 +1,4 @@
-"""A learning rate that warms up, then falls along a cosine."""
+"""Learning-rate schedule with linear warm-up and cosine decay."""
 
 import math
 
@@ -8,7 +8,7 @@ from tfrec_fusion.errors import InputError
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up over the first steps, then a cosine down to a fraction of the peak.
+    """Warms up linearly over the first steps, then decays by a cosine to a fraction of the peak.
 
     With peak `p`, warm-up steps `w`, total steps `n` and final fraction `f`, step `s = 0, 1, ...`
     has the rate
@@ -17,8 +17,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         p (f + (1 - f) (1 + cos(pi (s - w) / (n - w))) / 2)        for w <= s < n
         p f                                                        from n on
 
-    The first step is not wasted on a rate of 0, and step `w` has the peak. The cosine is that of
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", without restarts.
+    The first step has a rate above 0, and step `w` has the peak. The cosine is that of Loshchilov
+    and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", without restarts.
 
     Args:
       peak: the highest learning rate, above 0.
@@ -31,7 +31,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
       When called with a step (an integer scalar): `[] float32`.
 
     Raises:
-      InputError: an argument is out of its range.
+      InputError: an argument is out of range.
 
     Example:
       >>> schedule = WarmupCosine(3e-3, total_steps=1000, warmup_steps=50)
@@ -65,7 +65,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step):
-        """The learning rate of a step, `[] float32`."""
+        """Returns the learning rate of a step, `[] float32`."""
         with tf.name_scope(self.name):
             step = tf.cast(step, tf.float32)
             warm = (step + 1.0) / max(self.warmup_steps, 1)

@@ -1,4 +1,4 @@
-"""The best items of a catalogue for a vector."""
+"""Top-k retrieval of items by dot product, exact and approximate."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""Approximate top-k outside the graph, for catalogues that exact search is too slow for."""
+"""Approximate top-k outside the graph, for catalogues too large for exact search."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tfrec_fusion.errors import InputError
 
 
 class ApproximateTopK:
-    """An inverted-file index of item vectors (faiss), searched by dot product.
+    """Searches item vectors by dot product in an inverted-file index (faiss).
 
-    Below some ten million items `ExactTopK` answers in milliseconds and misses nothing. The items
-    are put into lists around `lists` centroids, and a query looks into the `probes` nearest of
-    them: `recall` says what that misses. Needs the extra `ann`.
+    Below about ten million items prefer `ExactTopK`, which is exact and answers in milliseconds.
+    The index assigns items to the lists of `lists` centroids, and a query searches only the
+    `probes` nearest lists; `recall` measures the loss. Needs the extra `ann`.
 
     Args:
       item_vectors: `[N, D]` float32.
-      lists: centroids; about 4 sqrt(N) by default.
-      probes: lists that a query looks into.
-      seed: of the centroids.
+      lists: number of centroids; about 4 sqrt(N) by default.
+      probes: number of lists that a query searches.
+      seed: random seed of the centroids.
 
     Raises:
       ImportError: faiss is not installed.
-      InputError: `item_vectors` is no finite matrix with rows, or a size is not positive.
+      InputError: `item_vectors` is not a finite, non-empty matrix, or a size is not positive.
 
     Example:
       >>> vectors = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
@@ -36,7 +36,7 @@ class ApproximateTopK:
         faiss = optional("faiss", extra="ann")
         items = _matrix("item_vectors", item_vectors)
         if not len(items):
-            raise InputError("ApproximateTopK: item_vectors has no rows; give at least one")
+            raise InputError("ApproximateTopK: item_vectors has no rows; pass at least one")
         if lists is None:
             lists = round(4 * len(items) ** 0.5)
         for name, value in {"lists": lists, "probes": probes}.items():
@@ -46,7 +46,7 @@ class ApproximateTopK:
         coarse = faiss.IndexFlatIP(items.shape[1])
         self._index = faiss.IndexIVFFlat(coarse, items.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
         self._index.cp.seed = seed
-        self._index.cp.min_points_per_centroid = 1  # small catalogues are no reason to warn
+        self._index.cp.min_points_per_centroid = 1  # no warning for small catalogues
         self._index.train(items)
         self._index.add(items)
         self._index.nprobe = min(probes, lists)
@@ -55,18 +55,18 @@ class ApproximateTopK:
         return self._index.ntotal
 
     def __call__(self, queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best items found, best first.
+        """Returns the k best items found, best first.
 
         Args:
           queries: `[B, D]` float32.
           k: 1 or more.
 
         Returns:
-          Scores `[B, k]` float32 and rows `[B, k]` int32; where the lists that were looked into
-          hold fewer items, the rest is the lowest finite float32 and row -1.
+          Scores `[B, k]` float32 and rows `[B, k]` int32, padded with the lowest finite float32 and
+          row -1 if the searched lists hold fewer than k items.
 
         Raises:
-          InputError: `queries` is no finite matrix of the items' columns, or k is not positive.
+          InputError: `queries` is not a finite matrix `[B, D]`, or k is not positive.
         """
         queries = _matrix("queries", queries, self._index.d)
         if k < 1:
@@ -76,10 +76,10 @@ class ApproximateTopK:
         return scores, rows.astype(np.int32)
 
     def recall(self, queries, k: int) -> float:
-        """The mean share of the exact k best that is found, in [0, 1].
+        """Returns the mean share of the exact top k that a search finds, in [0, 1].
 
-        The exact ones come from looking into every list, which takes as long as it says; some
-        hundred queries suffice. Raises as a call does.
+        The exact top k comes from searching all lists, which is slow; some hundred queries suffice.
+        Raises InputError as a call does.
         """
         queries = _matrix("queries", queries, self._index.d)
         k = min(k, len(self))
@@ -97,7 +97,7 @@ def _matrix(name: str, values, columns: int | None = None) -> np.ndarray:
     values = np.ascontiguousarray(values, np.float32)
     if values.ndim != 2 or columns not in (None, values.shape[1]):
         raise InputError(
-            f"ApproximateTopK: {name} must be [rows, {columns or 'dim'}]. "
+            f"ApproximateTopK: {name} must have the shape [rows, {columns or 'dim'}]. "
             f"Received: shape {values.shape}"
         )
     if not np.isfinite(values).all():

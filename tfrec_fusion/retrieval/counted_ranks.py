@@ -1,4 +1,4 @@
-"""Counting the candidates above a target, and short top-k lists, without sorting a catalogue."""
+"""Ranks of targets and short top-k lists in NumPy, without sorting the catalogue."""
 
 import numpy as np
 
@@ -11,16 +11,16 @@ _GROUP = 32
 def count_ranks(
     scores: np.ndarray, splits: np.ndarray, target_scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count, for each target, the candidates that score above it and those that tie with it.
+    """Counts, for each target, the candidates that score above it and those that tie with it.
 
     Args:
-      scores: `[users, items] float32`; a candidate's score, or -inf for what is no candidate.
+      scores: `[users, items] float32`; -inf for masked items.
       splits: `[users + 1] int64`; the targets of user `u` are `splits[u]:splits[u + 1]`.
       target_scores: `[targets] float32`, finite.
 
     Returns:
-      `(greater, equal)`, both `[targets] int64`. A target that is itself a candidate is counted in
-      its own `equal`.
+      `(greater, equal)`, both `[targets] int64`. If a target is itself a candidate, its own `equal`
+      includes it.
 
     Example:
       >>> scores = np.array([[3.0, 1.0, 3.0, -np.inf]], np.float32)
@@ -40,17 +40,17 @@ def count_ranks(
 
 
 def top_items(scores: np.ndarray, k: int) -> np.ndarray:
-    """The `k` best items of each user; ties go to the lower item row.
+    """Returns the `k` best items of each user; ties go to the lower item row.
 
-    The k-th largest of the maxima of groups of items bounds the k-th largest item from below, so
-    only the few items above that bound are ever sorted (exact for any scores).
+    The k-th largest maximum of item groups is a lower bound of the k-th largest score, so only the
+    few items at or above that bound are sorted. The result is exact.
 
     Args:
-      scores: `[users, items] float32`; -inf for what is no candidate, no NaN.
+      scores: `[users, items] float32`; -inf for masked items, no NaN.
       k: length of the lists.
 
     Returns:
-      `[users, k] int32` item rows, best first, padded with -1 where there are fewer candidates.
+      `[users, k] int32` item rows, best first, padded with -1 if there are fewer candidates.
 
     Example:
       >>> top_items(np.array([[1.0, 5.0, 5.0, -np.inf]], np.float32), 4)

@@ -1,4 +1,4 @@
-"""Ids to rows inside a graph."""
+"""Lookup from ids to rows inside a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tfrec_fusion._compat import tf
 
 
 class RowTable(tf.Module):
-    """A table from the lines of a text file to int32 rows, -1 for anything else.
+    """Maps each line of a text file to its int32 row number, and any other id to -1.
 
     Args:
-      path: one id a line; the file is copied into the SavedModel.
+      path: a file with one id per line; an export copies it into the SavedModel.
     """
 
     def __init__(self, path: Path):
@@ -26,5 +26,5 @@ class RowTable(tf.Module):
         self.table = tf.lookup.StaticHashTable(lines, default_value=-1)
 
     def lookup(self, ids) -> tf.Tensor:
-        """Rows of ids of any shape."""
+        """Returns the rows of ids of any shape."""
         return tf.cast(self.table.lookup(ids), tf.int32)

@@ -1,4 +1,4 @@
-"""The item vectors of an export."""
+"""Item vectors of an export, stored at a chosen precision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tfrec_fusion.retrieval import exact_top_k
 from tfrec_fusion.retrieval.top_k import GROUP
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-# A block is cast at once, and no sooner than the product of the last but one is done: it stays in
-# the cache, and the whole is never held in float32.
+# Cast block by block, each after the product of the last but one: a block stays in the CPU cache,
+# and the whole matrix is never in memory as float32.
 _BLOCK_NUMBERS = 1 << 20
 _MOST_BLOCKS = 64
 
 
 def check_precision(precision: str) -> None:
-    """Raises InputError where `precision` is none of `PRECISIONS`."""
+    """Raises InputError if `precision` is not one of `PRECISIONS`."""
     if precision not in PRECISIONS:
         raise InputError(
             f"export: precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}"
@@ -28,19 +28,19 @@ def check_precision(precision: str) -> None:
 
 
 class StoredItems(tf.Module):
-    """Vectors as variables, and the two ways in which they are read; what is read is float32.
+    """Stores vectors at a precision, and returns rows or products of them in float32.
 
-    "int8" keeps a row as whole numbers in [-127, 127] and one float32 scale, its largest magnitude
-    over 127. The last columns may be of other kinds (trends, a bias) and so of other sizes: unless
-    all is float32 they are float16, whatever the rest.
+    "int8" stores a row as integers in [-127, 127] and one float32 scale, its largest magnitude
+    / 127. The last `apart` columns (trends, a bias) may have another scale than the rest: they are
+    float32 if `precision` is, else float16.
 
     Args:
       vectors: `[N, D]` float32.
       precision: one of `PRECISIONS`.
-      apart: how many of the last columns have sizes of their own.
+      apart: number of last columns to store separately.
 
     Raises:
-      InputError: numbers beyond float16 where they would be stored in it.
+      InputError: a number to be stored as float16 exceeds its range.
     """
 
     def __init__(self, vectors: np.ndarray, precision: str = "float32", apart: int = 0):
@@ -49,7 +49,7 @@ class StoredItems(tf.Module):
         self._cut = vectors.shape[1] - (0 if precision == "float32" else apart)
         values, last = vectors[:, : self._cut], vectors[:, self._cut :]
         self.scale = self.last = None
-        # One function in the graph for all places that ask for the same product.
+        # One graph function per block range, shared by all callers.
         self._product_of = functools.cache(self._product_function)
         if precision == "int8":
             values, scale = quantize(values)
@@ -64,30 +64,30 @@ class StoredItems(tf.Module):
 
     @property
     def count(self) -> int:
-        """N."""
+        """The number N of vectors."""
         return self.shape[0]
 
     def gather(self, rows) -> tf.Tensor:
-        """The vectors `[..., D]` float32 of rows of any shape, each from 0 to N - 1."""
+        """Returns vectors `[..., D]` float32 of rows of any shape, each from 0 to N - 1."""
         found = tf.cast(_rows(self.vectors, rows), tf.float32)
         if self.scale is not None:
             found *= tf.expand_dims(_rows(self.scale, rows), -1)
         if self.last is None:
             return found
         last = tf.cast(_rows(self.last, rows), tf.float32)
-        return tf.concat([found, last], found.shape.rank - 1)  # -1 is not for every converter
+        return tf.concat([found, last], found.shape.rank - 1)  # some converters do not support -1
 
     def scores_of(self, queries, rows) -> tf.Tensor:
-        """`[B, M]` of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
+        """Returns scores `[B, M]` of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
         return tf.linalg.matvec(self.gather(rows), queries)
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
-        """`exact_top_k` over all items."""
+        """Returns the result of `exact_top_k` over all items."""
         items = self.vectors if self.precision == "float32" else self
         return exact_top_k(queries, items, k, masked_pairs, bias, allowed, restricted)
 
     def product(self, queries: tf.Tensor, first: int, end: int) -> tf.Tensor:
-        """`[B, D]` float32 queries times the vectors from `first` to `end`: `[B, end - first]`."""
+        """Multiplies queries `[B, D]` with the vectors `first` to `end`: `[B, end - first]`."""
         return self._product_of(first, end)(queries)
 
     def _product_function(self, first: int, end: int):
@@ -119,12 +119,12 @@ def _half(values: np.ndarray) -> np.ndarray:
     largest = np.finfo(np.float16).max
     if not (np.abs(values) <= largest).all():
         raise InputError(
-            f"export: precision: the vectors have numbers beyond float16's {largest:g}; export in "
+            f"export: precision: the vectors exceed the float16 maximum {largest:g}; export in "
             f"float32. Received: {np.abs(values).max():g}"
         )
     return values.astype(np.float16)
 
 
 def _rows(variable: tf.Variable, rows) -> tf.Tensor:
-    """`tf.gather`, which of a variable would make each read of the whole a copy from then on."""
+    """Gathers from the value: after a gather from a variable, each dense read would copy it."""
     return tf.gather(variable.read_value(), rows)

@@ -1,4 +1,4 @@
-"""Exact top-k by dot product, with some pairs left out."""
+"""Exact top-k by dot product, with masked pairs, bias and restrictions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 
-# Items whose maximum stands for them; 16 and 64 were slower at 1M items and k 100.
+# Items per group; 16 and 64 were slower at 1M items and k 100.
 GROUP = 32
 
 
 def best_in_groups(scores: tf.Tensor, k) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k largest of each row, best first, without sorting the row.
+    """Returns the k largest scores of each row, best first, without sorting the row.
 
-    The k groups of neighbouring columns with the largest maxima hold the k largest scores: a score
-    outside them is below k maxima. Equal scores keep the order of the columns, for ties between
-    groups also go to the earlier one.
+    The k groups of adjacent columns with the largest maxima contain the k largest scores: a score
+    outside them is below k maxima. Ties go to the lower column, also between groups.
 
     Args:
       scores: `[B, M]` float, M a multiple of `GROUP`; no NaN.
@@ -31,16 +30,16 @@ def best_in_groups(scores: tf.Tensor, k) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k largest of some neighbouring groups, best first.
+    """Returns the k largest scores of a range of adjacent groups, best first.
 
     Args:
       groups: `[B, all, size]` float, no NaN.
       maxima: `[B, some]` maxima of the groups from `first` on.
       k: int scalar, at most `some * size`.
-      first: int scalar.
+      first: int scalar, the first group of the range.
 
     Returns:
-      Scores `[B, k]` and columns `[B, k]` int32, counted over all groups.
+      Scores `[B, k]` and columns `[B, k]` int32, numbered over all groups.
     """
     size = tf.shape(groups)[2]
     n_groups = tf.minimum(k, tf.shape(maxima)[1])
@@ -55,26 +54,25 @@ def best_members(groups: tf.Tensor, maxima: tf.Tensor, k, first=0) -> tuple[tf.T
 def exact_top_k(
     queries, item_vectors, k, masked_pairs=None, bias=None, allowed=None, restricted=True
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k items with the largest `queries . item_vectors + bias`, best first.
+    """Returns the k items with the largest `queries . item_vectors + bias`, best first.
 
-    What is masked or not allowed is set to -inf before anything is chosen, so it takes no place.
-    Equal scores keep the order of the rows: the lower row comes first. Places that no item is left
-    for hold row -1 and the lowest finite number of the scores' dtype (which, unlike -inf, JSON can
-    say).
+    Masked and disallowed items get -inf before the selection. Ties go to the lower row. If fewer
+    than k items remain, the result is padded with row -1 and the lowest finite number of the
+    scores' dtype, because JSON cannot represent -inf.
 
-    Where k is small beside the catalogue the candidates are found by the maxima of groups of items
-    (`best_in_groups`); the result is the same. All `B * N` scores are held at once.
+    If k is small relative to N, the search uses the maxima of groups of items (`best_in_groups`);
+    the result is the same. All `B * N` scores are in memory at once.
 
     Args:
       queries: `[B, D]` float.
-      item_vectors: `[N, D]` of the same dtype; or what has `shape` and `product(queries, first,
-        end)`, their products with the rows from first to end `[B, end - first]`.
+      item_vectors: `[N, D]` of the same dtype; or an object with `shape` and `product(queries,
+        first, end)`, which returns the products with rows first to end `[B, end - first]`.
       k: int scalar, 0 or more; may exceed N.
-      masked_pairs: `[P, 2]` int, (position in the batch, item row) of what must not come back;
-        pairs with a negative number are ignored and repeated ones do no harm. None masks nothing.
-      bias: `[N]` of the queries' dtype, -inf for an item that nobody gets. None adds nothing.
-      allowed: `[B, N]` or `[1, N]` bool, what may come back. None allows everything.
-      restricted: bool scalar; where it is False `allowed` is not looked at and may have any shape.
+      masked_pairs: `[P, 2]` int pairs (position in the batch, item row) to exclude; pairs with a
+        negative number are ignored, repeated pairs are harmless. None masks nothing.
+      bias: `[N]` of the queries' dtype, -inf to exclude an item for all queries. None adds nothing.
+      allowed: `[B, N]` or `[1, N]` bool, the items to choose from. None allows all.
+      restricted: bool scalar; if False, `allowed` is ignored and may have any shape.
 
     Returns:
       Scores `[B, k]` in the queries' dtype and rows `[B, k]` int32.
@@ -95,7 +93,7 @@ def exact_top_k(
         n_items = tf.shape(item_vectors)[0]
     grouped = tf.convert_to_tensor(_few(k, n_items))
     if isinstance(n_items, int) and n_items < GROUP:
-        grouped = tf.constant(False)  # not even a graph can be built of groups then
+        grouped = tf.constant(False)  # there are too few items to build the graph of groups
 
     def changed(scores, first):
         return _final(scores, first, bias, allowed, restricted, pairs)
@@ -109,12 +107,12 @@ def exact_top_k(
 
 
 def _few(k, n_items):
-    """Whether 2 k groups are fewer than all; without a product, which may not fit into int32."""
+    """Whether there are more than 2 k groups; divides, as 2 k GROUP may overflow int32."""
     return k <= (n_items - 1) // (2 * GROUP)
 
 
 def _either(condition: tf.Tensor, first, second):
-    """`tf.cond`, without the branch that cannot be taken where that is known already."""
+    """Like `tf.cond`, but builds only the branch taken if the condition is static."""
     known = tf.get_static_value(condition)
     if known is None:
         return tf.cond(condition, first, second)
@@ -122,16 +120,16 @@ def _either(condition: tf.Tensor, first, second):
 
 
 def _by_sorting(queries, item_vectors, n_items, k, changed):
-    """`changed(scores, first)`: the final scores of the items from `first` on."""
+    """Sorts all scores; `changed(scores, first)` applies bias and masks from item `first` on."""
     scores = changed(_product(queries, item_vectors, 0, n_items), 0)
     best, rows = tf.math.top_k(scores, tf.minimum(k, n_items))
     return best, rows
 
 
 def _by_groups(queries, item_vectors, n_items, k, changed):
-    """As `_by_sorting`."""
-    # A slice of whole leading rows is not copied. The items behind the last whole group are scored
-    # in a product as wide as a group: a narrower one may round differently and break ties.
+    """Gives the result of `_by_sorting` by way of group maxima."""
+    # A slice of leading rows is not copied. The items after the last whole group are scored in a
+    # product as wide as a group, because a narrower product may round differently and break ties.
     whole = n_items // GROUP * GROUP
     scores = _product(queries, item_vectors, 0, whole)
     rest = _product(queries, item_vectors, n_items - GROUP, n_items)
@@ -151,7 +149,7 @@ def _product(queries, item_vectors, first, end):
 
 
 def _final(scores, first, bias, allowed, restricted, pairs):
-    """The scores of the items from `first` on after everything but the product."""
+    """Applies bias, restriction and masks to the scores of the items from `first` on."""
     end = first + tf.shape(scores)[1]
     if bias is not None:
         scores += bias[first:end]
@@ -166,7 +164,7 @@ def _final(scores, first, bias, allowed, restricted, pairs):
 
 
 def _hide(scores, pairs, first):
-    """Set the pairs' scores to -inf; column 0 is item `first`, and items outside are skipped."""
+    """Sets the pairs' scores to -inf; column 0 is item `first`; skips items outside."""
     pairs -= tf.cast(tf.stack([0, first]), pairs.dtype)
     columns = tf.cast(tf.shape(scores)[1], pairs.dtype)
     pairs = _where(pairs, (pairs[:, 1] >= 0) & (pairs[:, 1] < columns))
@@ -175,12 +173,12 @@ def _hide(scores, pairs, first):
 
 
 def _where(pairs, condition):
-    """The pairs for which a condition `[P]` holds; a smaller graph than `tf.boolean_mask`."""
+    """Selects pairs by a condition `[P]`, with a smaller graph than `tf.boolean_mask`."""
     return tf.gather(pairs, tf.where(condition)[:, 0])
 
 
 def _hide_static(scores, pairs, first):
-    """`_hide` in shapes that XLA knows: a pair outside gets +inf as its upper bound."""
+    """Like `_hide`, with static shapes for XLA: pairs outside get the upper bound +inf."""
     pairs -= tf.cast(tf.stack([0, first]), pairs.dtype)
     columns = tf.cast(tf.shape(scores)[1], pairs.dtype)
     inside = tf.reduce_all(pairs >= 0, 1) & (pairs[:, 1] < columns)
@@ -189,7 +187,7 @@ def _hide_static(scores, pairs, first):
 
 
 def _to_power_of_two(pairs):
-    """The pairs, and as many (-1, -1) as it takes to a power of two."""
+    """Pads the pairs with (-1, -1) to a power of two."""
     count = tf.cast(tf.maximum(tf.shape(pairs)[0], 1), tf.float64)
     power = tf.math.ceil(tf.math.log(count) / np.log(2.0))
     missing = tf.cast(2.0**power, tf.int32) - tf.shape(pairs)[0]
@@ -197,7 +195,7 @@ def _to_power_of_two(pairs):
 
 
 def padded(best, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
-    """`[B, k]` of `[B, at most k]`, with row -1 and the lowest finite score in place of -inf."""
+    """Pads to `[B, k]`; padding and -inf become row -1 and the lowest finite score."""
     left = best > -np.inf
     best = tf.where(left, best, best.dtype.min)
     rows = tf.where(left, rows, -1)
@@ -210,21 +208,22 @@ def padded(best, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ExactTopK(keras.layers.Layer):
-    """`exact_top_k` over item vectors that the layer holds in a non-trainable variable.
+    """Layer that applies `exact_top_k` to item vectors stored in a non-trainable variable.
 
-    The variable is only ever assigned as a whole: one that was scattered into is copied whenever it
-    is read.
+    Assign the variable only as a whole: after a scatter, each read copies it.
 
     Args:
       item_vectors: `[N, D]` float32.
-      jit_compile: compile with XLA, once for each batch size, k and power of two of masked pairs,
-        which takes about a second each time; k must be a Python number.
+      jit_compile: whether to compile with XLA, which takes about a second for each new batch size,
+        k and power of two of masked pairs; k must be a Python number.
 
     Input: `queries` `[B, D]` float32, `k` int scalar, `masked_pairs` `[P, 2]` int or None.
-    Output: scores `[B, k]` float32 and rows `[B, k]` int32, -1 where no item is left.
+    Output: scores `[B, k]` float32 and rows `[B, k]` int32, padded with -1.
 
     Raises:
-      ValueError: `item_vectors` is not a matrix of finite numbers, or k is a tensor under XLA.
+      InputError: k is negative.
+      ValueError: `item_vectors` is not a matrix of finite numbers, or k is a tensor with
+        `jit_compile=True`.
 
     Example:
       >>> scores, rows = ExactTopK([[1.0], [3.0], [2.0]])(tf.constant([[1.0]]), 2, [[0, 1]])
@@ -252,11 +251,11 @@ class ExactTopK(keras.layers.Layer):
 
     def call(self, queries, k, masked_pairs=None):
         if not tf.is_tensor(k) and k < 0:
-            raise InputError(f"ExactTopK: k may not be negative. Received: {k}")
+            raise InputError(f"ExactTopK: k must be 0 or more. Received: {k}")
         if not self.jit_compile:
             return exact_top_k(queries, self.item_vectors, k, masked_pairs)
         if tf.is_tensor(k):
-            raise ValueError(f"k must be a Python number under jit_compile. Received: {k}")
+            raise ValueError(f"k must be a Python number with jit_compile=True. Received: {k}")
         if masked_pairs is not None:
             masked_pairs = tf.convert_to_tensor(masked_pairs)
             masked_pairs = _to_power_of_two(masked_pairs)
