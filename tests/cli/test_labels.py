@@ -23,7 +23,7 @@ def test_labels_move_to_another_version(trained, tmp_path, capsys):
     assert main(["labels", str(tmp_path / "shop"), "--stable", "3"]) == 2
     assert "stable must be a version" in capsys.readouterr().err
     assert main(["labels", str(tmp_path / "shop"), "--stable", "2", "--canary", "2"]) == 2
-    assert "must be two versions" in capsys.readouterr().err
+    assert "must be different versions" in capsys.readouterr().err
     assert read_models(config)["shop"]["labels"] == {"stable": 1, "canary": 2}
 
 

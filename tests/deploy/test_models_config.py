@@ -51,7 +51,7 @@ def _changed(**fields):
         ([_changed(base_path="models/shop")], "base_path must be absolute"),
         ([_changed(name="")], "name must not be empty"),
         ([_changed(model_platform="torch")], "model_platform must be 'tensorflow'"),
-        ([_changed(), _changed()], "name must differ"),
+        ([_changed(), _changed()], "models must have different names"),
         ([_changed(versions=[3])], 'no field named "versions"'),
     ],
 )

@@ -1,4 +1,4 @@
-"""What TF Serving wants beside a model: warm-up requests, configs and manifests."""
+"""Files for deploying to TF Serving: warm-up requests, server configs and manifests."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""`batching_parameters.txt`: how TF Serving merges waiting requests, where it is told to."""
+"""`batching_parameters.txt`: parameters of TF Serving's own batching (`merging="session"`)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from tfrec_fusion.errors import InputError
 
 FILE = "batching_parameters.txt"
 _RISK = """\
-# All requests of a batch fail together: for one whose lists have another width or that has another
-# number of dimensions. With pad_variable_length_inputs the widths may differ, but one request of
-# another number of dimensions ends the whole server. An empty request waits for the next one.
+# All requests of a batch fail together if one has lists of another width or an input of another
+# rank. With pad_variable_length_inputs the widths may differ, but one request of another rank
+# crashes the whole server. An empty request waits for the next one.
 """
 
 
 def batching_text(deployment: DeploymentConfig) -> str:
-    """The text of `tensorflow.serving.BatchingParameters`.
+    """The text of `tensorflow.serving.BatchingParameters`, with its risks as a comment.
 
-    Its first lines say what it risks: requests of different list widths fail together. With
-    `pad_variable_length_inputs` TF Serving fills the narrower ones up with the first value of the
-    request, which is why a list of several users has to start with "".
+    Requests with lists of different widths fail together. With `pad_variable_length_inputs` TF
+    Serving pads narrower lists with the first value of the request, so in a request of several
+    users each list must start with "".
 
     Raises:
-      InputError: a field or value that TF Serving would refuse.
+      InputError: a field or value that TF Serving would reject.
     """
     fields = {
         "max_batch_size": deployment.batch_sizes[-1],
@@ -39,10 +39,10 @@ def batching_text(deployment: DeploymentConfig) -> str:
 
 
 def check_batching(text: str) -> None:
-    """Refuses what TF Serving would refuse, and what would break the signatures.
+    """Checks that TF Serving accepts the text, and that its batching fits the signatures.
 
     Raises:
-      InputError: names the file, the field and the value.
+      InputError: it does not; names the file, the field and the value.
     """
     found = protos.parse("BatchingParameters", text, FILE)
     sizes = list(found.allowed_batch_sizes)
@@ -64,7 +64,8 @@ def check_batching(text: str) -> None:
             value = getattr(found, field).value
             raise InputError(f"{FILE}: {field} must be at least {least}. Received: {value}")
     if found.enable_large_batch_splitting.value:
-        # The parts of a split request may meet other k, and their answers do not join.
+        # The parts of a split request may be batched with different k, so their answers differ in
+        # length.
         raise InputError(
             f"{FILE}: enable_large_batch_splitting must be false: the parts of a request would get "
             "lists of different lengths. Received: true"

@@ -1,4 +1,4 @@
-"""`docker-compose.yml`: TF Serving's official image on the exports."""
+"""`docker-compose.yml`: runs TF Serving's official image on the exports."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ class _Compose(_Strict):
 
 
 def compose_text(deployment: DeploymentConfig, models: list[str], footprint: Footprint) -> str:
-    """The YAML of a service for all labels and one, in the profile `canary`, of canaries only.
+    """The YAML of a service for all labels and, in the profile `canary`, one for canaries only.
 
     Args:
+      deployment: the options.
       models: names of all models.
-      footprint: of their versions.
+      footprint: size of their versions.
     """
 
     def service(config: str, offset: int, poll: bool) -> dict[str, Any]:
@@ -85,10 +86,10 @@ def compose_text(deployment: DeploymentConfig, models: list[str], footprint: Foo
 
 
 def check_compose(text: str) -> None:
-    """Refuses keys, types and flags that Docker Compose or the model server would refuse.
+    """Checks that Docker Compose and the model server accept keys, types and flags.
 
     Raises:
-      InputError: names the file, the key and the value.
+      InputError: they do not; names the file, the key and the value.
     """
     (document,) = manifest.load(text, COMPOSE_FILE)
     compose = manifest.checked(_Compose, document, COMPOSE_FILE)
@@ -97,7 +98,7 @@ def check_compose(text: str) -> None:
 
 
 def _probe(model: str) -> str:
-    """Bash that asks for a model's metadata; the image has no curl."""
+    """A health check in bash that requests a model's metadata; the image has no curl."""
     return (
         f"exec 3<>/dev/tcp/127.0.0.1/{REST_PORT} && "
         f"printf 'GET {status_path(model).replace('%', '%%')} HTTP/1.0\\r\\n\\r\\n' >&3 && "

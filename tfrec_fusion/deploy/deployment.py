@@ -1,4 +1,4 @@
-"""Writes the deployment files: warm-up requests in a version, server configs beside the models."""
+"""Writes deployment files: warm-up requests in a version, server configs in the folder above."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tfrec_fusion.export.versions import new_version, versions
 from tfrec_fusion.files import StagedFiles, alone
 from tfrec_fusion.paths import local_path
 
-# The first line of each file; where it is missing the file is the user's and stays as it is.
+# The first line of each file; a file without it is the user's own and is not overwritten.
 HEADER = "# Written by tfrec-fusion export, which keeps the file as it is once this line is gone.\n"
 _LOCK = ".deployment.lock"
 _log = logging.getLogger(__name__)
@@ -32,18 +32,19 @@ _log = logging.getLogger(__name__)
 def new_version_with_deployment(
     base: str | os.PathLike, deployment: DeploymentConfig | bool | None
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """A `new_version` with warm-up requests in it and the server's files beside the models.
+    """A `new_version` with warm-up requests, plus the server's files in the folder above `base`.
 
-    Everything is written and checked before the version gets its number; the server's files take
-    their places right after. The folder above `base` is what the server sees as `/models`.
+    All files are written and checked before the version gets its number; the server's files are
+    put in place right after. The server sees the folder above `base` as `/models`.
 
     Args:
-      deployment: True is `DeploymentConfig()`, False writes no such files, and None is True
-        where the extra `serving` is installed, and else False, with a log line that says so.
+      base: folder of the model's versions.
+      deployment: True is `DeploymentConfig()`, False writes no such files; None is True if the
+        extra `serving` is installed, else False with a log line.
 
     Raises:
-      InputError: something that TF Serving would refuse; no version is written then.
-      ImportError: a deployment is asked for without the extra `serving`.
+      InputError: TF Serving would reject a file; no version is written then.
+      ImportError: a deployment is requested without the extra `serving`.
     """
     deployment = _chosen(deployment)
     if deployment is None:
@@ -59,13 +60,13 @@ def new_version_with_deployment(
             expected = max(versions(base), default=0) + 1
             staged = stack.enter_context(_Staged.of(base, expected, folder, deployment))
         number = int(result[0].name)
-        if number != expected:  # a writer without deployment files was quicker
+        if number != expected:  # a concurrent export without deployment files took the number
             staged = stack.enter_context(_Staged.of(base, number, result[0], deployment))
         staged.put_in_place()
 
 
 def merging_of(deployment: DeploymentConfig | bool | None) -> Merging | None:
-    """How a version merges requests; as by default where there is no deployment."""
+    """How a version merges requests; the default if there is no deployment."""
     return (deployment if isinstance(deployment, DeploymentConfig) else DeploymentConfig()).in_graph
 
 
@@ -76,18 +77,20 @@ def label_versions(
     canary: int | None = None,
     deployment: DeploymentConfig | None = None,
 ) -> None:
-    """Moves the labels of a model's versions, which decides what TF Serving loads.
+    """Sets the labels of a model's versions, and so which versions TF Serving loads.
 
-    A running server takes the change only if the versions are loaded, as the labelled ones and the
-    newest are after an export. Versions without a label are unloaded; they stay on the disk.
+    A running server accepts the change only if it has loaded the versions; after an export these
+    are the labelled ones and the newest. It unloads versions without a label; their files stay.
 
     Args:
-      path: what `export` was given, e.g. `saved_models/shop`.
-      stable: the version that serves.
-      canary: the one on trial, if any.
+      path: the folder given to `export`, e.g. `saved_models/shop`.
+      stable: the version to serve.
+      canary: the version on trial, if any.
+      deployment: options of the deployment files, which are written again; default
+        `DeploymentConfig()`.
 
     Raises:
-      InputError: no such version, or one for both labels.
+      InputError: no such version, or the same version for both labels.
 
     Example:
       >>> label_versions("saved_models/shop", stable=1)
@@ -96,7 +99,7 @@ def label_versions(
     present = versions(base)
     if canary == stable:
         raise InputError(
-            f"labels: stable and canary must be two versions; leave canary out where there is no "
+            f"labels: stable and canary must be different versions; omit canary if there is no "
             f"trial. Received: {stable} for both"
         )
     labels = {STABLE: stable} | ({} if canary is None else {CANARY: canary})
@@ -107,7 +110,7 @@ def label_versions(
                 f"Received: {version!r}"
             )
     with (
-        disk_errors(base, "the labels are as they were"),
+        disk_errors(base, "the labels are unchanged"),
         alone(base.parent / _LOCK),
         _Staged(base.parent, deployment or DeploymentConfig(), {base.name: labels}) as staged,
     ):
@@ -118,10 +121,10 @@ class _Staged:
     """The server's files under temporary names, complete and flushed; removed unless put in place.
 
     Args:
-      root: the folder of the models, whose lock is held.
-      labels: model -> labels that replace those in the present config.
-      more: model -> versions to load beside the labelled ones.
-      staged: model and version -> folder of one that is not to be seen below `root` yet.
+      root: the folder of the models; the caller holds its lock.
+      labels: model -> labels that replace those in the current config.
+      more: model -> versions to load in addition to the labelled ones.
+      staged: (model, version) -> folder of a version that is not in place below `root` yet.
     """
 
     def __init__(
@@ -161,7 +164,7 @@ class _Staged:
 
     @classmethod
     def of(cls, base: Path, number: int, folder: Path, deployment: DeploymentConfig) -> _Staged:
-        """With version `number` of `base`, which is complete in `folder`."""
+        """The files for `base` with the new version `number`, which is complete in `folder`."""
         current = _present(base.parent)
         current_labels = current.get(base.name, {}).get("labels", {})
         present = {*versions(base), number}
@@ -178,12 +181,12 @@ class _Staged:
         self._files.__exit__()
 
     def put_in_place(self) -> None:
-        """Renames each file over the one before."""
+        """Replaces the current files by renames."""
         self._files.put_in_place()
 
     def _stage(self, target: Path, text: str) -> None:
         if _is_own(target):
-            _log.warning("export: %s is your own and stays as it is", target)
+            _log.warning("export: %s is your own file and is not overwritten", target)
             return
         with self._files.open(target) as file:
             file.write((HEADER + text).encode())
@@ -194,18 +197,18 @@ def _chosen(deployment: DeploymentConfig | bool | None) -> DeploymentConfig | No
         if protos.present():
             return DeploymentConfig()
         _log.warning(
-            "export: no warm-up requests and no files for TF Serving are written, which takes "
+            "export: warm-up requests and files for TF Serving are not written; they need "
             '`pip install "tfrec-fusion[serving]"`'
         )
         return None
     if deployment is False:
         return None
-    protos.message("ModelServerConfig")  # says which extra is missing before anything is written
+    protos.message("ModelServerConfig")  # raises ImportError before anything is written
     deployment = DeploymentConfig() if deployment is True else deployment
     if deployment.batching and deployment.merging != "session":
         raise InputError(
-            "export: deployment.batching configures TF Serving's own batching, so it needs "
-            "merging='session'. "
+            "export: deployment.batching configures TF Serving's own batching; set "
+            "merging='session' or omit batching. "
             f"Received: merging={deployment.merging!r}, batching={deployment.batching}"
         )
     return deployment
@@ -214,7 +217,7 @@ def _chosen(deployment: DeploymentConfig | bool | None) -> DeploymentConfig | No
 def _models(
     root: Path, labels: dict[str, dict[str, int]], more: dict[str, list[int]]
 ) -> dict[str, dict]:
-    """Model -> fields of its config: those of the present config, with other labels for some."""
+    """Model -> fields of its config: the current ones, with the given labels for some models."""
     found = {name: model["fields"] for name, model in _present(root).items()}
     for name, own in labels.items():
         found[name] = models_config.model_fields(name, own, more.get(name, ()))
@@ -227,13 +230,13 @@ def _models(
 
 
 def _present(root: Path) -> dict[str, dict]:
-    """`read_models` of the present config; {} of one that is the user's own."""
+    """`read_models` of the current config; {} if that is the user's own."""
     path = root / models_config.FILE
     return {} if _is_own(path) else models_config.read_models(path)
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a file is there that was not written here."""
+    """Whether the file exists and is the user's own (it lacks the header)."""
     if not path.exists():
         return False
     with open(path, encoding="utf-8", errors="replace") as file:
@@ -241,7 +244,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _canary(fields: dict) -> dict:
-    """The fields for a server of canaries only, which answers to both labels."""
+    """The fields for a server of canaries only, which serves them under both labels."""
     labels = fields["version_labels"]
     if not labels:
         return fields

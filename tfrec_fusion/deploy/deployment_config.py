@@ -1,4 +1,4 @@
-"""What may be chosen about the files for TF Serving."""
+"""Options of the files for TF Serving."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class DeploymentConfig(BaseModel):
     """Options of the files that `export` writes for TF Serving.
 
     Attributes:
-      batch_sizes: rows of the warm-up requests, ascending, which each signature gets; the last is
-        the most rows that requests are merged to.
-      merging: how requests that wait at the same moment become one run. "graph": inside the
-        two-tower's version, where no request can make another fail. "session": by TF Serving
-        (`--enable_batching`, `batching_parameters.txt`), which fails or refuses all requests of a
-        batch for one that does not fit. None: not at all.
-      merged_runs: runs of merged requests at once; None is one a CPU.
-      batching: with "session", more fields of `tensorflow.serving.BatchingParameters`, e.g.
-        `{"batch_timeout_micros": 500}`; they override the ones written here.
-      monitoring: fields of `tensorflow.serving.MonitoringConfig` instead of the ones written here.
-      requests: signature -> more warm-up requests, each from input name to a nested list, e.g. from
-        the logs.
-      image: of the server.
+      batch_sizes: rows of the warm-up requests for each signature, ascending; the last is the most
+        rows of a merged batch.
+      merging: how concurrent requests are batched. "graph": inside the graph of a two-tower, where
+        no request can make another fail. "session": by TF Serving (`--enable_batching`,
+        `batching_parameters.txt`), where one invalid request fails all of its batch. None: no
+        batching.
+      merged_runs: batches that run at the same time; None is one per CPU.
+      batching: with "session", fields of `tensorflow.serving.BatchingParameters` that override the
+        defaults, e.g. `{"batch_timeout_micros": 500}`.
+      monitoring: fields of `tensorflow.serving.MonitoringConfig` that replace the defaults.
+      requests: signature -> additional warm-up requests, each from input name to a nested list,
+        e.g. from logs.
+      image: Docker image of the server.
       replicas: pods of the stable track; the canary track has one.
-      cpus: of a server.
-      memory_gib: of a server; None is what `memory_mib` counts.
-      grpc_max_threads: requests that the server answers or keeps waiting at once, over gRPC and
-        over REST each; those beyond get RESOURCE_EXHAUSTED. None is 4 a CPU, or what it takes to
-        fill a batch while others run, whichever is more.
+      cpus: CPUs of a server.
+      memory_gib: memory of a server in GiB; None is computed by `memory_mib`.
+      grpc_max_threads: most requests that the server handles or queues at the same time, for gRPC
+        and for REST each; more get RESOURCE_EXHAUSTED. None is 4 per CPU, or as many as fill a
+        batch while others run, whichever is more.
 
     Example:
       >>> deployment = DeploymentConfig(batch_sizes=(1, 16), replicas=2)
@@ -56,18 +56,18 @@ class DeploymentConfig(BaseModel):
 
     @property
     def runs(self) -> int:
-        """Runs of merged requests at once."""
+        """Batches that run at the same time."""
         return self.merged_runs or max(1, round(self.cpus))
 
     @property
     def threads(self) -> int:
-        """Requests at once: one of a row each for all running batches and one that is filled."""
+        """Server threads: one per row of all running batches and of one that is being filled."""
         most = max(math.ceil(4 * self.cpus), self.batch_sizes[-1] * (self.runs + 1))
         return self.grpc_max_threads or most
 
     @property
     def in_graph(self) -> Merging | None:
-        """What a version is told of merging."""
+        """The options of batching inside the graph, or None."""
         if self.merging != "graph":
             return None
         return Merging(rows=self.batch_sizes[-1], threads=self.runs)

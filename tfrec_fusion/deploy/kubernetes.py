@@ -27,13 +27,14 @@ def kubernetes_text(
 ) -> str:
     """The YAML of a volume claim, two deployments and a service.
 
-    The volume holds what `saved_models/` holds. The service sends to the pods of both tracks alike,
-    so one canary pod beside two stable ones gets a third of the connections.
+    The volume must hold the content of `saved_models/`. The service spreads connections over the
+    pods of both tracks, so one canary pod beside two stable ones gets a third of them.
 
     Args:
+      deployment: the options.
       models: names of all models.
-      footprint: of their versions.
-      has_canary: whether any model has a canary; without one that track has no pods.
+      footprint: size of their versions.
+      has_canary: whether any model has a canary; if not, the canary track has no pods.
     """
     gib = max(1, -(-10 * footprint.loaded // 2**30))
     documents = [

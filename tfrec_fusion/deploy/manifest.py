@@ -1,4 +1,4 @@
-"""YAML that is built as data and read back against a schema."""
+"""Writes YAML from data, and reads it back with a schema."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes equal values twice rather than as references."""
+    """Writes equal values in full instead of as YAML aliases."""
 
     def ignore_aliases(self, data):
         return True
 
 
 def dump(documents: list[Any]) -> str:
-    """The YAML of one or more documents, keys in the order given."""
+    """The YAML text of one or more documents; keys keep their order."""
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
@@ -29,7 +29,7 @@ def load(text: str, file: str) -> list[Any]:
     """The documents of a YAML text.
 
     Raises:
-      InputError: not YAML; names `file`.
+      InputError: it is not YAML; names `file`.
     """
     try:
         return read_yaml_documents(text)
@@ -38,10 +38,10 @@ def load(text: str, file: str) -> list[Any]:
 
 
 def checked(schema: type[_Schema], document: Any, file: str) -> _Schema:
-    """A document as its schema.
+    """Validates a document with a pydantic schema.
 
     Raises:
-      InputError: a key that is missing, unknown or of another type; names `file` and the key.
+      InputError: a key is missing, unknown or of another type; names `file` and the key.
     """
     try:
         return schema.model_validate(document)

@@ -1,4 +1,4 @@
-"""How much memory a server gets."""
+"""Computes the memory that a server needs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.saving import size_of
 
 _PROCESS = 1 << 30
-# Of one user and item: the scores as they come, with what is masked, and in groups; and an answer's
-# score with its id, a text of up to 22 bytes.
+# Bytes per user and item: three float32 copies of the scores (raw, masked, grouped); and, in an
+# answer, the score and the id, a string of up to 22 bytes.
 _SCORES, _ANSWER = 3 * 4, 4 + 24
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What the versions of a server take.
+    """Size of the versions that a server loads.
 
     Attributes:
-      loaded: bytes of all versions of its config, of all models.
-      largest: bytes of the largest of them.
-      items: of the largest catalogue.
+      loaded: bytes of all versions in the server's config, over all models.
+      largest: bytes of the largest version.
+      items: number of items of the largest catalogue.
     """
 
     loaded: int
@@ -33,20 +33,20 @@ class Footprint:
 
     @classmethod
     def of(cls, versions: Iterable[Path]) -> Footprint:
-        """Of the folders of versions; those that are gone count nothing."""
+        """The footprint of the folders of versions; missing folders count 0."""
         found = [(size_of(folder), _items(folder)) for folder in versions if folder.is_dir()]
         sizes, items = zip(*found, strict=True) if found else ((0,), (0,))
         return cls(sum(sizes), max(sizes), max(items))
 
 
 def memory_mib(deployment: DeploymentConfig, footprint: Footprint) -> int:
-    """MiB of a server: `deployment.memory_gib`, or the sum of
+    """Memory of a server in MiB: `deployment.memory_gib`, or the sum of
 
     - 1 GiB for the process;
-    - all versions that are loaded at once: those of the config, stable, canary and new ones;
-    - three times the largest: the next version beside them and what loading it takes;
-    - the scores of `deployment.runs` runs of as many rows as are merged, 12 bytes a row and item;
-    - an answer of as many rows with all items, 28 bytes a row and item.
+    - all versions in the config: stable, canary and new ones;
+    - three times the largest version, for one more version and the memory to load it;
+    - the scores of `deployment.runs` batches of `batch_sizes[-1]` rows, 12 bytes per row and item;
+    - one answer of `batch_sizes[-1]` rows with all items, 28 bytes per row and item.
     """
     if deployment.memory_gib is not None:
         return round(deployment.memory_gib * 1024)

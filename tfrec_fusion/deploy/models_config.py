@@ -1,9 +1,9 @@
-"""`models.config`: which versions TF Serving loads, and which of them are stable and canary.
+"""`models.config`: which versions TF Serving loads, and which are labelled stable and canary.
 
-TF Serving takes a config only if every label that moves points at a version that is already loaded;
-else it keeps the old one and, since it loads nothing of a refused config, never leaves it. A label
-that is new may point at a version that is still to be loaded. So a new version becomes the canary
-where there is none; else it is only loaded, and `label_versions` moves the labels afterwards.
+TF Serving accepts a config only if every label that moves points to a version that is already
+loaded; else it keeps the old config and never loads that version. A new label may point to a
+version that is not loaded yet. So a new version becomes the canary if there is none; else it is
+only loaded, and `label_versions` moves the labels afterwards.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ STABLE, CANARY = "stable", "canary"
 
 
 def next_labels(current: Mapping[str, int], present: Collection[int], new: int) -> dict[str, int]:
-    """Labels once version `new` is there, such that TF Serving accepts the change.
+    """The labels after version `new` is written, chosen so that TF Serving accepts the change.
 
     Args:
-      current: label -> version so far; labels of versions that are gone are dropped.
-      present: versions on the disk, `new` among them.
+      current: label -> version before; labels of versions that no longer exist are dropped.
+      present: versions on disk, including `new`.
+      new: the new version.
 
     Example:
       >>> next_labels({"stable": 1}, [1, 2], 2)
@@ -46,7 +47,9 @@ def model_fields(name: str, labels: Mapping[str, int], more: Collection[int] = (
     """The fields of one model's `tensorflow.serving.ModelConfig`.
 
     Args:
-      more: versions to load beside the labelled ones.
+      name: name of the model.
+      labels: label -> version.
+      more: versions to load in addition to the labelled ones.
     """
     return {
         "name": name,
@@ -64,9 +67,10 @@ def config_text(models: list[dict], file: str = FILE) -> str:
 
     Args:
       models: fields of each model's `ModelConfig`.
+      file: name of the file, for errors.
 
     Raises:
-      InputError: a field or value that TF Serving would refuse.
+      InputError: a field or value that TF Serving would reject.
     """
     fields = {"model_config_list": {"config": models}}
     text = protos.text(protos.build("ModelServerConfig", fields, file))
@@ -75,16 +79,16 @@ def config_text(models: list[dict], file: str = FILE) -> str:
 
 
 def check_models_config(text: str, file: str = FILE) -> None:
-    """Refuses what TF Serving would refuse.
+    """Checks that TF Serving accepts the text.
 
     Raises:
-      InputError: names the file, the model, the field and the value.
+      InputError: it does not; names the file, the model, the field and the value.
     """
     found = protos.parse("ModelServerConfig", text, file)
     models = found.model_config_list.config
     names = [model.name for model in models]
     if len(set(names)) < len(names):
-        raise InputError(f"{file}: name must differ from model to model. Received: {names}")
+        raise InputError(f"{file}: models must have different names. Received: {names}")
     for model in models:
         where = f"{file}: model {model.name!r}:"
         if not model.name:
@@ -109,10 +113,10 @@ def check_models_config(text: str, file: str = FILE) -> None:
 
 
 def read_models(path: str | os.PathLike) -> dict[str, dict]:
-    """Model name -> its labels, its versions and all its fields, of a config; {} without one.
+    """Reads a config: model name -> "labels", "versions" and "fields"; {} if there is no file.
 
     Raises:
-      InputError: the file is not a config that TF Serving could read.
+      InputError: TF Serving could not read the file.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""`monitoring.config`: where Prometheus reads TF Serving's metrics."""
+"""`monitoring.config`: the path of TF Serving's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def monitoring_text(deployment: DeploymentConfig) -> str:
     """The text of `tensorflow.serving.MonitoringConfig`.
 
     Raises:
-      InputError: a field or value that TF Serving would refuse.
+      InputError: a field or value that TF Serving would reject.
     """
     fields = deployment.monitoring or {"prometheus_config": {"enable": True, "path": PATH}}
     text = protos.text(protos.build("MonitoringConfig", fields, FILE))
@@ -23,10 +23,10 @@ def monitoring_text(deployment: DeploymentConfig) -> str:
 
 
 def check_monitoring(text: str) -> None:
-    """Refuses what TF Serving would refuse.
+    """Checks that TF Serving accepts the text.
 
     Raises:
-      InputError: names the file, the field and the value.
+      InputError: it does not; names the file, the field and the value.
     """
     path = protos.parse("MonitoringConfig", text, FILE).prometheus_config.path
     if path and not path.startswith("/"):

@@ -1,9 +1,10 @@
-"""TF Serving's configuration messages, and their text with errors that name the field.
+"""Builds and parses TF Serving's configuration messages, with errors that name the field.
 
 The wheel of `tensorflow-serving-api` has `ModelServerConfig` but neither `BatchingParameters` nor
-`MonitoringConfig`. These two are described here by the field numbers and types of their public
-definitions (tensorflow_serving/servables/tensorflow/session_bundle_config.proto and
-tensorflow_serving/config/monitoring_config.proto), in a descriptor pool of their own.
+`MonitoringConfig`. This module defines these two, in a separate descriptor pool, by the field
+numbers and types of their public definitions
+(tensorflow_serving/servables/tensorflow/session_bundle_config.proto and
+tensorflow_serving/config/monitoring_config.proto).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PACKAGE = "tensorflow.serving"
 _WRAPPERS = "google/protobuf/wrappers.proto"
 _TYPES = descriptor_pb2.FieldDescriptorProto
 
-# message -> field -> (number, type): a scalar's name, a wrapper's, or another message here
+# message -> field -> (number, type); a type is a scalar, a wrapper or another message here
 _FIELDS = {
     "BatchingParameters": {
         "max_batch_size": (1, "Int64Value"),
@@ -67,10 +68,10 @@ def message(name: str) -> type[Message]:
 
 
 def build(name: str, fields: Mapping, file: str) -> Any:
-    """A message of nested dicts and lists, whose fields no type checker knows.
+    """Builds a message from nested dicts and lists; typed `Any`, as its fields are dynamic.
 
     Raises:
-      InputError: a field that the message lacks or a value that it does not take; names `file`.
+      InputError: the message has no such field or does not accept the value; names `file`.
     """
     try:
         return json_format.ParseDict(dict(fields), message(name)())
@@ -79,10 +80,10 @@ def build(name: str, fields: Mapping, file: str) -> Any:
 
 
 def parse(name: str, text: str, file: str) -> Any:
-    """A message of its text form, as TF Serving reads it; its fields no type checker knows.
+    """Parses a message's text format, as TF Serving reads it; typed `Any`.
 
     Raises:
-      InputError: a field that the message lacks or a value that it does not take; names `file`.
+      InputError: the message has no such field or does not accept the value; names `file`.
     """
     try:
         return text_format.Parse(text, message(name)())
@@ -91,7 +92,7 @@ def parse(name: str, text: str, file: str) -> Any:
 
 
 def text(value: Message) -> str:
-    """The text form of a message."""
+    """The text format of a message."""
     return text_format.MessageToString(value)
 
 

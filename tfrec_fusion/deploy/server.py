@@ -1,4 +1,4 @@
-"""How the model server is started: the same flags for Docker and Kubernetes."""
+"""Flags of the model server, the same for Docker and Kubernetes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfrec_fusion.errors import InputError
 GRPC_PORT, REST_PORT = 8500, 8501
 _POLL_SECONDS = 30
 
-# Those of tensorflow_model_server that are for the user to set; it does not start with another.
+# Flags of tensorflow_model_server that users may set; it does not start with an unknown flag.
 _FLAGS = {
     "allow_version_labels_for_unavailable_models",
     "batching_parameters_file",
@@ -32,12 +32,13 @@ _FLAGS = {
 def arguments(
     deployment: DeploymentConfig, config: str = models_config.FILE, poll: bool = True
 ) -> list[str]:
-    """Arguments of the official image, whose own set the ports.
+    """Arguments for the official image, which sets the ports itself.
 
     Args:
-      config: name of the models' config.
-      poll: whether to read it again when it changes. The canary's labels move to versions that are
-        not loaded yet, which only a new process takes.
+      deployment: the options.
+      config: file name of the models' config.
+      poll: whether the server rereads the config. Not for canary servers: their labels move to
+        versions that are not loaded yet, which only a restarted server accepts.
     """
     at = models_config.MOUNT
     found = [
@@ -56,20 +57,20 @@ def arguments(
 
 
 def check_arguments(found: list[str], file: str, key: str) -> None:
-    """Refuses a flag that the model server does not have, with which it would not start.
+    """Checks that all arguments are known flags; the model server does not start with others.
 
     Raises:
-      InputError: names the file, the key and the flag.
+      InputError: one is not; names the file, the key and the flag.
     """
     for argument in found:
         name, equals, _ = argument.removeprefix("--").partition("=")
         if not (argument.startswith("--") and equals and name in _FLAGS):
             raise InputError(
-                f"{file}: {key}: not a flag of tensorflow_model_server that is known here. "
+                f"{file}: {key}: not a known flag of tensorflow_model_server. "
                 f"Received: {argument!r}"
             )
 
 
 def status_path(model: str) -> str:
-    """The REST path that answers 200 once a version of `model` is loaded."""
+    """The REST path that returns 200 once a version of `model` is loaded."""
     return f"/v1/models/{quote(model, safe='')}/metadata"

@@ -1,8 +1,8 @@
-"""What goes wrong with a request, in the codes of gRPC and of HTTP."""
+"""Errors of requests, with their gRPC and HTTP status codes."""
 
 from __future__ import annotations
 
-# name -> (number in gRPC and absl, HTTP status), as TF Serving translates them
+# name -> (number in gRPC and absl, HTTP status), as TF Serving maps them
 _CODES = {
     "OK": (0, 200),
     "CANCELLED": (1, 499),
@@ -30,8 +30,8 @@ class StatusError(Exception):
 
     Args:
       code: name of a gRPC status, e.g. "NOT_FOUND".
-      message: what the client reads.
-      http: HTTP status in the place of the code's own, e.g. 413.
+      message: text for the client.
+      http: HTTP status instead of the code's own, e.g. 413.
 
     Example:
       >>> StatusError("NOT_FOUND", "Servable not found for request: Latest(shop)").http
@@ -46,7 +46,7 @@ class StatusError(Exception):
 
     @classmethod
     def of_number(cls, number: int, message: str) -> StatusError:
-        """Of a code's number, as TensorFlow's errors have it."""
+        """From the number of a code, as TensorFlow's errors have it."""
         return cls(_NAMES.get(number, "UNKNOWN"), message)
 
     def __str__(self) -> str:
@@ -54,5 +54,5 @@ class StatusError(Exception):
 
 
 def invalid(message: str) -> StatusError:
-    """INVALID_ARGUMENT, which most mistakes of a client are."""
+    """A `StatusError` of code INVALID_ARGUMENT."""
     return StatusError("INVALID_ARGUMENT", message)

@@ -1,4 +1,4 @@
-"""`tensorflow.TensorProto` and arrays."""
+"""Converts between `tensorflow.TensorProto` and NumPy arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.status import invalid
 from tfrec_fusion.deploy.tensor_slot import STRING, is_value, type_name
 
-# numpy's type -> number in tensorflow.DataType, field with the values
+# NumPy dtype -> number in tensorflow.DataType, field that holds the values
 _FIELDS = {
     np.dtype(np.float32): (1, "float_val"),
     np.dtype(np.float64): (2, "double_val"),
@@ -33,10 +33,10 @@ _MAX_REPEATED = 1 << 20
 
 
 def decode(proto, name: str) -> np.ndarray:
-    """The array of a message; strings are an `object` array of bytes.
+    """The array of a message; strings become an `object` array of bytes.
 
     Raises:
-      StatusError: values and shape do not fit, or a type without values; names the input.
+      StatusError: values do not match the shape, or the type has no values; names the input.
     """
     if not is_value(proto.dtype):
         raise invalid(f"input {name}: no values of {type_name(proto.dtype)} can be sent")
@@ -44,7 +44,7 @@ def decode(proto, name: str) -> np.ndarray:
     try:
         if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
             raise ValueError
-        # One value may stand for all, so a small message can ask for any size.
+        # One value may stand for all elements, so a small message could claim any size.
         count = math.prod(shape)
         if count > _MAX_REPEATED and count > proto.ByteSize():
             raise ValueError
@@ -56,7 +56,7 @@ def decode(proto, name: str) -> np.ndarray:
 
 
 def fill(proto, values: np.ndarray) -> None:
-    """Writes an array into a message, its values one by one, as TF Serving does."""
+    """Writes an array into a message, as a list of values like TF Serving."""
     found = _FIELDS.get(values.dtype)
     if found is None:
         proto.CopyFrom(tf.make_tensor_proto(values))
@@ -84,7 +84,7 @@ def _strings(values, shape: tuple[int, ...]) -> np.ndarray:
     if len(values) > count:
         raise ValueError
     found = np.empty(count, object)
-    # The last value stands for all that are left out.
+    # The last value is repeated for the missing ones.
     found[: len(values)] = list(values)
     found[len(values) :] = values[-1] if values else b""
     return found.reshape(shape)

@@ -1,4 +1,4 @@
-"""An input or an output of a signature."""
+"""Type and shape of an input or output of a signature."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# number in tensorflow.DataType -> name in TensorFlow's messages, numpy's type
+# number in tensorflow.DataType -> name in TensorFlow's messages, NumPy type
 _TYPES = {
     1: ("float", np.float32),
     2: ("double", np.float64),
@@ -30,11 +30,11 @@ STRING = 7
 
 @dataclass(frozen=True)
 class TensorSlot:
-    """What a signature says of one of its tensors.
+    """Type, shape and graph name of an input or output of a signature.
 
     Attributes:
       dtype: number in `tensorflow.DataType`.
-      shape: sizes, None where any is taken; None in the place of all where the rank is not known.
+      shape: sizes, where None is any size; None if the rank is unknown.
       tensor: its name in the graph.
     """
 
@@ -44,7 +44,7 @@ class TensorSlot:
 
     @classmethod
     def of_info(cls, info) -> TensorSlot:
-        """Of a `tensorflow.TensorInfo`."""
+        """From a `tensorflow.TensorInfo`."""
         shape = None
         if not info.tensor_shape.unknown_rank:
             shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
@@ -56,7 +56,7 @@ class TensorSlot:
 
     @property
     def numpy_type(self) -> type | None:
-        """Strings are `object` arrays of bytes; None where numpy has no such type."""
+        """The NumPy type; `object` (bytes) for strings, None if NumPy has no such type."""
         return _TYPES.get(self.dtype, ("", None))[1]
 
 
@@ -66,5 +66,5 @@ def type_name(dtype: int) -> str:
 
 
 def is_value(dtype: int) -> bool:
-    """Whether a request may bring values of the type: no handles, and none that is not known."""
+    """Whether requests may hold values of the type, i.e. it is known and not a handle."""
     return dtype in _TYPES

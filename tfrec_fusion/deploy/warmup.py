@@ -1,4 +1,4 @@
-"""`assets.extra/tf_serving_warmup_requests`: what TF Serving asks a version before it serves it."""
+"""`assets.extra/tf_serving_warmup_requests`: requests that TF Serving runs before serving."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from tfrec_fusion.export.saved_signatures import signature_specs
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000
-# What TensorFlow adds to the text of an error begins so: names of the graph's nodes.
+# Start of what TensorFlow appends to an error's text: names of graph nodes.
 _NODE = "\n\t [["
 
 
 def write_warmup(version: Path, deployment: DeploymentConfig) -> None:
-    """Writes a `PredictionLog` for each signature and batch size, and `deployment.requests`.
+    """Writes a `PredictionLog` for each signature and batch size, and for `deployment.requests`.
 
     Args:
       version: a folder with the SavedModel, its assets and its card.
+      deployment: the options.
 
     Raises:
-      InputError: more than 1000 records, one that does not fit its signature, or one of
-        `deployment.requests` that fails: TF Serving would not load the version with it.
+      InputError: there are more than 1000 records, one does not match its signature, or the model
+        fails on one of `deployment.requests`; TF Serving would not load the version.
     """
     signatures = signature_specs(version)
     samples = Samples(version)
@@ -59,7 +60,7 @@ def write_warmup(version: Path, deployment: DeploymentConfig) -> None:
 
 
 def _check_answered(version: Path, requests: list[tuple[str, dict]]) -> None:
-    """Refuses a request that fits its signature and that the model does not answer all the same."""
+    """Checks that the model answers the requests, which already match their signatures."""
     if not requests:
         return
     loaded = tf.saved_model.load(str(version))
@@ -71,15 +72,16 @@ def _check_answered(version: Path, requests: list[tuple[str, dict]]) -> None:
             message = getattr(error, "message", str(error)).split(_NODE)[0].strip()
             raise InputError(
                 f"export: deployment.requests: request {place}: {name} fails on it, so TF Serving "
-                f"would never serve the version: {message.splitlines()[-1]}"
+                f"would not load the version; correct it. Received error: "
+                f"{message.splitlines()[-1]}"
             ) from None
 
 
 def check_warmup(version: Path) -> None:
-    """Refuses a file of warm-up requests with which TF Serving would not load the version.
+    """Checks that TF Serving would load the version with its file of warm-up requests.
 
     Raises:
-      InputError: names the record, its signature and the input.
+      InputError: it would not; names the record, its signature and the input.
     """
     signatures = signature_specs(version)
     path = version / FILE
@@ -94,7 +96,7 @@ def check_warmup(version: Path) -> None:
 
 
 def _log(signature: str, inputs: dict, outputs: dict) -> Message:
-    """The log of a request: by Example where the signature is a classifier or a regressor."""
+    """The log of a request; classify and regress requests hold Examples."""
     log = optional("tensorflow_serving.apis.prediction_log_pb2", protos.EXTRA).PredictionLog()
     kind = _example_kind(inputs, outputs)
     request = getattr(log, f"{kind}_log").request
@@ -152,7 +154,7 @@ def _check_record(record: bytes, signatures: dict, where: str) -> None:
         for key, spec in inputs.items():
             _check_tensor(where, key, request.inputs[key], spec)
     elif _example_kind(inputs, outputs) != kind:
-        raise InputError(f"{where}: signature_name: this is no signature to {kind} with")
+        raise InputError(f"{where}: signature_name: the signature is not for {kind} requests")
 
 
 def _check_names(where: str, given, specs: dict) -> None:
@@ -171,7 +173,7 @@ def _check_tensor(where: str, name: str, tensor, spec: tf.TensorSpec) -> None:
 
 
 def iterate_warmup(version: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """(signature, inputs) of each record of a version; Examples come serialized, as `inputs`."""
+    """Yields (signature, inputs) of each record; Examples are serialized, as input `inputs`."""
     apis = optional("tensorflow_serving.apis.prediction_log_pb2", protos.EXTRA)
     for record in tf.data.TFRecordDataset(str(version / FILE)).as_numpy_iterator():
         log = apis.PredictionLog.FromString(record)
