@@ -191,7 +191,7 @@ def test_integrated_gradients_leave_a_residual(events):
     [
         ("u1", "nothing", {}, "items: the catalogue has no item 'nothing'"),
         (["u1", "u2"], ["i1", "i2", "i3"], {}, "2 users and 3 items"),
-        ("u1", "i1", {"store": "sound"}, r"store: the catalogue has .* Received: 'sound'"),
+        ("u1", "i1", {"store": "sound"}, r"store: must be one of .* Received: 'sound'"),
         ("u1", "i1", {"nearest": -1}, "nearest must be 0 or more"),
     ],
 )

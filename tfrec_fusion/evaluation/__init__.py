@@ -1,4 +1,4 @@
-"""Full-catalogue evaluation: one protocol, slices, baselines, reports and plots."""
+"""Full-catalogue evaluation: protocol, slices, baselines, reports, explanations and plots."""
 
 from tfrec_fusion._lazy import attach
 

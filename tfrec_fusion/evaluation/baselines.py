@@ -1,4 +1,4 @@
-"""The baselines that fit a data set."""
+"""Chooses the baselines for a data set."""
 
 from tfrec_fusion.models.classic.classic_model import ClassicModel
 from tfrec_fusion.models.classic.ease import EASE
@@ -12,10 +12,10 @@ _TEXT_DIMS = 128
 
 
 def default_baselines(train) -> list[ClassicModel]:
-    """Unfitted baselines that apply to `train`, in the order of a table.
+    """Returns the unfitted baselines that apply to `train`, in the order for a table.
 
-    `Popularity` and `ItemKNN` always; `RecentPopularity` where there are timestamps; `EASE` up to
-    20,000 items (its matrix is dense); `TextMean` and `EASE` with text for the catalogue's first
+    `Popularity` and `ItemKNN` always; `RecentPopularity` with timestamps; `EASE` up to 20,000 items
+    (its matrix is dense); with vectors, also `TextMean` and `EASE` with the catalogue's first
     vector store.
 
     Example:

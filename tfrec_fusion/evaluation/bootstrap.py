@@ -1,4 +1,4 @@
-"""Bootstrap over users: how sure a mean, or the difference of two models, is."""
+"""Bootstrap over users: intervals of means, and a test for the difference of two models."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class PairedDifference(NamedTuple):
 
 
 def resampled_means(values: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
-    """Means of `bootstrap` resamples of the users, drawn with replacement.
+    """Returns the means of `bootstrap` resamples of the users, drawn with replacement.
 
     Args:
       values: `[users, metrics] float64`, at least one user.
@@ -44,7 +44,7 @@ def resampled_means(values: np.ndarray, bootstrap: int, seed: int) -> np.ndarray
 
 
 def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 2.5 and 97.5 percentiles over the resamples (axis 0): the 95 % percentile interval.
+    """Returns the 95 % percentile interval: the 2.5 and 97.5 percentiles over axis 0.
 
     Example:
       >>> interval(np.arange(101.0))
@@ -57,10 +57,10 @@ def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def paired_bootstrap(
     a: np.ndarray, b: np.ndarray, *, bootstrap: int = 1000, seed: int = 0
 ) -> PairedDifference:
-    """Compare two models on the same users: is the mean of `a - b` more than chance?
+    """Tests whether two models differ on the same users, by a paired bootstrap of `a - b`.
 
-    The users are resampled, never the two models apart, so what makes a user easy or hard for both
-    cancels out (Efron & Tibshirani 1993, chapter 13 and 16).
+    A resample takes both models' values of the same users, so the difficulty of a user cancels out
+    (Efron & Tibshirani 1993, chapters 13 and 16).
 
     Args:
       a, b: `[users] float` one metric per user, e.g. `report.per_user["ndcg@10"]` of two reports
@@ -70,7 +70,7 @@ def paired_bootstrap(
 
     Returns:
       `PairedDifference(difference, low, high, p_value)`. The p value is twice the smaller share of
-      resamples on one side of 0, counting the observed sample as one more; never below
+      resamples on one side of 0, with the observed sample counted as one more; it is never below
       `2 / (bootstrap + 1)`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Several models in one table."""
+"""Compares the reports of several models in one table."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from tfrec_fusion.evaluation.report import Report, few_users, format_value
 
 
 def check_reports(reports: Sequence[Report], what: str) -> list[Report]:
-    """The reports as a list, where all of them evaluate the same users at the same cut-offs.
+    """Checks that all reports are of the same users and cut-offs, and returns them as a list.
 
     Raises:
       InputError: no report, or reports that cannot be compared.
     """
     reports = list(reports)
     if not reports:
-        raise InputError(f"{what}: at least one report is needed. Received: none")
+        raise InputError(f"{what}: at least one report is required. Received: none")
     first = reports[0]
     for report in reports[1:]:
         same = report.counts["total"] == first.counts["total"] and report.split == first.split
@@ -30,16 +30,16 @@ def check_reports(reports: Sequence[Report], what: str) -> list[Report]:
 
 
 def compare(reports: Sequence[Report]) -> Table:
-    """One row a model, in the given order; the best of each column is bold.
+    """Returns a table with one row per model, in the given order; the best values are bold.
 
-    NDCG, HR and MRR are at the smallest cut-off, Recall at the largest; the slices' columns are
+    NDCG, HR and MRR are at the smallest cut-off, Recall at the largest; the columns of slices are
     NDCG. Slices that no report has, or that hold no users, are left out.
 
     Args:
       reports: of models evaluated on the same split at the same cut-offs.
 
     Returns:
-      A rich table; `print(render(compare(reports)))` for plain text.
+      A rich table; `print(render(compare(reports)))` prints it as plain text.
 
     Raises:
       InputError: no report, or reports that cannot be compared.

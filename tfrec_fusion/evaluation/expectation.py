@@ -1,19 +1,19 @@
-"""Rank metrics as their exact expectation over all orders of the tied items.
+"""Rank metrics as their exact expectation over all orders of tied items.
 
-A score says nothing about the order of items that share it, so each order is taken as equally
-likely. For a user with `m` relevant items, look at one group of tied candidates: `a` candidates
-score above it, it has `n` members, of which `r` are relevant, and `R` relevant items score above
-it. Every member is equally likely at each of the ranks `a + 1 ... a + n`. Hence, summing over the
-user's groups that hold a relevant item, with `q = clip(k - a, 0, n)` members within the top k:
+All orders of items with the same score are equally likely. For a user with `m` relevant items,
+take one group of tied candidates: `a` candidates score above it, it has `n` members, of which `r`
+are relevant, and `R` relevant items score above it. Every member is equally likely at each of the
+ranks `a + 1 ... a + n`. Hence, summing over the user's groups that hold a relevant item, with
+`q = clip(k - a, 0, n)` members within the top k:
 
     Recall@k  =  sum r q / n  /  m
     NDCG@k    =  sum r / n * sum_{j=1..q} d(a + j)  /  sum_{i=1..min(m, k)} d(i)
     MAP@k     =  sum r / n * sum_{j=1..q} (R + 1 + (r - 1)(j - 1)/(n - 1)) / (a + j)  /  min(m, k)
 
-with `d(i) = 1 / log2(i + 1)`. In MAP, `R` relevant items surely stand above rank `a + j`, and each
-of the other `r - 1` stands at one of the `j - 1` tied ranks above with chance `(j - 1)/(n - 1)`.
-HR@k and MRR@k depend on the first relevant item alone, which is in the best group; it stands at
-tied rank `j` with chance
+with `d(i) = 1 / log2(i + 1)`. In MAP, `R` relevant items are certainly above rank `a + j`, and each
+of the other `r - 1` is at one of the `j - 1` tied ranks above with probability `(j - 1)/(n - 1)`.
+HR@k and MRR@k depend only on the first relevant item, which is in the best group; it is at tied
+rank `j` with probability
 
     p_j = C(n - j, r - 1) / C(n, r),    HR@k = sum_{j<=q} p_j,    MRR@k = sum_{j<=q} p_j / (a + j).
 
@@ -29,7 +29,7 @@ METRICS = ("ndcg", "recall", "hr", "mrr", "map")
 
 
 def metric_names(k: Sequence[int]) -> list[str]:
-    """The columns of `expected_metrics`, in order.
+    """Returns the names of the columns of `expected_metrics`, in order.
 
     Example:
       >>> metric_names([5])
@@ -39,7 +39,7 @@ def metric_names(k: Sequence[int]) -> list[str]:
 
 
 def tie_groups(user: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count, for each target, its user's targets that score above it and those that tie with it.
+    """Counts, for each target, the user's targets that score above it and that tie with it.
 
     Args:
       user: `[targets] int` user of each target.
@@ -76,7 +76,7 @@ def expected_metrics(
     tied: np.ndarray,
     k: Sequence[int],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Each user's expected Recall, NDCG, HR, MRR and MAP at each `k`, over all orders of ties.
+    """Returns each user's expected Recall, NDCG, HR, MRR and MAP at each `k` over orders of ties.
 
     Args:
       user: `[targets] int` user of each target, in any order.

@@ -1,4 +1,4 @@
-"""Where a score came from."""
+"""Explains scores by Shapley values of the model's inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.models import PairScorer, TwoTower
 from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 
-_PAIRS = 1024  # explained at once
+_PAIRS = 1024  # pairs explained at once
 
 
 def explain(
@@ -27,44 +27,44 @@ def explain(
     nearest: int = 3,
     store: str | None = None,
 ) -> pd.DataFrame:
-    """The shares of a model's inputs in the scores of user-item pairs, which add up to the scores.
+    """Explains the scores of user-item pairs: the shares of the inputs add up to the score.
 
-    A share is an input's Shapley value: what its presence adds to the score, averaged over all
-    orders in which the inputs can be shown to the model. With v(S) the score when only the inputs S
-    of the n are shown, to the item and to the user's history alike (`PairScorer`):
+    A share is an input's Shapley value: what the input adds to the score, averaged over all orders
+    in which the inputs can be revealed to the model. With v(S) the score if only the inputs S of
+    the n are revealed, to the item and to the user's history alike (`PairScorer`):
 
         share_p = sum over S without p of |S|! (n - |S| - 1)! / n! * (v(S + p) - v(S))
 
-    and the bias is v of nothing: what an average item with the unknown id and no vectors gets. The
-    inputs are few, so all 2^n scores are computed and the shares are exact under every fusion.
-    Where the fusion is linear (`sum`, `concat`) the score is bilinear in the two sides' inputs, and
-    a share is an input's product with itself and half of its products with the others. Integrated
-    gradients give the same shares there, but elsewhere only approach the score, and only where it
-    is smooth down to a missing input: tests/evaluation/test_explanation.py has their residual under
-    `gate`.
+    The bias is v of the empty set: the score of an average item with the unknown id and no vectors.
+    As the inputs are few, all 2^n scores are computed and the shares are exact for every fusion.
+    For a linear fusion (`sum`, `concat`) the score is bilinear in the inputs of the two sides, and
+    a share is an input's product with itself plus half of its products with the others. Integrated
+    gradients give the same shares there; for other fusions they only approach the score, and only
+    if it is smooth down to a missing input (tests/evaluation/test_explanation.py measures their
+    residual for `gate`).
 
-    A share tells what the model did with an input, not what the input is worth: what id and text
-    both say is split between them.
+    A share tells how the model used an input, not what the input is worth: information that is in
+    both id and text is split between them.
 
     Args:
       model: a trained `TwoTower`.
-      events: histories and trends come from here; the vocabularies must be the model's.
-      users: user ids, one a pair, or one for all pairs. An unknown user is one without history.
-      items: item ids, likewise.
-      at: unix time of scoring; the moment after the last event by default.
-      nearest: how many items of the history to name beside each pair.
-      store: whose cosines say which are nearest: a name of the catalogue's vectors. "text" or else
-        the first by default.
+      events: events for histories and trends, with the model's vocabularies.
+      users: user ids, one per pair, or one for all pairs. Unknown users have no history.
+      items: item ids, likewise; all must be known.
+      at: unix time of scoring; by default the moment after the last event.
+      nearest: number of nearest items of the history to return for each pair.
+      store: name of the catalogue's vectors whose cosines define the nearest items; by default
+        "text", else the first.
 
     Returns:
-      A row a pair: `user_id`, `item_id`, `score`; the shares `id` (item and user ids, item biases),
-      one for each of the model's vectors, `context` (recency, trend and numbers of the item, size
-      and recency of the history) and `bias`; `nearest_items` and `nearest_cosines`, lists of ids
-      and floats, the most similar first, empty where item or history have no vector.
+      One row per pair: `user_id`, `item_id`, `score`; the shares `id` (item and user ids, item
+      biases), one share for each of the model's vectors, `context` (recency, trend and numbers of
+      the item, size and recency of the history) and `bias`; `nearest_items` and `nearest_cosines`,
+      lists of ids and floats, the most similar first, empty if item or history have no vector.
 
     Raises:
-      InputError: another model, other vocabularies, an unknown item or store, or a number of users
-        that differs from that of the items.
+      InputError: another model, other vocabularies, an unknown item or store, or different numbers
+        of users and items.
 
     Example:
       >>> shares = explain(model, split.train, "u17", ["i3", "i4"])
@@ -83,8 +83,8 @@ def explain(
     taken = {"user_id", "item_id", "score", "bias", "nearest_items", "nearest_cosines"}
     if taken & set(scorer.inputs) or len(set(scorer.inputs)) < len(scorer.inputs):
         raise InputError(
-            "explain: a vector's name is that of another column; rename it in the catalogue. "
-            f"Received: {list(model.tower.frozen)}"
+            "explain: a store of vectors has the name of another column of the result; rename it "
+            f"in the catalogue. Received: {list(model.tower.frozen)}"
         )
     columns = {"score": [], **{name: [] for name in scorer.inputs}, "bias": []}
     for start in range(0, len(users), _PAIRS):
@@ -119,8 +119,8 @@ def _pairs(users, items) -> tuple[list[str], list[str]]:
         items *= len(users)
     if len(users) != len(items):
         raise InputError(
-            f"explain: users and items must be equally many, or one. Received: {len(users)} users "
-            f"and {len(items)} items"
+            f"explain: users and items must have the same length, or length 1. Received: "
+            f"{len(users)} users and {len(items)} items"
         )
     return users, items
 
@@ -138,7 +138,10 @@ def _vectors(events: Interactions, store: str | None) -> AlignedVectors | None:
     if store is None:
         return vectors.get("text", next(iter(vectors.values()), None))
     if store not in vectors:
-        raise InputError(f"explain: store: the catalogue has {list(vectors)}. Received: {store!r}")
+        raise InputError(
+            f"explain: store: must be one of the catalogue's vectors, {list(vectors)}. "
+            f"Received: {store!r}"
+        )
     return vectors[store]
 
 
@@ -149,7 +152,7 @@ def _nearest(
     count: int,
     vectors: AlignedVectors | None,
 ) -> list[tuple[list[str], list[float]]]:
-    """Ids and cosines of the items of each user's history that are most like the pair's item."""
+    """Ids and cosines of the history items that are most similar to each pair's item."""
     histories, ids = state.histories, state.catalogue.vocabulary.ids
     found = []
     for user, item in zip(users, items, strict=True):

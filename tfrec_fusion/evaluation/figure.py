@@ -1,4 +1,4 @@
-"""The picture of a comparison: slices by models, with intervals."""
+"""Plots a comparison of models by slices, with intervals."""
 
 import os
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 
 def plot(reports: Sequence[Report], path: str | os.PathLike, metric: str | None = None) -> Path:
-    """Draw one panel a slice with one bar a model and its 95 % interval, as a PNG.
+    """Draws a PNG with one panel per slice, one bar per model and its 95 % interval.
 
-    Each panel has its own scale: cold items rank among themselves, so their level is another.
+    Each panel has its own scale, as cold items rank among themselves and have another level.
 
     Args:
       reports: of models evaluated on the same split at the same cut-offs.
@@ -71,7 +71,7 @@ def plot(reports: Sequence[Report], path: str | os.PathLike, metric: str | None 
 
 
 def _panel(axes, reports: Sequence[Report], label: str, metric: str) -> None:
-    """One slice: a bar a model, its interval, and its value behind it."""
+    """Draws one slice: a bar per model, its interval and its value."""
     values = np.array([r.metrics.get(label, {}).get(metric, np.nan) for r in reports])
     bounds = np.array(
         [

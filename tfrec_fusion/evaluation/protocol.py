@@ -1,4 +1,4 @@
-"""Full-catalogue evaluation of anything that scores users."""
+"""Full-catalogue ranking evaluation of recommenders."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -29,56 +29,57 @@ def evaluate(
     batch: int = 4096,
     name: str | None = None,
 ) -> Report:
-    """Rank the whole catalogue for every evaluated user and report how high their test items stand.
+    """Evaluates a model by full-catalogue ranking of the test items of every evaluated user.
 
-    Evaluated users have a training event and at least one test item that they had not touched in
-    training (`split.targets()`). Candidates are the whole catalogue, cold items included, less the
-    user's training items. Relevance is binary. Metrics, each the mean over the users of a slice:
+    Evaluated users have a training event and at least one test item that is not among their
+    training items (`split.targets()`). Candidates are all items, cold ones included, except the
+    user's training items. Relevance is binary. Each metric is the mean over the users of a slice:
 
-    - `recall@k`: the share of the user's relevant items in the top k (divided by all of them).
+    - `recall@k`: share of the user's relevant items in the top k (divided by all of them).
     - `ndcg@k`: DCG with discount `1 / log2(rank + 1)`, divided by the best attainable at k.
-    - `hr@k`: 1 where at least one relevant item is in the top k.
+    - `hr@k`: 1 if at least one relevant item is in the top k, else 0.
     - `mrr@k`: `1 / rank` of the first relevant item, 0 beyond k.
-    - `map@k`: precision at each hit in the top k, summed and divided by `min(relevant, k)`.
-    - `novelty@k` (total only): mean of `-log2((c + 1) / (C + n_items))` in bits over the list, `c`
-      the item's training events and `C` all of them; add-one, so that cold items are finite.
-    - `coverage@k` (total only): the share of the catalogue that is in some evaluated user's list.
+    - `map@k`: sum of the precision at each hit in the top k, divided by `min(relevant, k)`.
+    - `novelty@k` (total only): mean of `-log2((c + 1) / (C + n_items))` in bits over the list, with
+      `c` the item's and `C` all training events; add-one smoothing keeps cold items finite.
+    - `coverage@k` (total only): share of the catalogue that is in some evaluated user's list.
 
-    Equal scores get the exact expectation over all orders of the tied items
-    (`tfrec_fusion.evaluation.expectation`), so a constant score gains nothing. Only the lists of
+    Ties get the exact expectation over all orders of the tied items
+    (`tfrec_fusion.evaluation.expectation`), so a constant score gains nothing. Only the lists for
     coverage and novelty break ties, by item row.
 
-    Slices (`report.counts` has each one's users and targets; a user counts in a slice where they
-    have a target in it):
+    Slices (`report.counts` has the users and targets of each; a user is in a slice with at least
+    one target in it):
 
     - `total`: everything.
-    - `warm`, `cold`: items with and without a training event. Both are ranked among themselves:
-      targets and candidates are restricted to the slice.
+    - `warm`, `cold`: items with and without a training event. Each is ranked among itself: targets
+      and candidates are restricted to the slice.
     - `head`, `tail`: the most popular 20 % of the warm items, and the other warm items. Targets are
-      restricted to the slice and ranked against the whole catalogue, less the user's targets
-      outside the slice: finding those first is no mistake, and a perfect model reaches 1.
-    - `new users`, `old users`: at most 5 training items, and more; candidates as in `total`.
+      restricted to the slice; candidates are the whole catalogue except the user's targets outside
+      the slice, as ranking those first is no mistake. So a perfect model reaches 1.
+    - `new users`, `old users`: users with at most 5 and with more training items; candidates as in
+      `total`.
 
-    Ranks are counted, never sorted: for each target, the candidates above it and level with it.
+    Ranks are counted, not sorted: the candidates above each target and tied with it.
 
     Args:
-      model: anything with `scorer(state)` -> (user rows `[B]` int32 -> scores `[B, n_items]`
-        float32), where `state` is what the training events tell (`features.State`). Higher is
-        better; training items are masked here, not by the model. Where a score is one dot product,
-        let what `scorer` returns have `item_vectors` `[n_items, D]` and a method
-        `user_vectors(users [B]) -> [B, D]`: then the scores stay in TensorFlow, on its threads or
+      model: anything with `scorer(state)`, which returns a function from user rows `[B]` int32 to
+        scores `[B, n_items]` float32, higher is better; `state` is a `features.State` of the
+        training events. `evaluate` masks the training items itself. If scores are dot products, the
+        returned scorer should have `item_vectors` `[n_items, D]` and a method
+        `user_vectors(users [B]) -> [B, D]`: the scores then stay in TensorFlow, on its threads or
         GPU, which is many times faster (`tfrec_fusion.evaluation.vector_ranks`).
       split: a `Split` with test events.
       k: cut-offs.
       slices: whether to report more than `total`.
-      bootstrap: resamples of the users for the 95 % percentile intervals; 0 for no intervals.
+      bootstrap: number of resamples of the users for the 95 % percentile intervals; 0 for none.
       seed: of the resamples.
       batch: users scored at once; lowered so that a block never holds more than 2^26 scores. With
-        vectors, items are scored by blocks too, and a block holds 2^25.
-      name: of the model in tables; its own `name`, or else its class, by default.
+        vectors, items are scored in blocks too, and a block holds at most 2^25 scores.
+      name: of the model in tables; by default its `name`, or else its class.
 
     Raises:
-      InputError: a bad argument, no evaluated user, or scores of another shape or not finite.
+      InputError: a bad argument, no evaluated user, or scores of a wrong shape or not finite.
 
     Example:
       >>> from tfrec_fusion.models.classic import Popularity
@@ -99,13 +100,13 @@ def evaluate(
         )
     if not callable(getattr(split, "targets", None)):
         raise InputError(
-            "evaluate: split must be a Split, as events.split('temporal') makes it. "
+            "evaluate: split must be a Split, e.g. events.split('temporal'). "
             f"Received: {type(split).__name__}"
         )
     users, targets = split.targets()
     if not len(users):
         raise InputError(
-            "evaluate: split has no evaluated user: nobody has both a training event and a new "
+            "evaluate: split has no evaluated user: no user has both a training event and a new "
             f"test item; use another split or more data. Received: kind {split.kind!r}"
         )
     matrix = split.train.matrix()
@@ -181,7 +182,7 @@ def _rank(
     cuts: tuple[int, ...],
     batch: int,
 ) -> Ranks:
-    """Score the users block by block and keep only counts."""
+    """Scores the users in blocks and keeps only the counts."""
     n_items = matrix.shape[1]
     step = max(1, min(batch, _BLOCK_SCORES // n_items))
     cold_items = np.flatnonzero(cold)
@@ -205,7 +206,7 @@ def _rank(
 
 
 def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:
-    """A block of scores, copied so that masking leaves the model's own memory alone."""
+    """A block of scores, copied so that masking does not write into the model's memory."""
     scores = np.array(scorer(users), dtype=np.float32)
     if scores.shape != (len(users), n_items):
         raise InputError(
@@ -217,7 +218,7 @@ def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:
         user, item = np.argwhere(~finite)[0]
         raise InputError(
             f"evaluate: scores must be finite, but {int((~finite).sum())} in a block are "
-            f"not; give every item a score. Received: {scores[user, item]} for user row "
+            f"not; return a number for every item. Received: {scores[user, item]} for user row "
             f"{users[user]}, item row {item}"
         )
     return scores
@@ -226,7 +227,7 @@ def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:
 def _slice_metrics(
     ranks: Ranks, label: str, chosen: np.ndarray, cuts: tuple[int, ...]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Users (positions) with a target in the slice, and their metrics."""
+    """Positions of the users with a target in the slice, and their metrics."""
     if not chosen.any():
         return np.empty(0, np.int64), {metric: np.empty(0) for metric in metric_names(cuts)}
     user, score = ranks.user[chosen], ranks.score[chosen]

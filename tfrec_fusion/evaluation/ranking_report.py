@@ -1,4 +1,4 @@
-"""How well a ranker tells what a user takes from what they could have taken."""
+"""Evaluates rankers: test events against sampled negatives."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class RankingReport:
 
     Attributes:
       name: of the model.
-      gauc: mean AUC within a user; see `tfrec_fusion.metrics.gauc`.
-      users: known users with test events.
-      events: test events of known users.
-      negatives: sampled items an event.
+      gauc: mean AUC within each user; see `tfrec_fusion.metrics.gauc`.
+      users: number of known users with test events.
+      events: number of test events of known users.
+      negatives: sampled negatives per event.
       split: kind of the split.
     """
 
@@ -38,7 +38,7 @@ class RankingReport:
     split: str
 
     def to_dict(self) -> dict:
-        """Everything, in JSON's types."""
+        """Returns all fields in JSON's types."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class RankingReport:
 
 
 def ranking_table(reports: Sequence[RankingReport]) -> Table:
-    """One row a model, in the given order; the reports are of the same split."""
+    """Returns a table with one row per model, in the given order; all of the same split."""
     table = Table(
         "model",
         title=f"{reports[0].split} split",
@@ -70,17 +70,19 @@ def ranking_table(reports: Sequence[RankingReport]) -> Table:
 def evaluate_ranker(
     model, split: Split, *, negatives: int = 4, seed: int = 0, name: str | None = None
 ) -> RankingReport:
-    """Test events against sampled items of the same time, all features as of the start of the test.
+    """Evaluates how a model ranks test events against sampled negatives of the same time.
+
+    All features are as of the start of the test period. The metric is GAUC.
 
     Args:
-      model: a `Ranker`, or anything with `scorer` as `tfrec_fusion.evaluation.evaluate` takes it.
-      split: with test events.
-      negatives: sampled items an event, at least 1.
+      model: a `Ranker`, or anything with a `scorer` as in `tfrec_fusion.evaluation.evaluate`.
+      split: a `Split` with test events.
+      negatives: sampled negatives per event, at least 1.
       seed: of the sample, which is the same for every model.
-      name: of the model; its own by default.
+      name: of the model; by default its own.
 
     Raises:
-      InputError: no negatives, or no test event of a known user.
+      InputError: `negatives` is below 1, or no test event has a known user.
 
     Example:
       >>> from tfrec_fusion.models.classic import Popularity
@@ -121,13 +123,13 @@ def evaluate_ranker(
 
 
 def _scores_given_items(model) -> bool:
-    """Whether the model is called with batches of users and items; else it has a scorer."""
+    """Whether the model takes batches of users and items; other models have a scorer."""
     return not getattr(model, "ranks_catalogue", True)
 
 
 def _batch_scores(model, split: Split):
     if _scores_given_items(model):
-        # Not predict_on_batch, which takes several batches where steps are executed together.
+        # predict_on_batch would consume several batches if steps_per_execution is above 1.
         logits = tf.function(model, reduce_retracing=True)
         return lambda batch: logits(batch).numpy()
     scorer = model.scorer(State.of(split.train))

@@ -1,4 +1,4 @@
-"""What is left of a pass over all users: where their targets stand, and what their lists hold."""
+"""Rank counts of targets and statistics of lists, collected over all users."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tfrec_fusion.errors import InputError
 
 @dataclass
 class Ranks:
-    """One row a target, and the statistics of the users' lists.
+    """Rank counts, one per target, and the statistics of the users' lists.
 
-    `greater` and `equal` need to be exact only for targets that some cut-off can reach: where a
-    target is too low for that, `greater` may be any number that is large enough, and `equal` any
-    number from that of the user's targets that tie with it.
+    `greater` and `equal` must be exact only for targets within reach of some cut-off. For lower
+    targets, `greater` may be any number beyond the cut-offs, and `equal` any number not below that
+    of the user's targets with the same score.
 
     Attributes:
       user: `[targets] int64` position among the evaluated users.
-      item: `[targets] int32`.
+      item: `[targets] int32` item row.
       score: `[targets] float32`.
-      greater, equal: `[targets] int64` counts among all candidates.
-      greater_cold, equal_cold: `[targets] int64` counts among the cold candidates.
-      recommended: k -> `[items] bool`, in some user's list.
-      novelty: k -> `[users] float64`.
+      greater, equal: `[targets] int64`, number of candidates with a greater or an equal score.
+      greater_cold, equal_cold: `[targets] int64`, the same among the cold candidates.
+      recommended: k -> `[items] bool`, whether some user's list holds the item.
+      novelty: k -> `[users] float64`, in bits.
     """
 
     user: np.ndarray
@@ -42,7 +42,7 @@ class Ranks:
 
     @classmethod
     def of(cls, targets, matrix: sparse.csr_matrix, cuts: Sequence[int]) -> Ranks:
-        """Nothing ranked yet.
+        """Creates empty counts, before anything is ranked.
 
         Args:
           targets: each evaluated user's new test items, with `splits` and `items`.
@@ -66,7 +66,7 @@ class Ranks:
         )
 
     def set_scores(self, users: np.ndarray, here, score: np.ndarray) -> None:
-        """Keep the scores of the targets `here`, masked training items being -inf.
+        """Stores the scores of the targets `here`; masked training items have -inf.
 
         Raises:
           InputError: a target is among its user's training items.
@@ -79,7 +79,7 @@ class Ranks:
             )
 
     def add_lists(self, users, lists: np.ndarray) -> None:
-        """Count lists `[B, longest cut]` of item rows (-1: empty), of the positions `users`."""
+        """Adds the lists `[B, longest cut]` of item rows (-1: empty) of the positions `users`."""
         for cut in self.recommended:
             listed = lists[:, :cut]
             filled = listed >= 0

@@ -1,4 +1,4 @@
-"""What an evaluation found: numbers, a table and JSON."""
+"""The result of an evaluation: metrics, a table and JSON."""
 
 import io
 import json
@@ -26,14 +26,14 @@ class Report:
       name: of the model.
       k: the cut-offs, ascending.
       metrics: slice -> metric -> mean over the slice's users, e.g. `metrics["cold"]["ndcg@10"]`;
-        NaN where a slice has no users.
-      intervals: slice -> metric -> 95 % bootstrap interval `(low, high)`; empty without one.
+        NaN for a slice without users.
+      intervals: slice -> metric -> 95 % bootstrap interval `(low, high)`; empty without bootstrap.
       counts: slice -> `{"users": int, "targets": int}`.
       slice_users: slice -> `[users] int32` user rows, ascending.
       slice_per_user: slice -> metric -> `[users] float64`, in the order of `slice_users`.
       split: kind of the split.
       bootstrap, seed: of the intervals.
-      seconds: wall time of the evaluation.
+      seconds: duration of the evaluation.
 
     Example:
       >>> report = tff.evaluation.evaluate(model, split)
@@ -65,7 +65,7 @@ class Report:
         return self.slice_users["total"]
 
     def table(self) -> Table:
-        """One row a metric, one column a slice, and the total's 95 % interval beside its mean."""
+        """Returns a table of metrics by slices, with the 95 % interval of `total` beside it."""
         table = Table(
             title=f"{self.name}, {self.split} split",
             title_justify="left",
@@ -90,11 +90,11 @@ class Report:
         return table
 
     def _beside_total(self, cells: list[str], between: str) -> list[str]:
-        """The slices' cells with the interval's cell after the total's, where there is one."""
+        """Inserts the cell of the interval after that of `total`, if the table has intervals."""
         return [cells[0], between, *cells[1:]] if self.intervals["total"] else cells
 
     def to_dict(self) -> dict:
-        """Everything but the per-user arrays, in JSON's types; what is not a number is None."""
+        """Returns everything but the per-user arrays in JSON's types; NaN becomes None."""
         return {
             "name": self.name,
             "split": self.split,
@@ -116,7 +116,7 @@ class Report:
         }
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write `to_dict()` as JSON, atomically; the folder is made where it is missing.
+        """Writes `to_dict()` as JSON, atomically; creates the folder if it is missing.
 
         Raises:
           InputError: `path` does not end in .json.
@@ -141,24 +141,24 @@ class Report:
 
 
 def few_users(count: int) -> str | None:
-    """A warning where an evaluation has few users; None where it has enough."""
+    """Returns a warning if an evaluation has few users, else None."""
     if count >= _FEW_USERS:
         return None
     return (
-        f"Few users: with {count}, and fewer than {_FEW_USERS}, models differ by chance. Hold out "
-        "more (test=), split by leave_one_out, or average several seeds."
+        f"Few users: with {count} (fewer than {_FEW_USERS}), models may differ by chance alone. "
+        "Hold out more (test=), split by leave_one_out, or average several seeds."
     )
 
 
 def render(table: Table) -> str:
-    """A rich table as plain text, as wide as it needs to be."""
+    """Renders a rich table as plain text, up to 200 columns wide."""
     buffer = io.StringIO()
     Console(file=buffer, width=200, no_color=True).print(table)
     return buffer.getvalue().rstrip("\n")
 
 
 def format_value(metric: str, value: float | None) -> str:
-    """A metric for people: bits to two places, shares to four, "-" for NaN, "" for none."""
+    """Formats a metric: bits with two decimals, shares with four, "-" for NaN, "" for None."""
     if value is None:
         return ""
     if math.isnan(value):

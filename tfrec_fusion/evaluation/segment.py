@@ -1,4 +1,4 @@
-"""The best items of a part of the catalogue, scored by blocks of users and items."""
+"""Finds the best items of a part of the catalogue, by blocks of users and items."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.retrieval.top_k import GROUP, best_members
 
 BLOCK_SCORES = 1 << 25  # scores held at once (128 MB)
-_SPLIT_SCORES = 1 << 23  # the same where items are split: no call of Python is saved by more
+_SPLIT_SCORES = 1 << 23  # the same if items are split: larger blocks save no Python calls
 _SMALL_GROUP = 8  # divides GROUP
-_SMALL = 64 * GROUP  # up to so many items smaller groups leave fewer members to choose from
+_SMALL = 64 * GROUP  # up to this many items, smaller groups leave fewer members to choose from
 
 
 class Segment:
-    """Items that are ranked among themselves, their vectors on the device.
+    """A set of items that are ranked among themselves, with their vectors on the device.
 
     Args:
       item_vectors: `[items, D]` float32 tensor of the whole catalogue.
@@ -28,27 +28,27 @@ class Segment:
         self._vectors = item_vectors if whole else tf.gather(item_vectors, filled)
 
     def best(self, users, hidden, targets, depth: int):
-        """The best items of each user, and the scores of targets.
+        """Finds the best items of each user, and the scores of targets.
 
         Args:
-          users: `[B, D]` float32 tensor.
-          hidden: `[P, 2] int32` (position in users, position in rows) of what is no candidate.
+          users: `[B, D]` float32 tensor of user vectors.
+          hidden: `[P, 2] int32` (position in users, position in rows), the masked candidates.
           targets: `[T, 2] int32` likewise.
-          depth: how many to find; fewer where the segment is smaller.
+          depth: number of items to find; fewer if the segment is smaller.
 
         Returns:
-          Scores `[B, depth] float32`, best first and -inf where no candidate is left; positions in
-          rows `[B, depth] int32`, the lower first among equal scores; and the targets' scores
-          `[T] float32`. Scores that are equal for equal vectors.
+          Scores `[B, depth] float32`, best first, -inf if no candidate is left; positions in rows
+          `[B, depth] int32`, ties by lower position; and the targets' scores `[T] float32`. Equal
+          vectors have equal scores.
         """
         size, block = len(self.rows), self._block_items(len(users))
         group = GROUP if size > _SMALL else _SMALL_GROUP
         found = _best(users, self._vectors, size, hidden, targets, depth, block, group)
         best, places, score = (values.numpy() for values in found)
-        return best, np.minimum(places, size - 1), score  # no place of what fills up
+        return best, np.minimum(places, size - 1), score  # no positions in the padding
 
     def count_equal(self, users, hidden, position, score) -> np.ndarray:
-        """`[T] int32`: how many candidates of the user at `position` `[T]` have just this score."""
+        """Counts, `[T] int32`, the candidates of the users at `position` `[T]` with this score."""
         block = self._block_items(len(users))
         return _count_equal(
             users, self._vectors, len(self.rows), hidden, position, score, block
@@ -133,14 +133,14 @@ def _count_equal(users, vectors, size, hidden, position, score, block):
 
 
 def _scores(users, vectors, size, hidden, start, stop):
-    """Scores `[B, stop - start]` of a block of items, -inf where there is no candidate."""
+    """Scores `[B, stop - start]` of a block of items, -inf for masked candidates and padding."""
     scores = tf.matmul(users, vectors[start:stop], transpose_b=True)
     hidden = tf.boolean_mask(hidden, (hidden[:, 1] >= start) & (hidden[:, 1] < stop))
     nothing = tf.constant(-np.inf, tf.float32)
     scores = tf.tensor_scatter_nd_update(
         scores, hidden - tf.stack([0, start]), tf.fill(tf.shape(hidden)[:1], nothing)
     )
-    # What fills up the last group is no item.
+    # The padding of the last group holds no items.
     n_users, n_items = tf.shape(users)[0], tf.minimum(size, stop) - start
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=scores,

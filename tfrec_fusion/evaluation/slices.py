@@ -1,4 +1,4 @@
-"""Which items and users a slice of the evaluation holds, from training rows alone."""
+"""Item and user slices of the evaluation, defined by the training events alone."""
 
 import numpy as np
 from scipy import sparse
@@ -12,10 +12,10 @@ NEW_USER_ITEMS = 5
 
 
 def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
-    """Masks of the items of each item slice.
+    """Returns the masks of the item slices.
 
     Warm: at least one training event; cold: none; head: the most popular 20 % of the warm items
-    (rounded up; equal popularity goes by item row); tail: the other warm items.
+    (rounded up; ties by item row); tail: the other warm items.
 
     Args:
       matrix: `[users, items]` training pairs, 1.0 each.
@@ -39,7 +39,7 @@ def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
 
 
 def user_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
-    """Masks of the users of each user slice.
+    """Returns the masks of the user slices.
 
     New users have at most 5 training items, old users more.
 

@@ -1,4 +1,4 @@
-"""Ranks where every score is one dot product: the scores never leave the device."""
+"""Ranks targets by dot products of vectors; the scores never leave the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfrec_fusion.evaluation.ranks import Ranks
 from tfrec_fusion.evaluation.segment import BLOCK_SCORES, Segment
 
 _COMPARED = 1 << 24  # target-candidate comparisons held at once
-_FEW_USERS = 128  # a block of fewer would read the items too often
+_FEW_USERS = 128  # smaller blocks would read the items too often
 
 
 def rank_by_vectors(
@@ -27,40 +27,39 @@ def rank_by_vectors(
     cuts: tuple[int, ...],
     batch: int,
 ) -> Ranks:
-    """Rank the whole catalogue for each user, from vectors.
+    """Ranks the whole catalogue for each user, from user and item vectors.
 
-    Blocks of users are scored against blocks of items (`Segment`), in products in which a target
-    meets its own score and identical items get identical ones. Group maxima find the best
-    candidates of each user, as many as the longest cut-off and the user's targets together, and
-    each target is counted among these. A target below all of them is beyond every cut-off, so that
-    no other item has to be looked at; only for one level with the last of them that a cut-off can
-    still reach are all its ties counted.
+    Blocks of users are scored against blocks of items (`Segment`). Targets and candidates get their
+    scores from the same products, so identical items have identical scores. Group maxima find the
+    best candidates of each user, as many as the longest cut-off plus the user's targets, and ranks
+    are counted among these. A target below all of them is beyond every cut-off and needs no count.
+    Only if a target within reach of a cut-off ties with the last of them are all its ties counted.
 
     Args:
-      scorer: with `item_vectors` `[items, D] float` and `user_vectors(users [B] int32)`, which
-        gives `[B, D]`; arrays or tensors.
+      scorer: has `item_vectors` `[items, D] float` and `user_vectors(users [B] int32)`, which
+        returns `[B, D]`; arrays or tensors.
       users: `[users] int32` rows of the evaluated users.
       targets: their new test items, with `splits` and `items`.
       matrix: `[users, items]` training pairs, masked for their user.
-      cold: `[items] bool` items that are also ranked among themselves.
+      cold: `[items] bool`, items that are also ranked among themselves.
       cuts: cut-offs, ascending.
-      batch: users a block at most; at large catalogues there are fewer.
+      batch: most users per block; large catalogues have smaller blocks.
 
     Raises:
-      InputError: vectors of another shape or not finite, or targets among the training items.
+      InputError: vectors of a wrong shape or not finite, or targets among the training items.
     """
     ranks = Ranks.of(targets, matrix, cuts)
     table = _Table(_checked(scorer.item_vectors, "item_vectors", len(cold)), cold)
     step = min(batch, max(_FEW_USERS, BLOCK_SCORES // len(cold)))
     lengths = np.diff(targets.splits)
-    # Users with as many targets share a block, so that its lists are no longer than they need.
+    # Sort users by number of targets, so that the lists of a block are no longer than needed.
     order = np.argsort(-lengths, kind="stable")
     place = np.repeat(targets.splits[order] - _before(lengths[order]), lengths[order])
     place += np.arange(len(place))
     stops = np.cumsum(lengths[order])
 
     def start(first: int, last: int):
-        """A block's users (positions), its targets (places), and the call that ranks them."""
+        """Starts ranking a block; returns positions of its users and targets, and the future."""
         chosen, count = order[first:last], lengths[order[first:last]]
         here = place[stops[first] - count[0] : stops[last - 1]]
         vectors = _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen))
@@ -83,7 +82,7 @@ def rank_by_vectors(
         ranks.greater_cold[here], ranks.equal_cold[here] = cold
         ranks.add_lists(chosen, lists)
 
-    # Two blocks at a time: what is serial in one leaves the processor to the other.
+    # Two blocks at a time: the serial parts of one overlap with the other.
     with ThreadPoolExecutor(2) as pool:
         running = deque()
         for block in _blocks(lengths[order], cuts[-1], step):
@@ -97,7 +96,7 @@ def rank_by_vectors(
 
 
 class _Table:
-    """The catalogue in two segments, warm and cold."""
+    """The catalogue, divided into two segments, warm and cold."""
 
     def __init__(self, item_vectors: tf.Tensor, cold: np.ndarray):
         self._cold = cold
@@ -114,14 +113,14 @@ class _Table:
 
         Args:
           vectors: `[B, D]` float32 tensor.
-          seen: positions in the block `[P]` and item rows `[P]` of what is no candidate.
+          seen: positions in the block `[P]` and item rows `[P]` of the masked candidates.
           targets: positions in the block `[T]` and item rows `[T]`.
           longest: length of the lists.
-          depth: how many of the best candidates to count among.
+          depth: number of best candidates among which ranks are counted.
 
         Returns:
-          The targets' scores `[T]`; their counts `[2, 2, T] int64`, of greater and of equal
-          candidates among the warm and among the cold; and lists `[B, longest]` of item rows.
+          The targets' scores `[T]`; counts `[2, 2, T] int64` (warm or cold candidates; greater or
+          equal scores); and lists `[B, longest]` of item rows.
         """
         user, item = targets
         score, counts = np.empty(len(item), np.float32), np.zeros((2, 2, len(item)), np.int64)
@@ -151,7 +150,7 @@ class _Table:
         return np.stack([user[chosen], self._place[item[chosen]]], 1).astype(np.int32)
 
     def _lists(self, best: dict, longest: int) -> np.ndarray:
-        """The best of both segments, ties to the lower row, -1 where no candidate is left."""
+        """The best items of both segments, ties by lower row; -1 if no candidate is left."""
         scores = np.concatenate([values[:, :longest] for values, _ in best.values()], 1)
         rows = [self._segments[kind].rows[p[:, :longest]] for kind, (_, p) in best.items()]
         rows = np.where(scores > -np.inf, np.concatenate(rows, 1), -1)
@@ -166,7 +165,7 @@ def _before(lengths: np.ndarray) -> np.ndarray:
 
 
 def _blocks(lengths: np.ndarray, longest: int, step: int) -> Iterator[tuple[int, int]]:
-    """Ranges of users, whose numbers of targets descend, that fit into memory together."""
+    """Ranges of users, sorted by descending number of targets, that fit into memory together."""
     start = 0
     while start < len(lengths):
         most = int(lengths[start])
@@ -176,7 +175,7 @@ def _blocks(lengths: np.ndarray, longest: int, step: int) -> Iterator[tuple[int,
 
 
 def _raise_equal(ranks: Ranks, cold: np.ndarray) -> None:
-    """Let a target that no cut-off reaches tie with the user's targets that have its score."""
+    """Sets the ties of targets beyond all cut-offs to the user's targets with the same score."""
     is_cold = cold[ranks.item]
     order = np.lexsort((ranks.score, ranks.user))
     user, score = ranks.user[order], ranks.score[order]
@@ -197,7 +196,7 @@ def _checked(vectors, name: str, rows: int) -> tf.Tensor:
         raise InputError(
             f"evaluate: the scorer's {name} must be [{rows}, dim]. Received: shape {vectors.shape}"
         )
-    # One number that is not finite makes the sum so, and the sum is cheap.
+    # The sum is not finite if any number is not, and it is cheap.
     if not np.isfinite(tf.reduce_sum(vectors)):
         wrong = np.argwhere(~np.isfinite(vectors.numpy()))
         if len(wrong):
