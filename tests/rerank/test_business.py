@@ -179,10 +179,10 @@ def _catalogue(**columns):
         ("colour", None, "items: no column 'colour'. Columns:"),
         ("history", ["x", "y", "z"], "column 'history' needs the input 'history', which recommend"),
         ("in stock", [True, False, True], "letters, digits and underscores.*Received: 'in stock'"),
-        ("class", ["x", "y", "z"], "a column must have a name.*Received: 'class'"),
+        ("class", ["x", "y", "z"], "the name of a column becomes.*Received: 'class'"),
         ("day", pd.to_datetime(["2024"] * 3), "column 'day' must hold texts, lists of texts"),
         ("mixed", ["x", 1, "z"], "column 'mixed' must hold text, but 1 values are not"),
-        ("tags", [["x"], [1], []], "column 'tags' must hold lists of texts and has 1 other"),
+        ("tags", [["x"], [1], []], "column 'tags' must hold lists of texts, but 1 of their values"),
         ("text", ["a\nb", "", "x"], "column 'text' has 1 texts with line breaks"),
     ],
 )

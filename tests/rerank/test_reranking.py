@@ -126,7 +126,7 @@ def test_of_names_mappings_and_objects():
         ("mine:Class", "must be a list of rerankers"),
         (["cheap"], "must be module:name of your own"),
         (["tests_have_none:Class"], "cannot be imported"),
-        ([{"kind": f"{__name__}:Backwards", "weight": 1}], "cannot be made"),
+        ([{"kind": f"{__name__}:Backwards", "weight": 1}], "cannot be created"),
         ([Backwards], "must hold Reranker objects"),
         ([3], "must hold Reranker objects"),
     ],

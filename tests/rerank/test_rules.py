@@ -106,11 +106,11 @@ def test_yaml_and_json(tmp_path):
         ({"pin": [{"item": "a", "position": 1001}]}, "pin.0.position: .*1000. Received: 1001"),
         (
             {"pin": [{"item": "a", "position": 1}, {"item": "a", "position": 2}]},
-            "pin.1.item: pin.0 has it already; keep one. Received: 'a'",
+            "pin.1.item: pin.0 already has it; keep one. Received: 'a'",
         ),
         (
             {"pin": [{"item": "a", "position": 1}, {"item": "b", "position": 1}]},
-            "pin.1.position: pin.0 has it already; keep one. Received: 1",
+            "pin.1.position: pin.0 already has it; keep one. Received: 1",
         ),
         ({"block": [{"match": {"colour": "red"}}]}, "block.0.match: the catalogue has no column"),
         ({"block": [{"match": {}}]}, "block.0.match: "),
@@ -124,7 +124,7 @@ def test_yaml_and_json(tmp_path):
         ({"cap": [{"by": "colour", "at_most": 1}]}, "cap.0.by: the catalogue has no column"),
         (
             {"cap": [{"by": "tags", "at_most": 1}]},
-            "cap.0.by: must be a column of one value an item",
+            "cap.0.by: must be a column with one value per item",
         ),
         ({"cap": [{"by": "category", "at_most": 0}]}, "cap.0.at_most: .*greater than 0"),
         (

@@ -1,4 +1,4 @@
-"""What happens to a ranked list: filters and a shop's rules."""
+"""Filters, business rules and rerankers for ranked lists."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""A column of the catalogue, as filters and rules read it."""
+"""Columns of the catalogue, encoded for filters and rules."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from tfrec_fusion.errors import InputError
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column with one kind of value.
+    """An item column with one kind of value.
 
     Attributes:
       name: of the column.
-      kind: "text" (a text or a list of texts an item), "number" or "flag".
-      data: text: `[L, N]` int32 positions in `texts`, `len(texts)` where an item has no or no
-        further text; number: `[N]` float32, NaN where missing; flag: `[N]` bool, False where
-        missing.
-      texts: the distinct texts of a column of texts.
+      kind: "text" (a text or a list of texts per item), "number" or "flag".
+      data: text: `[L, N]` int32 positions in `texts`, padded with `len(texts)`; number: `[N]`
+        float32, NaN if missing; flag: `[N]` bool, False if missing.
+      texts: the distinct texts of a text column.
     """
 
     name: str
@@ -31,10 +30,10 @@ class Attribute:
 
     @classmethod
     def of(cls, catalogue: Catalogue, column: str) -> Attribute:
-        """Reads a column; "" is a missing text.
+        """Reads a column of the catalogue; "" is a missing text.
 
         Raises:
-          InputError: no such column, or its values are something else.
+          InputError: the column does not exist, or holds other kinds of values.
         """
         frame = catalogue.frame
         if column not in frame:
@@ -64,14 +63,14 @@ class Attribute:
         wrong = [value for value in flat if not isinstance(value, str)]
         if wrong:
             raise InputError(
-                f"items: column {column!r} must hold lists of texts and has {len(wrong)} other "
-                f"values, first {wrong[0]!r}; convert them"
+                f"items: column {column!r} must hold lists of texts, but {len(wrong)} of their "
+                f"values are not texts, first {wrong[0]!r}; convert them"
             )
         broken = [value for value in flat if "\n" in value or "\r" in value]
         if broken:
             raise InputError(
                 f"items: column {column!r} has {len(broken)} texts with line breaks, which the "
-                f"export's table cannot hold, first {broken[0]!r}; strip them"
+                f"export's lookup table cannot hold, first {broken[0]!r}; strip them"
             )
         kept = [[value for value in values if value] for values in lists]
         codes, texts = pd.factorize(np.array([v for values in kept for v in values], object))

@@ -1,4 +1,4 @@
-"""What a shop chooses at an export: filters, rules and newer attributes of its items."""
+"""The business options of an export: filters, rules and newer item attributes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tfrec_fusion.rerank.rules import Rules
 
 @dataclass(frozen=True)
 class Business:
-    """The choices, checked and over one catalogue.
+    """Filters and rules of an export, checked against one catalogue.
 
     Attributes:
-      catalogue: whose columns and titles are used.
-      attributes: of the filters.
-      rules: as given; None without.
-      compiled: the rules over the catalogue; None without.
+      catalogue: the items, whose columns and titles are used.
+      attributes: the columns of the filters.
+      rules: as given; None without rules.
+      compiled: the rules compiled for the catalogue; None without rules.
     """
 
     catalogue: Catalogue
@@ -41,24 +41,22 @@ class Business:
         items: pd.DataFrame | None = None,
         inputs: Sequence[str] = (),
     ) -> Business:
-        """Reads and checks the choices.
+        """Reads and checks filters and rules.
 
         Args:
           catalogue: of the model.
-          filters: columns.
+          filters: names of columns to filter by.
           rules: `Rules`, nested mappings or a file.
-          items: a frame in the place of the catalogue's, with the same ids in any order.
-          inputs: names of a request's other inputs, which no filter can have.
+          items: a frame that replaces the catalogue's, with the same ids in any order.
+          inputs: names of a request's other inputs, which filters cannot use.
 
         Raises:
-          InputError: names the column, the key of the rules or the ids.
+          InputError: a column, a rule or the ids of `items` are invalid.
         """
         if items is not None:
             catalogue = _replaced(catalogue, items)
         if isinstance(filters, str):
-            raise InputError(
-                f"export: filters must be a list of columns. Received: the text {filters!r}"
-            )
+            raise InputError(f"export: filters must be a list of columns. Received: {filters!r}")
         attributes = tuple(Attribute.of(catalogue, column) for column in filters)
         check_filters(attributes, inputs)
         source = "rules"
@@ -71,13 +69,13 @@ class Business:
 
     @property
     def card(self) -> dict:
-        """Entries of the model card."""
+        """The entries `filters` and `rules` of the model card."""
         rules = self.rules.model_dump(mode="json", exclude_defaults=True) if self.rules else None
         return {"filters": [attribute.name for attribute in self.attributes], "rules": rules}
 
 
 def _replaced(catalogue: Catalogue, items: pd.DataFrame) -> Catalogue:
-    """The catalogue with the columns of `items`, in its own order."""
+    """The catalogue with the columns of `items`, in the catalogue's order."""
     other = Catalogue(items)
     rows = other.vocabulary.rows(catalogue.vocabulary.ids)
     if (rows < 0).any() or len(other) != len(catalogue):

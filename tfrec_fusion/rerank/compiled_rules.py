@@ -1,4 +1,4 @@
-"""Rules as arrays over the catalogue."""
+"""Compiles business rules into arrays over the catalogue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CompiledCap:
-    """At most `at_most` items of one code; `codes` `[N]` int32, `count` for no value: no cap."""
+    """A cap of `at_most` items per code; `codes` is `[N]` int32, `count` for uncapped items."""
 
     codes: np.ndarray
     count: int
@@ -28,15 +28,15 @@ class CompiledCap:
 
 @dataclass(frozen=True)
 class CompiledRules:
-    """What the graph needs of `Rules`.
+    """`Rules` as arrays over the N items, for the graph.
 
     Attributes:
       count: N.
       boosts: `[N]` float32 to add to the scores; None without boosts.
       blocked: `[N]` bool; None without blocks.
-      pin_rows: `[P]` int32, of items that are not blocked.
-      pin_positions: `[P]` int32 from 0, ascending.
-      caps: one a rule.
+      pin_rows: `[P]` int32 item rows of the pins, without blocked items.
+      pin_positions: `[P]` int32, counted from 0, ascending.
+      caps: one per rule.
     """
 
     count: int
@@ -48,13 +48,18 @@ class CompiledRules:
 
     @classmethod
     def of(cls, rules: Rules, catalogue: Catalogue, source: str = "rules") -> CompiledRules:
-        """Finds the items that the rules are about.
+        """Compiles rules for a catalogue.
 
-        A match that no item has gets a line in the log.
+        A log line warns of a `match` that no item has.
+
+        Args:
+          rules: the rules.
+          catalogue: the items.
+          source: name of the rules in errors.
 
         Raises:
-          InputError: an item or column that the catalogue lacks, a value of another type than the
-            column's, two pins of an item or a position, or pins that exceed a cap.
+          InputError: the catalogue lacks an item or a column, a value has another type than its
+            column, two pins share an item or a position, or pins exceed a cap.
         """
         boosts = blocked = None
         if rules.boost:
@@ -75,7 +80,7 @@ class CompiledRules:
 
 
 def _chosen(rule, catalogue: Catalogue, where: str) -> np.ndarray:
-    """`[N]` bool."""
+    """`[N]` bool: the items that a rule applies to."""
     if rule.item is not None:
         return np.arange(len(catalogue)) == _row(rule.item, catalogue, f"{where}.item")
     chosen = np.ones(len(catalogue), bool)
@@ -127,7 +132,7 @@ def _kind(value) -> str:
 
 
 def _pins(rules: Rules, catalogue: Catalogue, blocked, source: str):
-    """Rows and positions from 0, in the order of positions; a blocked item is not pinned."""
+    """Item rows and positions (from 0) of the pins, by position; without blocked items."""
     taken: dict[object, int] = {}
     pins = []
     for place, pin in enumerate(rules.pin):
@@ -135,7 +140,7 @@ def _pins(rules: Rules, catalogue: Catalogue, blocked, source: str):
         for key, value in (("item", pin.item), ("position", pin.position)):
             if (key, value) in taken:
                 raise InputError(
-                    f"{source}: pin.{place}.{key}: pin.{taken[key, value]} has it already; keep "
+                    f"{source}: pin.{place}.{key}: pin.{taken[key, value]} already has it; keep "
                     f"one. Received: {value!r}"
                 )
             taken[key, value] = place
@@ -149,8 +154,8 @@ def _cap(cap, catalogue: Catalogue, pinned: np.ndarray, where: str) -> CompiledC
     attribute = _attribute(catalogue, cap.by, f"{where}.by")
     if attribute.kind == "text" and len(attribute.data) > 1:
         raise InputError(
-            f"{where}.by: must be a column of one value an item. Received: {cap.by!r}, which holds "
-            "lists"
+            f"{where}.by: must be a column with one value per item. Received: {cap.by!r}, which "
+            "holds lists"
         )
     if attribute.kind == "text":
         codes, count = attribute.data[0], len(attribute.texts)

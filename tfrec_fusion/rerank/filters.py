@@ -1,4 +1,4 @@
-"""Inputs of `recommend` that filter by attributes of the items."""
+"""Filters: inputs of the signature `recommend` that filter by item attributes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tfrec_fusion.signature import Tensor
 
 
 class Filters(tf.Module):
-    """The attributes chosen at an export, as variables and tables of it.
+    """The filters of an export, as variables and lookup tables in its graph.
 
-    A column of texts is an input of its name, texts any of which an item must have; one of numbers
-    is two, its name with `_min` and `_max`; one of booleans is an input of its name, True for only
-    the items that have it. "", NaN and False filter nothing. An item whose value is missing passes
-    no filter of that column that filters anything.
+    A text column `c` adds an input `c`: items must have any of the given texts. A numeric column
+    adds the inputs `c_min` and `c_max`. A boolean column adds an input `c`: True selects only the
+    items that have it. "", NaN and False mean no filter. An active filter excludes items whose
+    value is missing.
 
     Args:
-      attributes: of the catalogue.
-      folder: where the tables of texts are written; they are copied into the export.
+      attributes: item attributes to filter by.
+      folder: folder for the lookup tables of texts, which are copied into the export.
     """
 
     def __init__(self, attributes: Sequence[Attribute], folder: Path):
@@ -34,36 +34,37 @@ class Filters(tf.Module):
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What they add to `recommend`."""
+        """The inputs that the filters add to `recommend`."""
         return tuple(tensor for one in self.filters for tensor in one.inputs)
 
     def restrictions(self, inputs: Mapping[str, tf.Tensor]) -> list[Restriction]:
-        """What the inputs allow, one a column."""
+        """Returns the restrictions of the requests, one per column."""
         return [one(*(inputs[tensor.name] for tensor in one.inputs)) for one in self.filters]
 
 
 def check_filters(attributes: Sequence[Attribute], taken: Sequence[str] = ()) -> None:
-    """Refuses columns whose filters would have no input of their own.
+    """Checks that the columns can be filters, i.e. that their names are free as inputs.
 
     Args:
+      attributes: item attributes to filter by.
       taken: names of the other inputs of a request.
 
     Raises:
-      InputError: a name that is no input's, or one that is taken.
+      InputError: a name is no valid name of an input, or is already taken.
     """
     names = [*taken]
     for attribute in attributes:
         name = attribute.name
         if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
             raise InputError(
-                "export: filters: a column must have a name of letters, digits and underscores, "
-                f"which becomes an input's; rename it. Received: {name!r}"
+                "export: filters: the name of a column becomes that of an input, so it must have "
+                f"only letters, digits and underscores; rename it. Received: {name!r}"
             )
         for tensor in _KINDS[attribute.kind].described(name):
             if tensor.name in names:
                 raise InputError(
                     f"export: filters: column {name!r} needs the input {tensor.name!r}, which "
-                    f"recommend has already; rename the column. Inputs: {names}"
+                    f"recommend already has; rename the column. Inputs: {names}"
                 )
             names.append(tensor.name)
 
@@ -80,7 +81,7 @@ class _Texts(tf.Module):
 
     @staticmethod
     def described(name: str) -> tuple[Tensor, ...]:
-        meaning = f'only items with any of these as {name}, "" changes nothing'
+        meaning = f'only items with any of these texts in {name}; "" is no filter'
         return (Tensor(name, "string", "[B, F]", meaning),)
 
     def __call__(self, texts) -> Restriction:
@@ -88,8 +89,8 @@ class _Texts(tf.Module):
         codes = self.table.lookup(texts)
         known = tf.where(codes >= 0)
         pairs = tf.stack([tf.cast(known[:, 0], tf.int32), tf.gather_nd(codes, known)], 1)
-        # For each request and text whether an item with the text may come; the last column is
-        # that of items without one.
+        # For each request and text, whether items with the text pass; the last column is for items
+        # without a text.
         passes = tf.tile(~given[:, None], [1, self.missing + 1])
         passes = tf.tensor_scatter_nd_update(passes, pairs, tf.ones(tf.shape(pairs)[:1], tf.bool))
         columns = range(self.codes.shape[0])
@@ -121,7 +122,7 @@ class _Numbers(tf.Module):
                 f"{name}_{end}",
                 "float32",
                 "[B]",
-                f"the {which} {name} that may come back, NaN is no limit",
+                f"{which} allowed {name}; NaN is no limit",
             )
             for end, which in (("min", "lowest"), ("max", "highest"))
         )
@@ -130,7 +131,7 @@ class _Numbers(tf.Module):
         lowest, highest = lowest[:, None], highest[:, None]
 
         def within(values):
-            # A missing value is NaN, with which no comparison holds.
+            # Missing values are NaN, for which every comparison is False.
             above = (values >= lowest) | tf.math.is_nan(lowest)
             return above & ((values <= highest) | tf.math.is_nan(highest))
 
@@ -150,7 +151,7 @@ class _Flags(tf.Module):
 
     @staticmethod
     def described(name: str) -> tuple[Tensor, ...]:
-        return (Tensor(name, "bool", "[B]", f"True for only the items that are {name}"),)
+        return (Tensor(name, "bool", "[B]", f"True: only items with {name}; False is no filter"),)
 
     def __call__(self, wanted) -> Restriction:
         return Restriction(

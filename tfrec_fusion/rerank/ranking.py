@@ -1,4 +1,4 @@
-"""The ranking of a batch of requests, before caps and pins."""
+"""Ranks the items for a batch of requests, before caps and pins."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tfrec_fusion.retrieval.top_k import padded
 
 
 class Ranking:
-    """What may come back to each of B requests, and the best of it; lives inside one graph.
+    """The allowed and the best items of B requests, inside one graph.
 
-    Where every request of the batch brings a list to choose from, only the listed items are
-    scored; else all are.
+    If every request of the batch has a list of items to choose from, only the listed items are
+    scored, else all.
 
     Args:
-      items: the N items, with `count`, `scores_of` and `best` as of `CatalogueServing`.
-      users: `[B, D]` queries.
-      masked: `[B, H]` int32 rows that must not come back, -1 for none.
-      included: `[B, W]` int32 rows of the lists to choose from, -1 for none.
-      given: `[B]` bool, whether the request brings such a list.
-      restrictions: what else restricts the requests.
-      bias: `[N]` float32 to add to all scores, -inf for what nobody gets; or None.
+      items: the N items, with `count`, `scores_of` and `best` as in `CatalogueServing`.
+      users: `[B, D]` user vectors.
+      masked: `[B, H]` int32 item rows that must not be returned, -1 for none.
+      included: `[B, W]` int32 item rows of the lists to choose from, -1 for none.
+      given: `[B]` bool, whether the request has such a list.
+      restrictions: further restrictions of the requests.
+      bias: `[N]` float32 to add to all scores, -inf for items that nobody gets; or None.
     """
 
     def __init__(
@@ -47,21 +47,20 @@ class Ranking:
         self._restrictions = [*restrictions]
 
     def allows(self, rows) -> tf.Tensor:
-        """Whether some rows `[B, M]`, each from 0 to N - 1, may come back; ignores the bias."""
+        """`[B, M]` bool: whether the requests allow the rows, each in [0, N); ignores the bias."""
         allowed = Restriction.all_of([self._listed, *self._restrictions], self.batch).of(rows)
         return allowed & ~_contains(self._masked, rows)
 
     def best(self, k, taken=None, more: Sequence[Restriction] = ()) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k best of what may come back, best first; equal scores keep the catalogue's order.
+        """Returns the k best allowed items, best first; ties keep the catalogue's order.
 
         Args:
           k: int scalar, 0 or more.
-          taken: rows `[B, T]` int32 that must not come back either; -1 is none.
+          taken: item rows `[B, T]` int32 to exclude as well; -1 is none.
           more: further restrictions.
 
         Returns:
-          Scores `[B, k]` and rows `[B, k]` int32; the lowest finite float32 and -1 where nothing
-          is left.
+          Scores `[B, k]` and rows `[B, k]` int32, padded with the lowest finite float32 and -1.
         """
         masked = self._masked if taken is None else tf.concat([self._masked, taken], 1)
         restrictions = [*self._restrictions, *more]
@@ -103,9 +102,9 @@ class Ranking:
 
 
 def without_gaps(scores, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores and rows `[B, k]` of `[B, M]` without the rows that are -1, which come last.
+    """Moves the rows of -1 to the end and cuts scores and rows `[B, M]` to `[B, k]`.
 
-    The order is kept, and the lowest finite float32 stands where nothing is left.
+    Keeps the order of the others; the padding has the lowest finite float32 as its score.
     """
     order = tf.argsort(tf.cast(rows < 0, tf.int32), stable=True)[:, :k]
     rows = tf.gather(rows, order, batch_dims=1)
@@ -114,20 +113,20 @@ def without_gaps(scores, rows, k) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _pairs(rows) -> tf.Tensor:
-    """Pairs `[P, 2]` int32 (position, row) of rows `[B, W]`, -1 left out."""
+    """Pairs `[P, 2]` int32 (position in the batch, row) of rows `[B, W]`, without -1."""
     there = tf.where(rows >= 0)
     return tf.stack([tf.cast(there[:, 0], tf.int32), tf.gather_nd(rows, there)], 1)
 
 
 def _contains(lists, rows) -> tf.Tensor:
-    """`[B, M]` bool: whether a request's list of `[B, W]` has each of its rows `[B, M]`."""
+    """`[B, M]` bool: whether the lists `[B, W]` of the requests contain their rows `[B, M]`."""
     return tf.reduce_any(rows[:, :, None] == lists[:, None, :], 2)
 
 
 def _without(rows, masked) -> tf.Tensor:
     """The distinct rows of `[B, W]` that are not in `[B, H]`: ascending `[B, W + H]`, -1 for none.
 
-    Sorted together, an odd key that is the next after an even one is a masked row.
+    Row r has the key 2r + 1 and its mask 2r, so in sorted order a masked row follows its mask.
     """
     keys = tf.sort(tf.concat([2 * rows + 1, 2 * masked], 1), 1)
     left = tf.pad(keys[:, :-1], [[0, 0], [1, 0]], constant_values=-2)

@@ -1,4 +1,4 @@
-"""What reorders the best items of a request."""
+"""The base class of rerankers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tfrec_fusion.features.state import State
 
 
 class Reranker(ABC):
-    """From a ranked list to another one, in the graph of an export.
+    """Turns a ranked list into another one, in the graph of an export.
 
-    It may reorder, leave out and score anew. Several follow one another, each with what the one
-    before it gives. They come after filters, boosts and caps and before pins.
+    A reranker may reorder items, drop them and change their scores. Several run one after the
+    other, each on the output of the previous one. They run after filters, boosts and caps, and
+    before pins.
 
     Attributes:
-      candidates: how many of the best it wants to see at least, whatever k is.
+      candidates: least number of best items in its input, whatever k is.
 
     Example:
       >>> class LongestFirst(Reranker):
@@ -35,25 +36,25 @@ class Reranker(ABC):
     candidates: int = 100
 
     def fit(self, catalogue: Catalogue, state: State) -> None:  # noqa: B027
-        """Takes what it needs of the items as of the export, as variables.
+        """Stores what it needs of the items at the export, as variables.
 
         Args:
           catalogue: the items, with their columns as of the export.
-          state: the events that are exported.
+          state: state of the exported events.
         """
 
     @abstractmethod
     def __call__(
         self, rows: tf.Tensor, scores: tf.Tensor, request: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Another list.
+        """Reranks a batch of lists.
 
         Args:
-          rows: `[B, C]` int32 of items, best first, -1 where there is none.
-          scores: `[B, C]` float32, the lowest finite float32 where there is none.
-          request: the inputs of `recommend` by name, as TF Serving gets them.
+          rows: `[B, C]` int32 item rows, best first; -1 pads the end.
+          scores: `[B, C]` float32; the lowest finite float32 in the padding.
+          request: the inputs of `recommend` by name, as TF Serving receives them.
 
         Returns:
-          Rows `[B, any]` int32, best first, -1 for none, and their scores. Of an item that the
-          request may not get, or that the list has already, nothing comes back.
+          Item rows `[B, any]` int32, best first, -1 for none, and their scores. Items that the
+          request may not get, and repeated items, are removed afterwards.
         """

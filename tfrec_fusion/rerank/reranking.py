@@ -1,4 +1,4 @@
-"""The rerankers of an export."""
+"""Runs the rerankers of an export one after the other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RERANKERS = Registry("rerank", {})
 
 
 class Reranking:
-    """Rerankers one after the other.
+    """A chain of rerankers.
 
     Args:
-      rerankers: what is left of the list after each is what the next one gets.
+      rerankers: in order; each one gets the output of the previous one.
     """
 
     def __init__(self, rerankers: Sequence[Reranker]):
@@ -34,12 +34,12 @@ class Reranking:
     def best(
         self, ranking: Ranking, request: Mapping[str, tf.Tensor], listed: Callable, k
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores and rows `[B, k]`, as of `Ranking.best`.
+        """Returns the scores and rows `[B, k]` of the reranked list, as `Ranking.best`.
 
         Args:
-          ranking: says what a request may get.
+          ranking: decides which items a request may get.
           request: the inputs of `recommend`.
-          listed: from a width to the scores and rows of that many of the best.
+          listed: function from a width to the scores and rows of that many best items.
           k: int scalar.
         """
         width = tf.maximum(k, max(reranker.candidates for reranker in self.rerankers))
@@ -55,10 +55,10 @@ class Reranking:
 
 
 def rerankers_of(given: Sequence[Any]) -> list[Reranker]:
-    """The rerankers of objects, of `"module:Class"` texts and of `{"kind": ..., option: ...}`.
+    """Creates rerankers from objects, `"module:Class"` or `{"kind": ..., option: ...}`.
 
     Raises:
-      InputError: what is no reranker, or cannot be imported or made.
+      InputError: an entry is no reranker, or cannot be imported or created.
     """
     if isinstance(given, str | Mapping):
         raise InputError(f"rerank: must be a list of rerankers. Received: {given!r}")
@@ -73,10 +73,10 @@ def rerankers_of(given: Sequence[Any]) -> list[Reranker]:
             try:
                 made = made(**options)
             except TypeError as error:
-                raise InputError(f"rerank: {kind!r} cannot be made: {error}") from None
+                raise InputError(f"rerank: {kind!r} cannot be created: {error}") from None
         if not callable(made) or isinstance(made, type) or not hasattr(made, "candidates"):
             raise InputError(
-                "rerank: must hold Reranker objects, or module:Class of your own. "
+                "rerank: must hold Reranker objects, or module:Class of your own rerankers. "
                 f"Received: {one!r}"
             )
         found.append(made)
@@ -84,7 +84,7 @@ def rerankers_of(given: Sequence[Any]) -> list[Reranker]:
 
 
 def described(given: Sequence[Any]) -> list[Any]:
-    """What a model card says of rerankers: as they were named, or the classes of objects."""
+    """Describes rerankers for the model card: as given, or by the class of an object."""
     return [
         one
         if isinstance(one, str | Mapping)
@@ -94,7 +94,7 @@ def described(given: Sequence[Any]) -> list[Any]:
 
 
 def _repeated(rows) -> tf.Tensor:
-    """Whether a row of `[B, M]` stands further left as well."""
+    """`[B, M]` bool: whether the same row already occurs further left."""
     order = tf.argsort(rows, stable=True)
     ordered = tf.gather(rows, order, batch_dims=1)
     same = tf.pad(ordered[:, 1:] == ordered[:, :-1], [[0, 0], [1, 0]])[:, : tf.shape(rows)[1]]

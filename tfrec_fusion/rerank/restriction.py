@@ -1,4 +1,4 @@
-"""What a batch of requests allows to come back."""
+"""Restrictions: which items each request of a batch allows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tfrec_fusion._compat import tf
 
 @dataclass(frozen=True)
 class Restriction:
-    """A condition on the items for each of B requests, for the whole catalogue or for some items.
+    """A condition on items for each of B requests, over the whole catalogue or for given items.
 
     Attributes:
-      used: scalar bool tensor, whether it forbids anything to any request. Where it is False the
-        whole catalogue is not looked at.
-      dense: gives bool that broadcasts to `[B, N]`, True where an item may come back.
-      of: from rows `[B, M]` int32, each from 0 to N - 1, to bool `[B, M]`.
+      used: scalar bool tensor, whether it excludes anything for any request. If False, `dense` is
+        not computed.
+      dense: function that returns bools that broadcast to `[B, N]`, True for allowed items.
+      of: function from item rows `[B, M]` int32, each in [0, N), to bool `[B, M]`.
     """
 
     used: tf.Tensor
@@ -25,10 +25,11 @@ class Restriction:
 
     @classmethod
     def all_of(cls, parts: Sequence[Restriction], batch) -> Restriction:
-        """What all parts allow.
+        """Returns the conjunction of all parts.
 
         Args:
-          batch: B, for where there are no parts.
+          parts: restrictions of the same requests.
+          batch: B, the number of requests.
         """
 
         def dense():

@@ -1,4 +1,4 @@
-"""A shop's rules for recommendations, in a small file."""
+"""Business rules for recommendations: their file format and its checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pydantic import (
 from tfrec_fusion.config import read_mapping
 from tfrec_fusion.errors import InputError
 
-# A list position that nobody scrolls to is a mistake.
+# Higher positions of a pin are probably mistakes.
 _LAST_POSITION = 1000
 _RANGE = {"min", "max"}
 
@@ -73,21 +73,21 @@ class Block(_Target):
 
 
 class Pin(_Section):
-    """Puts an item at a position, counted from 1."""
+    """Pins an item to a position, counted from 1."""
 
     item: StrictStr
     position: Annotated[PositiveInt, Field(le=_LAST_POSITION)]
 
 
 class Cap(_Section):
-    """Lets at most so many items with the same value in column `by` into an answer."""
+    """Allows at most `at_most` items with the same value of column `by` in a response."""
 
     by: StrictStr
     at_most: PositiveInt
 
 
 class Rules(_Section):
-    """Boosts, blocks, pins and caps of recommendations; what they mean is in `docs/serving.md`.
+    """Boosts, blocks, pins and caps of recommendations; `docs/serving.md` explains them.
 
     Example:
       >>> rules = Rules.of({"boost": [{"match": {"category": "cheese"}, "factor": 1.5}]})
@@ -100,7 +100,11 @@ class Rules(_Section):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "rules") -> Rules:
-        """The rules of nested mappings and lists.
+        """Validates nested mappings and lists, and returns their rules.
+
+        Args:
+          values: the keys `boost`, `block`, `pin` and `cap`.
+          source: name of the rules in errors.
 
         Raises:
           InputError: one line with the key's path, e.g. `rules.yaml: boost.0.factor: Input should
@@ -116,7 +120,7 @@ class Rules(_Section):
         """Reads a YAML or JSON file.
 
         Raises:
-          InputError: no such file, no mapping in it, or as `of`.
+          InputError: the file does not exist or holds no mapping, or as in `of`.
         """
         return cls.of(read_mapping(path, "rules"), str(path))
 

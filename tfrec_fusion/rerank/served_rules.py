@@ -1,4 +1,4 @@
-"""Rules in the graph of an export."""
+"""Applies business rules in the graph of an export."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tfrec_fusion.rerank.restriction import Restriction
 
 
 class ServedRules(tf.Module):
-    """Boosts, blocks, pins and caps, as variables.
+    """Boosts, blocks, pins and caps, as variables of the graph.
 
-    The answer is that of a greedy walk: pinned items that may come back stand at their positions
-    and count first towards the caps, all of them whatever k is; then the rest, best first, each
-    item that no cap forbids. Where the rest ends early, later pins move up. So the answer to a
-    smaller k is the beginning of that to a larger one.
+    The list is that of a greedy walk. All pinned items that the request allows count first towards
+    the caps, whatever k is, and take their positions. The other items follow, best first, each
+    unless a cap forbids it. If these run out early, later pins move up. So the list for a smaller k
+    is the beginning of the list for a larger one.
 
     Args:
-      rules: over the N items.
+      rules: rules compiled for the N items.
     """
 
     def __init__(self, rules: CompiledRules):
@@ -38,11 +38,13 @@ class ServedRules(tf.Module):
         self.caps = [_Cap(cap, f"cap_{place}") for place, cap in enumerate(rules.caps)]
 
     def best(self, ranking: Ranking, k, reranked=None) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k best of a ranking whose bias is `bias`; as `Ranking.best`.
+        """Returns the k best items of a ranking under the rules, as `Ranking.best`.
 
         Args:
-          reranked: changes the list before the pins take their places: from a function of a width,
-            which gives that many of the best that the caps leave, and k to scores and rows.
+          ranking: a ranking whose bias is `bias`.
+          k: int scalar.
+          reranked: reranks the list before pins are inserted; a function (listed, k) -> scores and
+            rows, where `listed(width)` returns the best items that the caps allow.
         """
         pinned = tf.zeros([ranking.batch, 0], tf.int32)
         if self.has_pins:
@@ -58,10 +60,10 @@ class ServedRules(tf.Module):
         )
 
     def _capped(self, ranking: Ranking, k, pinned):
-        """The k best that the caps leave, with `pinned` counted first.
+        """The k best items that the caps allow, with `pinned` counted first.
 
-        It takes the best 2k, drops what exceeds a cap, and goes on behind them where fewer than k
-        are left, with twice as many each time. What a cap is full of is not looked at again.
+        Takes the best 2k, drops the items that exceed a cap, and continues with twice as many while
+        fewer than k are left. Items whose cap is full are excluded from later steps.
         """
 
         def step(scores, rows, width, _):
@@ -92,10 +94,10 @@ class ServedRules(tf.Module):
         return scores, rows
 
     def _kept(self, rows, counts) -> tf.Tensor:
-        """Which of rows `[B, M]`, best first, a greedy walk keeps after `counts`; bool.
+        """`[B, M]` bool: which of the rows, best first, a greedy walk keeps, given `counts`.
 
-        An item is kept if each of its caps has room after the kept items before it. Starting from
-        all, each pass corrects at least one more place from the left, until nothing changes.
+        An item is kept if all its caps have room after the kept items before it. The iteration
+        starts with all items kept; each pass settles at least one more position from the left.
         """
         present = rows >= 0
         places = [cap.places(rows) for cap in self.caps]
@@ -109,14 +111,14 @@ class ServedRules(tf.Module):
         return tf.while_loop(lambda kept, changed: changed, step, (present, tf.constant(True)))[0]
 
     def _with_pins(self, ranking: Ranking, k, pinned, scores, rows):
-        """The ranking's k best with the pins at their positions."""
+        """Inserts the pins at their positions into the k best of the ranking."""
         rows_of_all = tf.tile(self.pin_rows[None], [ranking.batch, 1])
         own = ranking.items.scores_of(ranking.users, rows_of_all) + self.pin_boosts
         width = tf.maximum(k, tf.size(self.pin_at))
         pin = tf.pad(self.pin_at, [[0, width - tf.size(self.pin_at)]], constant_values=-1)
         known = tf.maximum(pin, 0)
         is_pin = (pin >= 0) & (tf.gather(pinned, known, axis=1) >= 0)
-        # The n-th of the ranking goes to the n-th place that has no pin; place k is empty.
+        # The n-th item of the ranking goes to the n-th position without a pin; position k is empty.
         place = tf.minimum(tf.cumsum(tf.cast(~is_pin, tf.int32), 1, exclusive=True), k)
         scores = tf.pad(scores, [[0, 0], [0, 1]])
         rows = tf.pad(rows, [[0, 0], [0, 1]], constant_values=-1)
@@ -128,7 +130,7 @@ class ServedRules(tf.Module):
 
 
 class _Cap(tf.Module):
-    """One cap; `count` is the code of an item without a value, which no cap holds."""
+    """One cap; items without a value have the code `count` and are not capped."""
 
     def __init__(self, cap: CompiledCap, name: str):
         super().__init__(name=name)
@@ -136,7 +138,7 @@ class _Cap(tf.Module):
         self.count, self.at_most = cap.count, cap.at_most
 
     def counts(self, rows) -> tf.Tensor:
-        """How often each code is among rows `[B, M]`, -1 not counted; `[B, count + 1]` int32."""
+        """Counts the codes of rows `[B, M]` (-1: none): `[B, count + 1]` int32."""
         there = tf.where(rows >= 0)
         codes = tf.gather(self.codes.read_value(), tf.gather_nd(rows, there))
         pairs = tf.stack([tf.cast(there[:, 0], tf.int32), codes], 1)
@@ -144,7 +146,7 @@ class _Cap(tf.Module):
         return tf.scatter_nd(pairs, tf.ones_like(codes), shape)
 
     def not_full(self, counts) -> Restriction:
-        """Only codes that have room left."""
+        """The restriction to items whose code has room left."""
         capped = tf.range(self.count + 1) < self.count
         full = (counts >= self.at_most) & capped
         return Restriction(
@@ -154,7 +156,7 @@ class _Cap(tf.Module):
         )
 
     def places(self, rows):
-        """Codes of rows `[B, M]`, and what `has_room` needs to count earlier ones of a code."""
+        """The codes of rows `[B, M]`, and the sort order that `has_room` needs to count them."""
         codes = tf.where(
             rows < 0, self.count, tf.gather(self.codes.read_value(), tf.maximum(rows, 0))
         )
@@ -164,7 +166,7 @@ class _Cap(tf.Module):
         return codes, order, first, tf.argsort(order)
 
     def has_room(self, places, kept, counts) -> tf.Tensor:
-        """Whether the cap has room for each of `[B, M]` after the kept ones before it."""
+        """`[B, M]` bool: whether the cap has room for each item after the kept ones before it."""
         codes, order, first, back = places
         kept = tf.gather(tf.cast(kept, tf.int32), order, batch_dims=1)
         before = tf.cumsum(kept, 1, exclusive=True)
@@ -178,7 +180,7 @@ def _constant(values, name: str) -> tf.Variable:
 
 
 def _bias(rules: CompiledRules) -> np.ndarray | None:
-    """What all items' scores get in the ranking, which holds neither blocked nor pinned items."""
+    """The bias on all scores: boosts, and -inf for blocked and pinned items; None if all are 0."""
     if rules.boosts is None and rules.blocked is None and not len(rules.pin_rows):
         return None
     bias = np.zeros(rules.count, np.float32) if rules.boosts is None else rules.boosts.copy()
