@@ -243,10 +243,13 @@ def _events_with_vectors(names):
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        ("abcde", r"at most 4 vectors; export this one without\. Received: \['a', 'b', 'c'"),
-        (["context"], r"a vector's name is that of another share.* Received: 'context'"),
-        (["bias"], r"a vector's name is that of another share.* Received: 'bias'"),
-        (["rules"], r"a vector's name is that of another share.* Received: 'rules'"),
+        (
+            "abcde",
+            r"at most 4 vectors; export this model without explain\. Received: \['a', 'b', 'c'",
+        ),
+        (["context"], r"the name of a vector is reserved.* Received: 'context'"),
+        (["bias"], r"the name of a vector is reserved.* Received: 'bias'"),
+        (["rules"], r"the name of a vector is reserved.* Received: 'rules'"),
     ],
 )
 def test_what_cannot_be_explained(names, says, tmp_path):

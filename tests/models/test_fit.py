@@ -320,10 +320,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch_and_the_column(
     with pytest.raises(InputError) as error:
         model.fit(_spoilt(batches, 1, weight=np.inf), verbose=0)
     assert place in str(error.value)
-    assert "column 'weight' has 1 values that are not finite in a batch, first inf" in str(
+    assert "column 'weight' has 1 values that are not finite in a batch, e.g. inf" in str(
         error.value
     )
-    assert "mend or drop these rows" in str(error.value)
+    assert "correct or drop these rows" in str(error.value)
 
 
 @pytest.mark.parametrize("together", [1, 3])

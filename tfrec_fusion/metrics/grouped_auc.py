@@ -46,8 +46,10 @@ def gauc(
             f"Received: {users.shape}, {labels.shape}, {scores.shape}"
         )
     if not np.isfinite(scores).all():
-        bad = scores[~np.isfinite(scores)]
-        raise InputError(f"gauc: {len(bad)} scores are not finite. Received: {bad[0]}")
+        raise InputError(
+            f"gauc: {(~np.isfinite(scores)).sum()} scores are not finite. "
+            f"Received: {scores[~np.isfinite(scores)][0]}"
+        )
     if weights not in ("impressions", "positives", "users"):
         raise InputError(
             f"gauc: weights must be 'impressions', 'positives' or 'users'. Received: {weights!r}"

@@ -1,4 +1,4 @@
-"""Scores that are dot products, with the vectors at hand."""
+"""Scorer that exposes the vectors of its dot products."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tfrec_fusion._compat import tf
 
 @dataclass(frozen=True)
 class DotProductScorer:
-    """A function from user rows to scores that evaluation can take apart into vectors.
+    """A function from user rows to scores, with the user and item vectors as attributes.
 
     Attributes:
-      user_vectors: user rows `[B]` int32 -> `[B, D]` float32.
+      user_vectors: a function from user rows `[B]` int32 to `[B, D]` float32.
       item_vectors: `[n_items, D]` float32.
 
     Example:
@@ -28,5 +28,5 @@ class DotProductScorer:
     item_vectors: tf.Tensor
 
     def __call__(self, users: np.ndarray) -> np.ndarray:
-        """Scores `[B, n_items]` float32."""
+        """Returns scores `[B, n_items]` float32 of user rows `[B]`."""
         return tf.matmul(self.user_vectors(users), self.item_vectors, transpose_b=True).numpy()

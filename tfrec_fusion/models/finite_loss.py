@@ -1,4 +1,4 @@
-"""A training stops where its loss is no number any more, and says why."""
+"""Callback that stops training at a loss that is not finite, and explains the cause."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 
-_LARGE = 1e4  # of values that are meant to be near 1
+_LARGE = 1e4  # inputs should be near 1
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Raises at the first batch after which the epoch's mean loss is not finite.
+    """Raises InputError at the first batch after which the epoch's mean loss is not finite.
 
-    The error names the batch, the column of the examples that holds values that are not finite, or
-    else the one that is far too large, and what to do. `fit` of this package's models adds it. The
-    loss is looked at a call late, when the step has been computed anyway, so that a GPU is not
-    waited for.
+    The error names the batch, a column of the examples with values that are not finite or far too
+    large, and the remedy. `fit` of this package's models adds this callback. It checks each loss
+    one call later, when the step has finished anyway, so that it does not wait for a GPU.
 
     Args:
-      data: the dataset of the training, in which the column is looked for.
+      data: the training dataset, in which to look for the column.
 
     Raises:
-      InputError: at the batch, or at the end of the epoch at the latest.
+      InputError: after the batch, or at the end of the epoch at the latest.
     """
 
     def __init__(self, data):
         super().__init__()
         self._data = data
-        self._supports_tf_logs = True  # losses stay tensors until they are looked at
+        self._supports_tf_logs = True  # losses stay tensors until they are checked
 
     def on_train_begin(self, logs=None):
         self._seen = 0  # batches of all epochs
@@ -41,7 +40,7 @@ class FiniteLoss(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._look()
         loss = (logs or {}).get("loss")
-        # A parameter server's losses are not here yet.
+        # With a parameter server the loss is not available yet.
         if loss is not None and isinstance(loss, tf.Tensor | float | np.floating | np.ndarray):
             self._waiting = self._next, batch, loss
         self._seen += batch + 1 - self._next
@@ -65,19 +64,19 @@ class FiniteLoss(keras.callbacks.Callback):
         )
         raise InputError(
             f"training: the loss is not finite after {place} of epoch {self._epoch + 1}: "
-            f"{self._cause()}. The weights of this model are spoilt; build it anew, or load its "
-            f"last state. Received: {float(loss)}"
+            f"{self._cause()}. The model's weights are now invalid; build it again, or load a "
+            f"checkpoint. Received: {float(loss)}"
         )
 
     def _cause(self) -> str:
-        """What is not finite, and what to do."""
+        """Describes the likely cause and the remedy."""
         largest, where = _LARGE, None
         for name, values in self._inputs():
             bad = ~np.isfinite(values)
             if bad.any():
                 return (
-                    f"column {name!r} has {bad.sum()} values that are not finite in a batch, first "
-                    f"{values[bad][0]}; mend or drop these rows"
+                    f"column {name!r} has {bad.sum()} values that are not finite in a batch, e.g. "
+                    f"{values[bad][0]}; correct or drop these rows"
                 )
             size = np.abs(values).max(initial=0.0)
             if size > largest:
@@ -93,14 +92,14 @@ class FiniteLoss(keras.callbacks.Callback):
         )
 
     def _inputs(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and values of every column of numbers that a pass over the data shows."""
+        """Yields name and values of every float column, in a pass over the data."""
         spec = getattr(self.model, "spec", None)
         names = list(getattr(spec, "feature_names", ()))
-        # A number of the context or of an item that is missing is replaced by the model.
+        # The model itself replaces missing numbers of the context and of items.
         known = {*getattr(spec, "context_numbers", ()), *getattr(spec, "numbers", ())}
         if not isinstance(self._data, tf.data.Dataset):
             return
-        # One that is repeated has no end.
+        # A repeated dataset is infinite.
         endless = int(self._data.cardinality()) < 0
         for batch in self._data.take(self._seen) if endless else self._data:
             if not isinstance(batch, Mapping):

@@ -1,4 +1,4 @@
-"""The shapes a graph model takes from its data."""
+"""Sizes that a graph model derives from its training data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class GraphSpec(DataSpec):
     """A `DataSpec` with the size of the training graph.
 
     Attributes:
-      n_edges: distinct user-item pairs of the training events.
+      n_edges: number of distinct user-item pairs in the training events.
     """
 
     n_edges: int

@@ -1,4 +1,4 @@
-"""What a Ranker takes from its training events."""
+"""Derives the spec, the frozen vectors and the fitted values of a Ranker from its events."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tfrec_fusion.models.ranker_config import RankerConfig
 
 
 def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | None]:
-    """The spec of `data`, name -> (values, mask) of the frozen vectors, and what is fitted.
+    """Returns the spec of `data`, the frozen vectors, and the values to fit or assign.
 
-    That is column -> category rows, and the context's numbers `[n_events, columns]`.
+    The vectors are name -> (values, mask). The values are column -> category rows `[n_items]`, and
+    the context's numbers `[n_events, columns]`; None if `data` is a spec.
     """
     if isinstance(data, RankerSpec | dict):
         return RankerSpec.model_validate(data), {}, None
@@ -31,7 +32,9 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)
     if not (config.use_ids or names):
-        raise InputError("Ranker: use_ids=False needs vectors; the catalogue has none")
+        raise InputError(
+            "Ranker: use_ids=False needs vectors, and none are chosen or in the catalogue"
+        )
     frozen = frozen_vectors(data, names, config.whitening_dim)
     trained = np.bincount(data.item, minlength=len(catalogue)) > 0
     categories, rows = {}, {}
@@ -45,13 +48,15 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
         if column not in data.context:
             raise InputError(
                 f"Ranker: context: the interactions have no column {column!r}. "
-                f"They have: {list(data.context)}"
+                f"Received: {list(data.context)}"
             )
         values = data.context[column]
         if pd.api.types.is_numeric_dtype(values):
             numbers[column] = values.to_numpy(np.float64, na_value=np.nan)
             if not np.isfinite(numbers[column]).any():
-                raise InputError(f"Ranker: context: column {column!r} has no finite number")
+                raise InputError(
+                    f"Ranker: context: column {column!r} has no finite number; leave it out"
+                )
         else:
             strings[column] = sorted({value for value in values.dropna() if value != ""})
     spec = RankerSpec(
@@ -71,7 +76,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
 
 
 def example(spec: RankerSpec) -> dict[str, tf.Tensor]:
-    """One user with one item: builds every variable."""
+    """Returns a batch of one user with one item, to build all variables."""
     one = tf.zeros([1], tf.int32)
     batch = {
         "user": one,

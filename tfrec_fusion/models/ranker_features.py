@@ -1,4 +1,4 @@
-"""The features of a ranker, side by side."""
+"""Layer that computes the input features of a ranker."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tfrec_fusion.models.towers.pooled_history import PooledHistory
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class RankerFeatures(keras.layers.Layer):
-    """x_0 of users, items and a context; `Ranker` says what it is made of.
+    """Computes the features x_0 of users, items and a context; `Ranker` lists them.
 
     Args:
-      spec: what is known of the data, or its mapping.
+      spec: the spec of the training data, or its mapping.
       config: options of the ranker, or their mapping.
 
     Input: a batch of `ranking_examples`.
@@ -133,15 +133,15 @@ class RankerFeatures(keras.layers.Layer):
         return tf.concat([tf.cast(values, self.tower.compute_dtype) for values in embedded], -1)
 
     def context_rows(self, column: str, values) -> tf.Tensor:
-        """Rows int32 of a text context's values, -1 for an unknown one; rows stay as they are."""
+        """Maps values of a string context to int32 rows, -1 unknown; keeps integer rows."""
         if tf.as_dtype(values.dtype).is_integer:
             return tf.cast(values, tf.int32)
         return tf.cast(self.lookups[column](values), tf.int32) - 1
 
     def _item_vectors(self, items, seen, history, training):
-        """Fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""
+        """Computes fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""
         # One pass over the distinct rows, so that history and items share a dropout draw. Whether
-        # an item was seen depends on the cut; what is in a history was.
+        # an item is warm depends on the cut; history items always are.
         keys = tf.concat(
             [
                 tf.reshape(tf.where(items < 0, -1, 2 * items + tf.cast(seen, tf.int32)), [-1]),
@@ -171,6 +171,6 @@ class RankerFeatures(keras.layers.Layer):
 
 
 def _rows(matrix, rows) -> tf.Tensor:
-    """Rows `[...]` of a matrix, zeros for -1."""
+    """Looks up rows `[...]` of a matrix; zeros for -1."""
     values = tf.cast(tf.gather(matrix, tf.maximum(rows, 0)), tf.float32)
     return tf.where(tf.expand_dims(rows >= 0, -1), values, 0.0)

@@ -1,4 +1,4 @@
-"""Weights that know which items, users and features they belong to."""
+"""Weights with fingerprints of the items, users and features that they belong to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from tfrec_fusion.errors import InputError
 
 
 class SignedWeights(tfrs.Model):
-    """A model of a `spec`, whose weights carry the fingerprints of the ids that their rows mean.
+    """A model with a `spec`, whose weights contain fingerprints of the data they were trained on.
 
-    A subclass calls `sign` once it has its `spec`. `load_weights` refuses the weights of another,
-    and `check_weights` finds them where they came another way, e.g. by `tf.train.Checkpoint`.
+    A subclass calls `sign` after setting its `spec`. `load_weights` raises InputError for weights
+    of other data. `check_weights` detects weights loaded in another way, e.g. by
+    `tf.train.Checkpoint`.
     """
 
     def sign(self, reads_user_ids: bool) -> None:
-        """Adds the fingerprints `[3, 8]` int32 of items, users (0 if not read) and features."""
+        """Adds fingerprints `[3, 8]` int32 of items, users (0 if not read) and features."""
         features = self.spec.model_dump(mode="json", exclude={"items", "users", "n_users"})
         parts = {
             "items": self.spec.items,
@@ -42,22 +43,23 @@ class SignedWeights(tfrs.Model):
         )
 
     def check_weights(self) -> None:
-        """Raises InputError where the weights are those of other items, users or features."""
+        """Raises InputError if the weights belong to other items, users or features."""
         pairs = zip(self._own_fingerprints.items(), self.fingerprints.numpy(), strict=True)
         other = [name for (name, mine), theirs in pairs if (mine != theirs).any()]
         if other:
             raise InputError(
                 f"{type(self).__name__}: the weights were trained with other {' and '.join(other)} "
-                "(or in another order) than the model was built for, and a row would mean another "
-                "id; build the model from the data that they were trained on. "
+                "(or in another order) than the model was built for, so rows would belong to other "
+                "ids; build the model from the data of these weights. "
                 f"Received: {len(self.weights)} weights"
             )
 
     def load_weights(self, filepath, *args, **options):
-        """As in Keras; weights of other items, users or features are refused and not taken.
+        """Loads weights as Keras does; checks that they belong to the same data.
 
         Raises:
-          InputError: says which of them differ.
+          InputError: the weights belong to other items, users or features; the model keeps its old
+            weights.
         """
         before = self.get_weights()
         status = super().load_weights(filepath, *args, **options)

@@ -97,7 +97,7 @@ def test_unknown_options_and_what_was_not_fitted(train, tmp_path):
     for use in (lambda: ItemKNN().save(tmp_path / "m"), lambda: ItemKNN().check(train)):
         with pytest.raises(InputError, match=r"item-kNN: .* before fit"):
             use()
-    with pytest.raises(InputError, match="no model was saved there"):
+    with pytest.raises(InputError, match="the path has no saved model"):
         ClassicModel.load(tmp_path)
     Popularity().fit(train).save(tmp_path / "m")
     with pytest.raises(InputError, match=r"EASE: .* holds a .*Popularity"):

@@ -58,8 +58,8 @@ def test_text_reaches_cold_items_and_a_missing_vector_is_nothing(temporal):
         ({"l2": 0}, "l2"),
         ({"l2": float("nan")}, "l2"),
         ({"text_weight": -1}, "text_weight"),
-        ({"text_weight": 1}, "go together"),
-        ({"vectors": "text"}, "go together"),
+        ({"text_weight": 1}, "need each other"),
+        ({"vectors": "text"}, "need each other"),
     ],
 )
 def test_bad_arguments(options, words):

@@ -1,1 +1,1 @@
-"""What a ranker makes of its features."""
+"""Networks over the features of a ranker."""

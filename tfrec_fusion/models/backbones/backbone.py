@@ -1,4 +1,4 @@
-"""What every network over a ranker's features has in common."""
+"""Base class of the networks over a ranker's features."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tfrec_fusion._compat import keras
 
 
 class Backbone(keras.layers.Layer):
-    """Makes a representation of a ranker's features x_0.
+    """Maps a ranker's features x_0 to a representation.
 
-    A subclass implements `call(x0, training=None)`, makes its weights in `build(input_shape)`, and
-    puts the arguments of its constructor into its `get_config`. A `Ranker` takes it by
-    `backbone=`, and reads its logit linearly off the representation.
+    A subclass implements `call(x0, training=None)`, creates its weights in `build(input_shape)`,
+    and adds its constructor's arguments to `get_config`. Pass it as `Ranker(backbone=...)`; the
+    logit is linear in the representation.
 
     Input: x_0 `[..., width]` in the compute dtype.
     Output: `[..., columns]`, any number of columns.

@@ -1,4 +1,4 @@
-"""The backbones by name."""
+"""Registry of the built-in backbones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BACKBONES = KerasRegistry(
 
 
 def make_backbone(config) -> Backbone:
-    """The new backbone of a `RankerConfig`."""
+    """Builds the backbone of a `RankerConfig`."""
     options = config.backbone_options
     if config.backbone == "dcn_v2":
         names = ("cross_layers", "hidden", "dropout")

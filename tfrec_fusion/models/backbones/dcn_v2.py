@@ -1,4 +1,4 @@
-"""Crosses of features beside a deep network."""
+"""DCN-v2: cross layers in parallel to a deep network."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tfrec_fusion.models.backbones.backbone import Backbone
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class DCNv2(Backbone):
-    """`x_{l+1} = x_0 * (U V x_l + b) + x_l` beside a deep network of x_0 (Wang et al., WWW 2021).
+    """Parallel DCN-v2: cross layers and a deep network, both on x_0 (Wang et al., WWW 2021).
 
-    The crosses have rank a quarter of the width.
+    A cross layer is `x_{l+1} = x_0 * (U V x_l + b) + x_l`, of rank width / 4.
 
     Args:
-      cross_layers: with 0 there are none, and x_0 itself stands there.
-      hidden: units of the deep layers; without any, x_0 itself stands there.
-      dropout: probability in [0, 1) that a deep unit is hidden in a training step.
+      cross_layers: number of cross layers; with 0 the cross output is x_0.
+      hidden: units of the deep layers; without any the deep output is x_0.
+      dropout: dropout rate in [0, 1) of the deep layers.
 
     Input: x_0 `[..., width]` in the compute dtype.
-    Output: `[..., width + last of hidden]` float32, the last cross and the last deep layer.
+    Output: `[..., width + hidden[-1]]` float32, the cross output and the deep output concatenated.
 
     Example:
       >>> DCNv2(hidden=[3])(tf.ones([1, 2, 8])).shape

@@ -1,4 +1,4 @@
-"""Classic models, without gradients: what a deep one has to beat."""
+"""Classic models, trained without gradients: baselines for the deep models."""
 
 from tfrec_fusion._lazy import attach
 

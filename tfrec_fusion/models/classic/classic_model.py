@@ -1,4 +1,4 @@
-"""What every classic model shares."""
+"""Base class of the classic models."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _DESCRIBED, _ARRAYS = "model.json", "arrays.npz"
 
 
 class Options(BaseModel):
-    """The options of a classic model; a subclass of it names them, with types and defaults."""
+    """Base of a classic model's options; a subclass declares the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClassicModel(ABC):
-    """A model without gradients: `fit(train)`, then it is a `Model` like the deep ones.
+    """A model trained without gradients: call `fit(train)`, then use it like a deep `Model`.
 
-    A subclass says in `fitted` what it takes of the training events, in one of the shapes that are
-    scored in NumPy and in an export alike: `ItemScores`, `ItemItem` or `ItemVectors`.
+    A subclass implements `fitted`, which returns `ItemScores`, `ItemItem` or `ItemVectors`; these
+    score both in NumPy and in an export.
 
     Args:
-      **options: those of the class's `Config`.
+      **options: options of the class's `Config`.
 
     Attributes:
-      Config: the class of its options.
-      config: its options.
-      spec: of the data that it was fitted to; None before.
-      scores: what `fitted` gave; None before.
+      Config: the class of the options.
+      config: the options.
+      spec: the spec of the training data; None before `fit`.
+      scores: the result of `fitted`; None before `fit`.
 
     Raises:
       InputError: an unknown option or value.
@@ -64,7 +64,7 @@ class ClassicModel(ABC):
     ranks_catalogue = True
     reads_user_ids = False
     explains = False
-    # Newer events bring newer histories.
+    # Newer events extend the histories.
     refreshes = True
 
     def __init__(self, **options):
@@ -74,20 +74,20 @@ class ClassicModel(ABC):
 
     @property
     def name(self) -> str:
-        """In tables."""
+        """The model's name in tables."""
         return type(self).__name__
 
     @abstractmethod
     def fitted(self, train: Interactions) -> Scores:
-        """What the model takes of training events, the first of each user-item pair."""
+        """Computes scores from training events, the first event of each user-item pair."""
 
     def fit(self, train: Interactions) -> ClassicModel:
-        """Fits to the first events of the training interactions and returns the model itself."""
+        """Fits to the first event of each user-item pair, and returns the model itself."""
         self.scores = self.fitted(train.first_events())
         if self.scores.count != len(train.catalogue):
             raise InputError(
-                f"{self.name}: fitted must give something for each of {len(train.catalogue)} "
-                f"items. Received: {self.scores.count}"
+                f"{self.name}: fitted must return scores for each of {len(train.catalogue)} items. "
+                f"Received: {self.scores.count}"
             )
         self.spec = DataSpec(
             n_users=len(train.users),
@@ -99,15 +99,15 @@ class ClassicModel(ABC):
         return self
 
     def check(self, events: Interactions) -> None:
-        """Raises InputError where `fit` was not called or the events have another catalogue."""
+        """Raises InputError if `fit` was not called or the events have another catalogue."""
         spec, _ = self._check_fitted("it was used")
         check_vocabularies(spec, events, reads_user_ids=False)
 
     def scorer(self, state: State) -> Scorer:
-        """A function from user rows `[B] int32` of `state` to scores `[B, n_items] float32`.
+        """Returns a function: user rows `[B] int32` of `state` -> scores `[B, n_items] float32`.
 
-        The users' histories are those of `state`; what was fitted stays. An unknown user (-1) has
-        no history.
+        It scores the histories of `state` with the fitted model. An unknown user (-1) has no
+        history.
 
         Raises:
           InputError: `fit` was not called, or `state` has another catalogue.
@@ -121,17 +121,17 @@ class ClassicModel(ABC):
         return scores.scorer(state)
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing:
-        """What an export serves, with what was fitted in a precision."""
+        """Returns the scoring graph to export, with the fitted arrays stored in `precision`."""
         self.check(state.events)
         _, scores = self._check_fitted("it was used")
         return scores.serving(precision)
 
     def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """No frozen vectors are read."""
+        """Returns an empty mapping: classic models read no frozen vectors when they score."""
         return {}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes a folder that `load` reads; it appears whole or not at all.
+        """Saves the model atomically as a folder that `load` reads.
 
         Raises:
           InputError: `fit` was not called.
@@ -152,18 +152,22 @@ class ClassicModel(ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ClassicModel:
-        """The model of a folder that `save` wrote, of this class or a subclass.
+        """Loads a model of this class or a subclass from a folder that `save` wrote.
 
         Raises:
-          InputError: no such folder, another class, or one that cannot be imported.
+          InputError: the folder holds no saved model, a model of another class, or one whose class
+            cannot be imported.
         """
         folder = current_folder(path)
         if not (folder / _DESCRIBED).is_file():
-            raise InputError(f"{cls.__name__}: no model was saved there. Received: {path}")
+            raise InputError(f"{cls.__name__}: the path has no saved model. Received: {path}")
         described = read_json(folder / _DESCRIBED, "model")
         made, scores = (_imported(described[key]) for key in ("class", "scores"))
         if not issubclass(made, cls):
-            raise InputError(f"{cls.__name__}: {path} holds a {described['class']}")
+            raise InputError(
+                f"{cls.__name__}: {path} holds a model of another class; load it with that class. "
+                f"Received: {described['class']}"
+            )
         model = made(**described["config"])
         model.spec = DataSpec.model_validate(described["spec"])
         with np.load(Path(folder) / _ARRAYS, allow_pickle=False) as arrays:

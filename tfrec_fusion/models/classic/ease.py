@@ -1,4 +1,4 @@
-"""The closed-form linear item-to-item model."""
+"""EASE, the closed-form linear item-to-item model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tfrec_fusion.models.classic.text_vectors import text_vectors
 
 
 class EASEConfig(Options):
-    """The options of `EASE`.
+    """Options of `EASE`.
 
     Attributes:
       l2: ridge penalty, above 0.
       vectors: name of a vector store of the catalogue, or None for no text.
       text_weight: weight of the text term, 0 or more; needs `vectors`.
-      top: how many weights an item keeps, those of the largest magnitude; None keeps all.
-      most_gib: an export whose weights are more GiB is refused; not asked with `top`.
+      top: number of weights to keep per item, those of the largest magnitude; None keeps all.
+      most_gib: maximum size of exported dense weights in GiB; ignored with `top`.
     """
 
     l2: PositiveFloat = 200.0
@@ -31,26 +31,26 @@ class EASEConfig(Options):
     @model_validator(mode="after")
     def _belong_together(self) -> EASEConfig:
         if (self.text_weight > 0) != (self.vectors is not None):
-            raise ValueError("vectors and a text_weight above 0 go together; give both, or neither")
+            raise ValueError("vectors and text_weight > 0 need each other; give both or neither")
         return self
 
 
 class EASE(ClassicModel):
-    """Embarrassingly shallow autoencoder, with text in the Gram matrix where wanted.
+    """Embarrassingly shallow autoencoder (EASE), optionally with text in the Gram matrix.
 
     With the training matrix `X` and unit text vectors `Z` (centred on the training items, then
     normalised; a missing vector is 0), `P = (X'X + text_weight Z Z' + l2 I)^-1`,
-    `B_ij = -P_ij / P_jj`, `B_jj = 0`, and a user scores `x B`. Without the text term this is
-    Steck 2019 (https://arxiv.org/abs/1905.03375), where cold items score 0; with it they are
-    reached through similar texts. Dense `[items, items] float32` and a Cholesky inverse: for
-    catalogues of up to some 20,000 items. With `top` only the strongest weights are kept and
-    exported, in 8 bytes each.
+    `B_ij = -P_ij / P_jj`, `B_jj = 0`, and a user with history x gets the scores `x B`. Without the
+    text term this is Steck 2019 (https://arxiv.org/abs/1905.03375), where cold items score 0; with
+    it they score through similar texts. It inverts a dense `[items, items] float32` matrix by
+    Cholesky, for up to about 20,000 items. With `top` it keeps and exports only the strongest
+    weights, in 8 bytes each.
 
     Args:
       **options: see `EASEConfig`.
 
     Raises:
-      InputError: a bad option, a weight without vectors or the reverse, an unknown store.
+      InputError: an invalid option, only one of `vectors` and `text_weight`, or an unknown store.
 
     Example:
       >>> model = EASE(vectors="text", text_weight=20.0).fit(split.train)

@@ -1,4 +1,4 @@
-"""A score between each two items."""
+"""Scores from an item-item weight matrix."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.classic.scores import Scores, histories
 from tfrec_fusion.models.serving.item_item_serving import ItemItemServing
 
-_BLOCK = 512  # columns at once
+_BLOCK = 512  # columns per block
 _GIB = 2**30
 
 
 class ItemItem(Scores):
-    """A candidate's score is the sum of its weights with the items of the user's history.
+    """Scores a candidate by the sum of its weights with the items of the user's history.
 
     Args:
-      weights: `[n_items, n_items]` of a history's item and a candidate; dense, or sparse.
-      most_gib: an export of more GiB is refused.
+      weights: `[n_items, n_items]` from history item to candidate; dense or sparse.
+      most_gib: maximum size of exported dense weights in GiB.
     """
 
     def __init__(self, weights: np.ndarray | scipy.sparse.csr_array, most_gib: float = 1.0):
@@ -35,7 +35,7 @@ class ItemItem(Scores):
         self.weights, self.most_gib = weights, most_gib
 
     def strongest(self, count: int) -> ItemItem:
-        """A sparse one with the `count` weights of the largest magnitude of each candidate."""
+        """Returns a sparse copy with each candidate's `count` weights of the largest magnitude."""
         n_items = self.count
         if count >= n_items:
             return self
@@ -65,8 +65,8 @@ class ItemItem(Scores):
             size = self.weights.nbytes / _GIB
             raise InputError(
                 f"export: the weights of {self.count:,} x {self.count:,} items are {size:.2g} GiB, "
-                f"and most_gib is {self.most_gib:g}; keep the strongest weights of each item "
-                "alone, as EASE(top=200) does, or raise most_gib"
+                f"and most_gib is {self.most_gib:g}; keep only the strongest weights of each "
+                "item, as EASE(top=200) does, or raise most_gib"
             )
         return ItemItemServing(self.weights, precision)
 

@@ -1,4 +1,4 @@
-"""Items that the same users touched."""
+"""Item-based k-nearest neighbours."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _BLOCK = 512
 
 
 class ItemKNNConfig(Options):
-    """The options of `ItemKNN`.
+    """Options of `ItemKNN`.
 
     Attributes:
-      k: neighbours kept for each item.
+      k: number of neighbours to keep for each item.
     """
 
     k: PositiveInt = 100
 
 
 class ItemKNN(ClassicModel):
-    """Cosine item-to-item neighbours: a candidate's score is the sum over the user's history.
+    """Item-based kNN: scores a candidate by its summed cosine similarity to the user's history.
 
-    Similarity of items i and j is `|users of both| / sqrt(|users of i| |users of j|)`; each item
-    keeps its `k` nearest others (Sarwar et al. 2001). Work and memory go in blocks of items, so
-    nothing of `[items, items]` is ever dense.
+    The similarity of items i and j is `|users of both| / sqrt(|users of i| |users of j|)`; each
+    item keeps its `k` nearest other items (Sarwar et al. 2001). It works in blocks of items, so no
+    dense `[items, items]` matrix is ever in memory.
 
     Args:
       **options: see `ItemKNNConfig`.
 
     Raises:
-      InputError: a bad option.
+      InputError: an invalid option.
 
     Example:
       >>> model = ItemKNN(k=100).fit(split.train)

@@ -1,4 +1,4 @@
-"""One score an item."""
+"""Scores that are the same for all users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 
 
 class ItemScores(Scores):
-    """The same list for everybody.
+    """Gives every user the same scores.
 
     Args:
       scores: `[n_items]`.

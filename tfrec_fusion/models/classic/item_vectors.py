@@ -1,4 +1,4 @@
-"""A vector an item."""
+"""Scores from item vectors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.models.classic.scores import Scores, histories
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 
-_LEAST = 1e-12  # of a length
+_LEAST = 1e-12  # minimum length of a vector, against division by 0
 
 
 class ItemVectors(Scores):
-    """The dot product of an item's vector and the user's, the normalised sum of the history's.
+    """Scores by the dot product of an item's vector and the normalised sum of the history's.
 
     Args:
-      vectors: `[n_items, D]`, 0 for an item that has none.
+      vectors: `[n_items, D]`, 0 for an item without a vector.
     """
 
     def __init__(self, vectors: np.ndarray):

@@ -1,4 +1,4 @@
-"""Most popular items first."""
+"""Popularity baseline."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tfrec_fusion.models.classic.item_scores import ItemScores
 
 
 class Popularity(ClassicModel):
-    """Score every item by its number of training users.
+    """Scores every item by its number of training users.
 
-    The same list for everybody; cold items tie at 0.
+    All users get the same list; cold items tie at 0.
 
     Example:
       >>> model = Popularity().fit(split.train)

@@ -1,4 +1,4 @@
-"""Items that are popular lately."""
+"""Recent-popularity baseline."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from tfrec_fusion.models.classic.item_scores import ItemScores
 
 
 class RecentPopularityConfig(Options):
-    """The options of `RecentPopularity`.
+    """Options of `RecentPopularity`.
 
     Attributes:
-      share: of the training events, in (0, 1]; all events at the boundary's second count.
+      share: share of the training events to count, in (0, 1]; includes all events at the boundary
+        time.
     """
 
     share: float = Field(0.1, gt=0, le=1)
 
 
 class RecentPopularity(ClassicModel):
-    """Score every item by its events in the last share of the training events by time.
+    """Scores every item by its number of events in the most recent share of the training events.
 
     Args:
       **options: see `RecentPopularityConfig`.
 
     Raises:
-      InputError: a bad option, or `fit` gets interactions without timestamps.
+      InputError: an invalid option, or `fit` gets interactions without timestamps.
 
     Example:
       >>> model = RecentPopularity().fit(split.train)

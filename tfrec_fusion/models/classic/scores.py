@@ -1,4 +1,4 @@
-"""The shapes in which classic models keep what they were fitted to."""
+"""Base class of the fitted scores of classic models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 class Scores(ABC):
-    """Arrays, and how a user's scores come from them: in NumPy, and in the graph of an export."""
+    """Fitted arrays that score users, in NumPy and in the graph of an export."""
 
     @property
     @abstractmethod
@@ -24,24 +24,24 @@ class Scores(ABC):
 
     @abstractmethod
     def scorer(self, state: State) -> Scorer:
-        """A function from user rows `[B]`, -1 unknown, to scores `[B, n_items]` float32."""
+        """Returns a function: user rows `[B]`, -1 unknown -> scores `[B, n_items]` float32."""
 
     @abstractmethod
     def serving(self, precision: str) -> CatalogueServing:
-        """The same in an export."""
+        """Returns the same scores as a graph to export, stored in `precision`."""
 
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that `of_arrays` needs."""
+        """Returns the arrays to save, from which `of_arrays` rebuilds the object."""
 
     @classmethod
     @abstractmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Scores:
-        """The inverse of `arrays`."""
+        """Rebuilds the object from `arrays`."""
 
 
 def histories(matrix: scipy.sparse.csr_matrix, users: np.ndarray):
-    """Rows of a CSR matrix `[n_users, n_items]`; users of row -1 get an empty one."""
+    """Returns rows of a CSR matrix `[n_users, n_items]`; an empty row for user row -1."""
     users = np.asarray(users)
     rows = matrix[np.maximum(users, 0)]
     if (users < 0).any():

@@ -1,4 +1,4 @@
-"""Items whose text is like the user's history."""
+"""Text-similarity baseline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfrec_fusion.models.classic.text_vectors import text_vectors
 
 
 class TextMeanConfig(Options):
-    """The options of `TextMean`.
+    """Options of `TextMean`.
 
     Attributes:
       vectors: name of a vector store of the catalogue.
-      dims: of the whitened vectors; no more than the store has.
+      dims: number of whitened dimensions, at most those of the store.
     """
 
     vectors: str = "text"
@@ -24,17 +24,17 @@ class TextMeanConfig(Options):
 
 
 class TextMean(ClassicModel):
-    """Cosine between an item's whitened text vector and the mean of the user's history.
+    """Scores by the cosine of an item's whitened text vector and the mean of the user's history.
 
-    Vectors are whitened on the training items (`tfrec_fusion.embeddings.Whitening`), then brought
-    to unit length; a missing vector is 0, so such items score 0 for everybody. No training, no ids:
-    what text alone can do, and the reference on cold items.
+    Whitening is fitted on the training items (`tfrec_fusion.embeddings.Whitening`), then vectors
+    are scaled to unit length. A missing vector is 0, so such items score 0 for all users. It uses
+    neither training nor ids: it shows what text alone can do, and is the reference on cold items.
 
     Args:
       **options: see `TextMeanConfig`.
 
     Raises:
-      InputError: a bad option, or `fit` finds no such store or one of fewer dimensions.
+      InputError: an invalid option, or the store of `fit` is missing or has fewer dimensions.
 
     Example:
       >>> model = TextMean(vectors="text", dims=4).fit(split.train)

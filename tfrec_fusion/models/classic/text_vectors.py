@@ -1,4 +1,4 @@
-"""The texts that classic models read."""
+"""Lookup of the text vectors for classic models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfrec_fusion.errors import InputError
 
 
 def text_vectors(train: Interactions, name: str, owner: str) -> tuple[np.ndarray, np.ndarray]:
-    """A vector store of the catalogue: `[n_items, d] float32` values and a `[n_items] bool` mask.
+    """Returns the values `[n_items, d] float32` and mask `[n_items] bool` of a vector store.
 
     Raises:
       InputError: the catalogue has no vectors of that name, or none for an item of `train`.

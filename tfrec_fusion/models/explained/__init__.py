@@ -1,1 +1,1 @@
-"""A score as a sum of shares of the model's inputs."""
+"""Explanations: a score as the sum of Shapley shares of the model's inputs."""

@@ -1,4 +1,4 @@
-"""What an export has to know of its items to say where a score comes from."""
+"""Item tables that an export needs to explain its scores."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
 
 _MOST_VECTORS = 4
-# The other shares, what they add up to, and what the page adds.
+# Names of the other shares, of their sum, and of an entry that the page adds.
 _TAKEN = ("id", "context", "bias", "score", "rules")
 
 
 @dataclass(frozen=True)
 class ExplainedItems:
-    """The item side of a two-tower with some of its inputs hidden.
+    """The item side of a two-tower model, for every combination of hidden inputs.
 
-    Of N items and n fused inputs (ids and vectors) these are 2^n - 2 tables of the size of the
-    fused item vectors, and a bias an item: 2 of them for ids and texts, 6 with images, and 30 at
-    most.
+    For N items and n fused inputs (ids and vectors) it holds 2^n - 2 tables of the size of the
+    fused item vectors, and one bias per item: 2 tables for ids and texts, 6 with images, at most
+    30.
 
     Attributes:
-      inputs: names of what can be hidden, "context" last.
-      fused: those of them that fused vectors are made of.
-      tables: hidden ones of `fused`, some or all -> fused vectors `[N + 1, dim]` float32, the last
-        that of an unknown item; one row where all are hidden and all items are alike.
-      bias: `[N + 1]` float32, what the id adds to the last column of an item's vector.
+      inputs: names of the inputs that can be hidden, "context" last.
+      fused: those inputs that the fused vectors are computed from.
+      tables: set of hidden inputs of `fused` -> fused vectors `[N + 1, dim]` float32, the last row
+        for an unknown item; a single row if all are hidden, as all items are then equal.
+      bias: `[N + 1]` float32, the id's contribution to the last column of an item's vector.
       neutral: `[D - dim]` float32, the columns after the fused ones without bias and context.
     """
 
@@ -46,15 +46,15 @@ class ExplainedItems:
 
     @classmethod
     def of(cls, model: TwoTower, features: np.ndarray, seen: np.ndarray) -> ExplainedItems:
-        """Takes them from a model.
+        """Computes the tables of a model.
 
         Args:
-          model: the trained one.
-          features: `[N + 1, F]` float32 as of the export, the last those of an unknown item.
-          seen: `[N + 1]` bool likewise.
+          model: the trained model.
+          features: `[N + 1, F]` float32 as of the export, the last row for an unknown item.
+          seen: `[N + 1]` bool, True for warm items, likewise.
 
         Raises:
-          InputError: more than 4 vectors, or one that is named as another input is.
+          InputError: the model has more than 4 vectors, or a vector has a reserved name.
         """
         sides = HiddenInputs(model)
         _check(model)
@@ -85,12 +85,12 @@ def _check(model: TwoTower) -> None:
     if len(vectors) > _MOST_VECTORS:
         raise InputError(
             f"export: explain stores the items once for each combination of ids and vectors, so it "
-            f"takes models of at most {_MOST_VECTORS} vectors; export this one without. "
+            f"supports at most {_MOST_VECTORS} vectors; export this model without explain. "
             f"Received: {vectors}"
         )
     taken = [name for name in vectors if name in _TAKEN]
     if taken:
         raise InputError(
-            "export: explain: a vector's name is that of another share; rename it in the catalogue "
-            f"and train again. Received: {taken[0]!r}"
+            "export: explain: the name of a vector is reserved for another share; rename it in the "
+            f"catalogue and train again. Received: {taken[0]!r}"
         )

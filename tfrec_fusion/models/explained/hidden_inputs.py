@@ -1,4 +1,4 @@
-"""The two sides of a TwoTower's score with some of its inputs hidden."""
+"""User and item vectors of a TwoTower with some of its inputs hidden."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class HiddenInputs:
-    """A TwoTower as if some of its inputs were missing.
+    """Computes the vectors of a TwoTower as if some of its inputs were missing.
 
-    What is hidden is hidden from the item and from the user's history alike:
+    Hiding applies to candidates and history items alike:
 
-    - "id": item ids (each becomes the unknown id, as ID dropout trains it), item biases and the
-      user's id (an unknown user);
-    - a frozen vector, by its name: missing for every item;
-    - "context": the items' recency, trend and numbers are 0, which is an average item, and so are
-      the size and the recency of the history. The recent pool keeps its weights.
+    - "id": hides item ids (each becomes the unknown id, which id dropout trains), item biases and
+      the user's id (the user becomes unknown);
+    - the name of a frozen vector: hides it for every item;
+    - "context": sets the items' recency, trend and numbers to 0, an average item, and the size and
+      recency of the history to 0. The recent pool keeps its weights.
 
     Args:
-      model: the trained one.
+      model: the trained model.
 
     Attributes:
-      inputs: names of what can be hidden, "context" last.
-      fused: those of them that an item's fused vector is made of.
+      inputs: names of the inputs that can be hidden, "context" last.
+      fused: those inputs that an item's fused vector is computed from.
 
     Example:
       >>> sides = HiddenInputs(model)
@@ -45,19 +45,19 @@ class HiddenInputs:
         self.fused = (*(("id",) if model.config.use_ids else ()), *vectors)
 
     def fuse(self, rows, seen, hidden: Collection[str]) -> tf.Tensor:
-        """The fused vectors `[M, dim]` of item rows `[M]` (-1 unknown) that were `seen` or not."""
+        """Computes fused vectors `[M, dim]` of item rows `[M]` (-1 unknown); `seen` marks warm."""
         left_out = [name for name in self.fused if name in hidden]
         return self._model.tower(rows, seen, hidden=left_out)
 
     def item_vectors(self, fused, rows, features, seen, hidden: Collection[str]) -> tf.Tensor:
-        """`TwoTower.item_side` of what `fuse` gives for the same `hidden`: `[M, D]` float32."""
+        """Computes `TwoTower.item_side` `[M, D]` float32 from `fuse` with the same `hidden`."""
         if "context" in hidden:
-            # An average item: a number that is missing counts as the mean.
+            # The model replaces a missing number by the mean.
             numbers = len(self._model.spec.numbers)
             average = [0.0] * (features.shape[-1] - numbers) + [math.nan] * numbers
             features = tf.broadcast_to(tf.constant(average), tf.shape(features))
         if "id" in hidden:
-            # Only the bias asks from here on whether an item was seen.
+            # From here on only the bias reads `seen`.
             seen = tf.zeros_like(seen)
         return self._model.item_side(fused, rows, features, seen)
 
@@ -70,7 +70,7 @@ class HiddenInputs:
         history_ages,
         hidden: Collection[str],
     ) -> tf.Tensor:
-        """`TwoTower.user_vectors` of histories of what `fuse` gives for the same `hidden`."""
+        """Computes `TwoTower.user_vectors` from vectors of `fuse` with the same `hidden`."""
         if "id" in hidden:
             users = -tf.ones_like(users)
         return self._model.user_vectors(

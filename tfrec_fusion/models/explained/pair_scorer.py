@@ -1,4 +1,4 @@
-"""A TwoTower's scores of pairs with some of its inputs hidden."""
+"""Scores of user-item pairs with some inputs of a TwoTower hidden."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class PairScorer:
     """Scores user-item pairs as `TwoTower.scorer` does, as if some inputs were missing.
 
-    `HiddenInputs` says what can be hidden and what is left then.
+    `HiddenInputs` defines what can be hidden.
 
     Args:
-      model: whose scores.
-      state: histories and item features; its vocabularies must be the model's.
+      model: the trained model.
+      state: histories and item features; its vocabularies must be those of the model.
 
     Attributes:
-      inputs: names of what can be hidden.
+      inputs: names of the inputs that can be hidden.
 
     Raises:
       InputError: other vocabularies.
@@ -43,7 +43,7 @@ class PairScorer:
         self.inputs = self._sides.inputs
 
     def __call__(self, users, items, hidden: Collection[str] = ()) -> np.ndarray:
-        """Scores `[P]` float32 of the pairs of user rows (-1 unknown) and item rows, `[P]` each."""
+        """Returns scores `[P]` float32 of user rows `[P]` (-1 unknown) with item rows `[P]`."""
         items = np.asarray(items, np.int32)
         distinct, place = np.unique(np.asarray(users, np.int32), return_inverse=True)
         history, owners, ages = self._state.flat_histories(distinct)

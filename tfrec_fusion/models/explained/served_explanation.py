@@ -1,4 +1,4 @@
-"""The shares of a score, inside the graph of an export."""
+"""Shapley shares of a score, inside the graph of an export."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
 class ServedExplanation(tf.Module):
-    """Splits scores of pairs into the shares of the model's inputs, as `evaluation.explain` does.
+    """Splits scores of pairs into shares of the model's inputs, as `evaluation.explain` does.
 
-    Every combination of inputs is scored for the pairs and histories of a request alone.
+    It scores every combination of inputs, only for the pairs and histories of a request.
 
     Args:
-      items: the catalogue's N items with some inputs hidden.
+      items: item tables of the catalogue's N items with inputs hidden.
       user_vectors: `HiddenInputs.user_vectors` of the export's user side.
-      precision: of the tables, see `StoredItems`.
+      precision: precision of the tables, see `StoredItems`.
 
     Attributes:
       inputs: names of the model's inputs that have a share.
@@ -29,7 +29,7 @@ class ServedExplanation(tf.Module):
         super().__init__(name="explanation")
         self.inputs, self._fused = items.inputs, items.fused
         self._user_vectors = user_vectors
-        # In the order of the subsets of what is hidden, without the empty one.
+        # In the order of the subsets of hidden inputs, without the empty one.
         self.tables = [
             StoredItems(items.tables[hidden], precision) for hidden in subsets(items.fused)[1:]
         ]
@@ -38,22 +38,24 @@ class ServedExplanation(tf.Module):
 
     @property
     def size(self) -> int:
-        """Bytes that it adds to a version."""
+        """Bytes that the explanation adds to a version."""
         return sum(v.dtype.size * v.shape.num_elements() for v in self.variables)
 
     def shares(self, users, pairs, ages, past, rows, items) -> dict[str, tf.Tensor]:
-        """The scores of each user with each of some items, and their shares.
+        """Computes the scores of each user with some items, and their shares.
 
         Args:
-          users: `[B]` int32 rows, -1 unknown.
-          pairs: `[P, 2]` int32 (position, item) of the histories in use, by position.
+          users: `[B]` int32 user rows, -1 unknown.
+          pairs: `[P, 2]` int32 (position in the batch, item row) of the histories, sorted by
+            position.
           ages: `[P]` float32 days.
           past: `[P, dim]` fused vectors of the items of `pairs`, with nothing hidden.
-          rows: `[B, N]` int32 of the items to score, -1 unknown.
-          items: `[B, N, D]` item vectors, with nothing hidden.
+          rows: `[B, N]` int32 rows of the items to score, -1 unknown.
+          items: `[B, N, D]` vectors of these items, with nothing hidden.
 
         Returns:
-          Output name -> `[B, N]` float32: "score", the share of each input, and "bias".
+          Output name -> `[B, N]` float32: "score", the share of each input, and "bias", the score
+          with all inputs hidden.
         """
         dim = past.shape[1]
         rows = tf.where(rows < 0, self.bias.shape[0] - 1, rows)
@@ -61,7 +63,7 @@ class ServedExplanation(tf.Module):
         values = []
         for shown in subsets(self.inputs):
             hidden = frozenset(self.inputs) - shown
-            # One after the other, as each takes the room of all pairs.
+            # One after the other, as each needs memory for all pairs.
             with tf.control_dependencies(values[-1:]):
                 vectors, history = items[..., :dim], past
                 if hidden & set(self._fused):
@@ -83,13 +85,13 @@ class ServedExplanation(tf.Module):
         return {"score": values[-1], **named, "bias": values[0]}
 
     def _table(self, hidden: frozenset[str]) -> Callable:
-        """From rows to fused vectors with some inputs hidden."""
+        """Returns a function from rows to fused vectors with some inputs hidden."""
         place = subsets(self._fused).index(hidden & frozenset(self._fused))
         table = self.tables[place - 1]
-        # The last row is the only one where all items are alike.
+        # If all inputs are hidden, the table has a single row.
         return lambda rows: table.gather(tf.minimum(rows, table.count - 1))
 
     def _bias(self, rows) -> tf.Tensor:
-        """`[B, N, D - dim]`: the biases in the last column, and zeros."""
+        """Returns `[B, N, D - dim]`: the biases in the last column, zeros before."""
         columns = [[0, 0], [0, 0], [self.neutral.shape[0] - 1, 0]]
         return tf.pad(tf.gather(self.bias, rows)[..., None], columns)

@@ -1,4 +1,4 @@
-"""Shapley values of few players, from the values of all their subsets."""
+"""Exact Shapley values of a few inputs, from the values of all their subsets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def subsets(names: Sequence[str]) -> list[frozenset[str]]:
-    """All 2^n subsets, the empty one first and that of all names last."""
+    """Returns all 2^n subsets, the empty set first and the full set last."""
     sizes = range(len(names) + 1)
     return [frozenset(found) for size in sizes for found in combinations(names, size)]
 
 
 def shapley_weights(names: Sequence[str]) -> np.ndarray:
-    """What the value of each of `subsets(names)` counts in each name's share: `[n, 2^n]` float64.
+    """Returns the weight of each of `subsets(names)` in each name's share: `[n, 2^n]` float64.
 
     With v(S) the value of a subset S,
 

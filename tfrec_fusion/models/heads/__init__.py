@@ -1,1 +1,1 @@
-"""What a ranker predicts, and from which labels."""
+"""Prediction heads of a ranker."""

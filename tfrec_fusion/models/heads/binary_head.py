@@ -1,4 +1,4 @@
-"""Whether a user takes an item."""
+"""Head for a binary label."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfrec_fusion.models.heads.head import Head
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class BinaryHead(Head):
-    """The logit of a label of 0 or 1, trained by cross entropy; its AUC is a metric.
+    """Predicts the logit of a label in {0, 1}; the loss is cross entropy, the metric AUC.
 
     Example:
       >>> BinaryHead()(tf.ones([2, 3, 4])).shape

@@ -1,4 +1,4 @@
-"""What every prediction of a ranker has in common."""
+"""Base class of the prediction heads of a ranker."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tfrec_fusion._compat import keras, tf
 
 
 class Head(keras.layers.Layer):
-    """One number of a representation, and what it is trained on.
+    """Predicts one number from a representation, and selects its labels from a batch.
 
-    A subclass says in `default_loss` and `default_metrics` how it is trained where
-    `compile(loss=...)` does not.
+    A subclass defines `default_loss` and `default_metrics`, used unless `compile(loss=...)` sets
+    another loss.
 
     Args:
-      label: the field of the batches with the labels, of the shape of `item`.
-      weight: the field with the weights of rows `[B]`; batches without it weigh all alike.
-      mask: a bool field of the shape of `label`, False where there is no label; None for all.
+      label: field of the batches with the labels, in the shape of `item`.
+      weight: field with the weights of rows `[B]`; without it all rows have weight 1.
+      mask: bool field in the shape of `label`, False for a missing label; None if all exist.
 
     Input: the representation `[..., columns]` float.
     Output: `[...]` float32, linear in it.
@@ -31,7 +31,7 @@ class Head(keras.layers.Layer):
 
     @property
     def fields(self) -> list[str]:
-        """The fields that a batch must have."""
+        """The fields that a batch must contain."""
         return [self.label] if self.mask is None else [self.label, self.mask]
 
     def call(self, representation):
@@ -40,7 +40,7 @@ class Head(keras.layers.Layer):
     def examples(
         self, batch: Mapping[str, tf.Tensor], logits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Labels and logits `[n, 1]` and weights `[n]` or None of what has a label."""
+        """Returns labels and logits `[n, 1]` and weights `[n]` or None of labelled examples."""
         labels, flat = tf.reshape(batch[self.label], [-1, 1]), tf.reshape(logits, [-1, 1])
         weights = batch.get(self.weight)
         if weights is not None:
@@ -55,7 +55,7 @@ class Head(keras.layers.Layer):
     def lists(
         self, batch: Mapping[str, tf.Tensor], logits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Labels, NaN where there is none, and logits `[B, N]`, and weights `[B]` or None."""
+        """Returns labels `[B, N]`, NaN if missing, logits `[B, N]`, and weights `[B]` or None."""
         shape = tf.stack([tf.shape(batch["user"])[0], -1])
         labels = tf.cast(tf.reshape(batch[self.label], shape), tf.float32)
         if self.mask is not None:
@@ -63,11 +63,11 @@ class Head(keras.layers.Layer):
         return labels, tf.reshape(logits, shape), batch.get(self.weight)
 
     def default_loss(self) -> keras.losses.Loss:
-        """The loss of labels and logits where none is given."""
+        """Returns the default loss of labels and logits."""
         raise NotImplementedError
 
     def default_metrics(self) -> list[keras.metrics.Metric]:
-        """Weighted metrics beside the default loss."""
+        """Returns the weighted metrics that go with the default loss."""
         return []
 
     def get_config(self):

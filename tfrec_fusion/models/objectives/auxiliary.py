@@ -1,4 +1,4 @@
-"""What a TwoTower minimises beside its loss."""
+"""Additional loss terms of a TwoTower: L2, alignment and distillation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tfrec_fusion.models.objectives.candidates import candidate_vectors, candida
 
 
 def added_losses(model, batch: Mapping[str, tf.Tensor], touched) -> tf.Tensor | float:
-    """What a training step minimises beside the loss: L2 of ids, alignment and distillation.
+    """Computes the additional loss terms of a training step: L2 of ids, alignment, distillation.
 
     Args:
       model: a `TwoTower`.
-      batch: that the step is made of.
+      batch: the batch of the step.
       touched: rows `[R]` int32 of the batch's items; None for all items.
     """
     added, config = 0.0, model.config
@@ -32,7 +32,7 @@ def added_losses(model, batch: Mapping[str, tf.Tensor], touched) -> tf.Tensor | 
 
 
 def content_view(tower) -> keras.Sequential:
-    """The MLP from an `ItemTower`'s content to its ids' space."""
+    """Builds the MLP that maps an `ItemTower`'s content to the space of its ids."""
     view = keras.Sequential(
         [
             keras.layers.Dense(tower.fusion.dim, tf.nn.leaky_relu, dtype="float32"),
@@ -46,10 +46,10 @@ def content_view(tower) -> keras.Sequential:
 
 
 def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """`InfoNCE` between the ids of the batch's targets and an MLP of their content.
+    """Computes `InfoNCE` between the ids of the batch's targets and an MLP of their content.
 
-    Over the distinct targets that have both, nothing dropped out. The logits are `[M, M]` for M
-    distinct targets.
+    It covers the distinct targets with both id and content, without dropout. The logits are
+    `[M, M]` for M distinct targets.
 
     Args:
       model: a `TwoTower` with ids and vectors.
@@ -70,18 +70,18 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 
 def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """`Distillation` of the model's scores to its scores with the candidates' ids hidden.
+    """Computes `Distillation` from the model's scores into its scores with cold candidates.
 
-    The same users score the same candidates, which have neither ids nor biases, as if none had been
-    seen before; nothing is dropped out. What the loss masks is masked, and so is the history of
-    autoencoder examples.
+    Teacher and student score the same users and candidates without dropout; the student's
+    candidates have neither ids nor biases. Candidates masked in the loss are masked here too, as
+    are the self-pairs of autoencoder examples.
 
     Args:
       model: a `TwoTower` with ids and vectors.
-      batch: of `Interactions.batches`.
+      batch: a batch of `Interactions.batches`.
 
     Raises:
-      InputError: a batch of pairs.
+      InputError: the batch holds pairs.
     """
     if "item" in batch:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The candidates that a batch of histories and targets scores."""
+"""The candidates of a batch, and the vectors to score them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfrec_fusion._compat import tf
 
 
 def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Item rows `[C]` int32 that a batch scores, and which were seen before, `[C]` bool."""
+    """Returns the candidates' item rows `[C]` int32, and whether each is warm, `[C]` bool."""
     rows = batch["candidate"] if "candidate" in batch else tf.range(model.spec.n_items)
     return rows, batch["is_warm"]
 
@@ -16,7 +16,7 @@ def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Ten
 def candidate_vectors(
     model, batch: Mapping[str, tf.Tensor], training=None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The two sides of a `TwoTower`'s score of a batch of `Interactions.batches`.
+    """Computes user and candidate vectors of a `TwoTower` for a batch of `Interactions.batches`.
 
     Returns:
       User vectors `[B, D]`, item vectors `[C, D]` and fused vectors `[C, dim]`.

@@ -1,4 +1,4 @@
-"""The losses over the candidates of a batch, by name."""
+"""The built-in objectives and their registry."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ OBJECTIVES = Registry(
 
 
 def find_loss(model: str, value: Any) -> Any:
-    """What a name or a user's `module:name` stands for, an object if it is a class; else as it is.
+    """Resolves a loss by name or `module:name`, creating an object of a Keras loss class.
+
+    Other values are returned unchanged.
 
     Raises:
-      InputError: nothing of that name.
+      InputError: the name is unknown or cannot be imported.
     """
     try:
         found = OBJECTIVES.resolve(value)
@@ -35,16 +37,16 @@ def find_loss(model: str, value: Any) -> Any:
 
 
 def find_objective(model: str, value: Any) -> Objective:
-    """The objective of a name, of a user's `module:Class`, of a class or of an object.
+    """Resolves an objective given by name, by `module:Class`, as a class or as an object.
 
     Raises:
-      InputError: it is none.
+      InputError: the value is not an `Objective`.
     """
     found = find_loss(model, value)
     if not isinstance(found, Objective):
         raise InputError(
             f"{model}: compile: loss: must be one of {', '.join(OBJECTIVES)}, module:Class of your "
-            "own, or an Objective: other losses know nothing of candidates and masks. "
+            "own, or an Objective: other losses do not support candidates and masks. "
             f"Received: {value!r}"
         )
     return found
@@ -54,10 +56,10 @@ def find_objective(model: str, value: Any) -> Objective:
 class CatalogueSoftmax(Objective):
     """`MultiTargetSoftmax` over the candidates; on pairs `InBatchSoftmax` over the batch's items.
 
-    On pairs the scores are never held as a whole, and an item counts as often as it occurs.
+    On pairs it never stores all scores, and weights an item by its number of occurrences.
 
     Args:
-      matmul_dtype: of the softmax on pairs, see `InBatchSoftmax`.
+      matmul_dtype: matmul dtype of the softmax on pairs, see `InBatchSoftmax`.
     """
 
     def __init__(self, matmul_dtype: str = "float32", **kwargs):
@@ -76,7 +78,7 @@ class CatalogueSoftmax(Objective):
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class CatalogueSquared(Objective):
-    """`NormalisedSquared` over the candidates that were seen; for autoencoder examples."""
+    """`NormalisedSquared` over the warm candidates, for autoencoder examples."""
 
     def call(self, y_true, y_pred):
         return NormalisedSquared().rows(y_pred, y_true.target, y_true.seen)

@@ -1,4 +1,4 @@
-"""What every loss over scored candidates has in common."""
+"""Base class of the losses over scored candidates."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _MEANS = ("auto", "sum_over_batch_size")
 
 
 class Objective(keras.losses.Loss):
-    """A loss of scores `[B, C]`, for `compile(loss=...)` of `TwoTower`, `AlphaRec` and `Ranker`.
+    """A loss over candidate scores `[B, C]`, for `TwoTower`, `AlphaRec` and `Ranker`.
 
-    A subclass implements `call(targets, scores) -> [B]`, a loss a row; the loss is the mean over
-    the rows of `weight_b * loss_b`. Arguments of its constructor go into its `get_config`, and
-    registered in Keras it comes back with a saved model.
+    Pass it as `compile(loss=...)`. A subclass implements `call(targets, scores) -> [B]`, the loss
+    of each row; the loss is the mean over rows of `weight_b * loss_b`. Add the constructor's
+    arguments to `get_config`, and register the class in Keras to load it with a saved model.
 
     Input: `targets`, a `Targets` or labels `[B, C]`; `scores` `[B, C]` float; `weight` `[B]` float
       or None.
@@ -37,7 +37,7 @@ class Objective(keras.losses.Loss):
     def __init__(self, reduction: str = "auto", name: str | None = None):
         if reduction not in _MEANS:
             raise InputError(
-                f"{type(self).__name__}: reduction: a loss is a mean over rows, one of "
+                f"{type(self).__name__}: reduction: must be a mean over rows, one of "
                 f"{', '.join(_MEANS)}. Received: {reduction!r}"
             )
         super().__init__(reduction, name)
@@ -50,7 +50,7 @@ class Objective(keras.losses.Loss):
         return tf.reduce_mean(rows)
 
     def call(self, y_true: Targets, y_pred: tf.Tensor) -> tf.Tensor:
-        """`[B]`: the loss of each row of `y_pred`, the scores `[B, C]`."""
+        """Returns the loss of each row, `[B]`, from the scores `y_pred` `[B, C]`."""
         raise NotImplementedError
 
     def of_vectors(
@@ -60,11 +60,11 @@ class Objective(keras.losses.Loss):
         items: tf.Tensor,
         weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The loss of the scores of users `[B, D]` with items `[C, D]`, which pairs are trained by.
+        """Computes the loss of pairs from vectors of users `[B, D]` and items `[C, D]`.
 
-        A subclass that need not hold the scores as a whole may compute it another way.
+        Override it to avoid storing all scores `[B, C]`.
         """
         return self(targets, tf.matmul(users, items, transpose_b=True), weight)
 
     def check(self, model: str, batch) -> None:
-        """Raises InputError where batches with these fields cannot be trained on by this loss."""
+        """Raises InputError if this loss does not support batches with these fields."""

@@ -1,4 +1,4 @@
-"""User-item pairs as examples: the other items of the batch are the candidates."""
+"""Training on user-item pairs with in-batch negatives."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from tfrec_fusion.models.objectives.targets import Targets
 def pair_vectors(
     model, batch: Mapping[str, tf.Tensor], training=None
 ) -> tuple[tf.Tensor, tf.Tensor, Targets, tf.Tensor]:
-    """The two sides of a `TwoTower`'s score of the pairs of a batch of `pair_examples`.
+    """Computes user and item vectors of a `TwoTower` for a batch of `pair_examples`.
 
-    Work and gradients are proportional to the batch: the tables are only gathered from, and the
-    item tower runs once on the distinct rows of items and histories, so that these share a dropout
-    draw.
+    Work and gradients are proportional to the batch: it only gathers from the tables, and runs the
+    item tower once on the distinct rows of items and histories, which so share a dropout draw.
 
     Args:
       model: a `TwoTower` without trend.
-      batch: one that `check_pairs` lets through: `user`, `item` `[B]` int32; `history` `[B, L]`
-        int32, padded with -1, where the user tower reads histories, and `history_age` `[B, L]`
-        float32 days, 0 without; `weight` and `log_q` `[B]` float32 where there are any: by default
-        an item's q is its share of the events that the model was built from.
+      batch: a batch that passes `check_pairs`: `user`, `item` `[B]` int32; `history` `[B, L]`
+        int32, padded with -1, if the user tower reads histories; optionally `history_age` `[B, L]`
+        float32 days (default 0), `weight` and `log_q` `[B]` float32. By default an item's q is its
+        share of the events that the model was built from.
 
     Returns:
-      User vectors `[B, D]` and item vectors `[U, D]` float32 of the distinct items of the pairs,
-      which are the candidates; each pair's target; and the item rows `[R]` int32, these and those
-      of the histories, that were touched.
+      User vectors `[B, D]` float32; vectors `[U, D]` float32 of the pairs' distinct items, which
+      are the candidates; each pair's target; and the distinct item rows `[R]` int32 of pairs and
+      histories.
     """
     item = batch["item"]
     history_item, history_row, history_age = _flat_history(model, batch)
@@ -64,7 +63,7 @@ def pair_vectors(
 def batch_softmax(
     targets: Targets, users: tf.Tensor, items: tf.Tensor, weight: tf.Tensor | None, dtype: str
 ) -> tf.Tensor:
-    """`InBatchSoftmax` of what `pair_vectors` gives, whose logits are never held as a whole."""
+    """Computes `InBatchSoftmax` from `pair_vectors`, without storing all logits."""
     softmax = InBatchSoftmax(matmul_dtype=dtype)
     return softmax(
         users, items, log_q=targets.log_q, weight=weight, positive_index=targets.target[:, 1]
@@ -72,9 +71,9 @@ def batch_softmax(
 
 
 def log_shares(events: Interactions) -> np.ndarray:
-    """The log of each item's share of the positive events of known users, `[n_items]` float32.
+    """Returns the log of each item's share of known users' positive events, `[n_items]` float32.
 
-    An item that does not occur counts once, as it must have a share when it turns up later.
+    An item without events counts as one event, so that its share is never 0.
     """
     taken = events.positives()
     counts = np.bincount(taken.item[taken.user >= 0], minlength=len(events.catalogue))
@@ -82,7 +81,7 @@ def log_shares(events: Interactions) -> np.ndarray:
 
 
 def check_pairs(model, batch) -> None:
-    """Raises InputError where a `TwoTower` cannot be trained on pairs with these fields."""
+    """Raises InputError if a `TwoTower` cannot be trained on pairs with these fields."""
     received = f"Received: {sorted(batch)}"
     if model.spec.feature_names:
         raise InputError(
@@ -91,8 +90,8 @@ def check_pairs(model, batch) -> None:
         )
     if "label" in batch:
         raise InputError(
-            "TwoTower: pairs have a 'label', and a softmax takes each pair for a positive; pass "
-            f"negatives=0, and events.positives() where events have labels. {received}"
+            "TwoTower: pairs have a 'label', but a softmax treats each pair as a positive; pass "
+            f"negatives=0, and events.positives() if the events have labels. {received}"
         )
     user = model.config.user
     if model.reads_history and "history" not in batch:
@@ -103,7 +102,7 @@ def check_pairs(model, batch) -> None:
 
 
 def _flat_history(model, batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Items `[H]`, ascending positions in the batch `[H]` and ages `[H]` of what is not padding."""
+    """Returns items, ascending batch rows and ages of the histories without padding, each `[H]`."""
     if not model.reads_history:
         return tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0])
     history = batch["history"]

@@ -1,1 +1,1 @@
-"""What of a model an export serves, in the shapes that exports know."""
+"""Scoring graphs of the models, for exports."""

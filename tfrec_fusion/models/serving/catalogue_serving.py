@@ -1,4 +1,4 @@
-"""Scores of a whole catalogue for users who are known by their histories."""
+"""Interface of the scoring graphs that rank the whole catalogue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tfrec_fusion._compat import tf
 
 
 class CatalogueServing(tf.Module, ABC):
-    """The graph of a model between rows of users and items and the scores of N items.
+    """Scoring graph of a model: from rows of users and items to the scores of N items.
 
-    A user side makes one query `[D]` a user, whatever it holds, and the item side scores queries.
-    What it reads are variables of it, or of what its `users` calls.
-    An attribute that is a Keras model or a `tf.function` would be saved with the export.
+    The user side computes one query `[D]` per user, in any representation; the item side scores
+    queries. The graph may read only variables of this module or of objects that `users` calls. Do
+    not assign a Keras model or a `tf.function` to an attribute: the export would save it.
 
     Attributes:
-      has_vectors: whether a score is the dot product of a query and a vector of the item.
-      explanation: splits scores into shares; None where that was not asked for.
+      has_vectors: whether a score is the dot product of a query and an item vector.
+      explanation: splits scores into shares; None if not requested.
     """
 
     has_vectors = False
@@ -25,16 +25,16 @@ class CatalogueServing(tf.Module, ABC):
     @property
     @abstractmethod
     def count(self) -> int:
-        """N."""
+        """The number N of items."""
 
     @abstractmethod
     def users(self, users, items, positions, ages) -> tf.Tensor:
-        """The user side.
+        """Computes the queries of users.
 
         Args:
-          users: `[B]` int32 rows, -1 unknown.
+          users: `[B]` int32 user rows, -1 unknown.
           items: `[P]` int32 rows of the items of all histories, distinct for each user.
-          positions: `[P]` int32 ascending, whose of the `[B]` users they are.
+          positions: `[P]` int32 ascending: the position in `[B]` of each item's user.
           ages: `[P]` float32 days.
 
         Returns:
@@ -43,16 +43,16 @@ class CatalogueServing(tf.Module, ABC):
 
     @abstractmethod
     def scores_of(self, queries, rows) -> tf.Tensor:
-        """Scores `[B, M]` float32 of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
+        """Returns scores `[B, M]` float32 of queries `[B, D]` with rows `[B, M]` in [0, N - 1]."""
 
     @abstractmethod
     def scores_with_unknown(self, queries, rows) -> tf.Tensor:
-        """As `scores_of`, of rows that may be -1, an unknown item."""
+        """Like `scores_of`, but rows may be -1, an unknown item."""
 
     @abstractmethod
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
-        """`exact_top_k` of the queries over all items."""
+        """Returns the result of `exact_top_k` over all items."""
 
     def vectors(self, rows) -> tf.Tensor:
-        """Vectors `[..., D]` float32 of item rows of any shape, -1 unknown."""
+        """Returns vectors `[..., D]` float32 of item rows of any shape, -1 unknown."""
         raise NotImplementedError(f"{type(self).__name__} has no item vectors")

@@ -1,4 +1,4 @@
-"""Scores that are dot products."""
+"""Scoring graph of models whose score is a dot product."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
 class DotProductServing(CatalogueServing):
-    """A user's vector times those of the items.
+    """Scores items by the dot product of a user vector and stored item vectors.
 
     Args:
       user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
         history_rows, history_ages) -> [B, D]`.
       item_vectors: `[N, D]` float32, the item side as of the export.
       unknown_item: `[D]` float32, the item side of row -1.
-      fused_dim: the leading columns of `item_vectors` that histories are made of.
-      precision: of the item vectors, see `StoredItems`.
-      explanation: of the scores.
-      has_vectors: whether the vectors mean something to those who ask for them.
+      fused_dim: number of leading columns of `item_vectors` that the user side reads of histories.
+      precision: precision of the item vectors, see `StoredItems`.
+      explanation: splits the scores into shares; None for no explanation.
+      has_vectors: whether the vectors are meaningful embeddings to serve.
 
     Raises:
-      InputError: item vectors that are not finite.
+      InputError: the item vectors are not finite.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class DotProductServing(CatalogueServing):
         diverged = int((~np.isfinite(np.vstack([item_vectors, unknown_item])).all(1)).sum())
         if diverged:
             raise InputError(
-                f"export: {diverged} item vectors of the model are not finite; its training has "
-                "diverged"
+                f"export: {diverged} item vectors of the model are not finite, so its training "
+                "diverged; train again, e.g. with a lower learning rate"
             )
         self.items = StoredItems(item_vectors, precision, item_vectors.shape[1] - fused_dim)
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
@@ -75,10 +75,10 @@ class DotProductServing(CatalogueServing):
         return tf.where((rows < 0)[..., None], self.unknown_item, found)
 
     def explained(self, users, pairs, ages, rows) -> dict[str, tf.Tensor]:
-        """The shares of the model's inputs in scores; see `ServedExplanation.shares`."""
+        """Returns the shares of the model's inputs; see `ServedExplanation.shares`."""
         past = self._past(pairs[:, 1])
         return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows))
 
     def _past(self, items) -> tf.Tensor:
-        """The fused vectors `[P, dim]` of the items of histories."""
+        """Returns the fused vectors `[P, dim]` of history items."""
         return self.items.gather(items)[:, : self.fused_dim]

@@ -1,4 +1,4 @@
-"""Scores that are sums over the items of a history."""
+"""Scoring graph of item-item models."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.retrieval import exact_top_k
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
-_PAIRS = 256  # rows of the matrix that are read at once
+_PAIRS = 256  # rows of the matrix to read at a time
 
 
 class ItemItemServing(CatalogueServing):
-    """The rows of an item-item matrix that a history names, summed; a query is the N scores.
+    """Sums the rows of an item-item matrix for a user's history; the query holds the N scores.
 
     An unknown item scores 0.
 
     Args:
-      weights: `[N, N]` float32, of a history's item and a candidate; dense, or sparse.
-      precision: of the weights, see `StoredItems`.
+      weights: `[N, N]` float32 from history item to candidate; dense or sparse.
+      precision: precision of the weights, see `StoredItems`.
     """
 
     def __init__(self, weights: np.ndarray | scipy.sparse.csr_array, precision: str = "float32"):
@@ -64,12 +64,12 @@ class _DenseRows(tf.Module):
         self.weights = StoredItems(weights, precision)
 
     def sums(self, items, positions, shape) -> tf.Tensor:
-        """Rows `[P]` summed by their positions, `shape` being that of the sums."""
+        """Sums the rows `items` `[P]` by their positions; `shape` is the shape of the sums."""
         return tf.math.unsorted_segment_sum(self.weights.gather(items), positions, shape[0])
 
 
 class _SparseRows(tf.Module):
-    """Weights other than 0, row after row; "int8" has one scale a row."""
+    """The nonzero weights in CSR form; "int8" has one scale per row."""
 
     def __init__(self, weights: scipy.sparse.csr_array, precision: str):
         super().__init__(name="weights")
@@ -102,7 +102,7 @@ class _SparseRows(tf.Module):
 
 
 class _Columns:
-    """Queries that are scores already, as `exact_top_k` reads item vectors."""
+    """Lets `exact_top_k` read queries that already are scores, in place of item vectors."""
 
     def __init__(self, count: int):
         self.shape = (count, count)

@@ -1,4 +1,4 @@
-"""What an export serves of a `Ranker`."""
+"""Scoring graph of a `Ranker`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class RankerServing(RowServing):
-    """A ranker with the items' features as of a state.
+    """Scores items with a ranker and the item features as of a state.
 
     Args:
-      model: the trained one.
-      state: whose trends and numbers are baked in.
-      precision: of tables and trends: all but "float32" hold the trends as float16.
+      model: the trained model.
+      state: the state whose trends and numbers the graph stores.
+      precision: precision of the tables; trends are float16 unless it is "float32".
 
     Raises:
-      InputError: weights that are not finite.
+      InputError: the weights are not finite.
     """
 
     history_length = 64  # as in training
@@ -35,8 +35,8 @@ class RankerServing(RowServing):
         diverged = [v.name for v in model.trainable_variables if not np.isfinite(v).all()]
         if diverged:
             raise InputError(
-                f"export: {len(diverged)} of the model's variables are not finite; its training "
-                f"has diverged. Received: {diverged[0]}"
+                f"export: {len(diverged)} of the model's variables are not finite, so its training "
+                f"diverged; train again, e.g. with a lower learning rate. Received: {diverged[0]}"
             )
         spec = model.spec
         stored = stored_ranker(model, precision)
@@ -44,7 +44,7 @@ class RankerServing(RowServing):
         features = np.concatenate([known, unknown[None]])
         trends = features.shape[1] - len(spec.numbers)
         self.features = half_variable(features[:, :trends], precision, "item_features")
-        # Not standardised yet: years differ in the fourth digit of their logarithms.
+        # Always float32: logarithms of years differ only in the fourth digit.
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
@@ -67,7 +67,7 @@ class RankerServing(RowServing):
 
 
 def half_variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:
-    """A few columns or ages, which are of very different sizes: float16 where not float32."""
+    """Stores a few columns or ages of different scales, as float16 unless float32."""
     if precision != "float32":
         largest = np.finfo(np.float16).max
         values = np.clip(values, -largest, largest).astype(np.float16)

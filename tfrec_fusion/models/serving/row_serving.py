@@ -1,4 +1,4 @@
-"""Scores of the items that a request names, in a context."""
+"""Interface of the scoring graphs that score the items of a request in a context."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from tfrec_fusion._compat import tf
 
 
 class RowServing(tf.Module, ABC):
-    """The graph of a model between rows of users and items and the scores of their pairs.
+    """Scoring graph of a model: from rows of users and items to the scores of their pairs.
 
-    As of `CatalogueServing`, what it reads are variables of it or of what `scores` calls.
+    As for `CatalogueServing`, it may read only variables of this module or of objects that `scores`
+    calls.
 
     Attributes:
-      numbers, texts: columns of the context.
-      reads_users, reads_history: whether it reads users' rows and their histories.
-      history_length: how many of the last items of a history it reads.
-      context_tables: the tables of `texts`, in order.
+      numbers, texts: numeric and string columns of the context.
+      reads_users, reads_history: whether it reads user rows and histories.
+      history_length: number of most recent history items that it reads.
+      context_tables: the lookup tables of `texts`, in order.
     """
 
     numbers: tuple[str, ...]
@@ -29,14 +30,14 @@ class RowServing(tf.Module, ABC):
 
     @abstractmethod
     def context_rows(self, name: str, values) -> tf.Tensor:
-        """Rows int32 of a text column's values, -1 unknown."""
+        """Returns int32 rows of a string column's values, -1 unknown."""
 
     @abstractmethod
     def scores(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Logits `[B, N]` float32.
+        """Computes logits `[B, N]` float32.
 
         Args:
-          inputs: "item" `[B, N]` int32, -1 unknown; where they are read "user" `[B]` int32, and
-            "history" `[B, L]` int32, -1 for none, with "history_age" `[B, L]` float32 days; and
-            the context, `[B]` float32 or int32 rows.
+          inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,
+            and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days;
+            and the context columns, `[B]` float32 or int32 rows.
         """

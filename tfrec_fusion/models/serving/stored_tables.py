@@ -1,4 +1,4 @@
-"""What an export reads of a model, in fewer bytes."""
+"""Copies of models for an export, with tables stored at a lower precision."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
-    """A model with the user side of another, whose tables are stored in a precision.
+    """Returns a copy of a model's user side, with its tables stored at a precision.
 
-    These are the users' ids; the kernel that maps the pools of a history is float16, and there is
-    no item side to speak of; a user tower of one's own stays as it is.
+    It stores the user ids at `precision` and the kernel over the history pools as float16, and has
+    only one item. A model with a custom user tower is returned unchanged.
 
     Args:
-      model: the trained one, which comes back itself for "float32".
+      model: the trained model; returned unchanged for "float32".
       precision: one of `PRECISIONS`.
     """
     if precision == "float32":
@@ -35,7 +35,7 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
     side.scale.assign(model.scale)
     tower = model.user_tower
     if hasattr(tower, "to_user"):
-        # It is small and counts in all scores: a byte a weight would cost more than it saves.
+        # The kernel is small and affects all scores, so int8 would not be worth the error.
         side.user_tower.to_user = _StoredDense(tower.to_user, "float16")
     if tower.reads_user_ids:
         side.user_tower.ids = _StoredIds(tower.ids, precision)
@@ -47,10 +47,10 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
 
 
 def stored_ranker(model: Ranker, precision: str) -> Ranker:
-    """A copy of a ranker whose ids of users and items and frozen vectors are stored in a precision.
+    """Returns a copy of a ranker, with user ids, item ids and frozen vectors at a precision.
 
     Args:
-      model: the trained one, which comes back itself for "float32".
+      model: the trained model; returned unchanged for "float32".
       precision: one of `PRECISIONS`.
     """
     if precision == "float32":
@@ -65,7 +65,7 @@ def stored_ranker(model: Ranker, precision: str) -> Ranker:
 
 
 def with_stored_vectors(model: AlphaRec | Ranker, precision: str) -> AlphaRec | Ranker:
-    """A copy of a model whose frozen vectors are stored in a precision."""
+    """Returns a copy of a model with float32 frozen vectors stored at a precision."""
     if precision == "float32":
         return model
     copy = type(model).from_config(model.get_config())
@@ -85,7 +85,7 @@ def _stored(layer: FrozenVectors, precision: str) -> FrozenVectors:
 
 
 class _StoredDense(keras.layers.Layer):
-    """Answers as a linear `Dense` layer, from a kernel in a precision."""
+    """A linear `Dense` layer with its kernel stored at a precision."""
 
     def __init__(self, dense: keras.layers.Dense, precision: str):
         super().__init__(name=dense.name, dtype="float32")
@@ -97,7 +97,7 @@ class _StoredDense(keras.layers.Layer):
 
 
 class _StoredIds(keras.layers.Layer):
-    """Answers as an `IdEmbedding` does outside training, from a table in a precision."""
+    """An `IdEmbedding` for inference, with its table stored at a precision."""
 
     def __init__(self, ids: IdEmbedding, precision: str):
         super().__init__(name=ids.name, dtype=ids.dtype_policy)

@@ -1,4 +1,4 @@
-"""What an export serves of a model whose score is a dot product of two towers."""
+"""Scoring graph of the models with two towers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 def tower_serving(
     model, side, state: State, precision: str, explain: bool = False
 ) -> DotProductServing:
-    """The item vectors of a state, and the user side.
+    """Builds the scoring graph from the item vectors of a state and the user side.
 
     Args:
-      model: the trained one, with `item_vectors` and `config.dim`.
-      side: the same with its user side stored in `precision`.
-      state: as of which features and trends are.
+      model: the trained model, with `item_vectors` and `config.dim`.
+      side: the same model with its user side stored at `precision`.
+      state: the state that gives item features and trends.
       precision: one of `PRECISIONS`.
-      explain: whether scores can be split into shares.
+      explain: whether the graph can split scores into shares.
     """
     known, unknown = state.item_features(model.spec)
     features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)

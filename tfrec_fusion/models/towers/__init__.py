@@ -1,1 +1,1 @@
-"""Items and users as vectors."""
+"""Item and user towers."""

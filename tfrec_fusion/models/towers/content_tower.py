@@ -1,4 +1,4 @@
-"""An item's vectors through an MLP that users share."""
+"""MLP over item content, shared by items and users."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from tfrec_fusion.layers import FrozenVectors
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ContentTower(keras.layers.Layer):
-    """`W_2 LeakyReLU(W_1 z + b_1) + b_2`, z an item's frozen vectors side by side.
+    """Maps item content by an MLP, `W_2 LeakyReLU(W_1 z + b_1) + b_2`.
 
-    The mean of several items' z goes through the same map: that is a user.
+    z is the concatenation of an item's frozen vectors. A user is the same map of the mean z of
+    several items.
 
     Args:
       n_items: rows of the catalogue.
       vector_dims: name -> columns of each frozen vector.
-      hidden: hidden units.
+      hidden: number of hidden units.
       dim: size of the output.
 
     Input: z `[M, width]` float, from `content`.
@@ -48,11 +49,11 @@ class ContentTower(keras.layers.Layer):
 
     @property
     def width(self) -> int:
-        """Columns of z."""
+        """Number of columns of z."""
         return sum(self.vector_dims.values())
 
     def content(self, rows) -> tuple[tf.Tensor, tf.Tensor]:
-        """z `[M, width]` of item rows `[M]`, zero where there is none, and whether there is any."""
+        """Returns z `[M, width]` of item rows `[M]`, and a mask `[M]` of items with any vector."""
         vectors, masks = zip(*(layer(rows) for layer in self.frozen.values()), strict=True)
         return tf.concat(vectors, -1), tf.reduce_any(tf.stack(masks), 0)
 

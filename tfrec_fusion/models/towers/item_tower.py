@@ -1,4 +1,4 @@
-"""An item's id and vectors as one vector."""
+"""Item tower: one vector from an item's id and vectors."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class ItemTower(keras.layers.Layer):
     Args:
       n_items: rows of the catalogue.
       dim: size of the item vector.
-      vector_dims: name -> columns of each frozen vector; they are projected to `dim` where the
-        fusion takes them so.
+      vector_dims: name -> columns of each frozen vector; projected to `dim` if the fusion needs
+        it.
       fusion, fusion_options: see `make_fusion`.
       use_ids: whether items have trained ids.
       id_dropout: see `IdEmbedding`.
-      initial: whether item vectors start from given ones `[n_items, dim]` (named "initial" and not
+      initial: whether item vectors start from given vectors `[n_items, dim]` (named "initial", not
         projected); ids then start at zero and learn the difference.
-      modality_dropout: probability in [0, 1) that an input of an item is hidden in a training step;
-        of the inputs that an item has, one is always left.
-      storage: of the frozen vectors, see `FrozenVectors`: one for all, or name -> storage, where
-        "float32" is the default. The initial ones are float32 unless named.
+      modality_dropout: probability in [0, 1) that training hides an input of an item; at least one
+        input always remains.
+      storage: storage of the frozen vectors, see `FrozenVectors`: one for all, or name -> storage
+        with default "float32". "initial" is float32 unless named.
 
-    Input: `rows` int32 `[M]` (-1 unknown) and `seen` bool `[M]`: an item not seen yet has no id;
-      `hidden`, names of inputs to leave out, as for an item that lacks them: a hidden id is the
-      unknown id, which ID dropout trains.
+    Input: `rows` int32 `[M]` (-1 unknown); `seen` bool `[M]`, as a cold item has no id; `hidden`,
+      names of inputs to hide, as if the items lacked them: a hidden id becomes the unknown id,
+      which id dropout trains.
     Output: `[M, dim]` in the compute dtype.
     """
 
@@ -101,14 +101,14 @@ class ItemTower(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, rows, seen, training=None, hidden: Collection[str] = ()):
-        """The fused vectors, as if the inputs named in `hidden` were missing in every row."""
+        """Computes fused vectors, as if the inputs named in `hidden` were missing in every row."""
         inputs, masks = self.inputs(rows, seen, training, hidden)
         return self.fusion(inputs, masks, training=training)
 
     def inputs(self, rows, seen, training=None, hidden: Collection[str] = ()) -> tuple[dict, dict]:
-        """What is fused: name -> vectors `[M, d]` and name -> bool `[M]`.
+        """Returns the inputs of the fusion: name -> vectors `[M, d]` and name -> mask `[M]` bool.
 
-        The id's name is "id". `tower.fusion(inputs, masks)` is `tower(rows, seen)`.
+        The id's name is "id". `tower.fusion(inputs, masks)` equals `tower(rows, seen)`.
         """
         inputs, masks = {}, {}
         for name, layer in self.frozen.items():
@@ -127,7 +127,7 @@ class ItemTower(keras.layers.Layer):
         return inputs, masks
 
     def _dropped(self, rows, masks: dict) -> dict:
-        """`masks` with inputs hidden at random, the same in every occurrence of a row."""
+        """Hides inputs in `masks` at random, equally for all occurrences of a row."""
         present = tf.stack(list(masks.values()), 1)
         distinct, position = tf.unique(tf.convert_to_tensor(rows))
         shape = tf.stack([tf.size(distinct), len(masks)])

@@ -1,4 +1,4 @@
-"""A user as a linear map of the history's pools, of an id, or of both."""
+"""User tower from history pools, from a user id, or from both."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ READS = ("history", "id", "both")
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class PooledHistory(UserTower):
-    """`W [recent pool, pool of all, size, recency] + b`, plus the vector of the user's id.
+    """Computes user vectors by a linear map of history pools plus an embedding of the user id.
 
-    The map starts as the mean of the two pools of `HistoryPooling`.
+    The map is `W [recent pool, full pool, size, recency] + b`. W is initialised to the mean of the
+    two pools of `HistoryPooling`.
 
     Args:
       dim, n_users, n_items: see `UserTower`.
-      reads: "history", "id" or "both".
-      decay_days: time constant of the recent pool.
-      linear: whether there is the map W; without one the vector is the mean of the pools.
-      id_dropout: probability that a user's id is hidden in a training step.
-      weighted: whether the items of a history count by `history_weights` `[n_items]`, which are 1
-        until they are assigned, and not trained.
+      reads: what the tower reads: "history", "id" or "both".
+      decay_days: time constant of the recent pool in days.
+      linear: whether to apply W; if False, the vector is the mean of the pools.
+      id_dropout: probability that training hides a user's id.
+      weighted: whether to weight history items by `history_weights` `[n_items]`, a non-trainable
+        weight initialised to 1.
 
     Input: see `UserTower`.
     Output: `[B, dim]` float32.
 
     Raises:
-      ValueError: `reads` is none of the three.
+      ValueError: `reads` is invalid.
     """
 
     subtracts_self = True
@@ -99,12 +100,12 @@ class PooledHistory(UserTower):
         return user
 
     def self_scores(self, fused, users: Mapping[str, tf.Tensor]):
-        """See `UserTower`.
+        """Returns each history item's contribution to its own score; see `UserTower`.
 
-        The vector is a sum over the history, so the score of item i has a part that i itself
-        brings: `sum_p c_p (W_p v_i).v_i` over the pools p, c_p being what the item counts in the
-        pool and W_p the pool's block of the map. Trained on an item that is also in the history, a
-        model learns just this part, and it is of no use.
+        The vector is a sum over the history, so item i contributes
+        `sum_p c_p (W_p v_i).v_i` to its own score, over the pools p, with c_p the item's weight in
+        the pool and W_p the pool's block of the map. A model trained on targets that are in the
+        history would learn only this useless self-similarity.
         """
         item = users["history_item"]
         fused = tf.cast(fused, tf.float32)
@@ -123,7 +124,7 @@ class PooledHistory(UserTower):
         return tf.reduce_sum(shares * tf.gather(products, item), 1)
 
     def _weights(self, items) -> tf.Tensor | None:
-        """What each item of a history counts, `[H]` float32; None where all count alike."""
+        """Returns the weight of each history item, `[H]` float32; None if all are 1."""
         if not self.weighted:
             return None
         weights = tf.gather(self.history_weights, tf.maximum(items, 0))

@@ -1,4 +1,4 @@
-"""Scores of users with the whole catalogue, from the two sides of a model."""
+"""Scorer over the whole catalogue for a two-tower model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 
 
 def tower_scorer(model, state: State) -> DotProductScorer:
-    """The scorer of a `TwoTower`, whose item vectors are computed once."""
+    """Builds the scorer of a `TwoTower`; it computes the item vectors once."""
     rows = tf.range(model.spec.n_items)
     items = model.item_vectors(rows, state.item_features(model.spec)[0], state.seen)
     fused = items[:, : model.config.dim]

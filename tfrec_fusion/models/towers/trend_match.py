@@ -1,4 +1,4 @@
-"""What an item's recency, trend and numbers add to its score."""
+"""Score contribution of an item's recency, trend and numbers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tfrec_fusion.layers import Standardise
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class TrendMatch(keras.layers.Layer):
-    """A vector that users are matched against, and a number for all users.
+    """Maps item features to a vector to match with users, and to a bias shared by all users.
 
-    Both are linear in the features and in a hidden layer of them; the number starts at zero.
+    Both are linear in the features and in a hidden layer of them; the bias starts at zero.
 
     Args:
       dim: size of the vector.
-      hidden: hidden units.
-      n_numbers: how many of the features, the last ones, are numbers to standardise.
+      hidden: number of hidden units.
+      n_numbers: number of last features that are numbers to standardise.
 
     Input: `[M, F]` float32, NaN where a number is missing.
     Output: `[M, dim]` and `[M]` float32.

@@ -1,4 +1,4 @@
-"""What every user tower has in common."""
+"""Base class of the user towers."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from tfrec_fusion._compat import keras, tf
 
 
 class UserTower(keras.layers.Layer):
-    """Makes users' vectors of what is known of them, for the score of a `TwoTower`.
+    """Computes user vectors for the score of a `TwoTower`.
 
-    A subclass implements `call(users, training=None)` and puts the arguments of its own constructor
-    into its `get_config`. The vector is a function of the user alone, so the score stays one dot
-    product, in evaluation and in an export. What a tower can do beyond that it declares by the
-    attributes below.
+    A subclass implements `call(users, training=None)` and adds its constructor's arguments to
+    `get_config`. The vector depends only on the user, so the score stays one dot product, in
+    evaluation and in an export. The attributes below declare what the tower reads and supports.
 
     Args:
-      dim: size of the vector; a model fills in its own.
-      n_users, n_items: rows of users and items; a model fills them in.
+      dim: size of the vector; set by the model.
+      n_users, n_items: numbers of users and items; set by the model.
 
     Attributes:
-      reads_history: whether the history counts; pairs without one are refused then.
-      reads_user_ids: whether a user's row counts; other users than those of training are refused
-        then.
-      subtracts_self: whether `self_scores` says what an item of the history adds to its own score.
-        A tower without it is not trained on examples that have the target in the history.
-      weighs_history: whether it takes `weighted`, and then `history_weights` `[n_items]`, from a
-        spectral start.
+      reads_history: whether it reads the history; training on pairs then needs a history.
+      reads_user_ids: whether it reads user rows; the model then works only for training users.
+      subtracts_self: whether it implements `self_scores`. Without it, the tower cannot be trained
+        on examples that have the target in the history.
+      weighs_history: whether the constructor takes `weighted`, and the tower then has
+        `history_weights` `[n_items]`, set by a spectral initialisation.
 
-    Input: a dict of B users and the H items of their histories, float32 but for the rows:
+    Input: a dict of B users and the H items of their histories, float32 except for rows:
 
-      - `user` `[B]` int32, -1 unknown;
-      - `history_vector` `[H, dim]`, the items' fused vectors, and `history_item` `[H]` int32 their
-        rows;
-      - `history_row` `[H]` int32, ascending position in the batch, oldest items first in each;
+      - `user` `[B]` int32 user rows, -1 unknown;
+      - `history_vector` `[H, dim]`, the items' fused vectors;
+      - `history_item` `[H]` int32, the items' rows;
+      - `history_row` `[H]` int32 ascending, the position of each item's user in the batch; oldest
+        items first for each user;
       - `history_age` `[H]` days before the scoring time;
       - `history_size` `[B, 2]`, see `history_size`.
     Output: `[B, dim]` float.
@@ -69,7 +68,7 @@ class UserTower(keras.layers.Layer):
         raise NotImplementedError
 
     def self_scores(self, fused: tf.Tensor, users: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """`[H]` float32: what each item of a history adds to `u . v` of itself, exactly.
+        """Returns each history item's exact contribution to its own score `u . v`, `[H]` float32.
 
         Args:
           fused: `[N, dim]` float, the fused vectors of all items.

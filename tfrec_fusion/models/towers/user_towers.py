@@ -1,4 +1,4 @@
-"""The user towers by name."""
+"""Registry of the built-in user towers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ USER_TOWERS = KerasRegistry(
 
 
 def make_user_tower(config, n_users: int, n_items: int, weighted: bool) -> UserTower:
-    """The new user tower of a `TwoTowerConfig`.
+    """Builds the user tower of a `TwoTowerConfig`.
 
     Args:
-      config: what it is made from.
-      n_users, n_items: rows of users and items.
-      weighted: whether the items of a history count by weights.
+      config: the model's config.
+      n_users, n_items: numbers of users and items.
+      weighted: whether history items have weights.
     """
     given = {"dim": config.dim, "n_users": n_users, "n_items": n_items, "name": "user_tower"}
     if USER_TOWERS.class_of(config.user).weighs_history:
