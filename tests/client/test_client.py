@@ -352,7 +352,7 @@ def test_bad_input_is_named(client, backend, call, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"version": 1, "label": "stable"}, "version or label. Received: 1 and 'stable'"),
+        ({"version": 1, "label": "stable"}, "version or label, not both. Received: 1 and 'stable'"),
         ({"timeout": 0}, "timeout must be at least 0.001. Received: 0"),
         ({"retries": -1}, "retries must be at least 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
