@@ -111,11 +111,11 @@ class Client:
         Args:
           users: user ids; the model treats an unknown id as a cold user.
           histories: item ids for each user, the latest last. For an empty list the model uses the
-            history baked into the export.
+            history stored in the export.
           exclude: item ids for each user that must not be recommended.
           k: number of items.
           include: candidate item ids for each user; None means all items.
-          exclude_seen: whether to exclude the baked history even if a user's history is given;
+          exclude_seen: whether to exclude the stored history even if a user's history is given;
             one bool for all users or one for each.
           filters: filter input of the model -> its value for all users: a string or a list of
             strings, a number, or a bool, e.g. `{"category": ["cheese", "wine"], "price_max": 20}`.

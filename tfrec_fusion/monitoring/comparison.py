@@ -146,7 +146,7 @@ class _Comparison:
         self._add("cold_requests", _mean(~known & (known_items == 0)), len(requests), 0.0)
 
     def _history(self) -> None:
-        """Adds drift of the histories sent with requests; others use the baked history."""
+        """Adds drift of the histories sent with requests; others use the stored history."""
         rows, lengths = self._rows(self.requests["history"])
         given = lengths[lengths > 0]
         self._drift("history", self.reference.history_length, given, len(given))

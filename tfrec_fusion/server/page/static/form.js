@@ -25,9 +25,9 @@ const POPULAR = 20;
 /** Turns a signature's description of an input into help, without the values that mean "empty". */
 function sentence(name, does) {
   const text = does
-    .replace(/, (""|NaN)[^,;]*$/, "")
-    .replace(/^(NaN|"" or any other unknown value) where/, "empty where")
-    .replace(/^True for only/, "only")
+    .replace(/[,;] (""|NaN|False)[^,;]*$/, "")
+    .replace(/^(NaN|"" or any other unknown value) (where|if)/, "empty $2")
+    .replace(/^True(:| for) only/, "only")
     .replaceAll(name, name.replaceAll("_", " "));
   return text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "";
 }
