@@ -52,11 +52,11 @@ CASES = {
     "items: empty": (lambda tmp: Catalogue(items().iloc[:0]), ["items", "no rows"]),
     "items: numbers as ids": (
         lambda tmp: Catalogue(pd.DataFrame({"item_id": [7, 8]})),
-        ["'item_id'", "strings", "int", "7", "2 other"],
+        ["'item_id'", "strings", "int", "7", "2 values are not"],
     ),
     "items: mixed ids": (
         lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a", 1, 2.5]})),
-        ["'item_id'", "float and int and str", "first 1", "2 other"],
+        ["'item_id'", "float and int and str", "first 1", "2 values are not"],
     ),
     "items: null id": (
         lambda tmp: Catalogue(pd.DataFrame({"item_id": ["a", None]})),
@@ -80,7 +80,7 @@ CASES = {
     ),
     "items: a title that is not text": (
         lambda tmp: Catalogue(items(title=["x", b"y", ["z"]])),
-        ["'title'", "text", "2 other", "row 1"],
+        ["'title'", "text", "2 values are not", "row 1"],
     ),
     "items: a numeric column that is not": (
         lambda tmp: Catalogue(items(price=["1", "x", "y"])).numeric("price"),
@@ -276,7 +276,7 @@ CASES = {
     ),
     "items: lists without a separator": (
         lambda tmp: Catalogue(items(genres=["a|b", "a", None]), lists={"genres": ""}),
-        ["lists", "'genres'", "separates"],
+        ["lists", "'genres'", "separator"],
     ),
     "items: lists of numbers": (
         lambda tmp: Catalogue(items(genres=[1, 2, 3]), lists={"genres": "|"}),
