@@ -243,7 +243,7 @@ def test_a_small_version_and_its_refresh_with_newer_interactions(
 @pytest.mark.parametrize("more", [["--refresh-trend"], ["--interactions", "events.csv"]])
 def test_a_refresh_needs_interactions(trained, tmp_path, capsys, more):
     assert main(["export", str(trained), "--to", str(tmp_path / "shop"), *more]) == 2
-    assert "--refresh-trend and --interactions FILE go together" in capsys.readouterr().err
+    assert "pass both --refresh-trend and --interactions FILE" in capsys.readouterr().err
 
 
 @pytest.mark.slow

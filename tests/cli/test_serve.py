@@ -6,10 +6,10 @@ from tfrec_fusion.cli import main
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "serve: give either a folder of versions or --model-config-file"),
-        (["shop", "--model-config-file", "x"], "serve: give either a folder"),
+        ([], "serve: pass either a folder of versions or --model-config-file"),
+        (["shop", "--model-config-file", "x"], "serve: pass either a folder"),
         (["no/such/shop"], "serve: no such folder; export a model there first"),
-        ([".", "--tls-key", "x"], "--tls-certificate and --tls-key go together"),
+        ([".", "--tls-key", "x"], "pass both --tls-certificate and --tls-key"),
         (
             ["--model-config-file", "none.config"],
             "the model config file does not exist. Received: none.config",

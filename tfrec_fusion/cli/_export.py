@@ -131,7 +131,7 @@ def export(
 ) -> None:
     """Export a run as the next version of a SavedModel for TF Serving."""
     if refresh_trend != (interactions is not None):
-        raise InputError("export: --refresh-trend and --interactions FILE go together")
+        raise InputError("export: pass both --refresh-trend and --interactions FILE, or neither")
     if refresh_trend and train_only:
         raise InputError(
             "export: --train-only cannot be combined with --refresh-trend; leave one out"

@@ -105,11 +105,11 @@ def serve(
 ) -> None:
     """Serve exported models with TF Serving's REST and gRPC APIs."""
     if (model is None) == (model_config_file is None):
-        raise InputError("serve: give either a folder of versions or --model-config-file")
+        raise InputError("serve: pass either a folder of versions or --model-config-file")
     if model is not None and not local_path(model, "serve", tensorflow=True).is_dir():
         raise InputError(f"serve: no such folder; export a model there first. Received: {model}")
     if (tls_certificate is None) != (tls_key is None):
-        raise InputError("serve: --tls-certificate and --tls-key go together")
+        raise InputError("serve: pass both --tls-certificate and --tls-key, or neither")
     start_tensorflow()
     from tfrec_fusion._compat import optional
 

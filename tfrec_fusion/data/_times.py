@@ -147,7 +147,7 @@ def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) ->
         date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
         raise InputError(
             f"{what}: column {column!r} looks like {_NAMES[found]} and not {_NAMES[taken]} (its "
-            f"median {median:.0f} would be in {date}); pass "
+            f"median {median:.0f} would be the date {date}); pass "
             f"timestamp_unit={found!r} (--timestamp-unit {found})"
         )
     seconds = values / UNITS[taken]

@@ -71,7 +71,7 @@ class Catalogue:
         if duplicated.any():
             raise InputError(
                 f"items: column 'item_id' has {duplicated.sum()} repeated ids, first "
-                f"{ids[duplicated][:3].tolist()}; keep one row an item"
+                f"{ids[duplicated][:3].tolist()}; keep one row per item"
             )
         for column in _TITLES:
             if column in frame:

@@ -246,7 +246,9 @@ class Interactions:
         """`timestamp`, or InputError if the events have no times."""
         times = self.timestamp
         if times is None:
-            raise InputError("interactions: this needs a column 'timestamp'; the events have none")
+            raise InputError(
+                "interactions: this needs a column 'timestamp'; the events have no times"
+            )
         return times
 
     @property
@@ -404,5 +406,5 @@ def _check_weights(columns: pd.DataFrame) -> None:
         negative = (columns["weight"] < 0).to_numpy()
         raise InputError(
             f"interactions: column 'weight' has {negative.sum()} negative values, first "
-            f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}"
+            f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}; correct them"
         )

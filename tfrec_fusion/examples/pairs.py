@@ -117,7 +117,8 @@ def pair_batches(
         raise InputError(f"pair_examples: none of the {len(events)} events has a known user")
     if len(past) == 0:
         raise InputError(
-            f"pair_examples: all {len(events)} events are impressions, with a label of 0 or less"
+            f"pair_examples: all {len(events)} events are impressions, with a label of 0 or less; "
+            "add events with a label above 0"
         )
     columns = {"user": rows.user, "item": rows.item}
     if rows.timestamp is not None:
@@ -153,7 +154,9 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
             "pair_examples: events and known must share their user and item vocabularies"
         )
     if (events.timestamp is None) != (known.timestamp is None):
-        raise InputError("pair_examples: of events and known, either both have timestamps or none")
+        raise InputError(
+            "pair_examples: either both of events and known must have timestamps, or none"
+        )
     events, known = events.positives(), known.positives()
     columns = {
         "user": np.concatenate([known.user, events.user]),

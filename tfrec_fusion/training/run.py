@@ -71,7 +71,10 @@ class Run:
         """
         path = local_path(folder, "run", tensorflow=True) / "config.yaml"
         if not path.is_file():
-            raise InputError(f"run: no config.yaml in the folder. Received: {folder}")
+            raise InputError(
+                f"run: no config.yaml in the folder; pass a folder written by train. "
+                f"Received: {folder}"
+            )
         return cls(folder, RunConfig.load(path))
 
     @classmethod
