@@ -1,4 +1,4 @@
-"""Books without times: ratings in no order, from a folder like shared/data/books.
+"""Books: ratings without timestamps, from a folder like shared/data/books.
 
 python examples/books.py ../shared/data/books
 """
@@ -16,13 +16,13 @@ from tfrec_fusion.models.classic import EASE
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="books-"))
 
-# Which words a text has: authors and series count for more than what a sentence is about.
+# TF-IDF vectors, as the names of authors and series matter more than what a text is about.
 items = pd.read_parquet(folder / "items.parquet")
 words = tff.embeddings.encode(items, "lexical", out / "words").store
 library = tff.data.Catalogue(items, vectors={"words": words})
 ratings = tff.data.Interactions.from_parquet(folder / "interactions.parquet", library, min_rating=4)
 split = ratings.split("random", test=0.2)
-batches = split.train.batches(256)  # "autoencoder": each user's books from themselves
+batches = split.train.batches(256)  # "autoencoder" examples: predict a user's books from themselves
 
 text = library.vectors["words"]
 start = tff.embeddings.SpectralFusion(1024).fit(split.train.matrix(), text.values, text.mask)

@@ -1,4 +1,4 @@
-"""Cold start: items that nobody has bought and customers whom nobody knows.
+"""Cold start: items without any purchase, and unknown customers.
 
 python examples/cold_start.py ../shared/data/retail
 """
@@ -15,7 +15,7 @@ shop = tff.data.Catalogue.from_parquet(
     folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
 )
 events = tff.data.Interactions.from_parquet(folder / "interactions.parquet", shop)
-# A tenth of the items has its first day after training: their past sales are taken out of it.
+# Makes a tenth of the items cold: removes all their events from training.
 new = np.random.default_rng(0).random(len(shop)) < 0.1
 split = events.split("temporal", test=0.1)
 train = split.train.select(~new[split.train.item])
@@ -30,7 +30,7 @@ for name, options in (("ID-only", {"vectors": []}), ("fused", {})):
     print(f"{name}: {cold['users']} customers bought a new item;", end=" ")
     print(f"among the new ones ndcg@10 {found['ndcg@10']:.3f}, recall@20 {found['recall@20']:.3f}")
 
-# A new item's neighbours are what its text says: here is what one stands beside.
+# A cold item's vector comes from its text: print its nearest warm items.
 scorer = model.scorer(tff.features.State.of(train))
 vectors = np.array(scorer.item_vectors)[:, : model.config.dim]
 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -38,7 +38,7 @@ for item in np.flatnonzero(new)[:3]:
     near = [i for i in np.argsort(-vectors @ vectors[item]) if not new[i]][:3]
     print(f"\nnew: {shop.titles[item]}\n  beside", "; ".join(shop.titles[i] for i in near))
 
-# A customer without any purchase is served from one item in the basket.
+# An unknown customer gets recommendations from one item in the basket.
 basket = np.flatnonzero(~new & (np.char.find(shop.titles.astype(str), "TEA") >= 0))[:1]
 user = model.user_vectors(
     np.array([-1], np.int32), vectors[basket], basket.astype(np.int32), [0], np.zeros(1, "f4")

@@ -1,4 +1,4 @@
-"""E-commerce: what a shop's customers will buy next, from a folder like shared/data/retail.
+"""E-commerce: predict what a shop's customers buy next, from a folder like shared/data/retail.
 
 python examples/retail.py ../shared/data/retail
 """
@@ -37,7 +37,7 @@ for baseline in models[2:]:
 reports = [tff.evaluation.evaluate(model, split) for model in models]
 Console(width=120).print(tff.evaluation.compare(reports))
 
-# The export has all events, so that it knows what sells now.
+# Exports with all events, so that trends and histories are up to date.
 recommender = tff.export.Recommender(tff.export(fused, events, out / "saved_models/shop"))
 for user in ("13085", "17850"):
     print(f"\nto customer {user}:")

@@ -23,7 +23,7 @@ model.compile(optimizer=tff.optimizers.adam(3e-3, steps=2 * len(batches)))
 model.fit(batches, epochs=2, callbacks=[tff.training.TensorBoard(out / "logs", split=split)])
 print(tff.evaluation.evaluate(model, split))
 
-# All events go into the export, so that it knows the latest histories and trends.
+# Exports with all events, so that histories and trends are up to date.
 recommender = tff.export.Recommender(tff.export(model, events, out / "saved_models/shop"))
 for user, history in (("U2932", ()), ("a new user", (shop.vocabulary.ids[0],))):
     print(f"\nto {user}:")

@@ -1,4 +1,4 @@
-"""What a version was exported from: distributions that served requests are compared with."""
+"""Reference distributions of a version, to compare served requests with."""
 
 from tfrec_fusion._lazy import attach
 

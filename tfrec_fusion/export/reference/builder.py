@@ -1,4 +1,4 @@
-"""Asks a model about training users before it is exported."""
+"""Builds a version's reference from the model's answers for training users."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ _BATCH = 64
 
 
 def item_events(events: Interactions) -> np.ndarray:
-    """`[N]` int32: how many first events each item has."""
+    """`[N]` int32: number of first events of each item."""
     return events.item_counts().astype(np.int32)
 
 
 def build_reference(
     serving_default: Callable, events: Interactions, context: Mapping[str, str] | None = None
 ) -> Reference:
-    """The reference of a model that is being exported; the same data give the same one.
+    """Builds the reference of a model that is being exported; deterministic.
 
-    A recommender is asked for the best items of up to 1000 users who have a history, each as likely
-    as the others. A ranker is asked about the users and the contexts of up to 1000 events, each
-    with 10 items that are drawn as often as they occur in the first events.
+    A recommender is requested for up to 1000 users with a history, sampled uniformly. A ranker is
+    requested for the users and contexts of up to 1000 events, each with 10 items sampled in
+    proportion to their first events.
 
     Args:
-      serving_default: the signature, from tensors by name to `score` and, of a recommender,
-        `item_id`.
-      events: those that are baked in, and the impressions and repeated events before the export,
-        as requests come in their contexts too.
-      context: of a ranker: column of the events' context -> "number" or "text". None is a
-        recommender.
+      serving_default: the signature: tensors by name in, `score` and, for a recommender, `item_id`
+        out.
+      events: all events before the export, with impressions and repeated events, as their contexts
+        occur in requests too.
+      context: for a ranker, context column -> "number" or "text"; None for a recommender.
     """
     random = np.random.default_rng(0)
     histories, items = events.histories(), item_events(events)
@@ -94,7 +93,7 @@ def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
     taken = events.first_events().item
     items = taken[random.integers(0, len(taken), (len(chosen), _CANDIDATES))]
     items = events.catalogue.vocabulary.ids[items]
-    users = np.append(events.users.ids, "")  # at -1, of whom nothing is known
+    users = np.append(events.users.ids, "")  # the last one, at row -1, is the unknown user
     scores = []
     for begin in range(0, len(chosen), _BATCH):
         rows = chosen[begin : begin + _BATCH]
@@ -117,7 +116,7 @@ def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
 
 
 def _context(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Column -> its values as the signature takes them: float64, or texts with "" for none."""
+    """Column -> values for the signature: float64, or texts with "" for missing ones."""
     found = {}
     for name, kind in kinds.items():
         values = frame.get(name, pd.Series([None] * len(frame), dtype=object))

@@ -1,4 +1,4 @@
-"""A sample of texts, kept as the counts of the most frequent."""
+"""A sample of texts, stored as counts of the most frequent values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class Categories:
-    """What a sample of texts is compared with.
+    """Value counts of a reference sample of texts, to compare other samples with.
 
     Attributes:
-      values: the at most 50 most frequent texts.
-      counts: `[len(values) + 2]`: of each, of all others, and of missing ones ("").
+      values: the most frequent texts, at most 50.
+      counts: `[len(values) + 2]`: counts of these, of all others, and of missing ones ("").
 
     Example:
       >>> Categories.of(["web", "web", "app", ""]).count(["app", "tv"]).tolist()
@@ -32,7 +32,7 @@ class Categories:
     def of(cls, texts) -> Categories:
         texts = np.asarray(texts, object)
         values = pd.Series(texts[texts != ""], dtype=object).value_counts(sort=True)
-        # Equal counts in the order of the texts, so that the same data give the same file.
+        # Sorts equal counts by text, so that the same data give the same file.
         ordered = sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
         kept = [value for value, _ in ordered[:_MOST]]
         return cls(kept, _count(texts, kept).tolist())

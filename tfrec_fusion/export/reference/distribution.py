@@ -1,4 +1,4 @@
-"""A sample of numbers, kept as a histogram and quantiles."""
+"""A sample of numbers, stored as a histogram and quantiles."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LEVELS = np.linspace(0, 1, 101)
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a sample of numbers is compared with.
+    """Histogram and quantiles of a reference sample of numbers, to compare other samples with.
 
-    The bins are bounded by the sample's deciles, each of which belongs to the bin below it; equal
-    deciles are one. The last bin counts missing values (NaN).
+    The bin edges are the sample's distinct deciles; an edge belongs to the bin below it. The last
+    bin counts missing values (NaN).
 
     Attributes:
       edges: ascending bounds between the bins.
-      counts: `[len(edges) + 2]`.
-      quantiles: `[101]`, the percentiles of the values; none where there are no values.
-      mean, sd: of the values.
+      counts: `[len(edges) + 2]` counts of the bins.
+      quantiles: `[101]` percentiles of the values; empty without values.
+      mean, sd: mean and standard deviation of the values.
 
     Example:
       >>> Distribution.of([1, 1, 2, 5]).count([1, 7, float("nan")]).tolist()
@@ -66,14 +66,15 @@ class Distribution:
         return psi(self.counts, self.count(values))
 
     def ks(self, values) -> float:
-        """Kolmogorov-Smirnov distance of `values`: the largest difference of the two shares at or
-        below, and strictly below, each of the percentiles. NaN without values."""
+        """Kolmogorov-Smirnov distance of `values` from the reference, evaluated at its percentiles:
+        the largest difference of the shares at or below, and strictly below, one of them. NaN
+        without values."""
         values = np.sort(np.asarray(values, float))
         values = values[~np.isnan(values)]
         if len(values) == 0 or not self.quantiles:
             return float("nan")
         points = np.array(self.quantiles)
-        # Equal percentiles are a jump: its foot is below the point, its top at it.
+        # Equal percentiles are a jump of the distribution function, from foot to top.
         foot = _LEVELS[np.searchsorted(points, points, "left")]
         top = _LEVELS[np.searchsorted(points, points, "right") - 1]
         below = np.searchsorted(values, points, "left") / len(values)
@@ -81,7 +82,7 @@ class Distribution:
         return float(max(np.abs(below - foot).max(), np.abs(at - top).max()))
 
     def shift(self, values) -> float:
-        """Mean of `values` minus the mean, in standard deviations; NaN where that is 0."""
+        """Difference of the means in standard deviations of the reference; NaN if that is 0."""
         values = np.asarray(values, float)
         values = values[~np.isnan(values)]
         if len(values) == 0 or self.sd == 0:

@@ -1,4 +1,4 @@
-"""Items in groups of equal popularity."""
+"""Groups items by popularity into groups with equal numbers of events."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ GROUPS = 11
 
 
 def popularity_groups(events) -> np.ndarray:
-    """`[n]` int: 0 for the items with the first tenth of all events, ... 9, and 10 for no event.
+    """Popularity group of each item, `[n]` int: 0 (head) to 9 (tail), and 10 without events.
 
-    Items go by events, the most first; equal ones in the order of the catalogue. An item belongs to
-    the tenth in which its first event falls.
+    Each of the groups 0 to 9 has a tenth of all events. Items are sorted by events, most first,
+    ties in catalogue order; an item belongs to the tenth in which its first event falls.
 
     Args:
       events: `[n]` counts of training events.

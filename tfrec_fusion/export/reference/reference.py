@@ -1,4 +1,4 @@
-"""`assets.extra/reference.json`: what a version's requests are compared with."""
+"""`assets.extra/reference.json`: reference distributions for monitoring a version."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Reference:
-    """What requests looked like, and what was answered, where nothing has drifted.
+    """Distributions of requests and answers at the time of the export, without drift.
 
     Attributes:
-      ranks: whether the model scores given items, so that an answer is the scores of these.
-      requests: how many training users (of a ranker: events) were asked about.
-      depth: how many scores of an answer count; a longer one is cut. None counts all.
-      history_length: of all training users.
-      scores: of the first `depth` of each answer, or None where nothing could be asked.
-      best_score: of the first item of each answer; None for a ranker.
+      ranks: whether the model is a ranker, whose answers are scores of given items.
+      requests: number of training users (for a ranker: events) that were requested.
+      depth: number of scores used of each answer, from the first; None uses all.
+      history_length: history lengths of all training users.
+      scores: the first `depth` scores of each answer, or None without requests.
+      best_score: score of the first item of each answer; None for a ranker.
       answered_popularity: `[11]` counts of the answers' items by `popularity_groups`, or None.
       history_popularity: the same for the items of the training histories.
-      coverage, gini: of the answers, or None.
-      features: column of the context -> its distribution in training.
+      coverage, gini: share of the catalogue that the answers cover, and Gini coefficient of the
+        answers' item counts; None for a ranker.
+      features: context column -> its distribution in training.
     """
 
     ranks: bool
@@ -63,14 +64,14 @@ class Reference:
         """Reads the file of a version's folder.
 
         Raises:
-          InputError: it is missing, or not what `save` writes.
+          InputError: the file is missing or was not written by `save`.
         """
         path = local_path(version, "monitor") / REFERENCE
         try:
             values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=distinct_keys)
         except FileNotFoundError:
             raise InputError(
-                f"monitor: {path} is missing; export the model again to have it"
+                f"monitor: {path} is missing; export the model again to write it"
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(f"monitor: {path} is not readable: {error}") from None
@@ -87,4 +88,4 @@ class Reference:
             }
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"monitor: {path} is not what export writes: {error}") from None
+            raise InputError(f"monitor: {path} was not written by export: {error}") from None

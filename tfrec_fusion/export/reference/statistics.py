@@ -1,4 +1,4 @@
-"""Numbers that say how far two samples are apart, and how uneven one is."""
+"""Statistics that compare two samples (PSI) or measure inequality (Gini)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ def psi(expected, observed) -> float:
     """Population stability index of two histograms over the same bins.
 
     The sum over bins of (p - q) ln(p / q), where p and q are the shares of each histogram's counts
-    after a half is added to each bin, so that an empty bin counts by how many rows it could have
-    had. Bins that are empty in both are left out. It is 0 for equal histograms, symmetric, and
-    never negative. Without any drift it is about (bins - 1) (1/n + 1/m) for n and m rows.
+    after adding 0.5 to each bin, so that the effect of an empty bin depends on the sample size.
+    Bins that are empty in both are left out. It is 0 for equal histograms, symmetric and
+    nonnegative. Without drift it is about (bins - 1) (1/n + 1/m) for n and m rows.
 
     Args:
       expected, observed: `[bins]` counts.
@@ -33,13 +33,13 @@ def psi(expected, observed) -> float:
 
 
 def gini(counts) -> float:
-    """Gini coefficient of counts: 0 where all are equal, (n - 1) / n where one has everything.
+    """Gini coefficient of counts: 0 if all are equal, (n - 1) / n if one item has everything.
 
     Args:
-      counts: `[n]` of each item, those never counted included.
+      counts: `[n]` counts of all items, including zeros.
 
     Returns:
-      NaN where there is nothing to count.
+      The coefficient; NaN if all counts are 0.
 
     Example:
       >>> gini([0, 0, 0, 8])
