@@ -194,7 +194,7 @@ def test_a_version_without_a_reference(exported, tmp_path):
         with pytest.raises(InputError, match=says):
             compare(tmp_path, _plain(["u"]))
     (tmp_path / REFERENCE).write_text('{"format": 1}')
-    with pytest.raises(InputError, match="not what export writes"):
+    with pytest.raises(InputError, match="was not written by export"):
         compare(tmp_path, _plain(["u"]))
 
 
