@@ -69,7 +69,7 @@ def test_embed_goes_on_and_encodes_nothing_twice(tmp_path, capsys):
     encoder = CallableEncoder(lengths, name="lengths", batch_texts=4)
     store = tmp_path / "lengths"
     # A batch is 4 x 16 floats, 256 bytes: the second one does not fit.
-    with pytest.raises(OSError, match="encoded are kept") as caught, no_file_beyond(400):
+    with pytest.raises(OSError, match="encoded texts are kept") as caught, no_file_beyond(400):
         encode(texts, encoder, store, ids=texts, progress=False)
     assert caught.value.filename == str(store)
     assert len(given) == 8

@@ -110,7 +110,7 @@ def test_the_stored_type_and_the_steps_stay(tmp_path, dtype):
     np.testing.assert_array_equal(result.store.values()[:100], first)
     expected = Truncation(2).transform([vector("one more")])
     np.testing.assert_allclose(result.store.values()[100:], expected, atol=0.01)
-    with pytest.raises(InputError, match=f"dtype: the store keeps {dtype}"):
+    with pytest.raises(InputError, match=f"dtype: the store holds {dtype}"):
         run(path, dtype="float16")
 
 
@@ -133,7 +133,7 @@ def test_an_unfinished_run_belongs_to_its_encoder(tmp_path):
     path = tmp_path / "store"
     with pytest.raises(RuntimeError):
         run(path, encoder=Failing())
-    with pytest.raises(InputError, match=r"unfinished run of counting.*two encoders never mix"):
+    with pytest.raises(InputError, match=r"unfinished run of counting.*vectors of one encoder only"):
         run(path, encoder=Counting(version=2))
     result, encoder = run(path)
     assert len(encoder.seen) == 92
@@ -219,7 +219,7 @@ def test_killed_three_times_no_text_is_encoded_twice(tmp_path):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda texts: np.ones((len(texts) - 1, 2)), "must be one a text"),
+        (lambda texts: np.ones((len(texts) - 1, 2)), "must be one per text"),
         (lambda texts: np.full((len(texts), 2), np.nan), "NaN or infinity"),
         (lambda texts: np.full((len(texts), 2), 1e6), "values beyond 65504"),
         (lambda texts: np.ones(len(texts)), "must be a 2-D array"),
@@ -251,12 +251,12 @@ def test_frames_and_their_templates(tmp_path):
     for arguments, message in [
         ((frame.drop(columns="item_id"),), "id_column: .*'item_id'"),
         ((frame[["item_id"]],), "template: the items have neither"),
-        ((["a"],), "ids: texts that are not in a frame need one id each"),
+        ((["a"],), "ids: a list of texts needs ids= with one id per text"),
     ]:
         with pytest.raises(InputError, match=message):
             encode(*arguments, Counting(), tmp_path / "wrong", progress=False)
     for texts, ids in (([1], ["a"]), (["a"], ["a", "b"])):
-        with pytest.raises(InputError, match="texts: must be strings, one an id"):
+        with pytest.raises(InputError, match="texts: must be strings, one per id"):
             encode(texts, Counting(), tmp_path / "wrong", ids=ids, progress=False)
 
 

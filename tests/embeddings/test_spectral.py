@@ -132,7 +132,7 @@ def test_bad_input():
         (lambda: SpectralFusion(text_weight=-1), "text_weight: must be 0 or more"),
         (lambda: SpectralFusion(user_power=float("inf")), "user_power: must be a finite number"),
         (lambda: SpectralFusion().fit(purchases * 0), "interactions: no events"),
-        (lambda: SpectralFusion().fit(purchases, text[:3]), r"one row an item.*\(40\).* 3 rows"),
+        (lambda: SpectralFusion().fit(purchases, text[:3]), r"one row per item.*\(40\).* 3 rows"),
         (lambda: SpectralFusion().fit(purchases, text, [True]), "mask 1"),
         (lambda: SpectralFusion().fit(purchases, text * np.nan), "NaN or infinity"),
     ):

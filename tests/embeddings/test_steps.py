@@ -111,5 +111,5 @@ def test_items_without_a_vector_are_left_out(tmp_path):
         assert aligned.mask.tolist() == [True, False, True]
     with pytest.raises(InputError, match="mask: must be 3 booleans"):
         VectorStore(["a", "b", "c"], pictures, mask=[1, 0, 1])
-    with pytest.raises(InputError, match="one row an id"):
+    with pytest.raises(InputError, match="one row per id"):
         VectorStore(["a", "b", "c"], pictures[:2], mask=mask)

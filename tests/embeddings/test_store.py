@@ -222,7 +222,7 @@ BAD = np.array([[np.nan, 1], [1, 1], [np.inf, 0]])
         ((["a"], pd.DataFrame({"text": ["x"]})), "column 'text' holds no numbers"),
         ((["a", "b"], pd.DataFrame([[1], [2]], index=["b", "a"])), "another order, than the ids"),
         ((["a", "b"], pd.DataFrame([[1], [2]], index=[1, 0])), "index is neither 0, 1, ... nor"),
-        (([b"a"], np.ones((1, 1))), r"these are bytes; decode them"),
+        (([b"a"], np.ones((1, 1))), r"must be strings, not bytes; decode them"),
         ((["a", "\ud83d"], np.ones((2, 1))), "ids has 1 values .* at row 1"),
         ((["a"], np.array([[1e5]])), "values beyond 65504, float16's largest, in 1 of 1"),
         ((["a"], np.ones((1, 1)), "float8"), "dtype: must be one of .* Received: 'float8'"),

@@ -101,7 +101,7 @@ def test_bad_input(tmp_path):
         (lambda: Whitening(epsilon=-1), "epsilon: .* Received: -1"),
         (lambda: Whitening(epsilon=float("nan")), "epsilon: .* Received: nan"),
         (lambda: Whitening(dim=4).fit(x), r"than the vectors have \(3\).* Received: 4"),
-        (lambda: Whitening().fit(x, [1]), "at least 2 rows to learn from. Received: 1"),
+        (lambda: Whitening().fit(x, [1]), "at least 2 rows to fit on. Received: 1"),
         (lambda: Whitening().fit([1.0]), "2-D array"),
         (lambda: Whitening().fit(np.full((2, 2), np.nan)), "NaN or infinity in 2 of 2"),
         (lambda: Whitening().transform(x), "not fitted"),

@@ -1,4 +1,4 @@
-"""From text to vectors: the store on disk, alignment to a catalogue, whitening, spectral fusion."""
+"""Text to vectors: encoders, vector stores on disk, alignment, whitening, spectral fusion."""
 
 from tfrec_fusion._lazy import attach
 

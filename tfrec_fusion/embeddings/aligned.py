@@ -1,4 +1,4 @@
-"""Vectors in the row order of a catalogue, with a mask for the items that have none."""
+"""Vectors in the row order of a catalogue, with a mask for missing ones."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class AlignedVectors:
-    """Side vectors brought into the order of a catalogue.
+    """Item vectors in the order of a catalogue, with a mask.
 
     Attributes:
         values: ``[n, dims]`` float32 or float16. Rows of items without a vector are zero.

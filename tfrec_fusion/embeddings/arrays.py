@@ -1,4 +1,4 @@
-"""Arrays of vectors: checked for shape and finiteness, and turned into their stored types."""
+"""Checks arrays of vectors and converts them to their stored types."""
 
 import os
 import zipfile
@@ -16,7 +16,7 @@ CHUNK_ROWS = 8192
 
 
 def check_dtype(dtype, allowed=DTYPES, field: str = "dtype") -> np.dtype:
-    """The numpy dtype named, if it is one of ``allowed``."""
+    """The NumPy dtype of this name, which must be one of ``allowed``."""
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -27,13 +27,13 @@ def check_dtype(dtype, allowed=DTYPES, field: str = "dtype") -> np.dtype:
 
 
 def check_vectors(vectors, field: str, ids: pa.Array | None = None) -> np.ndarray:
-    """A non-empty 2-D array of finite real numbers, one row an id.
+    """Checks that ``vectors`` is a non-empty 2-D array of finite real numbers, one row per id.
 
     Args:
-        vectors: ``[n, dims]``, any real dtype, a frame of numbers or a tensor of PyTorch or
-            TensorFlow included; memory maps are read in chunks.
-        field: what error messages call it.
-        ids: the ids of the rows, if known: their number must agree.
+        vectors: ``[n, dims]`` of any real dtype, also a frame of numbers or a tensor of PyTorch or
+            TensorFlow; memory maps are read in chunks.
+        field: name in error messages.
+        ids: the ids of the rows, if known; there must be as many as rows.
 
     Raises:
         InputError: wrong rank, type or number of rows, no rows or columns, NaN or infinity.
@@ -41,12 +41,12 @@ def check_vectors(vectors, field: str, ids: pa.Array | None = None) -> np.ndarra
     vectors = as_array(vectors, field)
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
         raise InputError(
-            f"{field}: must be a 2-D array of numbers, one row an item. "
+            f"{field}: must be a 2-D array of numbers, one row per item. "
             f"Received: shape {vectors.shape}, dtype {vectors.dtype}"
         )
     if ids is not None and len(ids) != len(vectors):
         raise InputError(
-            f"{field}: must have one row an id, in the same order. "
+            f"{field}: must have one row per id, in the same order. "
             f"Received: {len(vectors)} rows and {len(ids)} ids"
         )
     if not vectors.size:
@@ -60,10 +60,10 @@ def check_vectors(vectors, field: str, ids: pa.Array | None = None) -> np.ndarra
 
 
 def as_array(values, field: str) -> np.ndarray:
-    """Numbers as a NumPy array: a memory map as it is, bfloat16 as float32.
+    """Converts numbers to a NumPy array; memory maps stay memory maps, bfloat16 becomes float32.
 
     Raises:
-        InputError: ragged rows, masked or missing values, or what NumPy cannot read.
+        InputError: ragged rows, masked or missing values, or a type that NumPy cannot read.
     """
     if isinstance(values, pd.DataFrame):
         return _of_frame(values, field)
@@ -90,10 +90,13 @@ def as_array(values, field: str) -> np.ndarray:
 
 
 def check_range(vectors: np.ndarray, dtype: np.dtype, ids: pa.Array, field: str) -> None:
-    """Refuse rows that the stored type changes: too large for it, or too small.
+    """Checks that the values are neither too large nor too small for the stored type.
 
-    Above 65504 a float16 is infinite, and below 6e-5 it loses digits, until it is 0 at 3e-8. A row
-    is refused where that moves it by more than a hundredth of its length.
+    Above 65504 a float16 is infinite; below 6e-5 it loses digits, and below 3e-8 it is 0. The
+    rounding error may be at most a hundredth of a row's length.
+
+    Raises:
+        InputError: a value is too large, or rounding changes a row by more.
     """
     limited = np.dtype(np.float16 if dtype == np.float16 else np.float32)
     if dtype != np.int8 and np.can_cast(vectors.dtype, limited):
@@ -107,7 +110,7 @@ def check_range(vectors: np.ndarray, dtype: np.dtype, ids: pa.Array, field: str)
         vectors,
         np.concatenate(outside),
         ids,
-        f"{field}: values beyond {largest:.6g}, {dtype}'s largest,",
+        f"{field}: values beyond {largest:.6g}, the largest {dtype},",
     )
     _refuse_rows(
         vectors,
@@ -120,7 +123,7 @@ def check_range(vectors: np.ndarray, dtype: np.dtype, ids: pa.Array, field: str)
 
 def _is_lost(vectors: np.ndarray, dtype: np.dtype, limited: np.dtype) -> np.ndarray:
     if dtype == np.int8:
-        # The scale of a row is a normal number of float32.
+        # The scale of a row must be a normal float32 number.
         row = np.abs(vectors).max(axis=1)
         return (row > 0) & (row < 127 * np.finfo(np.float32).tiny)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -129,9 +132,9 @@ def _is_lost(vectors: np.ndarray, dtype: np.dtype, limited: np.dtype) -> np.ndar
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``[n, d]`` floats as int8 ``[n, d]`` and a float32 scale a row ``[n]``: v ~ q * scale.
+    """Quantizes ``[n, d]`` floats to int8 ``[n, d]`` and float32 scales ``[n]``: v ~ q * scale.
 
-    The scale is the row's largest magnitude over 127, so the error is at most half a scale.
+    A row's scale is its largest magnitude / 127, so the error is at most half a scale.
     """
     largest = np.abs(vectors).max(axis=1).astype(np.float32)
     scale = largest / np.float32(127)
@@ -140,7 +143,7 @@ def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_npy(path) -> np.ndarray:
-    """A ``.npy`` file, memory-mapped, or the one array of a ``.npz`` file.
+    """Opens a ``.npy`` file memory-mapped, or reads the only array of a ``.npz`` file.
 
     Raises:
         InputError: no such file, another kind of file, or several arrays.
@@ -170,10 +173,13 @@ def load_npy(path) -> np.ndarray:
 
 
 def check_unchanged(vectors: np.ndarray) -> None:
-    """Refuse to read on in a memory-mapped file that was written to since `load_npy` opened it.
+    """Checks that a memory-mapped file was not written to since `load_npy` opened it.
 
-    Its values would be other ones, and reading beyond the end of a file that was cut ends the
-    process. A file that was replaced by another of its name does not matter: the map is of the old.
+    Its values could be wrong, and reading beyond the end of a truncated file kills the process. A
+    file that was replaced by a rename is fine: the map still reads the old one.
+
+    Raises:
+        InputError: the file was modified.
     """
     mapped: Any = vectors
     opened = getattr(mapped, "opened", None)
@@ -197,14 +203,14 @@ def _only(arrays, path) -> np.ndarray:
     names = list(arrays.files)
     if len(names) != 1:
         raise InputError(
-            f"vectors: a .npz file must hold one array; save the one that is meant alone. "
+            f"vectors: a .npz file must hold one array; save the intended one alone. "
             f"Received: {os.fspath(path)!r} with {names}"
         )
     return arrays[names[0]]
 
 
 def is_counted(index: pd.Index) -> bool:
-    """Whether a frame's index is 0, 1, ..., n - 1, and so says nothing of its rows."""
+    """Whether a frame's index is 0, 1, ..., n - 1, and so no ids."""
     return index.equals(pd.RangeIndex(len(index)))
 
 
@@ -213,8 +219,8 @@ def _of_frame(frame: pd.DataFrame, field: str) -> np.ndarray:
         kind = frame[name].dtype
         if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind):
             raise InputError(
-                f"{field}: the frame's columns must be the dimensions, and column {name!r} holds "
-                f"no numbers; make ids the index with set_index. Received: {kind}"
+                f"{field}: the frame's columns must be the dimensions, but column {name!r} does "
+                f"not hold numbers; make ids the index with set_index. Received: {kind}"
             )
     array = frame.to_numpy()
     if array.dtype.kind not in "fiu":
@@ -227,7 +233,7 @@ def _is_torch(values) -> bool:
 
 
 def _of_torch(tensor, field: str) -> np.ndarray:
-    """A tensor of PyTorch, which is not imported for it: without its gradient, on the CPU."""
+    """Converts a PyTorch tensor to NumPy without importing PyTorch."""
     try:
         tensor = tensor.detach().cpu()
         if "bfloat16" in str(tensor.dtype):

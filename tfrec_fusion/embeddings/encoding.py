@@ -1,4 +1,4 @@
-"""Texts into a store: only what is new, and again from where a kill left it."""
+"""Encodes texts into a vector store, incrementally and resumably."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from tfrec_fusion.texts import check_unicode
 
 @dataclass(frozen=True)
 class Encoded:
-    """What `encode` did.
+    """The result of `encode`.
 
     Attributes:
-        store: the store, open.
-        encoded: distinct texts that the encoder was given.
-        reused: rows whose vector was there already, or is that of an equal text.
-        without_text: ids that got no row, since they have no text.
-        seconds: of the whole call.
-        texts_per_second: encoded texts by the seconds of encoding; 0 where none was.
+        store: the opened store.
+        encoded: number of distinct texts that were encoded.
+        reused: number of rows that reuse a stored vector or that of an equal text.
+        without_text: number of ids without a text, which get no row.
+        seconds: duration of the whole call.
+        texts_per_second: encoded texts per second of encoding; 0 if none was encoded.
     """
 
     store: VectorStore
@@ -73,30 +73,31 @@ def encode(
     dtype: str | None = None,
     progress=None,
 ) -> Encoded:
-    """Encode texts into a vector store, or bring the store up to date.
+    """Encodes texts into a vector store, or updates the store with new texts.
 
-    A text is known by its hash: what the store has is not encoded again, and equal texts are
-    encoded once. Every batch is on the disk before the next one starts, so after a kill at any
-    moment the same call goes on with the batches that were not done. Ids that are not among
-    ``items`` keep the rows they have; an id without a text has no row, and so a mask of False.
+    Texts are identified by their hash: stored texts are not encoded again, and equal texts are
+    encoded once. Every batch is written to disk before the next one starts, so after a kill the
+    same call resumes with the missing batches. Stored ids that are not in ``items`` keep their
+    rows; an id without a text has no row, so its mask is False.
 
     Args:
-        items: a frame with ``id_column`` and the fields of the template, or ``[n]`` texts, None
-            where an item has none.
+        items: a frame with ``id_column`` and the fields of the template, or ``[n]`` texts, with
+            None for items without one.
         encoder: an `Encoder`, an object with `name` and `encode(list[str])`, a function
-            ``list[str] -> [n, dims]``, or a name that `make_encoder` knows.
-        store: folder of the store, old or new.
-        ids: ``[n]`` distinct ids of the texts, where ``items`` is not a frame.
-        template: text of a row of the frame; None takes its column ``text``, else
-            ``"{title}. {description}"`` as far as there are such columns.
-        id_column: the frame's ids.
-        dtype: stored type of a new store: float16 (None), float32 or int8. An old one keeps its.
+            ``list[str] -> [n, dims]``, or a name for `make_encoder`.
+        store: folder of a new or existing store.
+        ids: ``[n]`` distinct ids of the texts, if ``items`` is not a frame.
+        template: template of the text of a frame's row. None is the column ``text``, or else those
+            of ``"{title}. {name}. {description}"`` that exist.
+        id_column: column of the frame that holds the ids.
+        dtype: stored type of a new store: float16 (None), float32 or int8; an existing store keeps
+            its type.
         progress: a rich console, None for standard error, False for no output.
 
     Raises:
-        InputError: wrong ids, no text at all, a store of another encoder, vectors of another
+        InputError: invalid ids, no text at all, a store of another encoder, vectors of another
             length, NaN.
-        OSError: the disk is full; what is encoded so far is kept.
+        OSError: the disk is full; the texts encoded so far are kept.
 
     Example:
         >>> import tempfile
@@ -120,7 +121,7 @@ def encode(
     kept_texts = [text for text in texts if text.strip()]
     encoder = encoder.prepared(kept_texts, store)
     hashes = [text_hash(text) for text in kept_texts]
-    then = "the texts that are encoded are kept, and the same call goes on once there is room"
+    then = "the encoded texts are kept, and the same call resumes once there is room"
     with disk_errors(store, then), Journal(store, encoder.name, encoder.fingerprint) as journal:
         previous = _open_previous(store, encoder)
         stored = _stored_dtype(dtype, previous)
@@ -150,26 +151,26 @@ def encode(
 
 
 def _texts(items, ids, template, id_column) -> tuple[pa.Array, list[str], str | None]:
-    """Checked ids, one text an id, and the template's string."""
+    """Checked ids, one text per id, and the template's string."""
     if not isinstance(items, pd.DataFrame):
         if ids is None or template is not None:
             raise InputError(
-                "ids: texts that are not in a frame need one id each, and no template. "
+                "ids: a list of texts needs ids= with one id per text, and no template. "
                 f"Received: ids {None if ids is None else 'given'}, template {template!r}"
             )
         texts = ["" if _is_missing(text) else text for text in items]
         odd = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
         if odd is not None or len(texts) != len(ids):
             raise InputError(
-                f"texts: must be strings, one an id. Received: {len(texts)} texts, {len(ids)} ids"
+                f"texts: must be strings, one per id. Received: {len(texts)} texts, {len(ids)} ids"
                 + (f", at row {odd} {texts[odd]!r}" if odd is not None else "")
             )
         check_unicode(texts, "texts: the list")
         return check_ids(ids, "ids"), texts, None
     if ids is not None or id_column not in items:
         raise InputError(
-            f"id_column: the ids of a frame are in a column of it. Received: {id_column!r}, "
-            f"columns {list(items.columns)}"
+            "id_column: must be a column of the frame, and ids must not be given for a frame. "
+            f"Received: {id_column!r}, columns {list(items.columns)}"
         )
     if not isinstance(template, TextTemplate):
         template = TextTemplate(_default_template(items) if template is None else template)
@@ -189,7 +190,7 @@ def _default_template(items: pd.DataFrame) -> str:
     fields = [name for name in ("title", "name", "description") if name in items]
     if not fields:
         raise InputError(
-            "template: the items have neither a text nor a title; say which fields to join, as "
+            "template: the items have neither a text nor a title; give the fields to join, as "
             f"'{{name}}. {{details}}'. Received: columns {list(items.columns)}"
         )
     return ". ".join(f"{{{name}}}" for name in fields)
@@ -206,8 +207,8 @@ def _open_previous(store, encoder: Encoder) -> VectorStore | None:
     if manifest.encoder_id != encoder.fingerprint or previous.text_hashes is None:
         raise InputError(
             f"encoder: the store {os.fspath(store)!r} was made by "
-            f"{manifest.encoder or 'an unknown encoder'} ({_short(manifest.encoder_id)}), and two "
-            "encoders never mix in one store; choose another store. "
+            f"{manifest.encoder or 'an unknown encoder'} ({_short(manifest.encoder_id)}), and a "
+            "store holds vectors of one encoder only; choose another store. "
             f"Received: {encoder.name} ({_short(encoder.fingerprint)})"
         )
     return previous
@@ -216,7 +217,7 @@ def _open_previous(store, encoder: Encoder) -> VectorStore | None:
 def _stored_dtype(dtype: str | None, previous: VectorStore | None) -> np.dtype:
     if previous is not None and dtype not in (None, previous.dtype):
         raise InputError(
-            f"dtype: the store keeps {previous.dtype}; leave it out or choose another store. "
+            f"dtype: the store holds {previous.dtype}; omit dtype or choose another store. "
             f"Received: {dtype!r}"
         )
     return check_dtype(dtype or (previous.dtype if previous is not None else "float16"))
@@ -247,7 +248,7 @@ def _run(encoder, new: dict[str, str], journal: Journal, previous, dtype, progre
             done += len(rows)
     if done != len(texts):
         raise InputError(
-            f"encoder {encoder.name}: must give one vector a text. "
+            f"encoder {encoder.name}: must return one vector per text. "
             f"Received: {done} vectors for {len(texts)} texts"
         )
 
@@ -257,14 +258,14 @@ def _check_batch(encoder, vectors, batch: list[str], dims: int | None, dtype: np
     check_vectors(vectors, field)
     if len(vectors) != len(batch) or (dims is not None and vectors.shape[1] != dims):
         raise InputError(
-            f"{field}: must be one a text, all of {dims or 'one'} dims. "
+            f"{field}: must be one per text, each of {dims or 'one or more'} dims. "
             f"Received: shape {vectors.shape} for {len(batch)} texts"
         )
     check_range(vectors, dtype, pa.array(batch), field)
 
 
 def _content(wanted: pa.Array, hashes, known: pa.Array, previous, journal) -> StoreContent:
-    """The store to write: the wanted ids, then those of the old store that were not asked about."""
+    """The store to write: the wanted ids, then ids of the old store that are not in the call."""
     place = {value: row for row, value in enumerate(journal.hashes)}
     if previous is None:
         rows = np.array([place[value] for value in hashes], np.int64)
@@ -273,7 +274,7 @@ def _content(wanted: pa.Array, hashes, known: pa.Array, previous, journal) -> St
     kept = np.flatnonzero(rows_of(old.ids, known) < 0)
     ids = pa.concat_arrays([wanted, old.ids.take(kept)])
     hashes = [*hashes, *(old.text_hashes[row] for row in kept)]
-    # The journal counts from -1 down, the old store from 0 up.
+    # Rows of the journal are -1, -2, ...; rows of the old store are 0, 1, ...
     place = {value: ~row for value, row in place.items()}
     place |= {value: row for row, value in enumerate(old.text_hashes)}
     rows = np.array([place[value] for value in hashes], np.int64)
@@ -290,15 +291,17 @@ def _differs(content: StoreContent, previous: VectorStore | None) -> bool:
 
 
 def _gathered(old: StoreContent | None, new: np.ndarray, rows: np.ndarray) -> Any:
-    """A `_Gathered` in the place of an array: a store is written from slices alone."""
+    """A `_Gathered` typed as an array: writing a store only slices it."""
     return _Gathered(old, new, rows)
 
 
 class _Gathered:
-    """Rows of an old store and of a journal as one array that is read in slices.
+    """Rows of an old store and of a journal, read in slices like one array.
 
     Args:
-        rows: ``[n]``: from 0 up in the old store, from -1 down in the journal.
+        old: content of the old store, if any.
+        new: vectors of the journal.
+        rows: ``[n]``: 0, 1, ... are rows of the old store; -1, -2, ... are rows of the journal.
     """
 
     def __init__(self, old: StoreContent | None, new: np.ndarray, rows: np.ndarray):

@@ -1,11 +1,11 @@
-"""Content hashes: of the files of a store, and of the texts its vectors were made from."""
+"""Hashes of a store's files and of the encoded texts."""
 
 import hashlib
 from typing import BinaryIO
 
 
 def text_hash(text: str) -> str:
-    """First 32 hex digits of the SHA-256 of the UTF-8 text: what a store keeps of each text.
+    """Hash of a text, as stores keep it: the first 32 hex digits of the SHA-256 of its UTF-8.
 
     Example:
         >>> text_hash("red mug")[:8]
@@ -21,7 +21,7 @@ def file_hash(path) -> str:
 
 
 class HashingWriter:
-    """Hashes what passes through it on the way to ``file``; without a file it only hashes."""
+    """Hashes all bytes that it writes to ``file``; without a file it only hashes."""
 
     def __init__(self, file: BinaryIO | None = None):
         self._file = file

@@ -1,4 +1,4 @@
-"""Ids at the door of a store: strings, complete, distinct, one a line."""
+"""Checks the ids of a store: strings, none missing, distinct, without line breaks."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +9,12 @@ from tfrec_fusion.texts import check_unicode
 
 
 def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
-    """Ids as an Arrow array of strings; integers are spelled out in decimal.
+    """Converts ids to an Arrow array of strings; integers are written in decimal.
 
     Args:
-        ids: sequence of strings or integers, one kind throughout.
-        field: what error messages call them.
-        distinct: refuse duplicates.
+        ids: sequence of only strings or only integers.
+        field: name in error messages.
+        distinct: whether duplicates raise an error.
 
     Raises:
         InputError: null or empty ids, mixed or other types, line breaks, duplicates.
@@ -38,7 +38,7 @@ def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
         array = array.cast(pa.string())
     if pa.types.is_binary(array.type):
         raise InputError(
-            f"{field}: ids must be strings and these are bytes; decode them, as with "
+            f"{field}: ids must be strings, not bytes; decode them, e.g. with "
             f"[value.decode('utf-8') for value in ids]. Received: {array[0].as_py()!r}"
         )
     if len(array) and not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
@@ -61,7 +61,7 @@ def check_ids(ids, field: str, distinct: bool = True) -> pa.Array:
 
 
 def rows_of(ids: pa.Array, known: pa.Array) -> np.ndarray:
-    """Position of each id in ``known``, int64 [n]; -1 where it is absent."""
+    """Position of each id in ``known``, int64 ``[n]``; -1 if absent."""
     positions = pc.index_in(ids, value_set=known)
     return pc.fill_null(positions, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -73,8 +73,8 @@ def _refuse_duplicates(array: pa.Array, field: str) -> None:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     examples = ", ".join(repr(value) for value in repeated[:3].to_pylist())
     raise InputError(
-        f"{field}: {len(repeated)} ids occur more than once, first {examples}; keep one row an id. "
-        f"Received: {len(array)} rows, {len(counts)} distinct ids"
+        f"{field}: {len(repeated)} ids occur more than once, first {examples}; keep one row per "
+        f"id. Received: {len(array)} rows, {len(counts)} distinct ids"
     )
 
 

@@ -1,4 +1,4 @@
-"""What an encoding run has done so far, kept beside the store until the store is written."""
+"""Saves the progress of an encoding run beside the store, until the store is written."""
 
 import contextlib
 import json
@@ -19,14 +19,15 @@ _BUSY = "store: another process is encoding into it; wait for it to end"
 
 
 class Journal:
-    """Vectors by the hash of their text, appended and flushed to the disk batch by batch.
+    """Vectors keyed by the hash of their text, appended and flushed to disk batch by batch.
 
-    A hidden folder beside the store. The vectors of a batch are on the disk before its hashes are
-    written, and what a kill left half-written is cut off on opening: a hash that can be read has
-    its vector.
+    It is a hidden folder beside the store. The vectors of a batch are on disk before its hashes are
+    written, and opening truncates a batch that a kill left incomplete, so every hash that can be
+    read has its vector.
 
     Attributes:
-        hashes: `text_hash` of each row, in the order of writing.
+        hashes: `text_hash` of each row, in order of writing.
+        dims: length of the vectors; None before the first batch.
 
     Example:
         >>> with Journal("vectors", "minilm", "0" * 32) as journal:
@@ -39,8 +40,8 @@ class Journal:
         """
         Args:
             store: the folder of the store.
-            encoder: name of the encoder, for people.
-            encoder_id: its fingerprint; a journal of another one is refused.
+            encoder: name of the encoder, for messages.
+            encoder_id: its fingerprint; opening a journal of another encoder raises an error.
         """
         path = Path(os.path.realpath(store))
         self.folder = path.with_name(f".{path.name}.encoding")
@@ -52,7 +53,7 @@ class Journal:
         """Opens the journal.
 
         Raises:
-            InputError: another process has it open, or it is another encoder's.
+            InputError: another process has it open, or it is of another encoder.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -69,12 +70,12 @@ class Journal:
     def __exit__(self, *_) -> None:
         if not self.hashes:
             self.discard()
-        # After a full disk the rest of a batch is still to be written, and is cut off later.
+        # If the disk is full, the batch stays incomplete; opening truncates it.
         with contextlib.suppress(OSError):
             self._open.close()
 
     def append(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
-        """Make a batch durable: ``[n]`` hashes and ``[n, dims]`` float32 vectors."""
+        """Writes a batch to disk: ``[n]`` hashes and ``[n, dims]`` float32 vectors."""
         if self.dims is None:
             self.dims = int(vectors.shape[1])
             self._write_origin()
@@ -95,7 +96,7 @@ class Journal:
         return np.memmap(self.folder / "vectors.bin", np.float32, "r", shape=shape)
 
     def discard(self) -> None:
-        """Remove it, once the store holds its vectors."""
+        """Removes the journal, once the store holds its vectors."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read_origin(self) -> None:
@@ -106,8 +107,8 @@ class Journal:
         if origin["encoder_id"] != self._origin["encoder_id"]:
             raise InputError(
                 f"encoder: an unfinished run of {origin['encoder']} is in {str(self.folder)!r}, "
-                "and two encoders never mix in one store; finish that run, remove the folder, or "
-                f"choose another store. Received: {self._origin['encoder']}"
+                "and a store holds vectors of one encoder only; finish that run, remove the "
+                f"folder, or choose another store. Received: {self._origin['encoder']}"
             )
         self.dims = origin["dims"]
 

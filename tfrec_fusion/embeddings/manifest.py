@@ -1,4 +1,4 @@
-"""What a store's ``manifest.json`` says."""
+"""The ``manifest.json`` of a vector store."""
 
 import hashlib
 import json
@@ -9,17 +9,17 @@ FORMAT = 1
 
 
 class Manifest(BaseModel):
-    """Description of a vector store: where its vectors come from, and what its files must be.
+    """Description of a vector store: the origin of its vectors and the checksums of its files.
 
     Attributes:
         format: version of the folder layout.
-        encoder, revision, pooling, template: how the texts became vectors; None where unknown.
+        encoder, revision, pooling, template: how the texts were encoded; None if unknown.
         encoder_id: fingerprint of all that the encoder's vectors depend on.
-        steps: what is done with the raw vectors when they are read, in order.
+        steps: steps applied in order to the raw vectors when they are read.
         rows, dims, dtype: shape and stored type of ``vectors.npy``, which holds the raw vectors.
-        files: SHA-256 of each other file of the folder, by name.
+        files: name -> SHA-256 of every other file of the folder.
         created: UTC time of writing, ISO 8601.
-        fingerprint: hash of everything above but ``created``; equal content, equal fingerprint.
+        fingerprint: hash of all the above except ``created``.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -40,19 +40,19 @@ class Manifest(BaseModel):
 
     @classmethod
     def build(cls, created: str, **fields) -> "Manifest":
-        """A manifest with its fingerprint worked out from the other fields."""
+        """A manifest whose fingerprint is computed from the other fields."""
         unsigned = cls(created=created, fingerprint="", **fields)
         return unsigned.model_copy(update={"fingerprint": unsigned.content_hash()})
 
     def origin(self) -> dict:
-        """How the texts became vectors, as keyword arguments of `build`."""
+        """How the texts were encoded, as keyword arguments of `build`."""
         names = ("encoder", "revision", "pooling", "template", "encoder_id")
         return {name: getattr(self, name) for name in names}
 
     def content_hash(self) -> str:
-        """SHA-256 (64 hex digits) of the canonical JSON of all fields but the time.
+        """SHA-256 (64 hex digits) of the canonical JSON of all fields except ``created``.
 
-        Fields at their defaults are left out, so that a field added later changes no fingerprint.
+        Fields at their defaults are left out, so that adding a field changes no fingerprint.
         """
         content = self.model_dump(exclude={"created", "fingerprint"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""PCA: the directions in which vectors differ most."""
+"""PCA of vectors."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from tfrec_fusion.embeddings.projection import Projection
 
 
 class PCA(Projection):
-    """z = (x - mu) U, kept to the leading directions; lengths and distances stay as they were.
+    """Projects vectors on their leading principal directions, z = (x - mu) U, without rescaling.
 
-    U are the eigenvectors of the covariance of the rows it is fitted on, by falling eigenvalue.
-    Pick it to shrink vectors of a model that was not trained for truncation; `Whitening` spreads
-    the directions evenly on top. Fit it on training items only.
+    U are the eigenvectors of the covariance of the rows it is fitted on, by descending eigenvalue.
+    Use it to shorten vectors of a model that was not trained for truncation; `Whitening` also
+    equalises the variances. Fit it on training items only.
 
     Attributes:
         mean: ``[d]`` float64, after `fit`.

@@ -1,4 +1,4 @@
-"""How far a long run is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of encoding: a bar on a terminal, else a line every few seconds."""
 
 import sys
 import time
@@ -9,16 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
 class EncodingProgress:
-    """Texts done, texts a second and time left.
+    """Shows the texts done, texts per second and time left.
 
-    The time left follows the characters, since long texts take longer and come first.
+    The time left is estimated from characters, since long texts take longer and come first.
 
     Args:
-      total: texts to encode.
-      characters: of all of them.
-      console: where to; None for standard error, False for nowhere.
-      every: seconds between two lines where the console is not a terminal.
-      clock: seconds, from any start.
+      total: number of texts to encode.
+      characters: number of characters of all texts.
+      console: a rich console; None is standard error, False no output.
+      every: seconds between two lines if the console is not a terminal.
+      clock: returns seconds from any start.
 
     Example:
       >>> with EncodingProgress(2, 10, console=False) as progress:
@@ -55,7 +55,7 @@ class EncodingProgress:
             self._bar.stop()
 
     def advance(self, texts: int, characters: int) -> None:
-        """Count texts that are done."""
+        """Counts encoded texts and their characters."""
         self._done += texts
         self._done_characters += characters
         now = self._clock()

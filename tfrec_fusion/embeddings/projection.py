@@ -1,4 +1,4 @@
-"""What PCA and whitening share: a centre and a few directions, learned from given rows."""
+"""The common base of PCA and whitening: a linear projection fitted on given rows."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_file
 from tfrec_fusion.paths import local_path
 
-# Directions with less than this share of the largest eigenvalue are rounding, not content.
+# Directions with less than this share of the largest eigenvalue are rounding errors.
 _RANK_TOLERANCE = 1e-10
 
 
 class Projection:
-    """z = (x - mu) P, with mu and the columns of P from the covariance of the rows it is fitted on.
+    """z = (x - mu) P, with mean mu and P from the covariance of the rows it is fitted on.
 
-    A subclass says in `_scale` how long each column of P is. Directions without variance become
-    zero columns, so the width is always the same.
+    The columns of P are the covariance's eigenvectors, scaled by the subclass in `_scale`.
+    Directions without variance become zero columns, so the width is always the same.
 
     Attributes:
         mean: ``[d]`` float64, after `fit`.
@@ -36,30 +36,30 @@ class Projection:
         self.projection: np.ndarray | None = None
 
     def _scale(self, values: np.ndarray) -> np.ndarray:
-        """Length of each direction's column, ``[d]``, from the eigenvalues ``[d]``, all above 0."""
+        """Length of each column of P, ``[d]``, from the positive eigenvalues ``[d]``."""
         raise NotImplementedError
 
     @property
     def fitted(self) -> bool:
-        """Whether `transform` can be called."""
+        """Whether `fit` or `load` has been called, so that `transform` works."""
         return self.projection is not None
 
     def fit(self, vectors, rows=None):
-        """Learn mean and directions from ``vectors[rows]``.
+        """Fits mean and directions on ``vectors[rows]``.
 
         Args:
             vectors: ``[n, d]`` finite numbers.
-            rows: which rows to learn from, positions or a bool mask ``[n]`` (for example the items
-                of the training interactions that have a vector); None for all.
+            rows: positions or a bool mask ``[n]`` of the rows to fit on (e.g. the training items
+                that have a vector); None for all.
 
         Raises:
-            InputError: fewer than 2 rows, ``dim`` beyond d, NaN, wrong rank.
+            InputError: fewer than 2 rows, ``dim`` above d, NaN, wrong rank.
         """
         vectors = check_vectors(vectors, f"vectors for {self.kind}")
         sample = np.asarray(vectors if rows is None else vectors[np.asarray(rows)], np.float64)
         if len(sample) < 2:
             raise InputError(
-                f"{self.kind}: needs at least 2 rows to learn from. Received: {len(sample)}"
+                f"{self.kind}: needs at least 2 rows to fit on. Received: {len(sample)}"
             )
         width = sample.shape[1]
         kept = width if self.dim is None else self.dim
@@ -85,7 +85,7 @@ class Projection:
 
         Args:
             vectors: ``[n, d]``.
-            mask: ``[n]`` bool; rows where it is False (no vector) become zero.
+            mask: ``[n]`` bool; rows with False (no vector) become zero.
         """
         if self.projection is None or self.mean is None:
             raise InputError(
@@ -106,7 +106,7 @@ class Projection:
         return out.astype(np.float32)
 
     def width(self, dims: int) -> int:
-        """Dims of what `transform` gives for vectors of ``dims``."""
+        """Output dims of `transform` for vectors of ``dims``."""
         return dims if self.dim is None else self.dim
 
     def get_config(self) -> dict:
@@ -114,7 +114,7 @@ class Projection:
         return {"dim": self.dim, "unit": self.unit}
 
     def save(self, path) -> None:
-        """Write config, mean and projection as one ``.npz``, atomically."""
+        """Writes config, mean and projection as one ``.npz``, atomically."""
         if self.projection is None or self.mean is None:
             raise InputError(
                 f"{self.kind}: not fitted; call fit() before save(). Received: no rows"
@@ -129,7 +129,7 @@ class Projection:
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote.
+        """Reads a file written by `save`.
 
         Raises:
             InputError: no such file, or another kind of file.
@@ -152,6 +152,6 @@ class Projection:
 
 
 def _signs(directions: np.ndarray) -> np.ndarray:
-    """+-1 a column, making its entry of largest magnitude positive."""
+    """+-1 for each column, to make its entry of largest magnitude positive."""
     largest = np.abs(directions).argmax(axis=0)
     return np.where(directions[largest, np.arange(directions.shape[1])] < 0, -1.0, 1.0)

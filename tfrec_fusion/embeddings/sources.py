@@ -1,4 +1,4 @@
-"""Vectors from whatever the user has them in."""
+"""Opens vectors from a store, a file, an array or a frame."""
 
 import os
 from typing import Any
@@ -12,12 +12,12 @@ from tfrec_fusion.errors import InputError
 
 
 def open_vectors(source, ids=None, dtype="float32") -> AlignedVectors:
-    """Vectors from a store, a file or an array, in the order of ``ids``.
+    """Vectors from a store, a file, an array or a frame, in the order of ``ids``.
 
     Args:
         source: a `VectorStore`, a store's folder, a ``.npy`` or ``.npz`` path ``[n, dims]``, a 2-D
-            array, a tensor, or a frame. A frame whose index is not 0 to n - 1 is aligned by the ids
-            in its index; the others have one row an id, in the order of ``ids``.
+            array, a tensor, or a frame. Stores, and frames whose index is not 0 to n - 1, are
+            aligned by ids; other sources must have one row per id, in the order of ``ids``.
         ids: ``[n]`` item ids; None keeps the order of the source.
         dtype: ``"float32"`` or ``"float16"``.
 

@@ -1,4 +1,4 @@
-"""Spectral fusion: the best linear two-tower model of purchases and text, without training."""
+"""Spectral fusion: a closed-form linear two-tower model of purchases and text."""
 
 import numpy as np
 import scipy.linalg
@@ -8,25 +8,25 @@ from tfrec_fusion.embeddings.arrays import check_vectors
 from tfrec_fusion.embeddings.spectral_vectors import SpectralVectors
 from tfrec_fusion.errors import InputError
 
-# Up to this many rows the small Gram matrix is decomposed exactly (float64, some 15 s on 2 cores).
+# Up to this many rows, the smaller Gram matrix is decomposed exactly (float64, 15 s on 2 cores).
 _EXACT_ROWS = 6000
 _OVERSAMPLING = 64
 _POWER_STEPS = 8
 
 
 class SpectralFusion:
-    """Item vectors from the regularised spectrum of purchases and text stacked together.
+    """Item vectors from a regularised spectral decomposition of stacked purchases and text.
 
-    K = [diag(n_u^-b) X diag(pop^-a); sqrt(alpha) Z'] with X the users' items, Z the text vectors
-    (centred, length 1), n_u and pop the users' and items' numbers of events over their medians.
-    With the eigenvectors V and eigenvalues w of K'K, item j is row j of V sqrt(w / (w + lambda)),
-    and a user is the normalised sum of pop_j^-a v_j over their items. At full rank the scores are
-    those of ridge regression (w / (w + lambda) shrinks weak directions), as in EASE without its
-    zero diagonal, and text carries the items that nobody has bought. It is both a strong model and
-    a start for training (`TwoTower`'s item table).
+    K = [diag(n_u^-b) X diag(pop^-a); sqrt(alpha) Z'], where X is the user-item matrix, Z the text
+    vectors (centred, length 1), and n_u and pop are the event counts of users and items divided by
+    their medians. With eigenvectors V and eigenvalues w of K'K, item j is row j of
+    V sqrt(w / (w + lambda)), and a user is the normalised sum of pop_j^-a v_j over their items. At
+    full rank the scores are those of ridge regression (w / (w + lambda) shrinks weak directions),
+    i.e. of EASE without its zero diagonal; text gives vectors to items without purchases. Use it as
+    a model, or to initialise training (`TwoTower`'s item table).
 
-    The smaller of K'K and KK' is decomposed exactly up to 6,000 rows, beyond that by a seeded
-    randomised subspace iteration (Halko et al. 2011) that never forms either.
+    The smaller of K'K and KK' is decomposed exactly up to 6,000 rows, and larger ones by a seeded
+    randomised subspace iteration (Halko et al. 2011) that forms neither matrix.
 
     Example:
         >>> import numpy as np
@@ -49,10 +49,10 @@ class SpectralFusion:
         Args:
             dim: length of the vectors; columns beyond the rank of K are zero.
             regularization: lambda, above 0.
-            text_weight: alpha, 0 or more; 0 leaves text out.
-            user_power: b; 0 counts every event alike, larger values damp busy users.
+            text_weight: alpha, 0 or more; 0 ignores text.
+            user_power: b; 0 weights all events equally, larger values damp users of many events.
             popularity_power: a; larger values damp popular items.
-            seed: of the randomised decomposition.
+            seed: seed of the randomised decomposition.
         """
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise InputError(f"dim: must be a positive integer. Received: {dim!r}")
@@ -82,15 +82,15 @@ class SpectralFusion:
         }
 
     def fit(self, interactions, text=None, mask=None) -> SpectralVectors:
-        """Decompose training purchases and text.
+        """Decomposes training purchases and text.
 
         Args:
-            interactions: scipy sparse ``[users, items]``, the training pairs (1 each).
-            text: ``[items, d]`` finite numbers, as the encoder gave them; None for no text.
-            mask: ``[items]`` bool, False where the item has no text vector; None if all have.
+            interactions: scipy sparse ``[users, items]``, 1 for each training pair.
+            text: ``[items, d]`` finite numbers, the encoder's raw vectors; None for no text.
+            mask: ``[items]`` bool, False for items without a text vector; None if all have one.
 
         Returns:
-            `SpectralVectors` of all items, those without events included.
+            `SpectralVectors` of all items, including those without events.
 
         Raises:
             InputError: no events, rows that do not match, NaN.
@@ -98,7 +98,7 @@ class SpectralFusion:
         X = sparse.csr_matrix(interactions, dtype=np.float64)
         X.eliminate_zeros()
         if not X.nnz:
-            raise InputError(f"interactions: no events to learn from. Received: shape {X.shape}")
+            raise InputError(f"interactions: no events to fit on. Received: shape {X.shape}")
         per_user = np.diff(X.indptr)
         per_item = np.bincount(X.indices, minlength=X.shape[1])
         Z = self._text_rows(text, mask, per_item)
@@ -116,7 +116,7 @@ class SpectralFusion:
         mask = np.ones(len(text), bool) if mask is None else np.asarray(mask, bool)
         if not len(text) == len(mask) == len(per_item):
             raise InputError(
-                f"text: must have one row an item of the interactions ({len(per_item)}), and so "
+                f"text: must have one row per item of the interactions ({len(per_item)}), and so "
                 f"must the mask. Received: {len(text)} rows, mask {len(mask)}"
             )
         known = mask & (per_item > 0)
@@ -128,7 +128,7 @@ class SpectralFusion:
 
 
 def _relative(counts: np.ndarray) -> np.ndarray:
-    """Counts over the median of those above 0; a count of 0 is taken as 1, so no power blows up."""
+    """Counts / median of the nonzero counts; 0 counts as 1, so that all powers are finite."""
     return np.maximum(counts, 1) / np.median(counts[counts > 0])
 
 
@@ -145,7 +145,7 @@ def _shrunk_vectors(X, Z, dim: int, regularization: float, seed: int) -> np.ndar
     if len(vectors) == items:
         vectors = vectors * np.sqrt(values / (values + regularization))
     else:
-        # V sqrt(w) = K'U, which spares the division by small w.
+        # V sqrt(w) = K'U, which avoids a division by small w.
         vectors = _transposed(X, Z, vectors) / np.sqrt(values + regularization)
     out[:, :kept] = vectors
     largest = np.abs(out).argmax(axis=0)
@@ -153,7 +153,7 @@ def _shrunk_vectors(X, Z, dim: int, regularization: float, seed: int) -> np.ndar
 
 
 def _exact(X, Z, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenpairs, falling, of K'K ``[items, items]`` or KK', whichever is smaller."""
+    """Leading eigenpairs, descending, of the smaller of K'K ``[items, items]`` and KK'."""
     if X.shape[1] <= X.shape[0] + Z.shape[1]:
         gram = (X.T @ X).toarray() + Z @ Z.T
     else:
@@ -167,7 +167,7 @@ def _exact(X, Z, kept: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _randomised(X, Z, kept: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenpairs, falling, of K'K by subspace iteration on the items' side."""
+    """Leading eigenpairs, descending, of K'K by randomised subspace iteration."""
     X, Z = X.astype(np.float32), Z.astype(np.float32)
     width = min(kept + _OVERSAMPLING, X.shape[1])
     basis = np.random.default_rng(seed).standard_normal((X.shape[1], width), dtype=np.float32)

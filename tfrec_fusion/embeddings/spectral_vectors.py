@@ -1,4 +1,4 @@
-"""What spectral fusion gives: one vector and one weight an item."""
+"""The result of spectral fusion: a vector and a weight for each item."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from scipy import sparse
 
 @dataclass(frozen=True, eq=False)
 class SpectralVectors:
-    """Item vectors shared by both towers, and what each item of a history counts.
+    """Item vectors, shared by both towers, and the weight of each item in a history.
 
     Attributes:
         vectors: ``[n_items, dim]`` float32, v.
-        weights: ``[n_items]`` float32, how much each item of a user's history counts.
+        weights: ``[n_items]`` float32, weight of each item in a user's history.
     """
 
     vectors: np.ndarray
@@ -22,7 +22,7 @@ class SpectralVectors:
         """Normalised sum of weight_j v_j over each user's items.
 
         Args:
-            histories: ``[users, n_items]``, nonzero where the user has the item.
+            histories: sparse ``[users, n_items]``, 1 where the user has the item.
 
         Returns:
             ``[users, dim]`` float32 of length 1; zero for an empty history. The score of an item

@@ -1,4 +1,4 @@
-"""The steps between a store's raw vectors and what it gives out."""
+"""Steps that transform a store's raw vectors when they are read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ class RecordedStep:
 
     Attributes:
         step: a `Truncation`, `PCA` or `Whitening`.
-        record: its part of the manifest: kind, config, file, rows it was fitted on and the hash of
-            their ids; the last two are None where nothing was fitted by the store.
+        record: its part of the manifest: kind, config, file and, if the store fitted it, the number
+            of rows it was fitted on and the hash of their ids.
     """
 
     step: Truncation | PCA | Whitening
@@ -31,7 +31,7 @@ class RecordedStep:
 
 
 def check_step(step) -> None:
-    """Refuse what is not a step."""
+    """Raises InputError unless ``step`` is a step."""
     if not isinstance(step, tuple(KINDS.values())):
         raise InputError(
             f"step: must be a {', '.join(kind.__name__ for kind in KINDS.values())}. "
@@ -40,7 +40,7 @@ def check_step(step) -> None:
 
 
 def read_steps(folder: Path, records, name: str) -> tuple[RecordedStep, ...]:
-    """The steps that a manifest records, from their files."""
+    """Reads the steps that a manifest records from their files."""
     steps = []
     for record in records:
         kind = KINDS.get(record.get("kind"))
@@ -55,14 +55,14 @@ def read_steps(folder: Path, records, name: str) -> tuple[RecordedStep, ...]:
 
 
 def apply_steps(vectors: np.ndarray, steps) -> np.ndarray:
-    """``[n, d]`` raw vectors through all steps, ``[n, k]`` float32."""
+    """Applies all steps to raw vectors ``[n, d]``; returns ``[n, k]`` float32."""
     for recorded in steps if len(vectors) else ():
         vectors = recorded.step.transform(vectors)
     return vectors
 
 
 def final_dims(dims: int, steps) -> int:
-    """Dims of what `apply_steps` gives."""
+    """Output dims of `apply_steps`."""
     for recorded in steps:
         dims = recorded.step.width(dims)
     return dims

@@ -1,4 +1,4 @@
-"""Texts from an item's fields, and from a user's history."""
+"""Builds texts from items' fields and users' histories."""
 
 import math
 import string
@@ -10,19 +10,19 @@ import pandas as pd
 from tfrec_fusion.errors import InputError
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}", '"': '"', "“": "”", "«": "»"}
-# What may stand before a field only if something stands before it.
+# Separators that are dropped before the first field of a text.
 _SEPARATORS = " \t\n.,;:|/-\u2013\u2014\u00b7"
 
 
 class TextTemplate:
-    """A format string over fields, in which missing fields drop out cleanly.
+    """A format string over fields that leaves out missing fields and the text around them.
 
-    A field owns the text between it and the field before it, and a closing bracket or quotation
-    mark right after it whose opening one stands right before it; where the field is missing, that
-    goes too. The first field that is there loses the separators before it. Text before the first
-    field stays with the first field, and text after the last stays as long as any field is there.
-    Missing are None, NaN and empty or blank text.
-    Lists are joined by commas, and white space within a value becomes single spaces.
+    A field includes the text between it and the field before it, and a closing bracket or quotation
+    mark right after it if its opening one is right before it. If the field is missing (None, NaN,
+    empty or blank), all of this is left out. The first field that is present loses the separators
+    before it. Text before the first field belongs to the first field; text after the last field is
+    kept if any field is present. Lists are joined by commas, and white space within a value becomes
+    single spaces.
 
     Example:
       >>> template = TextTemplate("{title} by {author} ({year}). {description}")
@@ -35,8 +35,8 @@ class TextTemplate:
     def __init__(self, template: str):
         """
         Args:
-          template: as for `str.format`, with named fields: `"{title}. {description}"`, `{{` for a
-            brace, `{price:.2f}` for a format.
+          template: a string as for `str.format` with named fields, e.g. `"{title}. {description}"`;
+            `{{` is a brace, `{price:.2f}` formats a number.
 
         Raises:
           InputError: no field, a field without a name, unbalanced braces.
@@ -61,7 +61,7 @@ class TextTemplate:
         return f"TextTemplate({self.template!r})"
 
     def of(self, values: Mapping[str, object]) -> str:
-        """The text of one item; "" where all its fields are missing."""
+        """The text of one item; "" if all its fields are missing."""
         out = ""
         for place, (before, name, form, after) in enumerate(self._parts):
             text = _text(values.get(name), form)
@@ -71,7 +71,7 @@ class TextTemplate:
         return out + self._tail if out else ""
 
     def texts(self, frame: pd.DataFrame) -> np.ndarray:
-        """`[n]` strings, one a row of the frame; "" where all fields are missing.
+        """`[n]` strings, one per row of the frame; "" if all fields are missing.
 
         Raises:
           InputError: the frame has no such column.
@@ -79,7 +79,7 @@ class TextTemplate:
         absent = [name for name in self.fields if name not in frame]
         if absent:
             raise InputError(
-                f"template: the items have no column {absent[0]!r}; name one that is there. "
+                f"template: the items have no column {absent[0]!r}; name an existing one. "
                 f"Received: {self.template!r}, columns {list(frame.columns)}"
             )
         columns = [frame[name].tolist() for name in self.fields]
@@ -89,17 +89,17 @@ class TextTemplate:
     def profiles(
         self, frame: pd.DataFrame, history, last: int = 20, separator: str = "; "
     ) -> np.ndarray:
-        """A text a user: those of the items of the user's history, the latest first.
+        """A text for each user: the joined texts of the items in the history, latest first.
 
-        An encoder cuts off the end of a long text, so the latest come first. Take the history of
-        the training interactions alone.
+        The latest come first since encoders truncate long texts. Use only the histories of the
+        training interactions.
 
         Args:
-          frame: the items, in the order of the catalogue.
+          frame: the items, in catalogue order.
           history: `Interactions.histories()`: int64 `splits` `[users + 1]` and int32 `items`, in
-            time order; -1 is passed over.
-          last: items of each user that count.
-          separator: between two items.
+            time order; -1 is skipped.
+          last: most items per user, from the latest.
+          separator: text between two items.
 
         Returns:
           `[users]` strings; "" for a user without a history.
@@ -118,7 +118,7 @@ class TextTemplate:
 
 
 def _split(parsed) -> tuple[list[tuple], str]:
-    """Parts (text before, field, format, text after) and the tail, from what `parse` gives."""
+    """Parts (text before, field, format, text after) and the tail, from a parsed format string."""
     parts, rest = [], ""
     for literal, name, form, conversion in parsed:
         literal, rest = rest + literal, ""
@@ -135,7 +135,7 @@ def _split(parsed) -> tuple[list[tuple], str]:
 
 
 def _text(value, form) -> str:
-    """A value as text without white space around it; "" where it is missing."""
+    """A value as text without white space around it; "" if it is missing."""
     conversion, spec = form
     if isinstance(value, (list, tuple, set, np.ndarray)):
         value = ", ".join(filter(None, (_text(one, form) for one in value)))

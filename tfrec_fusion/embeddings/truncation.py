@@ -1,4 +1,4 @@
-"""Matryoshka truncation: the first dimensions of a vector, at length 1."""
+"""Matryoshka truncation: keeps the first dimensions of a vector, scaled to length 1."""
 
 import json
 
@@ -11,10 +11,10 @@ from tfrec_fusion.files import new_file
 
 
 class Truncation:
-    """The first ``dim`` dimensions, scaled to length 1.
+    """Keeps the first ``dim`` dimensions, scaled to length 1.
 
-    For encoders trained for it, whose first dimensions are good vectors themselves (Kusupati et
-    al., Matryoshka Representation Learning, NeurIPS 2022). For others use `PCA`.
+    Use it for encoders trained for it, whose first dimensions are good vectors themselves (Kusupati
+    et al., Matryoshka Representation Learning, NeurIPS 2022), and `PCA` for others.
 
     Example:
         >>> Truncation(2).transform([[3.0, 4.0, 9.0]]).round(1).tolist()
@@ -30,7 +30,7 @@ class Truncation:
         self.dim = dim
 
     def transform(self, vectors) -> np.ndarray:
-        """Shortened rows, ``[n, dim]`` float32, from ``[n, d]``; a zero row stays zero."""
+        """Shortens rows ``[n, d]`` to ``[n, dim]`` float32; a zero row stays zero."""
         vectors = check_vectors(vectors, "vectors to truncate")
         self.width(vectors.shape[1])
         out = np.asarray(vectors[:, : self.dim], np.float32)
@@ -38,7 +38,7 @@ class Truncation:
         return np.divide(out, length, out=np.zeros_like(out), where=length > 0)
 
     def width(self, dims: int) -> int:
-        """Dims of what `transform` gives for vectors of ``dims``."""
+        """Output dims of `transform` for vectors of ``dims``."""
         if self.dim > dims:
             raise InputError(
                 f"dim: cannot keep more dimensions than the vectors have ({dims}); lower it. "
@@ -51,11 +51,11 @@ class Truncation:
         return {"dim": self.dim}
 
     def save(self, path) -> None:
-        """Write the config as JSON, atomically."""
+        """Writes the config as JSON, atomically."""
         with new_file(path) as file:
             file.write(f"{json.dumps(self.get_config())}\n".encode())
 
     @classmethod
     def load(cls, path) -> "Truncation":
-        """Read what `save` wrote."""
+        """Reads a file written by `save`."""
         return cls(**read_json(path, "truncation"))

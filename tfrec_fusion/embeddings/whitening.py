@@ -1,4 +1,4 @@
-"""Whitening: text vectors spread evenly over their directions."""
+"""Whitening: equalises the variance of text vectors over their directions."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from tfrec_fusion.errors import InputError
 
 
 class Whitening(Projection):
-    """PCA whitening, z = (x - mu) U (L + epsilon * mean(L))^(-1/2), kept to the leading directions.
+    """PCA whitening in the leading directions, z = (x - mu) U (L + epsilon * mean(L))^(-1/2).
 
-    U and L are eigenvectors and eigenvalues (falling) of the covariance of the rows it is fitted
-    on. Raw text vectors share a strong common direction; after whitening their dot products tell
-    items apart. Directions without variance become zero columns, so the width is always the same.
-    Fit it on training items only.
+    U and L are eigenvectors and eigenvalues (descending) of the covariance of the rows it is fitted
+    on. Raw text vectors share a strong common direction; after whitening, dot products separate
+    items. Directions without variance become zero columns, so the width is always the same. Fit it
+    on training items only.
 
-    Source: WhitenRec (Zhang et al., ICDE 2024). The epsilon is relative to the mean eigenvalue, so
-    it does not depend on the scale of x: near 0 is full whitening, 1 and more leaves weak
-    directions weak (relaxed whitening).
+    Source: WhitenRec (Zhang et al., ICDE 2024). Epsilon is relative to the mean eigenvalue, so it
+    does not depend on the scale of x: near 0 is full whitening, 1 or more keeps weak directions
+    weak (relaxed whitening).
 
     Attributes:
         mean: ``[d]`` float64, after `fit`.
@@ -34,9 +34,9 @@ class Whitening(Projection):
     def __init__(self, dim: int | None = None, epsilon: float = 1e-6, unit: bool = False):
         """
         Args:
-            dim: leading directions kept; None for all.
+            dim: number of leading directions to keep; None for all.
             epsilon: relaxation, as a multiple of the mean eigenvalue; 0 or more.
-            unit: scale each transformed row to length 1.
+            unit: whether to scale each transformed row to length 1.
         """
         super().__init__(dim, unit)
         if not (np.isfinite(epsilon) and epsilon >= 0):
@@ -44,7 +44,7 @@ class Whitening(Projection):
         self.epsilon = float(epsilon)
 
     def _scale(self, values: np.ndarray) -> np.ndarray:
-        # Where an eigenvalue is 0 the direction is dropped anyway.
+        # Directions of eigenvalue 0 become zero columns anyway.
         relaxed = values + self.epsilon * values.mean()
         return np.where(relaxed > 0, relaxed, 1.0) ** -0.5
 
