@@ -133,7 +133,7 @@ def test_an_unfinished_run_belongs_to_its_encoder(tmp_path):
     path = tmp_path / "store"
     with pytest.raises(RuntimeError):
         run(path, encoder=Failing())
-    with pytest.raises(InputError, match=r"unfinished run of counting.*vectors of one encoder only"):
+    with pytest.raises(InputError, match=r"unfinished run of counting.*of one encoder only"):
         run(path, encoder=Counting(version=2))
     result, encoder = run(path)
     assert len(encoder.seen) == 92

@@ -82,7 +82,7 @@ def test_a_damaged_step_is_refused(path):
     ("step", "message"),
     [
         (Truncation(4), "dim: cannot keep more dimensions than the vectors have"),
-        (PCA(2), "fit_on: .*learns from training rows"),
+        (PCA(2), "fit_on: .*is fitted on training rows"),
         ("pca", "step: must be a Truncation, PCA, Whitening.*str"),
     ],
 )

@@ -227,7 +227,7 @@ BAD = np.array([[np.nan, 1], [1, 1], [np.inf, 0]])
         ((["a"], np.array([[1e5]])), "values beyond 65504, float16's largest, in 1 of 1"),
         ((["a"], np.ones((1, 1)), "float8"), "dtype: must be one of .* Received: 'float8'"),
         ((["a"], np.ones((1, 1)), "float64"), "dtype: must be one of .* Received: 'float64'"),
-        ((["a"], np.ones((1, 1)), "int8", []), "text_hashes: must have one hash an id"),
+        ((["a"], np.ones((1, 1)), "int8", []), "text_hashes: must have one hash per id"),
         ((["a"], np.ones((1, 1)), "int8", ["red"]), "text_hashes: .*hex digits.*'red'"),
         ((["a"], np.ones((1, 1)), "int8", [None]), "text_hashes: .*hex digits.*None"),
     ],

@@ -1,4 +1,4 @@
-"""Precomputed vectors on disk: one folder, memory-mapped, that says what is in it."""
+"""Vector stores: precomputed vectors by id, on disk and memory-mapped, or in memory."""
 
 import logging
 import os
@@ -40,20 +40,20 @@ _log = logging.getLogger(__name__)
 
 
 class VectorStore:
-    """One vector an id, on disk or in memory, in float16, float32 or int8.
+    """One vector per id, on disk or in memory, in float16, float32 or int8.
 
-    The folder holds ``vectors.npy`` ``[rows, dims]``, ``ids.txt`` (UTF-8, one id a line),
+    The folder holds ``vectors.npy`` ``[rows, dims]``, ``ids.txt`` (UTF-8, one id per line),
     ``manifest.json``, for int8 also ``scale.npy`` (``[rows]`` float32; vector = stored * scale)
-    and, where known, ``text_hashes.txt`` (one `text_hash` a line). The vectors are memory-mapped:
-    opening reads them once for their checksum and keeps none of them. Writing is atomic: a kill at
-    any moment leaves the old store or the new one, complete.
+    and, if known, ``text_hashes.txt`` (one `text_hash` per line). The vectors are memory-mapped:
+    opening reads them once for their checksum and keeps none in memory. Writing is atomic: after a
+    kill there is the complete old or the complete new store.
 
     Steps (`add_step`) are recorded in the manifest and applied when vectors are read; the folder
-    keeps the raw vectors, so rows that come later pass through the same fitted steps.
+    keeps the raw vectors, so the same fitted steps apply to rows that are added later.
 
     Attributes:
-        ids: numpy object array ``[rows]`` of str.
-        path: its folder; None for a store that is not on disk.
+        ids: NumPy object array ``[rows]`` of str.
+        path: its folder; None for a store in memory.
 
     Example:
         >>> import numpy as np, tempfile
@@ -64,12 +64,12 @@ class VectorStore:
     """
 
     def __init__(self, ids, vectors, mask=None):
-        """A store in memory, from ids and ``[n, dims]`` floats in the same order.
+        """A store in memory, from ids and ``[n, dims]`` numbers in the same order.
 
         Args:
             ids, vectors: as for `write`.
-            mask: ``[n]`` bool, False where an item has no vector (a product without a picture):
-                its row of ``vectors`` is ignored and the store has no row for it.
+            mask: ``[n]`` bool, False for items without a vector (e.g. products without a picture):
+                their rows of ``vectors`` are ignored, and the store has no rows for them.
 
         Raises:
             InputError: duplicate or empty ids, NaN or infinity, wrong rank or number of rows.
@@ -104,22 +104,22 @@ class VectorStore:
 
     @property
     def manifest(self) -> Manifest | None:
-        """What the folder says of itself; None for a store that is not on disk."""
+        """The manifest of the folder; None for a store in memory."""
         return self._content.manifest
 
     @property
     def text_hashes(self) -> list[str] | None:
-        """The `text_hash` of each row's text, where the store keeps them."""
+        """The `text_hash` of each row's text, if the store has them."""
         return self._content.text_hashes
 
     @property
     def steps(self) -> tuple:
-        """The fitted steps that the raw vectors pass through when they are read, in order."""
+        """The fitted steps that are applied, in order, when vectors are read."""
         return tuple(recorded.step for recorded in self._content.steps)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of content and origin (64 hex digits): equal stores, equal fingerprints."""
+        """SHA-256 of content and origin (64 hex digits); equal for equal stores."""
         manifest = self.manifest or write_store(None, self._content, self.dtype)
         return manifest.fingerprint
 
@@ -127,7 +127,7 @@ class VectorStore:
         """Vectors as floats.
 
         Args:
-            rows: int positions ``[n]`` in the store, -1 for a zero row; None for all.
+            rows: int positions ``[n]`` in the store, where -1 gives a zero row; None for all.
             dtype: ``"float32"`` or ``"float16"``.
 
         Returns:
@@ -157,7 +157,7 @@ class VectorStore:
     def align(self, ids, dtype="float32") -> AlignedVectors:
         """The vectors of ``ids``, in their order; ids without one get a zero row and mask False.
 
-        A vector of zeros alone, as encoders and tables give for what they do not know, is none.
+        All-zero vectors, which some encoders return for unknown texts, count as missing.
 
         Raises:
             InputError: none of the ids has a vector, or an id is null, empty or repeated.
@@ -167,18 +167,18 @@ class VectorStore:
         if not (rows >= 0).any():
             raise InputError(
                 f"vectors: none of the {len(wanted)} items has a vector in {self!r}; the ids must "
-                f"be written alike. Received: items {_examples(wanted)}; vectors "
+                f"match exactly. Received: items {_examples(wanted)}; vectors "
                 f"{_examples(self._content.ids)}"
             )
         zero = self._is_zero(rows)
         if zero.sum() == (rows >= 0).sum():
             raise InputError(
-                f"vectors: all of the items' {zero.sum()} vectors are zeros alone, which says "
-                f"nothing of them; encode them again. Received: {self!r}"
+                f"vectors: all of the items' {zero.sum()} vectors are all-zero, which counts as "
+                f"missing; encode them again. Received: {self!r}"
             )
         if zero.any():
             _log.warning(
-                "vectors: %d of %d items have a vector of zeros alone, which counts as none",
+                "vectors: %d of %d items have an all-zero vector, which counts as missing",
                 zero.sum(),
                 len(rows),
             )
@@ -186,7 +186,7 @@ class VectorStore:
         return AlignedVectors(self.values(rows, dtype), rows >= 0)
 
     def _is_zero(self, rows: np.ndarray) -> np.ndarray:
-        """``[n]`` bool: the row is there, and holds zeros alone."""
+        """``[n]`` bool: whether the row exists and is all-zero."""
         zero = np.zeros(len(rows), bool)
         for start in range(0, len(rows), CHUNK_ROWS):
             part = rows[start : start + CHUNK_ROWS]
@@ -194,17 +194,19 @@ class VectorStore:
         return zero
 
     def add_step(self, step, fit_on=None) -> "VectorStore":
-        """The store with one more step after those it has; a store on disk is replaced there.
+        """Appends a step; a store on disk is rewritten with it.
 
         Args:
             step: a `Truncation`, `PCA` or `Whitening`.
-            fit_on: ids of the training items, which a `PCA` or `Whitening` is fitted on after the
-                earlier steps; those without a vector are passed over. None for a step that is
-                fitted already, or needs no fitting.
+            fit_on: ids of the training items to fit a `PCA` or `Whitening` on, after the earlier
+                steps; ids without a vector are skipped. None if the step is already fitted or needs
+                no fitting.
+
+        Returns:
+            The store with the step.
 
         Raises:
-            InputError: a step that is not fitted and no ``fit_on``, or a step that does not fit
-                the dims.
+            InputError: a step that is not fitted, without ``fit_on``, or a step for other dims.
 
         Example:
             >>> store = VectorStore(["a", "b", "c"], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
@@ -223,7 +225,7 @@ class VectorStore:
             record |= {"fitted_rows": len(rows), "fitted_ids": text_hash(ids)}
         if not step.fitted:
             raise InputError(
-                f"fit_on: a step of kind {step.kind!r} learns from training rows; give their ids, "
+                f"fit_on: a step of kind {step.kind!r} is fitted on training rows; give their ids, "
                 "or a fitted step. Received: None"
             )
         step.width(self.dims)
@@ -243,21 +245,21 @@ class VectorStore:
 
     @classmethod
     def from_npy(cls, path, ids) -> "VectorStore":
-        """A store in memory over a memory-mapped ``.npy`` file ``[n, dims]`` and its row ids."""
+        """A store in memory over a memory-mapped ``.npy`` file ``[n, dims]`` with these row ids."""
         return cls(ids, load_npy(path))
 
     @classmethod
     def from_parquet(cls, path, column: str, id_column: str = "item_id") -> "VectorStore":
-        """A store in memory from a Parquet file or folder with one list of numbers a row.
+        """A store in memory from a Parquet file or folder with a list of numbers per row.
 
         Args:
-            path: Parquet file, or folder of them.
-            column: list, large list or fixed-size list of numbers.
-            id_column: strings or integers.
+            path: Parquet file, or folder of such files.
+            column: column of lists, large lists or fixed-size lists of numbers.
+            id_column: column of strings or integers.
 
         Raises:
-            InputError: missing file or columns, null or ragged lists, and all that the
-                constructor refuses.
+            InputError: missing file or columns, null or ragged lists, or an error of the
+                constructor.
         """
         table = _read_columns(path, [id_column, column])
         lists = table[column].combine_chunks()
@@ -298,19 +300,19 @@ class VectorStore:
         template: str | None = None,
         mask=None,
     ) -> "VectorStore":
-        """Write a store, replacing the one at ``path``, and open it.
+        """Writes a store, replacing one at ``path``, and opens it.
 
         Args:
             path: the folder; it must not exist, be empty, or be a store.
             ids: ``[n]`` distinct strings or integers.
             vectors: ``[n, dims]`` finite numbers.
-            dtype: stored type; int8 keeps a scale a row (error at most 1/254 of its largest value).
+            dtype: stored type; int8 has a scale per row (error at most 1/254 of its largest value).
             text_hashes: ``[n]`` hex digests of the encoded texts (see `text_hash`).
-            encoder, revision, pooling, template: how the texts became vectors.
-            mask: ``[n]`` bool, False where an item has no vector; the store has no row for it.
+            encoder, revision, pooling, template: how the texts were encoded, for the manifest.
+            mask: ``[n]`` bool, False for items without a vector, which get no row.
 
         Raises:
-            InputError: whatever is wrong with the ids, the vectors, or the folder.
+            InputError: invalid ids or vectors, or a folder that is not a store.
         """
         local_path(path, "vector store")
         dtype = check_dtype(dtype)
@@ -334,14 +336,14 @@ class VectorStore:
 
     @classmethod
     def open(cls, path, verify: bool = True) -> "VectorStore":
-        """Open a store's folder.
+        """Opens a store's folder.
 
         Args:
             path: the folder.
-            verify: compare the files' checksums with the manifest (reads every byte once).
+            verify: whether to compare the files' checksums with the manifest (reads every byte).
 
         Raises:
-            InputError: not a store, a missing file, or a manifest that disagrees with the files.
+            InputError: not a store, a missing file, or files that do not match the manifest.
         """
         store = cls.__new__(cls)
         store._content = read_store(path, verify)
@@ -359,7 +361,7 @@ def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != (len(known),):
         raise InputError(
-            f"mask: must be {len(known)} booleans, one an id. "
+            f"mask: must be {len(known)} booleans, one per id. "
             f"Received: shape {mask.shape}, dtype {mask.dtype}"
         )
     if len(vectors) != len(known):
@@ -369,18 +371,18 @@ def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
 
 
 def _check_index(known: pa.Array, index: pd.Index) -> None:
-    """Refuses a frame whose index says another order than the ids."""
+    """Raises InputError if a frame's index has another order than the ids."""
     if is_counted(index):
         return
     if not all(isinstance(value, str) for value in index):
         raise InputError(
             "vectors: the frame's index is neither 0, 1, ... nor ids, so the order of its rows is "
-            "not known; set_index to the item ids, or give .to_numpy() if the rows are in the "
-            f"order of the ids. Received: {index[:3].tolist()}"
+            "unknown; call set_index with the item ids, or pass .to_numpy() if the rows are in "
+            f"the order of the ids. Received: {index[:3].tolist()}"
         )
     if index.tolist() != known.to_pylist():
         raise InputError(
-            "vectors: the frame's index has other ids, or another order, than the ids; give "
+            "vectors: the frame's index has other ids, or another order, than the ids; pass "
             f"frame.loc[ids]. Received: index {index[:3].tolist()}, ids {known[:3].to_pylist()}"
         )
 
@@ -400,7 +402,7 @@ def _read_columns(path, columns: list[str]) -> pa.Table:
             f"Received: {str(error).splitlines()[0]}"
         ) from None
     raise InputError(
-        f"vectors: no column {absent[0]!r} in {name!r}; name one that is there. "
+        f"vectors: no column {absent[0]!r} in {name!r}; name an existing one. "
         f"Received: {data.schema.names}"
     )
 

@@ -1,4 +1,4 @@
-"""The files of a vector store's folder: written, read back, and held against the manifest."""
+"""Writes and reads the files of a vector store's folder, and checks them against the manifest."""
 
 import json
 import os
@@ -30,7 +30,7 @@ TEXT_HASHES, MANIFEST = "text_hashes.txt", "manifest.json"
 
 @dataclass(frozen=True, eq=False)
 class StoreContent:
-    """What a store holds: ids, raw vectors as stored, for int8 the scale of each row, and steps."""
+    """Content of a store: ids, raw stored vectors, for int8 the scale of each row, and steps."""
 
     ids: pa.Array
     vectors: np.ndarray
@@ -40,16 +40,16 @@ class StoreContent:
     steps: tuple[RecordedStep, ...] = ()
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
-        """Raw vectors as floats, ``[n, dims]``, of the rows at positions ``[n]``."""
+        """Raw vectors of rows ``[n]`` as floats ``[n, dims]``."""
         check_unchanged(self.vectors)
         chunk = self.vectors[rows]
         return chunk if self.scale is None else chunk * self.scale[rows, None]
 
 
 def write_store(folder: Path | None, content: StoreContent, dtype: str, **origin) -> Manifest:
-    """Write the files of a store into an empty folder; without a folder only work out the manifest.
+    """Writes the files of a store into an empty folder; with None only computes the manifest.
 
-    The vectors pass through in chunks, so a memory-mapped source never has to fit in memory.
+    Vectors are copied in chunks, so a memory-mapped source need not fit in memory.
     """
     rows, dims = content.vectors.shape
     scales: list[np.ndarray] = []
@@ -72,10 +72,10 @@ def write_store(folder: Path | None, content: StoreContent, dtype: str, **origin
 
 
 def read_store(path, verify: bool) -> StoreContent:
-    """Read a store's folder, the vectors memory-mapped.
+    """Reads a store's folder, with memory-mapped vectors.
 
     Raises:
-        InputError: not a store, a missing file, or a manifest that disagrees with the files.
+        InputError: not a store, a missing file, or files that do not match the manifest.
     """
     path = local_path(path, "vector store")
     folder, name = current_folder(path), os.fspath(path)
@@ -111,7 +111,7 @@ def read_store(path, verify: bool) -> StoreContent:
 
 
 def refuse_foreign(path) -> None:
-    """Refuse to replace anything but an empty folder or a store."""
+    """Raises InputError unless ``path`` is free, an empty folder or a store."""
     path = local_path(path, "vector store")
     if path.is_dir():
         if (path / MANIFEST).is_file() or not any(path.iterdir()):
@@ -125,13 +125,13 @@ def refuse_foreign(path) -> None:
 
 
 def check_text_hashes(hashes: Iterable[str] | None, rows: int) -> list[str] | None:
-    """Text hashes as a list of lower-case hex strings, one a row."""
+    """Checks text hashes; returns a list of lower-case hex strings, one per row."""
     if hashes is None:
         return None
     hashes = list(hashes)
     if len(hashes) != rows:
         raise InputError(
-            f"text_hashes: must have one hash an id. Received: {len(hashes)} hashes, {rows} ids"
+            f"text_hashes: must have one hash per id. Received: {len(hashes)} hashes, {rows} ids"
         )
     strings = [value for value in hashes if isinstance(value, str)]
     fits = pc.match_substring_regex(pa.array(strings, pa.string()), "^[0-9a-f]{16,64}$")
@@ -192,7 +192,7 @@ def _read_manifest(folder: Path, name: str) -> Manifest:
 def _compare(name: str, what: str, expected, found) -> None:
     if expected != found:
         raise InputError(
-            f"vector store {name!r}: the {what} disagrees with manifest.json; write the store "
+            f"vector store {name!r}: the {what} does not match manifest.json; write the store "
             f"again. Received: {found}, manifest: {expected}"
         )
 

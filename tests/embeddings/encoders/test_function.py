@@ -29,7 +29,7 @@ def test_the_name_is_the_identity():
     assert as_encoder(length).name == f"{__name__}.length"
     assert as_encoder(length).fingerprint == CallableEncoder(length).fingerprint
     assert as_encoder(length).fingerprint != CallableEncoder(length, name="other").fingerprint
-    with pytest.raises(InputError, match=r"name: .*has no name"):
+    with pytest.raises(InputError, match=r"name: .*this function has none"):
         as_encoder(lambda texts: texts)
 
 

@@ -155,7 +155,7 @@ def test_odd_texts(minilm):
 def test_no_such_model(tmp_path):
     pytest.importorskip("torch", reason="the extra `text` is not installed")
     pytest.importorskip("transformers", reason="the extra `text` is not installed")
-    with pytest.raises(InputError, match="no weights could be loaded") as error:
+    with pytest.raises(InputError, match="the model could not be loaded") as error:
         HuggingFaceEncoder(tmp_path)
     assert "\n" not in str(error.value)
 

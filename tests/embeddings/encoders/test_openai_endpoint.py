@@ -147,8 +147,8 @@ def test_patience_ends(server):
     ("fault", "message"),
     [
         ("wrong dims", "must have [23] dims"),
-        ("wrong count", "must give one vector a text.*1 vectors for 2 texts"),
-        ("wrong index", "must give one vector a text, each with its index"),
+        ("wrong count", "must return one vector per text.*1 vectors for 2 texts"),
+        ("wrong index", "must return one vector per text, each with its index"),
     ],
 )
 def test_wrong_answers_are_refused_and_right_ones_kept(server, tmp_path, fault, message):
@@ -201,7 +201,7 @@ def test_a_url_names_its_model(server):
     assert make_encoder(f"{server.url}#tiny").model == "tiny"
     assert make_encoder(server.url).model == "tiny"
     server.models = ["one", "two"]
-    with pytest.raises(InputError, match=r"say which of the endpoint's models.*'one', 'two'"):
+    with pytest.raises(InputError, match=r"name one of the endpoint's models.*'one', 'two'"):
         make_encoder(server.url)
 
 

@@ -333,9 +333,9 @@ def test_models_of_the_hub(bert, declare, tmp_path):
     ):
         assert found[:3] == [name, pooling, "aaa"]
         assert [float(value) for value in found[3:]] == pytest.approx(vector[:2], abs=1e-5)
-    said = "encoder: whether shop/bare has modules.json cannot be told without network"
+    said = "encoder: without network it is unknown whether shop/bare has modules.json"
     assert [line for line in done.stderr.splitlines() if line.startswith("encoder:")] == [
-        f"{said}; it is read as if it had none"
+        f"{said}; continuing without"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Encoders: what turns texts into vectors."""
+"""Encoders that turn texts into vectors."""
 
 from tfrec_fusion._lazy import attach
 

@@ -1,4 +1,4 @@
-"""What every encoder is."""
+"""The base class of encoders."""
 
 import abc
 import hashlib
@@ -12,16 +12,15 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class Encoder(abc.ABC):
-    """Texts to vectors, a batch at a time.
+    """Base class of encoders, which turn texts into vectors batch by batch.
 
-    A subclass gives `identity` and `stream`. Each batch that `stream` yields is made durable by
-    `embeddings.encode` before the next one is asked for, so a batch should take no more than a few
-    seconds.
+    A subclass implements `identity` and `stream`. `embeddings.encode` writes each batch to disk
+    before it requests the next one, so a batch should take a few seconds at most.
 
     Attributes:
-        name: of the encoder, for people and for the manifest of the store.
-        pooling: how vectors of tokens become one; None where that is the encoder's own affair.
-        revision: version of the weights, where known.
+        name: name of the encoder, for messages and the store's manifest.
+        pooling: how token vectors are pooled; None if it does not apply.
+        revision: version of the weights, if known.
     """
 
     name: str
@@ -30,32 +29,32 @@ class Encoder(abc.ABC):
 
     @abc.abstractmethod
     def identity(self) -> dict:
-        """All that the vectors depend on, JSON-ready; never a secret, place or batch size."""
+        """All that the vectors depend on, JSON-ready; no secrets, paths or batch sizes."""
 
     @abc.abstractmethod
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
-        """The vectors of ``[n]`` texts, in batches of any order.
+        """Encodes ``[n]`` texts, in batches of any order.
 
         Yields:
             int64 ``[b]`` positions in ``texts``, and their vectors ``[b, dims]`` float32.
         """
 
     def prepared(self, texts: Sequence[str], store: str | os.PathLike) -> "Encoder":
-        """The encoder for a store of these texts; one that is fitted to texts is fitted here."""
+        """The encoder to use for a store of these texts; fits an encoder that needs fitting."""
         return self
 
     @property
     def fingerprint(self) -> str:
-        """Hash of `identity` (32 hex digits): vectors of equal fingerprints may share a store."""
+        """Hash of `identity` (32 hex digits); a store holds vectors of one fingerprint only."""
         identity = json.dumps(self.identity(), sort_keys=True)
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     def estimate(self, texts: Sequence[str]) -> str | None:
-        """What encoding the texts will take, told in one line before it starts; None is nothing."""
+        """A line about the expected cost, printed before encoding starts; None for no line."""
         return None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """The vectors of the texts in their order, ``[n, dims]`` float32; ``[0, 0]`` for none."""
+        """Encodes texts to ``[n, dims]`` float32 in their order; ``[0, 0]`` without texts."""
         out = np.zeros((0, 0), np.float32)
         for rows, vectors in self.stream(texts):
             if not out.size:
@@ -65,7 +64,7 @@ class Encoder(abc.ABC):
 
 
 def longest_first(texts: Sequence[str]) -> np.ndarray:
-    """Positions ``[n]`` by falling length: what does not fit in memory fails at once."""
+    """Positions ``[n]`` by descending length, so that running out of memory shows at the start."""
     return np.argsort([-len(text) for text in texts], kind="stable")
 
 

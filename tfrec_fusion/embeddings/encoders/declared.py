@@ -1,4 +1,4 @@
-"""What a sentence-transformers model declares beside its transformer."""
+"""Reads what a sentence-transformers model declares in addition to its transformer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfrec_fusion.embeddings.encoders.model_files import ModelFiles
 from tfrec_fusion.embeddings.encoders.pooling import POOLINGS
 from tfrec_fusion.errors import InputError
 
-# sentence-transformers' names that are others here
+# sentence-transformers' name -> ours, where they differ
 _POOLINGS = {"lasttoken": "last", "mean_sqrt_len_tokens": "mean_sqrt_len"}
 _OLD_POOLINGS = {
     "pooling_mode_cls_token": "cls",
@@ -28,18 +28,18 @@ _TRANSFORMER_CONFIGS = tuple(
 
 @dataclass(frozen=True)
 class Declared:
-    """What turns texts into vectors beside the transformer; by default that of a bare one.
+    """Declared pooling, prompts, limits and modules; the defaults are for a bare transformer.
 
     Attributes:
-      modules: whether there is a `modules.json`.
-      transformer: folder of the transformer within the model; "" is the model's own.
-      pooling: as `HuggingFaceEncoder` takes it.
-      include_prompt: whether the prompt's tokens count in the pooling.
-      max_length: tokens of a text that count, if it says.
-      lower_case: whether texts are lowered.
-      prompt: before each text.
-      prompts: name -> prompt, of which a caller may choose.
-      heads: what comes after the pooling.
+      modules: whether the model has a `modules.json`.
+      transformer: folder of the transformer within the model; "" is the model's own folder.
+      pooling: pooling as in `HuggingFaceEncoder`.
+      include_prompt: whether the pooling includes the prompt's tokens.
+      max_length: longest text in tokens, if declared.
+      lower_case: whether to lower-case texts.
+      prompt: default prompt before each text.
+      prompts: (name, prompt) pairs to choose from.
+      heads: modules after the pooling.
     """
 
     modules: bool = False
@@ -54,10 +54,10 @@ class Declared:
 
     @classmethod
     def read(cls, files: ModelFiles) -> Declared:
-        """What the files say; a model without `modules.json` declares nothing.
+        """Reads a model's files; without `modules.json` returns the defaults.
 
         Raises:
-          InputError: a module, or an option of one, that is not known here.
+          InputError: a module, or an option of one, is not supported.
         """
         listed = files.json("modules.json")
         if not listed:
@@ -98,7 +98,7 @@ def _kind(full: str, files: ModelFiles) -> str:
 
 def _unknown(what: str, received, files: ModelFiles) -> InputError:
     return InputError(
-        f"encoder: {files.model} declares {what}, which is not known here; use CallableEncoder "
+        f"encoder: {files.model} declares {what}, which is not supported; use CallableEncoder "
         f"with sentence-transformers' own encode. Received: {received!r}"
     )
 
@@ -116,7 +116,7 @@ def _pooling(files: ModelFiles, path: str) -> dict:
 
 def _transformer(files: ModelFiles, path: str) -> dict:
     prefix = f"{path}/" if path else ""
-    # Those of other names are old folders'; the hub's models have the first.
+    # Only old folders use the other names; models on the hub have the first.
     names = _TRANSFORMER_CONFIGS if files.is_folder else _TRANSFORMER_CONFIGS[:1]
     config = next((c for n in names if (c := files.json(prefix + n))), {})
     task = config.get("transformer_task", "feature-extraction")

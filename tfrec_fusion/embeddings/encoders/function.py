@@ -1,4 +1,4 @@
-"""Any function of texts as an encoder."""
+"""Wraps a function of texts as an encoder."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,10 +10,10 @@ from tfrec_fusion.errors import InputError
 
 
 class CallableEncoder(Encoder):
-    """A function `list[str] -> [n, dims]`, called with batches of texts of about one length.
+    """Encodes with a function `list[str] -> [n, dims]`, on batches of texts of similar length.
 
-    Name and version stand for the vectors: change the version when the function gives others, or
-    old and new ones will share a store.
+    Name and version identify the vectors: change the version if the function's vectors change, or
+    a store will mix old and new ones.
 
     Example:
       >>> by_length = CallableEncoder(lambda texts: [[float(len(t))] for t in texts], name="length")
@@ -31,19 +31,19 @@ class CallableEncoder(Encoder):
         """
         Args:
           function: the function.
-          name: None takes the function's own.
-          version: of what the function does.
-          batch_texts: texts of a call.
+          name: name of the encoder; None is the function's own name.
+          version: version of the function's vectors.
+          batch_texts: most texts per call.
 
         Raises:
-          InputError: no name, and the function has none of its own.
+          InputError: no name is given and the function has none (a lambda).
         """
         if name is None:
             name = f"{function.__module__}.{getattr(function, '__qualname__', '<lambda>')}"
         if "<lambda>" in name:
             raise InputError(
-                "name: the store must say which encoder made its vectors, and this function has no "
-                f"name; give one. Received: {function!r}"
+                "name: the store records the encoder's name, and this function has none; give "
+                f"name=. Received: {function!r}"
             )
         if batch_texts < 1:
             raise InputError(f"batch_texts: must be at least 1. Received: {batch_texts!r}")

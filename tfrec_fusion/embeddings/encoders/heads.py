@@ -1,4 +1,4 @@
-"""What a sentence-transformers model has after its pooling."""
+"""Modules of a sentence-transformers model after its pooling."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TANH = "torch.nn.modules.activation.Tanh"
 
 @dataclass(frozen=True)
 class Head:
-    """A module after the pooling: "Dense", "LayerNorm" or "Normalize".
+    """A module after the pooling.
 
     Attributes:
-      kind: one of them.
+      kind: "Dense", "LayerNorm" or "Normalize".
       path: folder of its files within the model.
       config: its `config.json`.
     """
@@ -31,20 +31,20 @@ class Head:
     config: Mapping
 
     def check(self) -> None:
-        """Raises InputError for what is declared and cannot be done."""
+        """Raises InputError if the module's config is not supported."""
         read = self.config.get("module_input_name", _SENTENCE)
         written = self.config.get("module_output_name") or read
         if (read, written) != (_SENTENCE, _SENTENCE):
             raise InputError(
-                f"encoder: the module {self.path} reads {read!r} and writes {written!r}, and only "
-                f"modules from {_SENTENCE!r} to it are known here; use CallableEncoder with "
-                f"sentence-transformers' own encode. Received: {self.kind}"
+                f"encoder: the module {self.path} reads {read!r} and writes {written!r}; only "
+                f"modules that read and write {_SENTENCE!r} are supported; use CallableEncoder "
+                f"with sentence-transformers' own encode. Received: {self.kind}"
             )
         if self.kind == "Dense":
             self._activation()
 
     def identity(self, files: ModelFiles) -> dict:
-        """What the vectors depend on."""
+        """All that the module's output depends on, for the encoder's fingerprint."""
         found = {"kind": self.kind, **self.config}
         for name in () if self.kind == "Normalize" else _WEIGHTS:
             path = files.find(f"{self.path}/{name}")
@@ -53,10 +53,10 @@ class Head:
         return found
 
     def build(self, files: ModelFiles, dims: int, device: str) -> tuple[Callable, int]:
-        """The function of vectors ``[b, dims]`` float32, and the length of what it gives.
+        """Builds the function of vectors ``[b, dims]`` float32; returns it and its output dims.
 
         Raises:
-          InputError: no weights, or of another length.
+          InputError: no weights, or weights for other dims.
         """
         torch = optional("torch", extra="text")
         if self.kind == "Normalize":
@@ -65,8 +65,8 @@ class Head:
         expected = config["in_features"] if self.kind == "Dense" else config["dimension"]
         if expected != dims:
             raise InputError(
-                f"encoder: the module {self.path} takes vectors of {expected} dims; leave pooling "
-                f"to what the model declares. Received: {dims} dims from what comes before it"
+                f"encoder: the module {self.path} needs vectors of {expected} dims; use the "
+                f"pooling that the model declares. Received: {dims} dims"
             )
         weights = self._weights(files, torch)
         if self.kind == "LayerNorm":
@@ -93,7 +93,7 @@ class Head:
         found = getattr(nn, match[1], None) if match else None
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise InputError(
-                f"encoder: the activation of the module {self.path} is not one of torch's; use "
+                f"encoder: the activation of the module {self.path} is not a torch module; use "
                 f"CallableEncoder with sentence-transformers' own encode. Received: {name!r}"
             )
         return found
@@ -109,8 +109,8 @@ class Head:
                 found = torch.load(path, map_location="cpu", weights_only=True)
             return {key: value.float() for key, value in found.items()}
         raise InputError(
-            f"encoder: the module {self.path} has none of {', '.join(_WEIGHTS)}; fetch the model "
-            f"again. Received: {files.model!r}"
+            f"encoder: the module {self.path} has none of {', '.join(_WEIGHTS)}; download the "
+            f"model again. Received: {files.model!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Transformers from the Hugging Face hub, or from a folder."""
+"""Encodes with transformers from the Hugging Face hub or a folder."""
 
 import inspect
 import logging
@@ -19,22 +19,22 @@ from tfrec_fusion.embeddings.hashing import file_hash, text_hash
 from tfrec_fusion.errors import InputError
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_WINDOW = 1024  # texts tokenized in one go; finished batches wait for it
+_WINDOW = 1024  # texts tokenized at once
 _MAX_WORKERS = 8
-_LONGEST = 512  # of a model that declares no limit
-_LEAST_TOKENS = 256  # of a batch that is cut smaller so that all workers have one
+_LONGEST = 512  # max_length of a model that declares none
+_LEAST_TOKENS = 256  # of a batch that is made smaller so that every worker gets one
 
 
 class HuggingFaceEncoder(Encoder):
-    """A transformer's hidden states, pooled to one vector of length 1 a text.
+    """Encodes texts as a transformer's pooled hidden states, scaled to length 1.
 
-    Of a sentence-transformers model (a `modules.json` among its files) what it declares is done:
-    the pooling, Dense and LayerNorm modules after it, the limit of tokens, lower case and the
-    default prompt. Its vectors have length 1 too, whether or not it ends in Normalize.
+    For a sentence-transformers model (with a `modules.json`) it applies what the model declares:
+    the pooling, Dense and LayerNorm modules after it, the token limit, lower-casing and the default
+    prompt. Its vectors have length 1 as well, even without a Normalize module.
 
-    Texts are sorted by length and batched by a budget of tokens, so that little is padding. On CPUs
-    batches run side by side, each on its share of the cores: small matrices gain more from that
-    than from many threads a matrix. Needs the extra `text`.
+    Texts are sorted by length and batched by a budget of tokens, to reduce padding. On CPUs several
+    batches run concurrently, each on some of the cores, which is faster for small matrices than
+    many threads per matrix. Needs the extra `text`.
 
     Example:
       >>> name = "sentence-transformers/all-MiniLM-L6-v2"
@@ -58,23 +58,20 @@ class HuggingFaceEncoder(Encoder):
         Args:
           model: a folder with a transformers model and its tokenizer, or its name on the hub.
           pooling: "mean", "cls", "last" (which pads on the left), "max", "mean_sqrt_len",
-            "weightedmean", or several joined by "+"; None takes what the model declares, else
-            "mean".
-          prompt: instruction before each text, as the model's card gives it; None takes the
-            default prompt that the model declares, else none.
-          max_length: tokens of a text that count, with the prompt's; less where the model takes
-            less. None takes what the model declares, else 512.
-          precision: "fp32", "bf16" or "fp16" for weights and sums; "auto" takes bf16 where the
-            hardware multiplies it, else fp16 on a GPU and fp32 on a CPU. Precisions may share a
-            store: with MiniLM the cosine of bf16 to fp32 is above .9999.
-          device: as torch names it; None takes a GPU where there is one.
-          batch_tokens: tokens of a batch, padding included; None takes 4,096 on a CPU and 32,768
-            elsewhere.
+            "weightedmean", or several joined by "+"; None is what the model declares, else "mean".
+          prompt: instruction before each text, as the model's card gives it; None is the default
+            prompt that the model declares, else none.
+          max_length: longest text in tokens, including the prompt; longer ones are truncated. At
+            most the model's limit. None is what the model declares, else 512.
+          precision: "fp32", "bf16" or "fp16" for weights and activations; "auto" is bf16 if the
+            hardware supports it, else fp16 on a GPU and fp32 on a CPU. Precisions may share a
+            store: with MiniLM the cosine between bf16 and fp32 is above .9999.
+          device: torch's name of the device; None is a GPU if there is one.
+          batch_tokens: most tokens of a batch, with padding; None is 4,096 on a CPU, else 32,768.
 
         Raises:
           ImportError: the extra is not installed.
-          InputError: no such model, no network to get it, or a module of it that is not known
-            here.
+          InputError: no such model, no network to download it, or an unsupported module in it.
         """
         if pooling is not None:
             check_pooling(pooling)
@@ -105,7 +102,7 @@ class HuggingFaceEncoder(Encoder):
 
     @cached_property
     def revision(self) -> str | None:
-        """The hub's commit; for a folder the hash of its files, wherever the folder lies."""
+        """The hub's commit; for a folder, the hash of its files, independent of its path."""
         if not self._files.is_folder:
             return self._files.commit(os.path.join(self._declared.transformer, "config.json"))
         return _hash_of_files(Path(self._model, self._declared.transformer))
@@ -120,7 +117,7 @@ class HuggingFaceEncoder(Encoder):
         if self._declared.lower_case:
             identity["lower_case"] = True
         heads = [head.identity(self._files) for head in self._declared.heads]
-        # The vectors end at length 1 anyway.
+        # All vectors are scaled to length 1 anyway.
         while heads and heads[-1]["kind"] == "Normalize":
             heads.pop()
         return identity | ({"heads": heads} if heads else {})
@@ -134,21 +131,20 @@ class HuggingFaceEncoder(Encoder):
         log = logging.getLogger(__name__)
         if self._files.unsure:
             log.warning(
-                "encoder: whether %s has %s cannot be told without network; it is read as if it "
-                "had none",
+                "encoder: without network it is unknown whether %s has %s; continuing without",
                 self.name,
                 ", ".join(self._files.unsure),
             )
         if prompt is None and self._declared.prompts and not self.prompt:
             log.warning(
-                "encoder: %s declares prompts and none of them as the default, so texts get none; "
-                "choose with prompt= (--prompt): %s",
+                "encoder: %s declares prompts but no default one, so none is used; choose one "
+                "with prompt= (--prompt): %s",
                 self.name,
                 ", ".join(f"{name} {text!r}" for name, text in self._declared.prompts),
             )
 
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
-        # What is missing is told here, not in a thread.
+        # Loads everything here, so that errors are raised here and not in a thread.
         _ = self.network, self._heads, self._prompt_tokens
         workers = ThreadPoolExecutor(self._workers, initializer=self._start_worker)
         running: dict[Future, np.ndarray] = {}
@@ -161,7 +157,7 @@ class HuggingFaceEncoder(Encoder):
                 yield from _finished(running)
         finally:
             workers.shutdown(cancel_futures=True)
-            # New threads take the number that was set last in any thread.
+            # Restores the number, as new threads inherit what any thread set last.
             self._torch.set_num_threads(self._threads)
 
     def _start_worker(self) -> None:
@@ -181,7 +177,7 @@ class HuggingFaceEncoder(Encoder):
             )["input_ids"]
             lengths = np.array([len(ids) for ids in tokens])
             by_tokens = np.argsort(-lengths, kind="stable")
-            # A few texts are shared out too.
+            # Divides even a few texts among all workers.
             share = max(int(lengths.sum()) // (2 * self._workers), _LEAST_TOKENS)
             budget = min(self.batch_tokens, share) if self._workers > 1 else self.batch_tokens
             first = 0
@@ -201,7 +197,7 @@ class HuggingFaceEncoder(Encoder):
             ids[row, part], mask[row, part] = values, 1
         batch = {"input_ids": ids, "attention_mask": mask}
         if left and self._takes_positions:
-            # Counted from the first token that is there, not from the padding.
+            # Positions start at the first real token, after the padding.
             batch["position_ids"] = np.maximum(mask.cumsum(1) - 1, 0)
         with torch.inference_mode():
             batch = {key: torch.from_numpy(part).to(self.device) for key, part in batch.items()}
@@ -241,7 +237,7 @@ class HuggingFaceEncoder(Encoder):
 
     @cached_property
     def _prompt_tokens(self) -> int:
-        """First tokens of each text that are the prompt's and do not count in the pooling."""
+        """Number of first tokens, those of the prompt, that the pooling ignores."""
         if not self.prompt or self._declared.include_prompt:
             return 0
         tokens = self.tokenizer([self.prompt])["input_ids"][0]
@@ -249,7 +245,7 @@ class HuggingFaceEncoder(Encoder):
 
     @property
     def _limits(self) -> tuple[int | None, int | None]:
-        """What the tokenizer and the transformer can take."""
+        """Token limits of the tokenizer and of the transformer."""
         positions = getattr(self._config, "max_position_embeddings", None)
         return self.tokenizer.model_max_length, positions
 
@@ -257,12 +253,12 @@ class HuggingFaceEncoder(Encoder):
     def _limit(self) -> int:
         tokenizer, positions = self._limits
         if self.max_length == self._declared.max_length:
-            tokenizer = None  # the model knows better
+            tokenizer = None  # the model's declared limit overrides the tokenizer's
         return min(limit for limit in (self.max_length, tokenizer, positions) if limit)
 
     @cached_property
     def _pad_id(self) -> int:
-        # Decoders often have none; what stands there is masked.
+        # Decoders often have no padding token; any id works, as it is masked.
         ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         return next(value for value in ids if value is not None)
 
@@ -281,13 +277,13 @@ class HuggingFaceEncoder(Encoder):
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(
-                f"encoder: no weights could be loaded ({reason}); check the network, or give a "
-                f"folder that holds them. Received: {self._model!r}"
+                f"encoder: the model could not be loaded ({reason}); check the network, or give a "
+                f"folder that holds it. Received: {self._model!r}"
             ) from None
 
 
 def _finished(running: dict[Future, np.ndarray]) -> Iterator[Batch]:
-    """The batches that are done, at least one, taken out of those that run."""
+    """Waits for at least one batch; yields the finished ones and removes them from `running`."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         yield running.pop(future), future.result()
@@ -309,7 +305,7 @@ def _best_precision(torch, device: str) -> str:
 
 
 def _hash_of_files(folder: Path) -> str:
-    """Hash of the files that make a model; notes beside them do not count."""
+    """Hash of a model's files in a folder; other files are ignored."""
     kinds = (".json", ".safetensors", ".bin", ".txt", ".model", ".tiktoken")
     files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
     return text_hash("\n".join(f"{file.name} {file_hash(file)}" for file in files))

@@ -1,4 +1,4 @@
-"""A lexical encoder: which words a text has."""
+"""A lexical encoder: TF-IDF of words, reduced by a truncated SVD."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ _CONFIG, _IDF, _DIRECTIONS = "lexical.json", "idf.npy", "directions.npy"
 
 
 class LexicalEncoder(Encoder):
-    """TF-IDF of words and word pairs, in the leading directions of the texts it was fitted on.
+    """TF-IDF of words and word pairs, reduced by a truncated SVD of the texts it was fitted on.
 
-    (1 + log tf) (1 + log((1 + n) / (1 + df))) for each term, rows of length 1, then a truncated SVD
-    (latent semantic analysis, Deerwester et al. 1990) and length 1 again. It keeps apart what a
-    language model blurs: the author, the brand, the number in a series. Pick it beside a language
-    model, or in its place where texts are short and names matter; it knows no word that was not in
-    the texts of its fit, and no synonym.
+    (1 + log tf) (1 + log((1 + n) / (1 + df))) for each term, rows scaled to length 1, then a
+    truncated SVD (latent semantic analysis, Deerwester et al. 1990) and again length 1. It
+    separates what a language model blurs: the author, the brand, the number in a series. Use it in
+    addition to a language model, or instead of it if texts are short and names matter. It ignores
+    words that were not in the fitted texts, and knows no synonyms.
 
-    `encode` fits it on the texts of a new store and keeps the fit beside the store, in a folder
-    `<store>.encoder`; later texts are encoded by that fit. To fit again, choose another store.
+    `encode` fits it on the texts of a new store and saves the fit beside the store, in the folder
+    `<store>.encoder`; the same fit encodes later texts. To fit again, choose another store.
 
     Example:
       >>> words = LexicalEncoder(dims=2).fit(["red mug", "blue mug", "red lamp", "blue lamp"])
@@ -47,11 +47,11 @@ class LexicalEncoder(Encoder):
     ):
         """
         Args:
-          dims: length of the vectors; fewer where the texts have not so many terms.
-          max_terms: the most frequent words and pairs that count.
-          min_texts: texts that a term must be in.
-          seed: of the randomised SVD.
-          batch_texts: texts that are encoded, and made durable, at once.
+          dims: length of the vectors; less if there are fewer texts or terms.
+          max_terms: most terms (words and word pairs), by frequency.
+          min_texts: least number of texts that must contain a term.
+          seed: seed of the randomised SVD.
+          batch_texts: texts encoded and written to disk at once.
 
         Raises:
           InputError: a number that is not a positive integer (`seed` may be 0).
@@ -69,10 +69,10 @@ class LexicalEncoder(Encoder):
         self._directions: np.ndarray | None = None
 
     def fit(self, texts: Sequence[str]) -> "LexicalEncoder":
-        """Find terms, their weights and directions, and return the encoder itself.
+        """Fits terms, weights and directions on the texts; returns the encoder itself.
 
         Raises:
-          InputError: no term is in `min_texts` of the texts.
+          InputError: fewer than two terms are in `min_texts` of the texts.
         """
         from sklearn.decomposition import TruncatedSVD
 
@@ -82,13 +82,13 @@ class LexicalEncoder(Encoder):
         except ValueError as error:
             raise InputError(
                 f"texts: no word is in {self._options['min_texts']} of the {len(texts)} texts; "
-                f"lower min_texts or give more of them ({' '.join(str(error).split())})"
+                f"lower min_texts or give more texts ({' '.join(str(error).split())})"
             ) from None
         if matrix.shape[1] < 2:
             raise InputError(
                 "texts: at least two words or pairs of words must each be in "
                 f"{self._options['min_texts']} of the {len(texts)} texts; lower min_texts or give "
-                f"more of them. Received: only {vectorizer.get_feature_names_out().tolist()}"
+                f"more texts. Received: only {vectorizer.get_feature_names_out().tolist()}"
             )
         kept = min(self._options["dims"], *matrix.shape)
         svd = TruncatedSVD(kept, random_state=self._options["seed"]).fit(matrix)
@@ -96,7 +96,7 @@ class LexicalEncoder(Encoder):
         return self._set(terms, vectorizer.idf_, svd.components_.astype(np.float16))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fit as a folder, whole or not at all."""
+        """Writes the fit as a folder, atomically."""
         directions = self._fitted()
         with new_folder(path) as folder:
             config = {**self._options, "terms": self._terms}
@@ -107,10 +107,10 @@ class LexicalEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LexicalEncoder":
-        """What `save` wrote.
+        """Reads a folder written by `save`.
 
         Raises:
-          InputError: no such folder, or files that do not fit each other.
+          InputError: no such folder, or files that do not belong together.
         """
         folder = current_folder(path)
         try:
@@ -133,7 +133,7 @@ class LexicalEncoder(Encoder):
 
     @staticmethod
     def is_saved(path: str | os.PathLike) -> bool:
-        """Whether `save` wrote the folder."""
+        """Whether the folder was written by `save`."""
         return (current_folder(path) / _CONFIG).is_file()
 
     def prepared(self, texts: Sequence[str], store: str | os.PathLike) -> "LexicalEncoder":

@@ -1,4 +1,4 @@
-"""An encoder from its name, or from what a user has."""
+"""Makes encoders from names, objects and functions."""
 
 import inspect
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from tfrec_fusion.errors import InputError
 
 
 def as_encoder(encoder) -> Encoder:
-    """An `Encoder` as it is, a name through `make_encoder`, and others wrapped.
+    """Converts an `Encoder`, a name, an object with `encode` or a function to an `Encoder`.
 
     Raises:
-      InputError: neither of them.
+      InputError: it is none of these.
     """
     if isinstance(encoder, Encoder):
         return encoder
@@ -24,7 +24,7 @@ def as_encoder(encoder) -> Encoder:
         name = getattr(encoder, "name", None)
         if not isinstance(name, str):
             raise InputError(
-                "encoder: an object with encode() must have a name too, which the store records. "
+                "encoder: an object with encode() must also have a name, which the store records. "
                 f"Received: {type(encoder).__name__}"
             )
         return CallableEncoder(encoder.encode, name, getattr(encoder, "fingerprint", None))
@@ -37,17 +37,17 @@ def as_encoder(encoder) -> Encoder:
 
 
 def make_encoder(name: str, **options) -> Encoder:
-    """The encoder that a name stands for.
+    """Makes an encoder from its name.
 
     Args:
       name: ``"lexical"``, or the folder of a fitted one; ``"wordllama"``; ``"openai:MODEL"``; the
-        URL of an OpenAI-compatible endpoint, as ``"http://localhost:8000/v1#MODEL"`` (without a
-        model it is the only one that is served); else a folder with a transformers model, or its
-        name on the Hugging Face hub.
-      options: of the encoder's constructor; those that are None are left out.
+        URL of an OpenAI-compatible endpoint, as ``"http://localhost:8000/v1#MODEL"`` (without
+        ``#MODEL``, the endpoint must serve exactly one model); else a folder with a transformers
+        model, or its name on the Hugging Face hub.
+      options: options of the encoder's constructor; None values are ignored.
 
     Raises:
-      InputError: an option that the encoder does not have, and what its constructor refuses.
+      InputError: an option that the encoder does not have, or an error of its constructor.
       ImportError: its extra is not installed.
 
     Example:
@@ -81,7 +81,7 @@ def make_encoder(name: str, **options) -> Encoder:
     unknown = sorted(set(options) - set(inspect.signature(chosen).parameters))
     if unknown:
         raise InputError(
-            f"{unknown[0]}: the encoder {name!r} has no such option; leave it out. "
+            f"{unknown[0]}: the encoder {name!r} has no such option; omit it. "
             f"Received: {options[unknown[0]]!r}"
         )
     return chosen(*arguments, **options)

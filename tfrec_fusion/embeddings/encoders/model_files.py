@@ -1,4 +1,4 @@
-"""The files of a model: those of a folder, or of the Hugging Face hub."""
+"""Finds the files of a model in a folder or on the Hugging Face hub."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from tfrec_fusion.errors import InputError
 
 
 class ModelFiles:
-    """A model's files by their path within it.
+    """A model's files, by their path within the model.
 
     Args:
       model: a folder, or a name on the hub.
 
     Attributes:
-      unsure: files of which nobody can tell, for want of a network, whether the hub has them.
+      unsure: files that could not be looked up on the hub, as there is no network.
     """
 
     def __init__(self, model: str):
@@ -29,7 +29,7 @@ class ModelFiles:
         return os.path.isdir(self.model)
 
     def find(self, name: str) -> Path | None:
-        """Where a file lies on this machine, downloaded if need be; None where there is none."""
+        """Local path of a file, downloaded if needed; None if there is no such file."""
         if self.is_folder:
             path = Path(self.model, name)
             return path if path.is_file() else None
@@ -42,17 +42,17 @@ class ModelFiles:
         except (errors.EntryNotFoundError, errors.RepositoryNotFoundError):
             pass
         except errors.HFValidationError:
-            pass  # transformers says it when it looks for the weights
+            pass  # transformers raises it when it looks for the weights
         return None
 
     def commit(self, name: str) -> str | None:
-        """The hub's commit that a file is of; None where there is no such file."""
+        """The hub commit of a file; None if there is no such file."""
         path = self.find(name)
         match = path and re.search(r"/snapshots/([0-9a-f]{40})/", path.as_posix())
         return match[1] if match else None
 
     def json(self, name: str):
-        """What a JSON file holds; {} where there is none.
+        """Content of a JSON file; {} if there is no such file.
 
         Raises:
           InputError: it is not JSON.

@@ -1,4 +1,4 @@
-"""Endpoints that speak OpenAI's embeddings protocol."""
+"""Encodes with endpoints that speak OpenAI's embeddings protocol."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ from tfrec_fusion.embeddings.encoders.pace import Pace
 from tfrec_fusion.errors import InputError
 
 _OPENAI = "https://api.openai.com/v1"
-# Dollars a million tokens at api.openai.com; other hosts and models need `price`.
+# Dollars per million tokens at api.openai.com; other hosts and models need `price`.
 _PRICES = {
     "text-embedding-3-small": 0.02,
     "text-embedding-3-large": 0.13,
@@ -28,13 +28,13 @@ _LONGEST_WAIT = 60.0
 
 
 class OpenAIEncoder(Encoder):
-    """Vectors from OpenAI, or from vLLM, TEI, llama.cpp, Ollama and others that speak its protocol.
+    """Encodes with OpenAI, or with vLLM, TEI, llama.cpp, Ollama and others that speak its protocol.
 
-    Requests run side by side. A refusal for now (429, 408, 409, 5xx, a cut or timed-out connection)
-    is tried again after a growing wait, or the one that the server asks for; a refusal for good (a
-    wrong key, no quota, a text too long) ends the run, and what has come by then is kept. The key
-    is read from the environment when the run starts, and is written nowhere. Needs the extra
-    `openai`.
+    Requests run concurrently. Temporary errors (429, 408, 409, 5xx, a broken or timed-out
+    connection) are retried after an increasing wait, or the one in the server's Retry-After;
+    permanent errors (a wrong key, no quota, a text too long) end the run, and the vectors received
+    so far are kept. The key is read from the environment when the run starts, and stored nowhere.
+    Needs the extra `openai`.
 
     Example:
       >>> encoder = OpenAIEncoder("text-embedding-3-small", dimensions=512)  # key  # doctest: +SKIP
@@ -62,22 +62,22 @@ class OpenAIEncoder(Encoder):
     ):
         """
         Args:
-          model: None asks the endpoint, which must then serve only one.
-          base_url: of the endpoint; None takes OPENAI_BASE_URL, else OpenAI itself.
-          dimensions: asks for shorter vectors, where the model can give them.
+          model: name of the model; None if the endpoint serves exactly one.
+          base_url: URL of the endpoint; None is OPENAI_BASE_URL, else OpenAI itself.
+          dimensions: length of the vectors, if the model can shorten them.
           prompt: instruction before each text.
-          batch_texts, batch_tokens: most texts and, as estimated, tokens of a request.
-          concurrency: requests at a time.
-          retries: further tries of a request.
-          first_wait: seconds before the second try; doubled for each further one, to a minute.
+          batch_texts, batch_tokens: most texts and (estimated) tokens of a request.
+          concurrency: concurrent requests.
+          retries: most retries of a request.
+          first_wait: seconds before the first retry; doubled for each further one, up to a minute.
           timeout: seconds of a request.
-          requests_per_minute, tokens_per_minute: allowances to keep; None for none.
-          price: dollars a million tokens, for the estimate; None takes OpenAI's list price.
+          requests_per_minute, tokens_per_minute: rate limits to keep; None for no limit.
+          price: dollars per million tokens, for the estimate; None is OpenAI's list price.
           key_variable: environment variable with the key; endpoints with a base_url may need none.
 
         Raises:
           ImportError: the extra is not installed.
-          InputError: no model can be told, or a number is out of range.
+          InputError: the model is not given and not unique, or a number is out of range.
         """
         self._openai = optional("openai", extra="openai")
         self._url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
@@ -106,9 +106,9 @@ class OpenAIEncoder(Encoder):
         tokens = sum(self._tokens(text) for text in texts)
         requests = sum(1 for _ in self._requests(texts))
         cost = (
-            "no price is known"
+            "price unknown"
             if self._price is None
-            else f"about ${tokens * self._price / 1e6:,.4f} at ${self._price:g} a million"
+            else f"about ${tokens * self._price / 1e6:,.4f} at ${self._price:g} per million"
         )
         return f"{self.name}: about {tokens:,} tokens in {requests:,} requests, {cost}"
 
@@ -132,7 +132,7 @@ class OpenAIEncoder(Encoder):
                         vectors = future.result()
                         dims = self._check_dims(vectors, dims)
                     except InputError as error:
-                        # The others are waited for: what they bring is paid.
+                        # Waits for the running requests, as their vectors are already paid for.
                         failure = failure or error
                         stop.set()
                     else:
@@ -158,7 +158,7 @@ class OpenAIEncoder(Encoder):
             yield np.array(rows, np.int64)
 
     def _tokens(self, text: str) -> int:
-        """About how many tokens: 4 bytes each, as in English; with its prompt."""
+        """Estimated tokens of a text with the prompt, at 4 bytes each as in English."""
         return math.ceil(len((self.prompt + text).encode()) / 4)
 
     def _request(self, client, batch: list[str], stop: threading.Event) -> np.ndarray:
@@ -184,12 +184,12 @@ class OpenAIEncoder(Encoder):
         )
 
     def _passing(self, error: Any) -> bool:
-        """Whether trying again may help."""
+        """Whether the error is temporary, so that a retry may help."""
         if isinstance(error, self._openai.APIStatusError):
             for_good = getattr(error, "code", None) == "insufficient_quota"
             status = error.status_code
             return not for_good and (status in (408, 409, 429) or status >= 500)
-        # An answer that was cut off is no JSON, which is a ValueError.
+        # A truncated answer is not valid JSON, which raises a ValueError.
         return isinstance(error, (self._openai.APIConnectionError, ValueError))
 
     def _wait(self, error: Exception, attempt: int) -> float:
@@ -199,7 +199,7 @@ class OpenAIEncoder(Encoder):
             return min(max(float(asked or ""), 0.0), _LONGEST_WAIT)
         except (TypeError, ValueError):
             grown = min(self._first_wait * 2.0**attempt, _LONGEST_WAIT)
-            # Spread, so that threads refused together do not come back together.
+            # Random, so that threads rejected at the same time do not retry at the same time.
             return grown * random.uniform(0.5, 1.0)
 
     def _vectors(self, answer, count: int) -> np.ndarray:
@@ -207,14 +207,14 @@ class OpenAIEncoder(Encoder):
         places = sorted(getattr(one, "index", -1) for one in data)
         if places != list(range(count)):
             raise InputError(
-                f"{self.name}: must give one vector a text, each with its index; look at the "
+                f"{self.name}: must return one vector per text, each with its index; check the "
                 f"server. Received: {len(data)} vectors for {count} texts"
             )
         data = sorted(data, key=lambda one: one.index)
         lengths = {len(one.embedding) for one in data}
         if len(lengths) > 1:
             raise InputError(
-                f"{self.name}: the vectors must have one length; look at the server. "
+                f"{self.name}: the vectors must have the same length; check the server. "
                 f"Received: lengths {sorted(lengths)}"
             )
         return np.array([one.embedding for one in data], np.float32)
@@ -222,7 +222,7 @@ class OpenAIEncoder(Encoder):
     def _check_dims(self, vectors: np.ndarray, dims: int | None) -> int:
         if dims is not None and vectors.shape[1] != dims:
             raise InputError(
-                f"{self.name}: the vectors must have {dims} dims; look at the server. "
+                f"{self.name}: the vectors must have {dims} dims; check the server. "
                 f"Received: {vectors.shape[1]} dims"
             )
         return vectors.shape[1]
@@ -232,7 +232,7 @@ class OpenAIEncoder(Encoder):
         if not key and self._url == _OPENAI:
             raise InputError(
                 f"encoder: OpenAI needs a key; set the environment variable {self._key_variable}. "
-                "Received: nothing in it"
+                "Received: it is not set"
             )
         return self._openai.OpenAI(
             api_key=key or "none", base_url=self._url, max_retries=0, timeout=self._timeout
@@ -246,7 +246,7 @@ class OpenAIEncoder(Encoder):
                 raise self._told(error, 1) from None
         if len(models) != 1:
             raise InputError(
-                "encoder: say which of the endpoint's models, as URL#MODEL. "
+                "encoder: name one of the endpoint's models, as URL#MODEL. "
                 f"Received: {self._host}, which serves {models[:10]}"
             )
         return models[0]
@@ -259,13 +259,13 @@ class OpenAIEncoder(Encoder):
         what = getattr(self, "name", self._host)
         return InputError(
             f"{what}: no vectors after {tries} {'try' if tries == 1 else 'tries'} ({text:.300}); "
-            "what had come is kept, and the same call goes on from there. "
+            "the vectors received so far are kept, and the same call resumes. "
             f"Received: {type(error).__name__}"
         )
 
 
 def _host(url: str) -> str:
-    """Host, port and path of a URL, without a user or password that it may hold."""
+    """Host, port and path of a URL, without user and password."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"base_url: must be an http or https URL. Received: {parts.scheme!r}")

@@ -1,4 +1,4 @@
-"""Requests at no more than an allowed rate, shared by threads."""
+"""A rate limiter shared by threads."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 
 class Pace:
-    """Says how long each request has to wait.
+    """Limits requests and tokens per minute: gives the delay of each request.
 
-    Requests are spread evenly: each takes the time that its share of the minute's allowance is, so
-    no burst runs into the server's limit. `pause` holds back all threads after a refusal.
+    Requests are spaced evenly, each by its share of the allowed minute, so that no burst hits the
+    server's limit. `pause` delays all threads, e.g. after the server rejects a request.
 
     Args:
-      requests_per_minute, tokens_per_minute: the allowances; None for no limit.
-      clock: seconds, from any start.
+      requests_per_minute, tokens_per_minute: the limits; None for no limit.
+      clock: returns seconds from any start.
 
     Example:
       >>> pace = Pace(requests_per_minute=60, clock=lambda: 0.0)
@@ -33,7 +33,7 @@ class Pace:
         self._guard = threading.Lock()
 
     def delay(self, tokens: float) -> float:
-        """Seconds that a request of so many tokens has to wait from now; its time is then taken."""
+        """Reserves the next slot for a request; returns the seconds to wait until it."""
         with self._guard:
             now = self._clock()
             start = max(self._next, now)
@@ -43,6 +43,6 @@ class Pace:
             return start - now
 
     def pause(self, seconds: float) -> None:
-        """No request starts within the next seconds."""
+        """Delays all further requests by at least `seconds` from now."""
         with self._guard:
             self._next = max(self._next, self._clock() + seconds)

@@ -1,4 +1,4 @@
-"""One vector from those of a text's tokens."""
+"""Pooling of a text's token vectors into one vector."""
 
 from tfrec_fusion.errors import InputError
 
@@ -6,27 +6,26 @@ POOLINGS = ("mean", "cls", "last", "max", "mean_sqrt_len", "weightedmean")
 
 
 def check_pooling(pooling: str) -> None:
-    """Raises InputError unless it is one of `POOLINGS`, or several joined by "+"."""
+    """Raises InputError unless `pooling` is one of `POOLINGS`, or several joined by "+"."""
     if not set(pooling.split("+")) <= set(POOLINGS):
         raise InputError(
-            f"pooling: must be one of {', '.join(POOLINGS)}, or several side by side as in "
+            f"pooling: must be one of {', '.join(POOLINGS)}, or several joined by '+' as in "
             f"cls+mean. Received: {pooling!r}"
         )
 
 
 def pool(hidden, mask, pooling: str, skip: int = 0):
-    """One vector a text, ``[b, dims]`` float32; of several poolings their vectors side by side.
+    """Pools token vectors to ``[b, dims]`` float32; several poolings are concatenated.
+
+    mean: mean of the tokens; cls: first token; last: last token; max: maximum of each dim;
+    mean_sqrt_len: sum divided by the square root of the number of tokens; weightedmean: mean with
+    weights 1, 2, ... by position in the text.
 
     Args:
       hidden: ``[b, tokens, dims]`` torch tensor.
-      mask: ``[b, tokens]`` int64, 1 where there is a token.
+      mask: ``[b, tokens]`` int64, 1 for tokens, 0 for padding on either side.
       pooling: one of `POOLINGS`, or several joined by "+".
-      skip: so many first tokens of each text do not count, unless it has no others.
-
-    Of the tokens that count, mean: their mean; cls: the first; last: the last; max: the largest
-    value of each dim; mean_sqrt_len: their sum by the square root of their number; weightedmean:
-    their mean with weights 1, 2, ... by their place in the text. The padding may stand on either
-    side.
+      skip: number of first tokens to ignore in each text, unless it has no others.
     """
     hidden, places = hidden.float(), mask.cumsum(1)
     counts = mask * (places > skip)
@@ -41,7 +40,7 @@ def pool(hidden, mask, pooling: str, skip: int = 0):
 
 def _pooled(hidden, counts, places, pooling: str):
     if pooling in ("cls", "last"):
-        # argmax gives the first of equal values.
+        # argmax returns the first of equal values.
         first, last = counts.argmax(1), counts.shape[1] - 1 - counts.flip(1).argmax(1)
         rows = first if pooling == "cls" else last
         return hidden[rows.new_tensor(range(len(rows))), rows]

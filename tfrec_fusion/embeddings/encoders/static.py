@@ -1,4 +1,4 @@
-"""A static encoder: a vector a token, averaged."""
+"""A static encoder: the mean of fixed token vectors."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from tfrec_fusion.embeddings.hashing import file_hash
 
 
 class StaticEncoder(Encoder):
-    """WordLlama: the mean of 256-dim token vectors distilled from LLMs, at length 1.
+    """WordLlama: the mean of 256-dim token vectors distilled from LLMs, scaled to length 1.
 
-    Thousands of texts a second, with weights that come in the package and without torch: pick it
-    for a first result, for very many texts, or where no transformer can run. Needs the extra
+    It encodes thousands of texts per second without torch, and its weights come with the package.
+    Use it for a first result, for very many texts, or where no transformer can run. Needs the extra
     `static`.
 
     Source: WordLlama (dleemiller/WordLlama), configuration l2_supercat, 256 dims, trained for
@@ -30,7 +30,7 @@ class StaticEncoder(Encoder):
     def __init__(self, batch_texts: int = 2048):
         """
         Args:
-          batch_texts: texts that are encoded, and made durable, at once.
+          batch_texts: texts encoded and written to disk at once.
 
         Raises:
           ImportError: the extra is not installed.
