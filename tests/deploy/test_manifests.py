@@ -99,7 +99,7 @@ def test_memory_of_all_that_may_be_loaded_and_of_the_largest_answer():
     [
         (("image: ", "imagee: "), r"services\.serving\.image: Field required"),
         (("retries: 3", "retries: many"), r"services\.serving\.healthcheck\.retries"),
-        (("--grpc_max_threads", "--threads"), "command: not a flag.*--threads=192"),
+        (("--grpc_max_threads", "--threads"), "command: not a known flag.*--threads=192"),
         (("services:", "services"), "not YAML"),
     ],
 )

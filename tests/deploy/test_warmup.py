@@ -63,7 +63,7 @@ def test_every_record_is_answered(version):
         ({"user_vector": [{"user_id": ["a"], "history": ["b"]}]}, r"history must have the shape"),
         (
             {"user_vector": [{"user_id": ["a", "b"], "history": [["c"]]}]},
-            "request 1: user_vector does not answer it.*history must have .* as many rows",
+            "request 1: user_vector fails on it.*history must have .* as many rows",
         ),
         ({"item_vector": [{"item_id": ["a"]}] * 1000}, "at most 1000 records. Received: 1010"),
     ],

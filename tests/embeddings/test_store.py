@@ -215,16 +215,16 @@ BAD = np.array([[np.nan, 1], [1, 1], [np.inf, 0]])
         ((["a"], [[1e-7, 1e-7]]), "too small for float16"),
         ((["a"], [[1e-50, 1e-50]], "float32"), "too small for float32"),
         ((["a"], [[1e-44, 1e-44]], "int8"), "too small for int8"),
-        ((["a"], [[1e39, 1]], "float32"), "values beyond 3.40282e.38, float32's largest"),
+        ((["a"], [[1e39, 1]], "float32"), "values beyond 3.40282e.38, the largest float32"),
         ((["a"], np.ma.masked_equal([[1, 2]], 2)), "1 rows have masked values"),
         ((["a"], np.ones((1, 1), complex)), "2-D array of numbers.*complex128"),
         ((["a"], np.array([["2024-01-01"]], "datetime64[D]")), "2-D array of numbers.*datetime64"),
-        ((["a"], pd.DataFrame({"text": ["x"]})), "column 'text' holds no numbers"),
+        ((["a"], pd.DataFrame({"text": ["x"]})), "column 'text' does not hold numbers"),
         ((["a", "b"], pd.DataFrame([[1], [2]], index=["b", "a"])), "another order, than the ids"),
         ((["a", "b"], pd.DataFrame([[1], [2]], index=[1, 0])), "index is neither 0, 1, ... nor"),
         (([b"a"], np.ones((1, 1))), r"must be strings, not bytes; decode them"),
         ((["a", "\ud83d"], np.ones((2, 1))), "ids has 1 values .* at row 1"),
-        ((["a"], np.array([[1e5]])), "values beyond 65504, float16's largest, in 1 of 1"),
+        ((["a"], np.array([[1e5]])), "values beyond 65504, the largest float16, in 1 of 1"),
         ((["a"], np.ones((1, 1)), "float8"), "dtype: must be one of .* Received: 'float8'"),
         ((["a"], np.ones((1, 1)), "float64"), "dtype: must be one of .* Received: 'float64'"),
         ((["a"], np.ones((1, 1)), "int8", []), "text_hashes: must have one hash per id"),
@@ -275,20 +275,20 @@ def _flip_byte(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_edit("rows", 4), "shape of the vectors disagrees"),
-        (_edit("dims", 2), "shape of the vectors disagrees"),
-        (_edit("dtype", "float32"), "dtype of the vectors disagrees"),
+        (_edit("rows", 4), "shape of the vectors does not match"),
+        (_edit("dims", 2), "shape of the vectors does not match"),
+        (_edit("dtype", "float32"), "dtype of the vectors does not match"),
         (_edit("dtype", "int4"), "'dtype': must be one of .*'int4'"),
         (_edit("rows", "many"), "key 'rows'"),
-        (_edit("encoder", "other"), "fingerprint disagrees"),
+        (_edit("encoder", "other"), "fingerprint does not match"),
         (_edit("format", 2), "written by a newer version; upgrade"),
         (_edit("files", {}), "'ids.txt' is missing from the manifest"),
         (_text("manifest.json", "{"), "manifest.json is not JSON"),
         (_text("manifest.json", "[]"), "key 'manifest'"),
-        (_text("ids.txt", "a\nb\n"), "number of ids disagrees.*Received: 2, manifest: 3"),
-        (_text("ids.txt", "a\nb\nc\n"), "checksum of ids.txt disagrees"),
+        (_text("ids.txt", "a\nb\n"), "number of ids does not match.*Received: 2, manifest: 3"),
+        (_text("ids.txt", "a\nb\nc\n"), "checksum of ids.txt does not match"),
         (_text("vectors.npy", "no"), "not a readable .npy file"),
-        (_flip_byte, "checksum of vectors.npy disagrees"),
+        (_flip_byte, "checksum of vectors.npy does not match"),
         (lambda folder: (folder / "ids.txt").unlink(), "'ids.txt' is missing from the folder"),
         (lambda folder: (folder / "vectors.npy").unlink(), "'vectors.npy' is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), "not a vector store.*without man"),
@@ -360,14 +360,14 @@ def test_a_vector_of_zeros_is_none(caplog):
     aligned = store.align(IDS)
     assert aligned.mask.tolist() == [True, False, True]
     assert caplog.messages == [
-        "vectors: 1 of 3 items have a vector of zeros alone, which counts as none"
+        "vectors: 1 of 3 items have an all-zero vector, which counts as missing"
     ]
-    with pytest.raises(InputError, match="all of the items' 1 vectors are zeros alone"):
+    with pytest.raises(InputError, match="all of the items' 1 vectors are all-zero"):
         store.align(["tëa pot"])
 
 
 def test_a_smaller_type_at_alignment_is_checked_too():
-    with pytest.raises(InputError, match=r"beyond 65504, float16's largest.*'a'"):
+    with pytest.raises(InputError, match=r"beyond 65504, the largest float16.*'a'"):
         VectorStore(["a"], np.array([[1e6]])).align(["a"], "float16")
     with pytest.raises(InputError, match=r"too small for float16.*'a'"):
         VectorStore(["a"], np.array([[1e-9]])).align(["a"], "float16")

@@ -191,10 +191,10 @@ def test_the_estimate(server):
     # 20 and 40 bytes are about 5 and 10 tokens: 15 at $2 a million are $0.00003.
     texts = ["x" * 20, "y" * 40]
     told = client(server, price=2.0).estimate(texts)
-    assert "about 15 tokens in 1 requests, about $0.0000 at $2 a million" in told
-    assert "in 2 requests, no price is known" in client(server, batch_tokens=10).estimate(texts)
+    assert "about 15 tokens in 1 requests, about $0.0000 at $2 per million" in told
+    assert "in 2 requests, price unknown" in client(server, batch_tokens=10).estimate(texts)
     listed = OpenAIEncoder("text-embedding-3-small", base_url="https://api.openai.com/v1/")
-    assert "$0.02 a million" in listed.estimate(texts)
+    assert "$0.02 per million" in listed.estimate(texts)
 
 
 def test_a_url_names_its_model(server):

@@ -144,7 +144,7 @@ def test_poolings_side_by_side_through_two_dense_layers(bert, declare, file):
 
     check(folder, expected)
     fingerprint = encoder_of(folder).fingerprint
-    with pytest.raises(InputError, match=r"2_Dense takes vectors of 32 dims.*Received: 16 dims"):
+    with pytest.raises(InputError, match=r"2_Dense needs vectors of 32 dims.*Received: 16 dims"):
         encoder_of(folder, pooling="cls").encode(TEXTS)
     _save(folder, "2_Dense", {"linear.weight": 2 * first, "linear.bias": bias}, file)
     assert encoder_of(folder).fingerprint != fingerprint
@@ -230,8 +230,8 @@ def test_prompts_without_a_default_are_told(declare, caplog):
         assert not caplog.records
         encoder_of(folder)
     assert caplog.messages == [
-        "encoder: model declares prompts and none of them as the default, so texts get none; "
-        "choose with prompt= (--prompt): query 'tin '"
+        "encoder: model declares prompts but no default one, so none is used; choose one with "
+        "prompt= (--prompt): query 'tin '"
     ]
 
 
