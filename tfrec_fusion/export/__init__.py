@@ -1,4 +1,4 @@
-"""Exports a trained model as a SavedModel whose requests hold string ids."""
+"""From a trained model to a SavedModel that answers from string ids."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = attach(
 
 
 class _Export(ModuleType):
-    """Makes the package `tff.export` callable, as it shares its name with the function."""
+    """Lets `tff.export(...)` call the function, as a room and a function share the name."""
 
     def __call__(self, *args, **options) -> Path:
         from tfrec_fusion.export.exporter import export

@@ -142,11 +142,11 @@ def blocked_softmax(
             total = summed[:, dim] if folded else tf.reduce_sum(tf.cast(powers, tf.float32), 1)
             total += power - counted
             scale = of["share"] / total
-            d_positive = scale * (power - counted) - of["share"]
+            d_p = scale * (power - counted) - of["share"]
             d_query = summed[:, :dim] * scale[:, None]
             weighted = tf.cast(of["query"] * scale[:, None], matmul_dtype)
             part = tf.matmul(powers, weighted, transpose_a=True)
-            values = (largest - p) + tf.math.log(total), d_query, d_positive
+            values = (largest - p) + tf.math.log(total), d_query, d_p
             results = [array.write(i, v) for array, v in zip(results, values, strict=True)]
             return i + 1, d_candidates + tf.cast(part, tf.float32), *results
 
@@ -160,16 +160,16 @@ def blocked_softmax(
             (0, tf.zeros_like(candidates), *arrays),
             parallel_iterations=1,
         )
-        nll, d_queries, d_positive = (
+        nll, d_queries, d_p = (
             tf.reshape(array.stack(), [-1, *shape])[:rows]
             for array, shape in zip(arrays, ([], [dim], []), strict=True)
         )
-        d_positive = d_positive
+        d_positive = d_p
         if positive_index is not None:
             d_positive = tf.zeros_like(positive)
-            d_queries += d_positive[:, None] * tf.gather(candidates, positive_index)
+            d_queries += d_p[:, None] * tf.gather(candidates, positive_index)
             d_candidates = tf.tensor_scatter_nd_add(
-                d_candidates, positive_index[:, None], d_positive[:, None] * queries
+                d_candidates, positive_index[:, None], d_p[:, None] * queries
             )
 
         def gradient(upstream):

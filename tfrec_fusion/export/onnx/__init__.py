@@ -1,1 +1,1 @@
-"""Conversion of a signature to ONNX, with rules that correct the converter."""
+"""To ONNX: what the converter has to be told, and a signature through it."""

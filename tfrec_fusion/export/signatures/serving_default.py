@@ -1,4 +1,4 @@
-"""The signature `serving_default` of a recommender."""
+"""The signature `serving_default` of what recommends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DEFAULT_K = 100
 
 
 class ServingDefault(ServedSignature):
-    """`recommend` with only the user as input."""
+    """`recommend` with nothing but the user."""
 
     name = "serving_default"
-    does = "the 100 best items for each user (all if there are fewer), from the stored history"
+    does = "the 100 best items for each user (all where they are fewer), by baked history"
     inputs = (USER,)
     outputs = ranked("100")
     merges = True
