@@ -145,8 +145,8 @@ def test_hybrid_experts_share_some_and_own_some():
     for name, value in {
         "shared_in": [np.eye(2)],
         "shared_out": [np.eye(2)],
-        "own_in": [np.eye(2), np.eye(2)],
-        "own_out": [10 * np.eye(2), 100 * np.eye(2)],
+        "specific_in": [np.eye(2), np.eye(2)],
+        "specific_out": [10 * np.eye(2), 100 * np.eye(2)],
     }.items():
         layer.weights_of[name].assign(value)
     # Half of the shared and half of the own expert. Audio, whose own is the first: (1, 0) +

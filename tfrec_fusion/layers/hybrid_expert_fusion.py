@@ -87,7 +87,7 @@ class HybridExpertFusion(Fusion):
         if self.shared:
             found.append(tf.convert_to_tensor(self.weights_of[f"shared_{name}"]))
         if self.specific:
-            found.append(tf.convert_to_tensor(self.weights_of[f"own_{name}"])[mine])
+            found.append(tf.convert_to_tensor(self.weights_of[f"specific_{name}"])[mine])
         return tf.concat(found, 0)
 
     def get_config(self):
