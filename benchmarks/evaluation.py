@@ -1,9 +1,9 @@
-"""Claim 6: a whole evaluation against TFRS FactorizedTopK, and its figures against exact ones.
+"""Claim 6: full evaluation against TFRS FactorizedTopK, and its metrics against exact ones.
 
-Every contender gets the same user and item vectors and the same targets, one a user. TFRS's metric
+All contenders get the same user and item vectors and the same targets, one per user. TFRS's metric
 counts hits at its cut-offs and masks nothing. Ours masks the seen items, ranks cold items among
-themselves, and gives five metrics in seven slices, novelty and coverage; or, like TFRS, the total
-alone.
+themselves, and computes five metrics in seven slices, novelty and coverage; or, like TFRS, only the
+total.
 """
 
 from types import SimpleNamespace
@@ -21,14 +21,14 @@ SEEN = 20
 
 
 class Model:
-    """Vectors, seen items and one target a user: all that the contenders need."""
+    """User and item vectors, seen items and one target per user."""
 
     def __init__(self, n_users: int, n_items: int, seed: int = 0):
         rng = np.random.default_rng(seed)
         self.users = rng.standard_normal((n_users, DIM), dtype=np.float32)
         self.items = rng.standard_normal((n_items, DIM), dtype=np.float32)
         warm = np.sort(rng.permutation(n_items)[: int(0.9 * n_items)])
-        # Near the user's vector, so that ranks are like those of a model that has learned.
+        # Near the user's vector, so that ranks are like those of a trained model.
         self.target = rng.integers(0, n_items, n_users)
         self.users += self.items[self.target] * rng.random((n_users, 1), dtype=np.float32)
         seen = rng.choice(warm, (n_users, SEEN))
@@ -42,7 +42,7 @@ class Model:
         self.table = tf.constant(self.items)
 
     def scorer(self, state):
-        # As a model's are, the item vectors are on the device; so is TFRS's index.
+        # Item vectors are on the device, as a model's are; so is TFRS's index.
         return SimpleNamespace(user_vectors=lambda rows: self.users[rows], item_vectors=self.table)
 
     def split(self, n_users: int):
@@ -67,7 +67,7 @@ class Model:
 
 
 def tfrs_metric(model: Model, candidates, batch: int):
-    """A function that evaluates the first users with TFRS, the way its tutorial does."""
+    """Returns a function that evaluates the first users with TFRS, as in its tutorial."""
     metric = tfrs.metrics.FactorizedTopK(candidates)
 
     @tf.function
@@ -100,7 +100,7 @@ def claims(options: Options):
         brute = tfrs.layers.factorized_top_k.BruteForce().index(tf.constant(model.items))
         streamed = tfrs_metric(model, blocks, min(128, n_streamed))
         indexed = tfrs_metric(model, brute, 64 if n_items >= 1_000_000 else 256)
-        # Seconds a user: the slowest peer is given fewer of them.
+        # Seconds per user, as the slowest peer evaluates fewer users.
         users = {
             "ours": n_users,
             "total only": n_users,

@@ -1,12 +1,11 @@
-"""Claim 9: the fast way of training is as good as the plain way, on real data.
+"""Claim 9: fast training reaches the quality of plain training, on real data.
 
     python benchmarks/fast_quality.py [--quick] [--json FILE]
 
-Retail, temporal split, which is described in its own README and looked for under
-TFREC_FUSION_DATA, else in ../shared/data. The same TwoTower on the same pairs, with
-the blocked softmax and either `for_tables` or `LazyAdam`, and with tf_keras's Adam and the softmax
-over the whole matrix. Each has the learning rate that was best for it on the last tenth of the
-training events.
+The data is retail with a temporal split; it has its own README and is read from TFREC_FUSION_DATA,
+else ../shared/data. The same TwoTower trains on the same pairs with the blocked softmax and either
+`for_tables` or `LazyAdam` (fast), and with tf_keras's Adam and the softmax over the whole matrix
+(plain). Each uses the learning rate that was best for it on the last tenth of the training events.
 """
 
 import os
@@ -21,7 +20,7 @@ DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "dat
 SEEDS = 3
 BATCH, EPOCHS, HISTORY = 2048, 3, 20
 PLAIN, FAST, LAZY = "plain", "for_tables", "LazyAdam"
-RATES = {PLAIN: (0.1,), FAST: (0.3, 3e-3), LAZY: (0.1,)}  # two: of tables and of other weights
+RATES = {PLAIN: (0.1,), FAST: (0.3, 3e-3), LAZY: (0.1,)}  # FAST: of tables and of other weights
 
 
 def split_of(tiny: bool):
@@ -37,7 +36,7 @@ def split_of(tiny: bool):
 
 
 def trained(train, way: str, seed: int, rates: tuple[float, ...], epochs: int):
-    """A model trained in one of the ways."""
+    """Trains a model in one of the ways."""
     from tfrec_fusion._compat import keras
     from tfrec_fusion.models import TwoTower
     from tfrec_fusion.optimizers import LazyAdam, WarmupCosine, for_tables
@@ -58,7 +57,7 @@ def plain_softmax():
     from tfrec_fusion.models import Objective
 
     class PlainInBatchSoftmax(Objective):
-        """What `InBatchSoftmax` computes, from the whole matrix and by TensorFlow's gradients."""
+        """The loss of `InBatchSoftmax`, from the whole logits matrix and TensorFlow's gradients."""
 
         def of_vectors(self, targets, users, items, weight=None):
             own = targets.target[:, 1]

@@ -13,7 +13,7 @@ ROWS, DIM, BATCH = 2_000, 16, 256
 
 
 class TinyTower(keras.Model):
-    """Two tables and an in-batch softmax: the step is so short that its surroundings show."""
+    """Two tables and an in-batch softmax: the step is so short that overheads dominate."""
 
     def __init__(self):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Claim 5: training on frozen text, 100k x 768, against a join of each example in tf.data.
+"""Claim 5: training on frozen text, 100k x 768, against joining the vectors in tf.data.
 
-A step reads a batch's text vectors, projects them to 64 columns, and takes the gradient of the
-projection. Items are drawn uniformly, which spares nobody repeated rows.
+A step reads a batch's text vectors, projects them to 64 columns, and computes the gradient of the
+projection. Items are drawn uniformly, so rows rarely repeat within a batch.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ BATCH, DIM = 4096, 64
 
 
 def epoch_of(data: tf.data.Dataset, vectors, kernel):
-    """A function that runs a whole epoch in one graph, and returns the sum of the gradients."""
+    """Returns a function that runs an epoch in one graph and returns the sum of the gradients."""
 
     def step(total, batch):
         with tf.GradientTape() as tape:
@@ -46,7 +46,7 @@ def saved_bytes(layer: FrozenVectors) -> int:
 def claims(options: Options):
     n_items, text_dim = options.size((100_000, 768), (100_000, 768), (5_000, 64))
     steps = options.size(60, 20, 2)
-    few = max(1, steps // 4)  # for the slow peer; times are a step's
+    few = max(1, steps // 4)  # for the slow peer; times are per step
     rng = np.random.default_rng(0)
     text = rng.standard_normal((n_items, text_dim), dtype=np.float32)
     item = rng.integers(0, n_items, BATCH * steps).astype(np.int32)

@@ -1,15 +1,15 @@
-"""Which fusion of ids and text wins where: fusion x slice on three data sets.
+"""Compares the fusions of ids and text by slice on three data sets.
 
     python benchmarks/fusion.py [--data retail books movies] [--rows NAME ...] [--seeds 3]
                                 [--quick] [--cache FILE] [--json FILE] [--page] [--readme]
 
-Retail is split in time, books and movies at random. Every row is the same two-tower model with the
-same loss, size and number of epochs, and has its learning rate (and the ID-only rows their
-regularisation too) chosen by total NDCG@10 on a validation split of the training events. Then each
-is trained on all of them, once a seed, and tested. Two processes of one thread each share the work,
-and `--cache` keeps every finished run, so that a killed benchmark goes on where it was. `--page`
-writes docs/results_fusion.md, `--readme` the best rows between the README's markers. The data is
-described in its own README and looked for under TFREC_FUSION_DATA, else in ../shared/data.
+Retail is split by time, books and movies at random. All rows are the same two-tower model with the
+same loss, size and number of epochs. The learning rate of each (and the regularisation of ID-only
+rows) is chosen by total NDCG@10 on a validation split of the training events. Then each row is
+trained on all training events, once per seed, and tested. Two processes of one thread each share
+the work. `--cache` saves every finished run, so that a killed benchmark resumes. `--page` writes
+docs/results_fusion.md, `--readme` the best rows between the README's markers. The data has its own
+README and is read from TFREC_FUSION_DATA, else ../shared/data.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one seed, no search, without the rows that take long: 10 minutes",
+        help="one seed, no search, without the slow rows: 10 minutes",
     )
-    parser.add_argument("--tiny", action="store_true", help="one epoch on movies: that it runs")
-    parser.add_argument("--cache", type=Path, help="finished runs, one JSON object a line")
-    parser.add_argument("--json", type=Path, help="the claims, as benchmarks/run.py has them")
+    parser.add_argument("--tiny", action="store_true", help="one epoch on movies, as a test")
+    parser.add_argument("--cache", type=Path, help="finished runs, one JSON object per line")
+    parser.add_argument("--json", type=Path, help="write the claims here, as for benchmarks/run.py")
     parser.add_argument("--page", action="store_true", help="write docs/results_fusion.md")
     parser.add_argument("--readme", action="store_true", help="write the best rows into the README")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

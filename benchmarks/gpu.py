@@ -1,10 +1,9 @@
-"""Training, evaluation and top-k on one GPU, each beside the floor that its memory sets.
+"""Training, evaluation and top-k on one GPU, against a lower bound from bandwidth and flops.
 
-Needs this package alone, and runs wherever TensorFlow sees a GPU; elsewhere it says so and measures
-nothing. The floor of a step is the time that the bytes it must move take at the bandwidth measured
-here (a copy of 1 GB), or that its matrix products take at the rate measured here, where that is
-longer. Ratios are times over the floor's, so 1 cannot be beaten; a floor counts neither launches
-nor sorting.
+Needs only this package and a GPU that TensorFlow sees; without one it prints a line and measures
+nothing. The lower bound ("floor") of a step is the larger of two times: to move its bytes at the
+measured bandwidth (a copy of 1 GB), and to compute its matrix products at the measured rate. Ratios
+are our time / floor, so at least 1; the floor ignores kernel launches and sorting.
 """
 
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ from tfrec_fusion.retrieval import ExactTopK
 
 
 class Machine:
-    """Measured bandwidth in bytes a second, and the rate of matrix products in operations."""
+    """Measured bandwidth in bytes per second, and rate of matrix products in flops per second."""
 
     def __init__(self, options: Options):
         numbers = options.size(1 << 28, 1 << 28, 1 << 20)
@@ -44,12 +43,12 @@ class Machine:
         self.rate = 2 * side**3 / timings["product"].median
 
     def floor(self, moved: float, operations: float) -> float:
-        """Seconds for so many bytes and so many operations."""
+        """Lower bound in seconds to move these bytes and compute these operations."""
         return max(moved / self.bandwidth, operations / self.rate)
 
 
 def claim(what: str, timing: Timing, floor: float, each: float, unit: str) -> Claim:
-    """Our time over the floor's; `each` is how many of `unit` one measurement stands for."""
+    """Our time over the floor; one measurement covers `each` units of the kind `unit`."""
     ratios = [value / floor for value in timing.values]
     return Claim(
         what,
@@ -78,8 +77,8 @@ def two_tower(machine: Machine, options: Options):
         timing = interleave(
             {"fit": seconds(lambda m=model, d=data: m.fit(d, verbose=0))}, options.rounds
         )["fit"].divided_by(steps)
-        # Rows of two tables are read, and read and written by the update; the logits are formed
-        # once forwards and once backwards, and two more products give the gradients.
+        # Rows of two tables are read, and read and written by the update; the logits are computed
+        # in the forward and again in the backward pass, which has two more products.
         moved = 2 * batch * dim * 4 * 3
         floor = machine.floor(moved, 4 * 2 * batch * batch * dim)
         what = f"TwoTower, {rows:,} users and items x {dim}, batch {batch:,}"
@@ -87,7 +86,7 @@ def two_tower(machine: Machine, options: Options):
 
 
 class DeepCross(keras.Model):
-    """DCN-v2 over 26 id features and 13 numbers, as the Criteo models are."""
+    """DCN-v2 over 26 id features and 13 numbers, as for Criteo."""
 
     FEATURES, NUMBERS = 26, 13
 
@@ -157,7 +156,7 @@ def top_k(machine: Machine, options: Options):
             },
             options.rounds,
         )
-        # The item vectors are read once, the scores written once and read once.
+        # The item vectors are read once, the scores are written and read once.
         moved = 4 * n_items * (dim + 2 * batch)
         floor = machine.floor(moved, 2 * batch * n_items * dim)
         for name, timing in timings.items():
@@ -189,7 +188,7 @@ def evaluation(machine: Machine, options: Options):
     timing = interleave(
         {"evaluate": seconds(lambda: evaluate(model, split, bootstrap=0))}, options.rounds
     )["evaluate"]
-    # A block of 64 users reads the items once; scores are written once and read once.
+    # A block of 64 users reads the items once; scores are written and read once.
     moved = 4 * n_items * (dim * n_users / 64 + 2 * n_users)
     floor = machine.floor(moved, 2 * n_users * n_items * dim)
     yield claim(f"full evaluation, {n_items:,} items x {dim}", timing, floor, n_users, "users")

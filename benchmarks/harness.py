@@ -1,6 +1,6 @@
-"""What every benchmark shares: interleaved rounds, claims, the machine, peers in other processes.
+"""Shared by all benchmarks: interleaved rounds, claims, machine info, peers in other processes.
 
-A claim script says what it holds against whom, and times all contenders in the same run:
+A claim script yields claims about contenders, which it times in the same run:
 
     from harness import Claim, Options, interleave, main, seconds
 
@@ -11,7 +11,7 @@ A claim script says what it holds against whom, and times all contenders in the 
     if __name__ == "__main__":
         main(claims)
 
-Only the standard library is imported here, so that a peer's own interpreter can use it too.
+This file imports only the standard library, so that a peer's own interpreter can import it too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:  # a checkout that is not installed
+if str(ROOT) not in sys.path:  # the package is not installed
     sys.path.append(str(ROOT))
 
 _PACKAGES = (
@@ -51,7 +51,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Timing:
-    """Measurements of one contender, one a round; what they measure is the contender's choice."""
+    """Measurements of one contender, one per round, in the contender's unit."""
 
     values: tuple[float, ...]
 
@@ -68,19 +68,19 @@ class Timing:
         return max(self.values)
 
     def divided_by(self, count: float) -> Timing:
-        """The measurements of one of `count` steps, rows or users."""
+        """The measurements divided by `count`, e.g. steps, rows or users."""
         return Timing(tuple(value / count for value in self.values))
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks of a claim script.
+    """Command-line options of a claim script.
 
     Attributes:
-      rounds: interleaved rounds a comparison.
-      quick: fewer rows and rounds, every claim kept.
-      tiny: sizes that only show that the script runs; its ratios mean nothing.
-      peer_python: interpreter with the peers that cannot share our process.
+      rounds: interleaved rounds per comparison.
+      quick: fewer rows and rounds, with all claims.
+      tiny: smallest sizes, to test that the script runs; the ratios are meaningless.
+      peer_python: interpreter for peers that need a process of their own.
     """
 
     rounds: int
@@ -89,7 +89,7 @@ class Options:
     peer_python: str
 
     def size(self, full, quick, tiny):
-        """The one of three sizes that was asked for."""
+        """One of three sizes, by the options."""
         return tiny if self.tiny else quick if self.quick else full
 
 
@@ -98,14 +98,14 @@ class Claim:
     """One line of the results.
 
     Attributes:
-      claim: what is claimed, with its sizes.
-      peer: who it is held against.
-      ratio: the median one.
-      goal: what the ratio must reach; None where it is only reported.
-      better: "higher" where the ratio must be at least the goal, "lower" where at most.
-      rounds: how many measurements stand behind it.
-      low, high: the smallest and largest ratio of a round.
-      detail: what was measured, in units.
+      claim: text of the claim, with its sizes.
+      peer: what it is compared with.
+      ratio: median ratio over the rounds.
+      goal: what the ratio must reach; None if it is only reported.
+      better: "higher" if the ratio must be at least the goal, "lower" if at most.
+      rounds: number of measurements.
+      low, high: smallest and largest ratio of a round.
+      detail: the measurements, with units.
     """
 
     claim: str
@@ -136,10 +136,10 @@ class Claim:
         unit: float = 1e3,
         unit_name: str = "ms",
     ) -> Claim:
-        """A claim about two contenders whose measurements are seconds for the same work.
+        """A claim about two contenders, measured in seconds for the same work.
 
-        With `better="higher"` the ratio is how many times faster ours is than theirs, with "lower"
-        how many times longer ours takes.
+        With `better="higher"` the ratio is how many times as fast ours is, with "lower" how many
+        times as long ours takes.
         """
         a, b = timings[ours], timings[theirs]
         top, bottom = (b, a) if better == "higher" else (a, b)
@@ -175,7 +175,7 @@ class Claim:
 
 
 def line_of(row: Mapping) -> str:
-    """A row of the JSON as one line for people."""
+    """A JSON row as one readable line."""
     verdict = {True: "holds", False: "FAILS", None: "noted"}[row["holds"]]
     sign = "at least" if row["better"] == "higher" else "at most"
     goal = "" if row["goal"] is None else f" ({sign} {row['goal']:g})"
@@ -190,12 +190,12 @@ def line_of(row: Mapping) -> str:
 def interleave(
     contenders: Mapping[str, Callable[[], float]], rounds: int, warmup: int = 1
 ) -> dict[str, Timing]:
-    """Measure the contenders in turn, A B C A B C ..., so that all meet the same disturbances.
+    """Measures the contenders in turn, A B C A B C ..., so that disturbances affect all equally.
 
     Args:
-      contenders: name -> a function that does one round and returns its measurement, e.g. seconds.
-      rounds: measured rounds.
-      warmup: rounds before them whose measurements are dropped (tracing, caches, allocation).
+      contenders: name -> function that runs one round and returns its measurement, e.g. seconds.
+      rounds: number of measured rounds.
+      warmup: rounds before them that are not measured (tracing, caches, allocation).
     """
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(-warmup, rounds):
@@ -207,9 +207,9 @@ def interleave(
 
 
 def seconds(work: Callable[[], object], repeat: int = 1) -> Callable[[], float]:
-    """A contender that does `work` `repeat` times and measures the mean seconds of one.
+    """A contender that runs `work` `repeat` times and returns the mean seconds of a run.
 
-    `work` must not return before its result is there (`.numpy()` of what TensorFlow gives back).
+    `work` must wait for its result (e.g. call `.numpy()` on TensorFlow's outputs).
     """
 
     def measure() -> float:
@@ -222,14 +222,14 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> Callable[[], float]:
 
 
 def p50(work: Callable[[], object], repeat: int) -> Callable[[], float]:
-    """A contender that does `work` `repeat` times and measures the median seconds of one."""
+    """A contender that runs `work` `repeat` times and returns the median seconds of a run."""
     one = seconds(work)
     return lambda: statistics.median(one() for _ in range(repeat))
 
 
 def peak_mb() -> float:
-    """The largest resident memory that this process has had so far, in MB."""
-    # getrusage would count a parent's memory too, until exec.
+    """Peak resident memory of this process so far, in MB."""
+    # getrusage would include the parent's memory until exec.
     with contextlib.suppress(OSError), open("/proc/self/status") as file:
         for line in file:
             if line.startswith("VmHWM:"):
@@ -238,7 +238,7 @@ def peak_mb() -> float:
 
 
 def machine() -> dict:
-    """Where and with what a row was measured: processor, memory, load, versions, peak memory."""
+    """The environment of a row: processor, memory, load, versions, peak memory."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -267,11 +267,11 @@ def _versions() -> dict[str, str]:
 
 
 class Worker:
-    """A peer in a process of its own that stays alive and does a round whenever it is asked.
+    """A peer in its own process, which stays alive and runs a round per request.
 
     Args:
-      command: of the process, which must call `serve`.
-      environment: variables on top of ours.
+      command: command line of the process, which must call `serve`.
+      environment: environment variables in addition to ours.
 
     Example:
       >>> with Worker([options.peer_python, "peers/keras_rs.py"]) as peer:  # doctest: +SKIP
@@ -289,7 +289,7 @@ class Worker:
         )
 
     def ask(self, **message) -> dict:
-        """Send a message and wait for its answer.
+        """Sends a message and waits for its answer.
 
         Raises:
           RuntimeError: the process has ended.
@@ -319,9 +319,9 @@ class Worker:
 
 
 def serve(answer: Callable[[dict], dict]) -> None:
-    """The other end of a `Worker`: answer each line of stdin until it closes.
+    """The process side of a `Worker`: answers each line of stdin until it closes.
 
-    What `answer` prints goes to stderr.
+    Output that `answer` prints goes to stderr.
     """
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
@@ -336,7 +336,7 @@ def has_module(python: str, module: str) -> bool:
 
 
 def replace_file(path: str | os.PathLike, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Writes a file atomically."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w", encoding="utf-8") as file:
@@ -347,20 +347,20 @@ def replace_file(path: str | os.PathLike, text: str) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line that claim scripts and run.py share."""
+    """Adds the command-line options that claim scripts and run.py share."""
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds")
-    parser.add_argument("--tiny", action="store_true", help="only show that it runs")
+    parser.add_argument("--tiny", action="store_true", help="smallest sizes, as a test")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (7; 3 when quick, 1 tiny)")
-    parser.add_argument("--json", metavar="FILE", help="where to write the rows")
+    parser.add_argument("--json", metavar="FILE", help="write the rows here as JSON")
     parser.add_argument(
         "--peer-python",
         default=os.environ.get("TFREC_PEER_PYTHON", sys.executable),
-        help="interpreter of the peers that need other packages (TFREC_PEER_PYTHON)",
+        help="interpreter for peers that need other packages (TFREC_PEER_PYTHON)",
     )
 
 
 def main(claims: Callable[[Options], Iterable[Claim]], description: str | None = None) -> None:
-    """Run a claim script: one line a claim as soon as it is known, and the JSON rows at the end."""
+    """Runs a claim script: prints each claim when it is measured, and writes the rows as JSON."""
     parser = argparse.ArgumentParser(description=description)
     add_options(parser)
     arguments = parser.parse_args()

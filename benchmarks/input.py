@@ -1,8 +1,8 @@
-"""Claim 4: shuffled input, against NumPy's permuted gather and a pipeline that goes row by row.
+"""Claim 4: shuffled input, against NumPy's permuted gather and a row-by-row tf.data pipeline.
 
-Five columns of integer ids and numbers, batches of 4096. Every contender delivers whole shuffled
-epochs; ours are consumed inside a graph, as `fit` does. The floor gathers by a permutation that it
-is given.
+Five columns of integer ids and numbers, batches of 4096. All contenders deliver whole shuffled
+epochs; ours are consumed inside a graph, as in `fit`. The lower bound ("floor") only gathers by a
+given permutation.
 """
 
 import json
@@ -22,7 +22,7 @@ from tfrec_fusion.examples import BlockWindow, ParquetWindow
 FOLDER = Path(__file__).resolve().parent
 BATCH = 4096
 GROUP_ROWS = 32_768
-# What a process needs beyond its start to read a table once.
+# Run in a new process: peak memory that reading a table once adds.
 MEMORY = """
 import json, sys
 from harness import peak_mb
@@ -37,7 +37,7 @@ print(json.dumps(max(peak_mb() - before, 1)))
 
 
 def columns(n_rows: int) -> dict[str, np.ndarray]:
-    """A table in order of time."""
+    """The columns of a table sorted by time."""
     rng = np.random.default_rng(0)
     return {
         "user": rng.integers(0, 1_000_000, n_rows, dtype=np.int32),
@@ -49,13 +49,13 @@ def columns(n_rows: int) -> dict[str, np.ndarray]:
 
 
 def epoch_of(data: tf.data.Dataset):
-    """A function that goes through a dataset in one graph and returns the number of rows."""
+    """Returns a function that reads a dataset in one graph and returns the number of rows."""
     count = tf.function(lambda: data.reduce(0, lambda n, batch: n + tf.size(batch["user"])))
     return lambda: int(count())
 
 
 def spread(data: tf.data.Dataset, n_rows: int) -> float:
-    """Mean standard deviation of the time within a batch, as a share of the whole table's."""
+    """Mean standard deviation of time within a batch, divided by that of the whole table."""
     inside = [np.std(batch["time"]) for batch in data if len(batch["time"]) == BATCH]
     return float(np.mean(inside) / np.std(np.arange(n_rows)))
 
@@ -149,7 +149,7 @@ def claims(options: Options):
             spread(parquet, n_rows),
             None,
         )
-        # Both tables are larger than what is in memory at a time: windows of 8 row groups.
+        # Both tables are larger than the part in memory at a time, windows of 8 row groups.
         small = write(Path(folder), GROUP_ROWS)
         n_large = options.size(5_000_000, 3_000_000, 4 * GROUP_ROWS)
         grown = {n: growth_mb(small, write(Path(folder), n)) for n in (n_large, 4 * n_large)}

@@ -1,11 +1,11 @@
-"""The parts of a Markdown page that a script writes."""
+"""Writes generated tables into Markdown pages, between markers."""
 
 import os
 from pathlib import Path
 
 
 def write_between(path: Path, name: str, body: str) -> None:
-    """Replace what stands between `<!-- name table -->` and `<!-- end of name table -->`.
+    """Replaces the text between `<!-- name table -->` and `<!-- end of name table -->`.
 
     Raises:
       ValueError: the page lacks one of the two.

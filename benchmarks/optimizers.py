@@ -1,7 +1,7 @@
-"""What the optimizer of tables adds to a training step, and whether that grows with the tables.
+"""Time that the optimizer of embedding tables adds to a step, for tables of different sizes.
 
-The step is that of a two-tower model on integer ids: two tables of 64 columns, a dense layer a
-tower, softmax over the batch. "Without" computes the loss and all gradients and stops there.
+The step is that of a two-tower model on integer ids: two tables of 64 columns, a dense layer per
+tower, softmax over the batch. "Without" computes only the loss and all gradients.
 """
 
 import gc
@@ -17,11 +17,11 @@ DIM = 64
 
 
 class Step:
-    """A model with its optimizer, whose call is a round: seconds a step over some batches.
+    """A model with its optimizer; calling it runs a round and returns the seconds per step.
 
     Args:
-      optimizer: None for the loss and its gradients alone.
-      rows: of each of the two tables.
+      optimizer: the optimizer; None computes only the loss and its gradients.
+      rows: rows of each of the two tables.
       batches: `[steps, 2, batch]` int32.
     """
 
@@ -68,7 +68,7 @@ class Step:
 
 
 class Update(Step):
-    """The optimizer alone, on gradients that are there already."""
+    """Only the optimizer, on precomputed gradients."""
 
     def __init__(self, optimizer, rows: int, batches: np.ndarray):
         super().__init__(optimizer, rows, batches)
@@ -85,7 +85,7 @@ class Update(Step):
 
 
 def _mean_seconds(run, arguments) -> float:
-    """A tf.function on CPU returns when its operations are done."""
+    """Mean seconds per step; on CPU a tf.function returns when its operations are done."""
     started = time.perf_counter()
     for argument in arguments:
         run(argument)
@@ -93,14 +93,14 @@ def _mean_seconds(run, arguments) -> float:
 
 
 def _batches(rows: int, batch: int, steps: int) -> np.ndarray:
-    """`[steps, 2, batch]` int32; the ids of a batch are distinct, so their number never varies."""
+    """`[steps, 2, batch]` int32; ids are distinct in a batch, so each has as many unique ids."""
     rng = np.random.default_rng(0)
     draws = [[rng.choice(rows, batch, replace=False) for _ in range(2)] for _ in range(steps)]
     return np.array(draws, np.int32)
 
 
 def claims(options: Options):
-    tf.get_logger().setLevel("ERROR")  # It takes many models for one that is traced too often.
+    tf.get_logger().setLevel("ERROR")  # hides retracing warnings, as each model is traced anew
     large = options.size(1_000_000, 1_000_000, 5_000)
     small = options.size(10_000, 10_000, 1_000)
     batch = options.size(4096, 4096, 256)
@@ -153,7 +153,7 @@ def claims(options: Options):
 
 
 def _added(name: str, sizes: str, timings, goal) -> Claim:
-    """Milliseconds of a step with the optimizer less those of one without, by round."""
+    """Milliseconds of a step with the optimizer minus those of one without, for each round."""
     whole, without = timings[name], timings["without"]
     added = [1e3 * (a - b) for a, b in zip(whole.values, without.values, strict=True)]
     return Claim(

@@ -1,9 +1,9 @@
-"""Exports in fewer bytes: what they weigh, lose and take on retail, and the top-k over them.
+"""Lower-precision exports: size, quality and latency on retail, and top-k speed.
 
-Retail is the UCI Online Retail II data of TFREC_FUSION_DATA, else of ../shared/data. The model is
-that of `tfrec-fusion train` with its defaults, and the figures those of the parity report beside
-the export. The top-k is that of the served graph over random vectors; "cast at once" is the obvious
-other way, which holds all vectors in float32 for the length of a request.
+Retail is the UCI Online Retail II data in TFREC_FUSION_DATA, else ../shared/data. The model is that
+of `tfrec-fusion train` with its defaults; the figures are those of the export's parity report. The
+top-k is that of the served graph, over random vectors; "cast at once" is the simple alternative,
+which casts all vectors to float32 for each request.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""How good the retrieval models are on real data, beside tuned classic baselines.
+"""Quality of the retrieval models on real data, against tuned classic baselines.
 
     python benchmarks/quality.py [--data retail books] [--seeds 3] [--quick] [--json F] [--readme]
 
-Retail, temporal split: TwoTower at its defaults, its ID-only and text-only controls, and the
+Retail, temporal split: TwoTower with its defaults, its ID-only and text-only controls, and the
 baselines. Books, random split: TwoTower as a run trains it by default, from a spectral start, on a
-language model's vectors and on those of the words of the texts. The data is described in its own
-README and looked for under TFREC_FUSION_DATA, else in ../shared/data. `--readme` writes the tables
-between the README's markers.
+language model's vectors and on TF-IDF vectors of the texts. The data has its own README and is read
+from TFREC_FUSION_DATA, else ../shared/data. `--readme` writes the tables between the README's
+markers.
 """
 
 import argparse
@@ -49,7 +49,7 @@ TWO_TOWERS = {
     "TwoTower, ID-only": {"vectors": []},
     "TwoTower, text-only": {"use_ids": False, "vectors": ["text"]},
 }
-# The best of 50, 200 and 800 on each data set's test users.
+# The best of 50, 200 and 800, chosen on each data set's test users.
 EASE_L2 = {"retail": 800, "books": 50}
 BASELINES = {
     "popularity": lambda data: Popularity(),
@@ -167,7 +167,7 @@ def main() -> None:
         "--data", nargs="+", choices=["retail", "books"], default=["retail", "books"]
     )
     parser.add_argument("--quick", action="store_true", help="one seed")
-    parser.add_argument("--split-seed", type=int, default=0, help="of the books' random split")
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the books' random split")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
     arguments = parser.parse_args()

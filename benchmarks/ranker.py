@@ -1,13 +1,12 @@
-"""Does a user buy an item in the test period? The Ranker beside popularity, on real data.
+"""Predicts whether a user buys an item in the test period: Ranker against popularity, real data.
 
     python benchmarks/ranker.py [--seeds 3] [--quick] [--json FILE]
 
 Retail, temporal split. Positives are the test events (first events of new pairs, of users with
-training events); each stands beside sampled items of its time that the user never buys, half of
-them items of other events within half a week, half uniform over the items on sale. Everything that
-is known of user and item is as of the start of the test period. All contenders see the same pairs.
-The data is described in its own README and looked for under TFREC_FUSION_DATA, else in
-../shared/data.
+training events). Negatives of each are sampled items that the user never buys: half from other
+events within half a week of it, half uniformly from the items on sale then. All features of users
+and items are as of the start of the test period. All contenders score the same pairs. The data has
+its own README and is read from TFREC_FUSION_DATA, else ../shared/data.
 """
 
 import argparse
@@ -37,7 +36,7 @@ RANKERS = {
 SHARES = {"popularity": None, "popularity, last 60 days": 60, "popularity, last 30 days": 30}
 NEGATIVES = 4
 EPOCHS = 2
-# Purchases of the last year: a year holds each season once, and older ones did not help.
+# Days of training purchases: a year has each season once, and older ones did not help.
 DAYS = 365
 
 
@@ -45,7 +44,7 @@ class Pairs:
     """The test pairs: batches for models, and flat users, items and labels for `figures`."""
 
     def __init__(self, split):
-        # A seed of their own: the pairs are the same for every seed of training.
+        # A fixed seed, so that the pairs are the same for every training seed.
         batches = ranking_examples(
             split.test,
             2048,
@@ -62,7 +61,7 @@ class Pairs:
         self.user = np.repeat(user, 1 + NEGATIVES)
 
     def figures(self, logits: np.ndarray, calibrated: bool = True) -> dict[str, float]:
-        """GAUC, AUC and, of logits, the log loss at the sampled share of positives."""
+        """GAUC, AUC and, for logits, the log loss at the sampled share of positives."""
         logits = logits.ravel().astype(np.float64)
         one = np.zeros(len(logits), np.int32)
         out = {
@@ -76,7 +75,7 @@ class Pairs:
 
 
 def trained(split, pairs: Pairs, seed: int, options: dict, quick: bool):
-    """Figures of one model, and its training time in seconds."""
+    """Trains one model; returns its figures and its training time in seconds."""
     keras.utils.set_random_seed(seed)
     start = time.perf_counter()
     days = 90 if quick else DAYS
@@ -94,7 +93,7 @@ def trained(split, pairs: Pairs, seed: int, options: dict, quick: bool):
 
 
 def shares(split, pairs: Pairs, days: float | None) -> dict[str, float]:
-    """Figures of an item's share of the last so many days of training events."""
+    """Figures of popularity: an item's share of the training events of the last days."""
     train = split.train
     recent = train.timestamp >= (split.time - days * DAY if days else 0)
     count = np.bincount(train.item[recent], minlength=len(train.catalogue))
@@ -102,7 +101,7 @@ def shares(split, pairs: Pairs, days: float | None) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict]) -> str:
-    """Rows as Markdown: means, with the spread over seeds (largest less smallest) of GAUC."""
+    """Rows as Markdown: means over seeds, with the spread (largest minus smallest) of GAUC."""
     lines = [
         "| model | GAUC | spread | AUC | log loss | s |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -119,7 +118,7 @@ def table(rows: dict[str, dict]) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each model")
+    parser.add_argument("--seeds", type=int, default=3, help="training seeds of each model")
     parser.add_argument("--quick", action="store_true", help="one seed, 90 days, one epoch")
     parser.add_argument("--json", type=Path, help="write every seed's figures here")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""How far a training step is from what the machine can do: its parts, each alone.
+"""Compares a training step with the machine's limits, by timing each of its parts alone.
 
     python benchmarks/roofline.py [--quick] [--json FILE]
 
-The step is that of training.py: 1M users and 1M items x 64, batch 4096. In-batch softmax needs
-three products of 2 B D flops an example, one exponential for each of its B logits, and reads and
-writes a few rows of D numbers: those three are timed alone, in the shapes of the step.
+The step is that of training.py: 1M users and 1M items x 64, batch 4096. Per example, in-batch
+softmax needs three products of 2 B D flops, one exponential for each of its B logits, and reads and
+writes of a few rows of D numbers. These three parts are timed alone, in the shapes of the step.
 """
 
 import time
@@ -39,7 +39,7 @@ def exponentials(batch: int):
 
 
 def tables(rows: int, dim: int, batch: int):
-    """Gathers from two tables and scatters into them, and into an accumulator a row."""
+    """Gathers from two tables and scatters into them and into an accumulator for each row."""
     variables = [tf.Variable(tf.zeros([rows, dim])) for _ in range(2)]
     accumulators = [tf.Variable(tf.zeros([rows])) for _ in range(2)]
     places = np.random.default_rng(0).permutation(rows)
@@ -62,7 +62,7 @@ def tables(rows: int, dim: int, batch: int):
 
 
 def copied(megabytes: int = 256):
-    """Bytes a second that a copy reads and writes."""
+    """Bytes per second that a copy reads and writes."""
     source = np.ones(megabytes << 17)
     target = np.empty_like(source)
 
@@ -95,7 +95,7 @@ def claims(options: Options):
     )
     bandwidth = timings.pop("bandwidth").median
     flops = 3 * 2 * batch * dim
-    moved = 2 * (5 * 4 * dim + 3 * 4)  # rows read twice, written once, their gradient both ways
+    moved = 2 * (5 * 4 * dim + 3 * 4)  # rows: 2 reads, 1 write; gradients: 1 write, 1 read
     found = {
         "products": f"{flops / 1e6:.2f} Mflop an example, "
         f"{flops * batch / timings['products'].median / 1e9:.0f} Gflop/s",

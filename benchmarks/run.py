@@ -1,12 +1,12 @@
-"""Run the claim scripts one after another and write what they measured to RESULTS.md.
+"""Runs the claim scripts one after another and writes their measurements to RESULTS.md.
 
-A claim script is a file of this folder that imports `harness`. Each runs in a process of its own
-with the machine to itself. RESULTS.md has a section a script; `--only` renews its section alone.
-The exit status is 1 where a script failed to run; whether claims hold is in the rows.
+A claim script is a file in this folder that imports `harness`. Each runs in its own process, alone
+on the machine. RESULTS.md has a section per script; `--only` rewrites only one section. The exit
+status is 1 if a script fails to run; whether claims hold is in the rows.
 
     python benchmarks/run.py [--only NAME] [--quick] [--json FILE] [--readme]
 
-`--readme` writes the headlines, as RESULTS.md has them, into the README.
+`--readme` writes the headlines of RESULTS.md into the README.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Written by `python benchmarks/run.py`. Each ratio is of medians over interleaved
 in brackets are the smallest and largest ratio of a round. 2 under "at least" is twice as fast as
 the peer, under "at most" twice as long.
 """
-# (script, beginning of the claim, beginning of the peer) of the README's rows
+# Rows of the README: (script, start of the claim, start of the peer)
 HEADLINES = (
     ("training", "training", "TFRS tutorial, Adagrad"),
     ("training", "training", "TFRS at its best, Adagrad"),
@@ -45,7 +45,7 @@ HEADLINES = (
 
 
 def scripts() -> list[str]:
-    """Names of the claim scripts, sorted."""
+    """Sorted names of the claim scripts."""
     return sorted(
         path.stem
         for path in FOLDER.glob("*.py")
@@ -55,7 +55,7 @@ def scripts() -> list[str]:
 
 
 def run(name: str, arguments: argparse.Namespace) -> tuple[list[dict], str | None]:
-    """The rows of one script, and what went wrong."""
+    """Runs one script; returns its rows and its error, if any."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, str(FOLDER / f"{name}.py"), "--json", str(rows)]
@@ -127,7 +127,7 @@ def headlines(sections: dict[str, str]) -> str:
 
 
 def write_results(renewed: dict[str, str], known: list[str]) -> None:
-    """RESULTS.md with the renewed sections, and the others of known scripts as they were."""
+    """Writes RESULTS.md with the renewed sections; keeps the others of existing scripts."""
     sections = read_results() | renewed
     body = "".join(f"\n## {name}\n\n{sections[name]}\n" for name in known if name in sections)
     replace_file(RESULTS, HEADER + body)
@@ -136,8 +136,8 @@ def write_results(renewed: dict[str, str], known: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_options(parser)
-    parser.add_argument("--readme", action="store_true", help="write the headlines there")
-    parser.add_argument("--only", metavar="NAME", help="one script, without its .py")
+    parser.add_argument("--readme", action="store_true", help="write the headlines into the README")
+    parser.add_argument("--only", metavar="NAME", help="run one script; its name without .py")
     arguments = parser.parse_args()
     known = scripts()
     if arguments.only and arguments.only not in known:

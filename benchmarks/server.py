@@ -1,6 +1,6 @@
-"""The embedded server: what it adds to a call, what batching gains, and mixed load.
+"""The embedded server: added latency, gain of batching, and correctness under mixed load.
 
-All of it over loopback on one machine, so the clients take their share of the processors too.
+Server and clients run on one machine over loopback, so the clients use some of its processors.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ def claims(options: Options):
 
 
 def _export(folder: Path, items: int) -> list[Path]:
-    """Versions of an untrained model, whose answers take as long as those of any other.
+    """Exports an untrained model, whose answers take as long as a trained one's.
 
-    The first runs each request on its own, the second merges those that wait.
+    The first version runs each request alone, the second merges concurrent requests.
     """
     from tfrec_fusion.data import Catalogue, Interactions
     from tfrec_fusion.deploy import DeploymentConfig
@@ -77,7 +77,7 @@ def _export(folder: Path, items: int) -> list[Path]:
 
 
 def _requests(version: Path) -> list[tuple[str, dict]]:
-    """Eight of one row of each signature: known and unknown ids, in lists of one length."""
+    """Eight requests of one row for each signature: known and unknown ids, lists of one length."""
     samples = Samples(version)
     return [
         (name, samples.inputs(name, inputs, 1))
@@ -88,7 +88,7 @@ def _requests(version: Path) -> list[tuple[str, dict]]:
 
 @contextmanager
 def _server(base: Path, *more):
-    """The addresses of REST and gRPC of a server in a process of its own."""
+    """Starts a server in its own process; gives its REST and gRPC addresses."""
     command = [sys.executable, "-m", "tfrec_fusion.cli", "serve", base, "--rest-port", 0]
     process = subprocess.Popen(
         list(map(str, [*command, "--grpc-port", 0, *more])),
@@ -114,7 +114,7 @@ def _added(options: Options, server, signatures, requests, items: int):
         found = signatures["recommend"](**{k: tf.constant(v) for k, v in inputs.items()})
         return {name: value.numpy() for name, value in found.items()}
 
-    # Short turns, many of them: what else the machine does then falls on all three alike.
+    # Many short turns, so that other load on the machine affects all three equally.
     repeat, rounds = options.size(50, 50, 5), options.rounds * options.size(6, 6, 1)
     contenders = {
         IN_PROCESS: p50(direct, repeat),
@@ -212,7 +212,7 @@ def _mixed(options: Options, plain, batched, signatures, requests):
 
 
 def _client(server, requests, expected, number: int, ends: float) -> tuple[int, int, int]:
-    """Requests, wrong answers, failures of one client; every second one speaks REST."""
+    """Counts of requests, wrong answers and failures of one client; every second one uses REST."""
     kind, at = ((RestTransport, server[0]), (GrpcTransport, server[1]))[number % 2]
     transport, rng = kind(at, ModelSpec("shop")), np.random.default_rng(number)
     asked = wrong = failed = 0
@@ -230,7 +230,7 @@ def _client(server, requests, expected, number: int, ends: float) -> tuple[int, 
 
 
 def _same(found: dict, expected: dict) -> bool:
-    """The ids are, and the scores up to their rounding, which is another in merged requests."""
+    """Whether ids are equal and scores equal up to rounding, which differs in merged requests."""
     return found.keys() == expected.keys() and all(
         np.array_equal(found[name], value)
         if value.dtype == object

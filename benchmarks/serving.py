@@ -1,4 +1,4 @@
-"""`recommend` of an export, string ids in and out, against the bare top-k with the same masks."""
+"""`recommend` of an export, string ids in and out, against only the top-k with the same masks."""
 
 import tempfile
 from pathlib import Path
@@ -137,7 +137,7 @@ def _asks(loaded, request):
 
 
 def _masks(events: Interactions, users, excluded) -> np.ndarray:
-    """Pairs (position, item) of histories and exclusions."""
+    """Pairs (position, item) of histories and exclusions to mask."""
     histories = events.histories()
     pairs = [
         (place, item)

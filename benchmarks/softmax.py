@@ -1,9 +1,9 @@
-"""Claim 3: the blocked in-batch softmax is faster and smaller than the plain one, and as exact.
+"""Claim 3: the blocked in-batch softmax needs less time and memory than the plain one, same values.
 
     python benchmarks/softmax.py [--quick] [--json FILE]
 
-Value and gradients of a batch of 4096 x 64. Each form has a process of its own, so that its peak
-memory is its own.
+Measures value and gradients for a batch of 4096 x 64. Each form runs in its own process, to measure
+its peak memory.
 """
 
 import contextlib

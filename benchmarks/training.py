@@ -1,11 +1,11 @@
-"""Claim 1: examples a second of TwoTower's `fit` against TFRS, keras-rs and PyTorch.
+"""Claim 1: examples per second of TwoTower's `fit` against TFRS, keras-rs and PyTorch.
 
     python benchmarks/training.py [--quick] [--json FILE] [--peer-python PYTHON]
 
 1M users and 1M items x 64, batch 4096, integer ids, in-batch softmax of dot products. Ours does
-more than the peers: item biases, a learned scale, logQ, masked accidental hits. It shuffles each
-epoch anew, as the tutorial's input does; "cached" peers read the same batches in every epoch, and
-"at its best" is TFRS cached and without tf.data's autotuning, which an epoch's end waits for.
+more than the peers: item biases, a learned scale, log-q correction, masked accidental hits. It
+reshuffles each epoch, like the tutorial's input. "Cached" peers read the same batches in every
+epoch; "at its best" is TFRS cached and without tf.data's autotuning, which delays an epoch's end.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import Claim, Options, Worker, has_module, interleave, main
 
 PEERS = Path(__file__).resolve().parent / "peers"
-# name -> (script, the module it needs, optimizer, cached input, goal, share of the steps)
+# name -> (script, required module, optimizer, cached input, goal, share of the steps)
 CONTENDERS = {
     "TFRS tutorial, Adagrad": ("tfrs_retrieval.py", None, "Adagrad", False, 2.5, 1.0),
     "TFRS tutorial, Adam": ("tfrs_retrieval.py", None, "Adam", False, 10.0, 0.25),
@@ -37,7 +37,7 @@ CONTENDERS = {
 
 
 def ours(rows: int, dim: int, batch: int, steps: int) -> Callable[[], float]:
-    """Seconds a step of an epoch of `fit`."""
+    """Seconds per step of an epoch of `fit`."""
     sys.path.append(str(PEERS))
     from pairs import pairs
 
