@@ -202,15 +202,15 @@ class AlphaRec(RetrievalModel):
         users = _unit(tf.gather(users, batch["user"])) / self.config.temperature
         items = _unit(items)
         if self.config.negatives is None:
-            drawn = tf.range(self.spec.n_items)
+            sampled = tf.range(self.spec.n_items)
         else:
-            drawn = tf.random.uniform([self.config.negatives], 0, self.spec.n_items, tf.int32)
-        own, negatives = tf.gather(items, batch["item"]), tf.gather(items, drawn)
+            sampled = tf.random.uniform([self.config.negatives], 0, self.spec.n_items, tf.int32)
+        positives, negatives = tf.gather(items, batch["item"]), tf.gather(items, sampled)
         weight = batch.get("weight")
         if self.objective is None:
-            loss = self.softmax(users, own, negatives, batch["item"], drawn, weight=weight)
+            loss = self.softmax(users, positives, negatives, batch["item"], sampled, weight=weight)
         else:
-            scores, targets = _own_and_drawn(users, own, negatives, batch["item"], drawn)
+            scores, targets = _sampled_scores(users, positives, negatives, batch["item"], sampled)
             loss = self.objective(targets, scores, weight)
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
 
@@ -271,12 +271,12 @@ class AlphaRec(RetrievalModel):
         )
 
 
-def _own_and_drawn(users, own, negatives, item, drawn) -> tuple[tf.Tensor, Targets]:
+def _sampled_scores(users, positives, negatives, item, sampled) -> tuple[tf.Tensor, Targets]:
     """Scores `[B, 1 + S]` with the positive as first candidate, and the matching `Targets`."""
-    first = tf.reduce_sum(users * own, 1, keepdims=True)
+    first = tf.reduce_sum(users * positives, 1, keepdims=True)
     scores = tf.concat([first, tf.matmul(users, negatives, transpose_b=True)], 1)
     rows = tf.range(tf.size(item))
-    same = tf.cast(tf.where(item[:, None] == drawn), tf.int32)
+    same = tf.cast(tf.where(item[:, None] == sampled), tf.int32)
     return scores, Targets(tf.stack([rows, tf.zeros_like(rows)], 1), same + tf.constant([0, 1]))
 
 
