@@ -33,4 +33,4 @@ def test_numbers_may_differ_by_a_hundred_thousandth():
     assert difference({"score": expected["score"] + [[2e-4, 0, 0, 0]]}, expected) == (
         "score differs by 0.0002"
     )
-    assert difference({}, expected) == "there is no score"
+    assert difference({}, expected) == "output score is missing"

@@ -67,7 +67,8 @@ def first(exported_once, tmp_path):
 def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model, events, caplog):
     with caplog.at_level(logging.WARNING):
         second = export(model, events, first.parent, deployment=False)
-    assert "filters, rules, precision, explain as in version 1; pass filters=()" in caplog.text
+    told = "filters, rules, precision, explain taken over from version 1; pass filters=()"
+    assert told in caplog.text
     one, two = Recommender(first).card, Recommender(second).card
     for name in ("filters", "rules", "precision", "explain"):
         assert one[name] == two[name]
@@ -83,7 +84,7 @@ def test_each_can_be_left_out(first, model, events, caplog):
     nothing = {"filters": (), "rules": {}, "explain": False, "precision": "float32"}
     with caplog.at_level(logging.WARNING):
         card = Recommender(export(model, events, first.parent, deployment=False, **nothing)).card
-    assert "as in version" not in caplog.text
+    assert "taken over from" not in caplog.text
     assert (card["filters"], card["rules"], card["precision"]) == ([], None, "float32")
     assert "explain" not in card and card["kept"] == []
     # The next one goes by this one, not by the first.

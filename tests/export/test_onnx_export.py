@@ -187,6 +187,6 @@ def test_what_is_too_large_or_differs_is_refused_and_nothing_written(
     exported, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(onnx_export, "_LARGEST", 0)
-    with pytest.raises(InputError, match=r"no signature comes.*score.* GiB of variables, and an"):
+    with pytest.raises(InputError, match=r"no signature can be.*score.* GiB of variables, and an"):
         export_onnx(exported, tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()

@@ -147,6 +147,6 @@ def test_a_ranker_in_fewer_bytes(tmp_path, golden, ranker, precision):
 def test_precision_is_checked_first(tmp_path, model, events):
     with pytest.raises(InputError, match="precision must be one of"):
         export(model, events, tmp_path / "shop", precision="fp8")
-    with pytest.raises(InputError, match="limits compare a smaller precision with float32"):
+    with pytest.raises(InputError, match="limits compare a lower precision with float32"):
         export(model, events, tmp_path / "shop", limits=ParityLimits())
     assert not (tmp_path / "shop").exists()

@@ -105,7 +105,7 @@ def test_numbers_above_int64_are_no_versions(tmp_path):
         (tmp_path / name).mkdir()
     assert set(versions(tmp_path)) == {7}
     (tmp_path / str(2**63 - 1)).mkdir()
-    with pytest.raises(InputError, match="the largest version that there can be"):
+    with pytest.raises(InputError, match="the largest possible version"):
         check_base(tmp_path)
 
 

@@ -211,5 +211,5 @@ def test_items_must_be_the_models():
 def test_a_ranker_takes_none(golden, tmp_path):
     events = golden.ranker_events()
     model = golden.random_ranker(events, {})
-    with pytest.raises(InputError, match="filters, rules and rerank are for models that recommend"):
+    with pytest.raises(InputError, match="filters, rules and rerank are only for models that rank"):
         export(model, events, tmp_path / "rank", filters=["colour"])

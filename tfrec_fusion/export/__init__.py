@@ -1,4 +1,4 @@
-"""From a trained model to a SavedModel that answers from string ids."""
+"""Exports a trained model as a SavedModel whose requests hold string ids."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = attach(
 
 
 class _Export(ModuleType):
-    """Lets `tff.export(...)` call the function, as a room and a function share the name."""
+    """Makes the package `tff.export` callable, as it shares its name with the function."""
 
     def __call__(self, *args, **options) -> Path:
         from tfrec_fusion.export.exporter import export

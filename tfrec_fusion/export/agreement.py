@@ -1,4 +1,4 @@
-"""Whether another runtime answers as a SavedModel does."""
+"""Compares the answers of another runtime with a SavedModel's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TOLERANCE = 1e-5
 
 
 def difference(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> str:
-    """How an answer differs from the expected one; "" if it does not.
+    """Describes the first difference between an answer and the expected one; "" if there is none.
 
     Args:
-      answer, expected: output name -> array. Numbers may differ by 1e-5, and ids only where the
-        output `score` of the same shape says that two of them score alike.
+      answer, expected: output name -> array. Numbers may differ by 1e-5, ids only where neighbours
+        have equal scores in the output `score` of the same shape.
 
     Example:
       >>> difference({"score": np.ones(2)}, {"score": np.zeros(2)})
@@ -22,7 +22,7 @@ def difference(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
     """
     for name, wanted in expected.items():
         if name not in answer:
-            return f"there is no {name}"
+            return f"output {name} is missing"
         found = answer[name]
         if found.shape != wanted.shape:
             return f"{name} has the shape {found.shape}, not {wanted.shape}"
@@ -39,14 +39,14 @@ def difference(answer: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
 
 
 def _ties(scores, shape) -> np.ndarray:
-    """Where a score is that of a neighbour, and so its id may be another one; `[B, k]` bool."""
+    """`[B, k]` bool: where a score equals a neighbour's, so the order of the ids may differ."""
     ties = np.zeros(shape, bool)
     if scores is None or scores.shape != shape or scores.ndim != 2:
         return ties
     tied = np.isclose(scores[:, 1:], scores[:, :-1], rtol=2 * TOLERANCE, atol=2 * TOLERANCE)
     ties[:, 1:] |= tied
     ties[:, :-1] |= tied
-    ties[:, -1:] = True  # what it ties with may stand behind the end
+    ties[:, -1:] = True  # it may tie with an item just beyond the list
     return ties
 
 

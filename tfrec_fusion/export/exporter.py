@@ -1,4 +1,4 @@
-"""Write a model as a version that TF Serving can load."""
+"""Exports a model as a numbered version that TF Serving can load."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tfrec_fusion.deploy import DeploymentConfig
 
 TITLES = "assets.extra/items.parquet"
-# What stands beside a version belongs to a later room.
+# Imported by name: `deploy` is above `export` in the order of imports.
 _DEPLOYMENT = "tfrec_fusion.deploy.deployment"
 _log = logging.getLogger(__name__)
 
@@ -76,64 +76,64 @@ def export(
     signatures: Sequence[type[ServedSignature]] = (),
     rerank: Sequence[Reranker | str | Mapping] | None = None,
 ) -> Path:
-    """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and the titles.
+    """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and item titles.
 
-    The version answers from string ids and needs nothing of this package; its card says what it
-    takes, gives and promises, see `export/signatures` and `export/semantics.py`. Users' histories,
-    item vectors and trends are baked in as of `at`. The folder appears whole or not at all, however
-    the process ends, and no version is ever replaced.
+    Requests to the version hold string ids, and serving it does not need this package. The card
+    describes its signatures; see also `export/signatures` and `export/semantics.py`. The version
+    holds users' histories, item vectors and trends as of `at`. The folder appears only when it is
+    complete, even if the process is killed, and no version is ever replaced.
 
-    Filters, rules, rerank, explain and precision that are not given are those of the latest
-    version, so that a new one answers what the one before did; a log line and the card's "kept" say
-    which.
+    If `filters`, `rules`, `rerank`, `explain` or `precision` is None, the latest version's value is
+    used, so that a new version answers as the one before; a log line and the card's "kept" name
+    these options.
 
     Args:
-      model: a trained one, deep or classic: a `tfrec_fusion.models.Model`.
-      events: histories and trends come from here, those after training included; of each
-        user-item pair the first positive event counts, as in training
-        (`Interactions.first_events`). The catalogue must be the model's, and for a model that reads
-        user ids so must the users: encode them with `encode_users(train.users)`.
+      model: a trained `tfrec_fusion.models.Model`, deep or classic.
+      events: source of the histories and trends; may include events after training. As in training,
+        the first positive event of each user-item pair counts (`Interactions.first_events`). They
+        must have the model's catalogue and, if the model reads user ids, its users: encode them
+        with `encode_users(train.users)`.
       path: folder of the model's versions, e.g. `saved_models/shop`.
-      at: unix time of the export; later events are left out. The moment after the last event by
-        default; needs timestamps.
-      metrics, config: go into the card; numbers, texts, lists and dicts.
-      deployment: files for TF Serving beside the model: warm-up requests in the version and, in the
-        folder above `path`, configs and manifests of a server of all models there; see
-        `DeploymentConfig`. True writes the default ones, False none; None is True where the extra
-        `serving` is installed, and else False, with a log line.
-      filters: columns of the items that requests to a two-tower may filter by; see `Filters`. ()
-        for none.
-      rules: a shop's boosts, blocks, pins and caps for a two-tower; `Rules`, or what
-        `Rules.of` or `Rules.load` takes. {} for none.
-      items: a frame with the catalogue's item ids in any order, whose columns and titles take the
-        place of the catalogue's in filters, rules and titles. The model still scores with the
-        columns that it was trained on.
-      precision: of what takes the room: "float32" (the default of a first version), "bfloat16",
-        "float16" or "int8". Anything but float32 is compared with it, and the `ParityReport` goes
-        into `parity.json` and the card.
-      limits: what stops such an export; `ParityLimits()` by default.
-      held_out: the split that the model was trained on, for N@10 in the report. It is measured with
-        what was known from its training events, whichever are exported.
-      explain: whether a two-tower's version has the signature `explain`, the shares of the model's
-        inputs in its scores, see `evaluation.explain`. Of n inputs among the ids and vectors it
-        stores 2^n - 2 more tables of item vectors: of ids and texts the items take three times the
-        room, with images seven times. A log line and the card's "explain" say how many bytes.
-      any_time: also export as of a time before 1990 or after now, e.g. where times are no unix
-        seconds.
-      signatures: further ones of your own, beside those that every export has.
-      rerank: what reorders the list of a model that recommends, in this order: `Reranker` objects,
+      at: unix time of the export in seconds; later events are left out. Default: just after the
+        last event. Needs timestamps.
+      metrics, config: entries for the card: numbers, texts, lists and dicts.
+      deployment: a `DeploymentConfig`, or whether to write files for TF Serving: warm-up requests
+        in the version and, in the folder above `path`, configs and manifests of one server for all
+        models there. True writes them with defaults, False writes none. None is True if the extra
+        `serving` is installed, else False with a log line.
+      filters: item columns that requests to a two-tower may filter by; see `Filters`. () for none.
+      rules: a shop's boosts, blocks, pins and caps for a two-tower: `Rules`, or what `Rules.of` or
+        `Rules.load` takes. {} for none.
+      items: a frame with the catalogue's item ids in any order. Its columns and titles replace the
+        catalogue's in filters, rules and titles. The model still scores with the columns that it
+        was trained on.
+      precision: of the stored vectors and histories: "float32" (default of a first version),
+        "bfloat16", "float16" or "int8". Any other than float32 is compared with float32, and the
+        `ParityReport` is written to `parity.json` and the card.
+      limits: differences from float32 beyond which the export fails; default `ParityLimits()`.
+      held_out: the split that the model was trained on, to report NDCG@10 on its test events. This
+        is measured from the histories of its training events, whatever `events` holds.
+      explain: whether a two-tower's version gets the signature `explain`, which splits scores into
+        shares of the model's inputs; see `evaluation.explain`. For n inputs (ids and kinds of
+        vectors) it stores 2^n - 2 more tables of item vectors: three times the size for ids and
+        text, seven times with images. A log line and the card's "explain" give the bytes.
+      any_time: allow an export as of a time before 1990 or in the future, e.g. if times are not
+        unix seconds.
+      signatures: your own `ServedSignature` classes, in addition to the standard ones.
+      rerank: rerankers of a recommender's lists, applied in this order: `Reranker` objects,
         `"module:Class"` or `{"kind": "module:Class", option: value}`. () for none.
 
     Returns:
       The folder of the new version.
 
     Raises:
-      InputError: other vocabularies, no event before `at`, a time that cannot be meant, a path that
-        TF Serving could not serve from, item vectors that are not finite, metrics that JSON cannot
-        say, deployment files that TF Serving would refuse, a precision further from float32 than
-        the limits allow, limits for float32 itself, `explain` of anything but a `TwoTower` or
-        of more than 4 vectors, or `filters`, `rules` or `rerank` for a `Ranker`.
-      ImportError: `deployment` is asked for and the extra `serving` is not installed.
+      InputError: vocabularies differ from the model's, no event is before `at`, a time is
+        implausible, TF Serving could not serve from `path` or would refuse the deployment files,
+        item vectors are not finite, JSON cannot hold the metrics, the precision differs from
+        float32 by more than the limits, `limits` are given for float32, `explain` is for a model
+        other than `TwoTower` or for more than 4 kinds of vectors, or `filters`, `rules` or `rerank`
+        are given for a `Ranker`.
+      ImportError: `deployment` is requested and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
     Example:
@@ -142,8 +142,8 @@ def export(
     """
     if not isinstance(model, Model):
         raise InputError(
-            "export: model must be one of tfrec_fusion.models, or have all that the protocol "
-            f"tfrec_fusion.models.Model names. Received: {type(model).__name__}"
+            "export: model must be one of tfrec_fusion.models, or implement the protocol "
+            f"tfrec_fusion.models.Model. Received: {type(model).__name__}"
         )
     require_interactions(events, "export")
     check_base(path)
@@ -153,20 +153,22 @@ def export(
     precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
         raise InputError(
-            "export: explain is for a TwoTower; of other models no shares of a score are known. "
-            f"Received: {type(model).__name__}"
+            "export: explain is for a TwoTower only; scores of other models are not split into "
+            f"shares. Received: {type(model).__name__}"
         )
     check_precision(precision)
     if limits is not None and precision == "float32":
         raise InputError(
-            "export: limits compare a smaller precision with float32; give one of "
-            f"{', '.join(PRECISIONS[1:])}, or no limits. Received: precision='float32'"
+            "export: limits compare a lower precision with float32; set precision to one of "
+            f"{', '.join(PRECISIONS[1:])}, or omit limits. Received: precision='float32'"
         )
     model.check(events)
     every = _before(events, at, any_time)
     events = every.first_events()
     if len(events) == 0:
-        raise InputError("export: all events are impressions, with a label of 0 or less")
+        raise InputError(
+            "export: events must hold a positive event; all of them are impressions (label <= 0)"
+        )
     try:
         taken = [tensor.name for tensor in REQUEST_INPUTS]
         business = Business.of(events.catalogue, options["filters"], options["rules"], items, taken)
@@ -174,13 +176,13 @@ def export(
         if not {"filters", "rules"} & set(kept):
             raise
         raise InputError(
-            f"{error} (the latest version's {' and '.join(kept)} are kept unless given; pass "
-            f"{NONE_OF_THEM} for none)"
+            f"{error} (the latest version's {' and '.join(kept)} apply unless you pass others; "
+            f"pass {NONE_OF_THEM} for none)"
         ) from None
     if not model.ranks_catalogue and (business.attributes or business.rules or options["rerank"]):
         raise InputError(
-            "export: filters, rules and rerank are for models that recommend; a "
-            f"{type(model).__name__} scores the items it is given"
+            "export: filters, rules and rerank are only for models that rank the catalogue; a "
+            f"{type(model).__name__} scores the items that a request names"
         )
     reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
     merging = load(f"{_DEPLOYMENT}:merging_of")(deployment)
@@ -193,7 +195,7 @@ def export(
         disk_errors(path, "no version was written"),
         load(f"{_DEPLOYMENT}:new_version_with_deployment")(path, deployment) as (folder, result),
     ):
-        # The assets are copied from here into the version.
+        # Saving the graph copies these files into the version's assets.
         users_file, items_file = folder.parent / "users.txt", folder.parent / "items.txt"
         events.users.save(users_file)
         events.catalogue.vocabulary.save(items_file)
@@ -206,7 +208,7 @@ def export(
             "title": business.catalogue.titles,
             "events": item_events(events),
         }
-        # Filters are of the shop's choosing, so they may be shown beside the titles.
+        # The shop chose these columns for requests, so callers may see their values.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
         build_reference(served.plain["serving_default"], every, served.context).save(
@@ -239,21 +241,21 @@ def export(
 
 
 def _tell_lost_signatures(path: str | os.PathLike, described: Sequence[Signature]) -> None:
-    """A log line where the latest version has a signature of the user's own that this one lacks."""
+    """Warns if the latest version has custom signatures that this one lacks."""
     known = {one.name for one in (*CATALOGUE_SIGNATURES, *RANKER_SIGNATURES)}
     known |= {one.name for one in described}
     lost = sorted(set(latest_card(path).get("signatures", ())) - known)
     if lost:
         _log.warning(
             "export: the latest version has the signatures %s, which this one lacks; pass "
-            "signatures=[...] for them",
+            "signatures=[...] to add them",
             ", ".join(lost),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Build:
-    """Makes the module that is saved, once a precision."""
+    """Builds the module to save, once for each precision."""
 
     model: Model
     state: State
@@ -291,7 +293,7 @@ class _Build:
 
 
 def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
-    """N@10 of what the model answers from the split's training events, in both precisions."""
+    """NDCG@10 on the split's test events in both precisions, with its training histories."""
     build.model.check(split.train)
     train = split.train.first_events()
     build = dataclasses.replace(
@@ -330,6 +332,6 @@ def _check_time(name: str, value: float, latest: float) -> None:
     problem = time_problem(value, latest)
     if problem is not None:
         raise InputError(
-            f"export: {name} {problem}; any_time=True (--any-time) takes it as it is. "
+            f"export: {name} {problem}; any_time=True (--any-time) accepts it. "
             f"Received: {value:.0f}"
         )

@@ -1,4 +1,4 @@
-"""Checks of a request's shapes inside the graph: TF Serving has none before it."""
+"""Checks the shapes of requests inside the graph, as TF Serving does not check them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from tfrec_fusion._compat import tf
 
 
 def checked(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The inputs, once each is known to have its dimensions and a row for each row of the first.
+    """The inputs, after a check of each one's rank and that all have as many rows as the first.
 
-    A request that does not fit ends with InvalidArgumentError, whose text names the input, before
-    anything is computed of it.
+    Other requests raise InvalidArgumentError, which names the input, before anything else runs.
 
     Args:
-      inputs: name -> tensor of known rank, 1 or more, which a session does not enforce.
+      inputs: name -> tensor of known rank, 1 or more. A session does not enforce these ranks.
     """
     names, values = list(inputs), list(inputs.values())
-    # TensorFlow answers what it can from the shapes that the signature promises: the functions of
-    # tf.shape while tracing, and the optimizer of a loaded signature's graph the raw operations.
+    # Hides the static shapes: from them, tracing would fold tf.shape and the graph optimizer would
+    # fold the raw operations, and the check would always pass.
     unpromised = [
         tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
         for value in values
@@ -43,7 +42,7 @@ def checked(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 def concrete(
     function: Callable, specs: Mapping[str, tf.TensorSpec]
 ) -> tf.types.experimental.ConcreteFunction:
-    """`function(**inputs)` with inputs of these specs, by name."""
+    """The concrete function of `function(**inputs)` with inputs of these specs."""
 
     def by_name(**inputs):
         return function(**{name: inputs[name] for name in specs})
@@ -56,7 +55,7 @@ def concrete(
 def checked_concrete(
     function: Callable, specs: Mapping[str, tf.TensorSpec]
 ) -> tf.types.experimental.ConcreteFunction:
-    """As `concrete`, of `checked` inputs."""
+    """Like `concrete`, with inputs that pass through `checked`."""
     return concrete(lambda **inputs: function(**checked(inputs)), specs)
 
 

@@ -1,4 +1,4 @@
-"""What a version takes over from the one before it."""
+"""The export options that a version takes over from the one before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.versions import versions
 
-# What an option is where neither the call nor the version before says.
+# Defaults where neither the call nor the version before sets an option.
 _NOTHING: dict[str, Any] = {
     "filters": (),
     "rules": None,
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def latest_card(path: str | os.PathLike) -> dict:
-    """The card of the latest version, empty where there is none."""
+    """The model card of the latest version, empty if there is none."""
     found = versions(path)
     if not found or not (found[max(found)] / CARD).is_file():
         return {}
@@ -35,15 +35,18 @@ def latest_card(path: str | os.PathLike) -> dict:
 def kept_options(
     model, path: str | os.PathLike, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The options of an export, where None is as in the latest version, and which are from there.
+    """Fills in an export's options that are None from the latest version.
 
-    A version of another kind of model passes on its precision alone, and a log line says what of it
-    is left out.
+    If that version is of another model class, only its precision is taken over, and a log line
+    names the options that are not.
 
     Args:
-      model: what is exported.
+      model: the model to export.
       path: folder of the versions.
-      given: "filters", "rules", "rerank", "explain" and "precision", or None for each.
+      given: "filters", "rules", "rerank", "explain" and "precision" -> value or None.
+
+    Returns:
+      All options, and the names of those taken from the latest version.
 
     Raises:
       InputError: the latest version has rerankers that were given as objects.
@@ -59,14 +62,14 @@ def kept_options(
         left_out = [name for name in kept if name != "precision"]
         if left_out:
             _log.warning(
-                "export: the latest version is of a %s, and its %s are left out",
+                "export: the latest version is of a %s; its %s are not taken over",
                 card.get("model"),
                 " and ".join(left_out),
             )
         kept = [name for name in kept if name == "precision"]
     if kept:
         _log.warning(
-            "export: %s as in version %d; pass %s for none, on the command line --no-keep",
+            "export: %s taken over from version %d; pass %s for none (command line: --no-keep)",
             ", ".join(kept),
             max(versions(path)),
             NONE_OF_THEM,
@@ -78,8 +81,8 @@ def kept_options(
     ]
     if "rerank" in kept and objects:
         raise InputError(
-            "export: the latest version is reordered by objects, which cannot be made again; pass "
-            f"rerank=[...], or rerank=() for none. Received: {objects}"
+            "export: the latest version has rerankers that were given as objects, which cannot be "
+            f"rebuilt; pass rerank=[...], or rerank=() for none. Received: {objects}"
         )
     options = {
         name: before[name] if name in kept else nothing if given[name] is None else given[name]

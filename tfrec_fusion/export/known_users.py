@@ -1,4 +1,4 @@
-"""Events for a model that reads user ids."""
+"""Encodes events with the users of a model that reads user ids."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _log = logging.getLogger(__name__)
 
 
 def with_known_users(model, events: Interactions, users: Callable[[], Vocabulary]) -> Interactions:
-    """The events with the users that a model knows, where it reads user ids.
+    """The events, re-encoded with the model's training users if it reads user ids.
 
-    Others are told in a log line; they count in the trends only.
+    A log line counts the users that the model does not know; they count in the trends only.
 
     Args:
-      model: a trained one.
-      events: with any users.
-      users: gives the vocabulary of its training events, where that is needed.
+      model: a trained model.
+      events: events of any users.
+      users: returns the users of the model's training events; called only when needed.
     """
     if not model.reads_user_ids or events.users.fingerprint == model.spec.users:
         return events

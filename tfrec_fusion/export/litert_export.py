@@ -1,4 +1,4 @@
-"""The scores of a ranker's export as a LiteRT model."""
+"""Converts an exported ranker to LiteRT."""
 
 from __future__ import annotations
 
@@ -29,34 +29,33 @@ _ROWS_OF = {"user_id": "user", "item_id": "item"}
 
 
 def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
-    """Writes a folder with `ranker.tflite` and the ids that its rows stand for.
+    """Writes a folder with `ranker.tflite` and the vocabularies of its inputs.
 
-    LiteRT has no tables of texts, so the model takes rows: the line, from 0, of an id in
-    `users.txt`, in `items.txt` or of a value in the `<column>.txt` of a text context; -1 is an
-    unknown one. Its inputs, of which it has those that the ranker reads, are
+    LiteRT has no string lookup tables, so the model takes row numbers: the line, from 0, of an id
+    in `users.txt` or `items.txt`, or of a context value in `<column>.txt`; -1 is an unknown one.
+    Of these inputs it has those that the ranker reads:
 
         item         int32 [B, N]
         user         int32 [B]
-        history      int32 [B, H], distinct items, -1 pads; no history is kept in the model
-        history_age  float32 [B, H], days since each
-        <column>     float32 [B] (NaN is unknown) or int32 [B] rows, of the context
+        history      int32 [B, H], distinct items, padded with -1; the model stores no histories
+        history_age  float32 [B, H], days since each event
+        <column>     context: float32 [B] (NaN is unknown) or int32 [B] rows
 
-    and its outputs `score` and `probability`, float32 [B, N]. B, N and H are free, but none may be
-    0. Only LiteRT's own operations are used. The model is run on example requests and written only
-    if it gives what the SavedModel's `score` gives within 1e-5. The folder appears whole or not at
-    all.
+    The outputs are `score` and `probability`, float32 [B, N]. B, N and H are free, but none may be
+    0. The model uses only LiteRT's built-in operations. It is written only if its answers to
+    example requests equal the SavedModel's `score` within 1e-5. The folder appears only when it is
+    complete.
 
     Args:
-      version: a version's folder of a `Ranker`, or the folder of versions of which the highest is
-        taken.
-      path: a folder; what it holds is replaced.
+      version: the folder of a `Ranker`'s version, or a folder of versions, whose highest is used.
+      path: the folder to write; its content is replaced.
 
     Returns:
       The path of the model.
 
     Raises:
-      InputError: no version there, a version of another model or without the function from rows,
-        operations that LiteRT has not, or other answers.
+      InputError: no version there, a version of another model or of an earlier release, operations
+        that LiteRT lacks, or answers that differ from the SavedModel's.
 
     Example:
       >>> ranker = tff.models.Ranker(split.train, dim=4, hidden=[4])
@@ -68,14 +67,17 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
     loaded = tf.saved_model.load(str(version))
     if not hasattr(loaded, "by_row"):
         raise InputError(
-            "export: litert: LiteRT has no tables of texts, and only exports of a ranker have a "
-            f"function without; export a ranker with this version. Received: {version}"
+            "export: litert: only a ranker can be converted, as LiteRT has no string lookup tables "
+            "and only a ranker's export has a function without them; export a Ranker with this "
+            f"release. Received: {version}"
         )
     model = _converted(loaded)
     texts = _context_texts(version, loaded)
     apart = _difference(version, loaded, model, texts)
     if apart:
-        raise InputError(f"export: litert: the model does not answer as {version} does: {apart}")
+        raise InputError(
+            f"export: litert: the converted model's answers differ from those of {version}: {apart}"
+        )
     with new_folder(path) as folder:
         (folder / MODEL).write_bytes(model)
         shutil.copy(version / "assets" / "items.txt", folder)
@@ -96,7 +98,7 @@ def _converted(loaded) -> bytes:
         return converter.convert()
     except Exception as error:  # its class is not public
         lacking = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", str(error), re.MULTILINE)
-        reason = f"has no operation for {', '.join(lacking)}" if lacking else "refuses it"
+        reason = f"has no operation for {', '.join(lacking)}" if lacking else "cannot convert it"
         raise InputError(f"export: litert: LiteRT {reason}") from error
 
 
@@ -121,7 +123,7 @@ def _context_texts(version: Path, loaded) -> dict[str, Vocabulary]:
 def _difference(version: Path, loaded, model: bytes, texts: dict[str, Vocabulary]) -> str:
     """How the model differs from the SavedModel's `score`; "" if it does not."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the interpreter also comes as a package of its own
+        warnings.simplefilter("ignore")  # a hint to install the interpreter as its own package
         runner = tf.lite.Interpreter(model_content=model).get_signature_runner()
     vocabularies = texts | {
         name: Vocabulary.load(version / "assets" / f"{name}s.txt") for name in ("user", "item")
@@ -155,6 +157,6 @@ def _rows(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
 
 
 def _first_of_each(rows: np.ndarray) -> np.ndarray:
-    """Rows `[B, H]` with -1 for those that stand further left as well."""
+    """Rows `[B, H]`, where repetitions of an earlier row become -1."""
     earlier = np.tril(rows[:, :, None] == rows[:, None, :], -1)
     return np.where(earlier.any(2), -1, rows).astype(np.int32)

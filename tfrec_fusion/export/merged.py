@@ -1,4 +1,4 @@
-"""Requests that wait at the same moment as one run, inside the graph of an export."""
+"""Batches concurrent requests into one run, inside the graph of an export."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.export.merging import Merging
 
 MOST_COLUMNS = 256
-"""A request whose lists or answer are wider runs alone: merged, all others would be as wide."""
+"""A request with wider lists or a wider answer runs alone, as the merged ones get its width."""
 
 _BETWEEN = "\n"
-# In the place of a line's end, which no id of an export has; nor has any this, which is no UTF-8.
+# Replaces newlines in requested ids. Being invalid UTF-8, it occurs in no id of the export.
 _UNKNOWN = b"\xff"
 
 
 class Merged(tf.Module):
-    """A function of rows that merges its callers' rows, of one signature or several.
+    """Calls a row-wise function once for the rows of concurrent calls, from any signature.
 
-    Callers share nothing but the run: whatever a call was given that gets here is a row of values
-    that the function can answer, so no call can make another fail.
+    Shapes are checked before, and the function can answer every row, so no call can make another
+    one fail.
 
     Args:
       function: from name -> `[B]` to name -> `[B, ...]` tensors, row by row.
       inputs: name -> spec of `[B]`.
-      merging: the sizes.
+      merging: batch size, threads and queue length.
     """
 
     def __init__(self, function: Callable, inputs: Mapping[str, tf.TensorSpec], merging: Merging):
@@ -38,7 +38,7 @@ class Merged(tf.Module):
         self._function = tf.function(positional, autograph=False).get_concrete_function(
             *inputs.values()
         )
-        # Exports in one process have the threads in common, and never a queue.
+        # Exports in one process share the threads, but each has its own queue.
         self._queue = uuid.uuid4().hex
         self._threads = f"tfrec_fusion_{merging.rows}_{merging.threads}_{merging.waiting}"
 
@@ -61,11 +61,11 @@ class Merged(tf.Module):
 
 
 def joined(ids: tf.Tensor) -> tf.Tensor:
-    """Lists of ids `[B, W]` as texts `[B]`, so that all widths are alike."""
+    """Joins lists of ids `[B, W]` into texts `[B]`, so that requests of any width can be merged."""
     ids = tf.strings.regex_replace(ids, _BETWEEN, _UNKNOWN)
     return tf.strings.reduce_join(ids, 1, separator=_BETWEEN)
 
 
 def parted(texts: tf.Tensor) -> tf.Tensor:
-    """The lists `[B, W]` of `joined`, filled up with ""."""
+    """Splits the texts `[B]` of `joined` into lists `[B, W]`, padded with ""."""
     return tf.strings.split(texts, _BETWEEN).to_tensor("")

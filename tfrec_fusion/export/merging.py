@@ -1,4 +1,4 @@
-"""How an export merges requests that wait at the same moment."""
+"""The options of batching concurrent requests inside an export."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Merging:
-    """How many requests become one run.
+    """How an export batches concurrent requests.
 
     Attributes:
-      rows: of the largest run; a request of more runs alone.
-      threads: runs at once. Requests are merged while all threads are busy, so none ever waits for
-        others to come.
-      waiting: runs that may wait for a thread; beyond that requests get UNAVAILABLE.
+      rows: most rows of a batch; a request with more runs alone.
+      threads: batches that run at the same time. Requests are merged only while all threads are
+        busy, so no request waits for later ones.
+      waiting: batches that may wait for a thread; further requests get UNAVAILABLE.
     """
 
     rows: int = 64

@@ -1,4 +1,4 @@
-"""What a version says of itself."""
+"""The model card of a version."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def model_card(
     config: Mapping | None,
     business: Mapping | None = None,
 ) -> str:
-    """JSON text with everything needed to say what an export is and where it came from.
+    """The card as JSON text: model, data, vectors, metrics and package versions of an export.
 
     Args:
       model: a `tfrec_fusion.models.Model`.
-      events: whose histories and trends are baked in.
-      now: unix time that they are as of, or None without times.
-      metrics: any nested numbers and texts, e.g. of an evaluation.
-      config: of the run that trained the model.
-      business: its filters and rules, where it may have some.
+      events: the events whose histories and trends the version holds.
+      now: unix time in seconds of histories and trends, or None without timestamps.
+      metrics: nested numbers and texts, e.g. of an evaluation.
+      config: config of the run that trained the model.
+      business: filters and rules, if the model can have them.
 
     Raises:
-      InputError: `metrics` or `config` holds something that JSON cannot say.
+      InputError: `metrics` or `config` holds a value that JSON cannot represent.
     """
     card = {
         "format": 1,
@@ -80,7 +80,7 @@ def model_card(
 
 
 def with_entries(card: str, entries: Mapping) -> str:
-    """The text of a card with more entries."""
+    """The card's text with `entries` added."""
     return _text(json.loads(card) | dict(entries))
 
 
@@ -89,7 +89,7 @@ def _text(card: Mapping) -> str:
 
 
 def example_users(events: Interactions) -> list[str]:
-    """Up to five users, spread over the vocabulary, of those with at least three items if any."""
+    """Up to five user ids spread over the vocabulary, with at least three items each if any."""
     lengths = events.histories().lengths
     rows = np.flatnonzero(lengths >= 3)
     if len(rows) == 0:

@@ -1,4 +1,4 @@
-"""The signatures of an export as ONNX models."""
+"""Converts the signatures of an export to ONNX."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from tfrec_fusion.files import new_folder
 from tfrec_fusion.paths import local_path
 
 _BATCH = 5
-_MANY = 5000  # items; most catalogues have fewer, and in the others they are sought another way
-_LARGEST = 2**31 - 2**26  # of a protocol buffer 2 GiB, less room for the graph and the ids
+_MANY = 5000  # k: all items of most catalogues; for larger k, large ones search another way
+_LARGEST = 2**31 - 2**26  # a protocol buffer's 2 GiB, less space for the graph and the ids
 
 
 def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str, str]:
-    """Writes `path/<signature>.onnx` for each signature that comes through the conversion whole.
+    """Writes `path/<signature>.onnx` for each signature that can be converted.
 
-    Each takes and gives what the signature does, ids as texts. It is run by onnxruntime on example
-    requests, with and without rows and lists, known and unknown ids, and is written only if it
-    gives what the SavedModel gives within 1e-5. The folder appears whole or not at all.
+    Each model has the inputs and outputs of the signature; ids are strings. It is written only if
+    onnxruntime's answers to example requests (empty and full batches and lists, known and unknown
+    ids) equal the SavedModel's within 1e-5. The folder appears only when it is complete.
 
     Args:
-      version: a version's folder, or the folder of versions of which the highest is taken.
-      path: a folder; what it holds is replaced.
+      version: a version's folder, or a folder of versions, whose highest is used.
+      path: the folder to write; its content is replaced.
 
     Returns:
-      The signatures that are left out, each with the reason.
+      Signature -> reason, for those that could not be converted.
 
     Raises:
-      InputError: no version there, or no signature comes through.
+      InputError: no version there, or no signature can be converted.
       ImportError: the extra `onnx` is not installed.
 
     Example:
@@ -46,7 +46,7 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
     """
     path, version = local_path(path, "onnx"), latest_version(version)
     runtime = optional("onnxruntime", EXTRA)
-    runtime.set_default_logger_severity(4)  # its errors come as exceptions as well
+    runtime.set_default_logger_severity(4)  # its errors are also raised as exceptions
     loaded, to_convert = (tf.saved_model.load(str(version)) for _ in range(2))
     signatures, left_out = signature_specs(version), {}
     with new_folder(path) as folder:
@@ -63,7 +63,7 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
             else:
                 (folder / f"{name}.onnx").write_bytes(model)
         if len(left_out) == len(signatures):
-            raise InputError(f"export: onnx: no signature comes through: {left_out}")
+            raise InputError(f"export: onnx: no signature can be converted: {left_out}")
     return left_out
 
 
@@ -71,7 +71,7 @@ def _too_large(function) -> str:
     size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
     if size <= _LARGEST:
         return ""
-    return f"it reads {size / 2**30:.1f} GiB of variables, and an ONNX file ends at 2 GiB"
+    return f"it reads {size / 2**30:.1f} GiB of variables, and an ONNX file holds at most 2 GiB"
 
 
 def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.ndarray]]:
@@ -103,7 +103,7 @@ def _is_neutral(value: np.ndarray) -> bool:
 
 
 def _value(version: Path, name: str, like: np.ndarray) -> np.ndarray:
-    """What an input that changes nothing by default may be as well."""
+    """A value that has an effect, for an input whose sample value changes nothing."""
     if like.dtype != object:
         return np.ones_like(like)
     known = version / "assets" / f"filter_{name}.txt"
@@ -117,8 +117,8 @@ def _difference(runtime, model: bytes, function, requests: list[dict[str, np.nda
         session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         answers = [session.run(names, request) for request in requests]
-    except Exception as error:  # onnxruntime's exceptions have no class of their own in common
-        return f"onnxruntime does not run it: {' '.join(str(error).split())}"
+    except Exception as error:  # onnxruntime's exceptions have no common class
+        return f"onnxruntime cannot run it: {' '.join(str(error).split())}"
     for request, answer in zip(requests, answers, strict=True):
         given = {name: tf.constant(value, _dtype(value)) for name, value in request.items()}
         expected = {name: value.numpy() for name, value in function(**given).items()}

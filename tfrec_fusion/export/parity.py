@@ -1,4 +1,4 @@
-"""Asks two exports of a model the same."""
+"""Compares two exports of one model on the same requests."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tfrec_fusion.export.parity_report import ParityReport
 from tfrec_fusion.export.saving import size_of
 
 _USERS, _FEWEST, _BATCH, _CANDIDATES, _FIRST = 4096, 256, 64, 200, 100
-_SCORES = 1 << 29  # computed at most, for millions of items
+_SCORES = 1 << 29  # most scores to compute; limits the users of catalogues of millions of items
 _REPEATS = {1: 30, 64: 7}
 
 
 class Parity:
-    """Compares what two served modules answer for the same users.
+    """Compares the answers of two served modules for the same users.
 
-    A two-tower's lists are those of `serving_default`, so rules and histories count. A ranker ranks
-    200 sampled items for each user, the held-out ones among them, without a context.
+    Two-towers are compared by their lists of `serving_default`, with rules and histories. Rankers
+    score 200 sampled items for each user, held-out ones included, without context.
 
     Args:
-      full, smaller: `ServedModel`s or `ServedRanker`s, the former in float32.
-      events: what is baked into both.
-      targets: rows of the users to ask for and what each of them took later; by default all users
-        with a history, and nothing.
+      full, smaller: `ServedModel`s or `ServedRanker`s; `full` is in float32.
+      events: the events whose histories both hold.
+      targets: rows of the users to compare, and their held-out items. Default: all users with a
+        history, without held-out items.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Parity:
         self._rng = np.random.default_rng(0)
 
     def report(self, precision: str, folder: Path, more: int) -> ParityReport:
-        """Asks both and compares.
+        """Compares scores, lists, size and latency.
 
         Args:
-          precision: of the smaller one.
-          folder: where it is saved.
-          more: bytes that the other takes more.
+          precision: precision of the smaller export.
+          folder: where the smaller export is saved.
+          more: how many bytes larger the float32 export is.
         """
         size = size_of(folder)
         errors, scores, overlaps = [], [], {10: [], 100: []}
@@ -78,7 +78,7 @@ class Parity:
         )
 
     def ndcg(self) -> dict[str, float] | None:
-        """Mean N@10 of the targets in both, and how many users have some."""
+        """Mean NDCG@10 of the held-out items in both, and the number of users that have some."""
         found = []
         for targets, lists, _ in self._answers():
             found += map(lambda a, b, t: (_ndcg(a, t), _ndcg(b, t)), *lists, targets)
@@ -88,14 +88,14 @@ class Parity:
         return {"float32": float(before), "smaller": float(after), "users": len(found)}
 
     def _answers(self):
-        """Batch by batch the users' targets, and what both answer, see `_rank`."""
+        """Yields, for each batch of users, their targets and both answers; see `_rank`."""
         for start in range(0, len(self._users), _BATCH):
             users = self._users[start : start + _BATCH]
             targets = self._targets and self._targets[start : start + _BATCH]
             yield targets or [], *self._rank(users, targets)
 
     def _rank(self, users, targets):
-        """The first 100 rows of each user in both, -1 for none, and scores of the same pairs."""
+        """The top 100 rows of each user in both (padded with -1), and scores of the same pairs."""
         if self._ranks:
             rows = self._candidates(len(users), targets)
             items = self._vocabulary.ids[rows]
@@ -109,7 +109,7 @@ class Parity:
         return [self._vocabulary.rows(found) for found in ids], scores
 
     def _candidates(self, n_users, targets) -> np.ndarray:
-        """Distinct rows `[n_users, 200 or fewer]`, targets among them."""
+        """Distinct item rows `[n_users, 200 or fewer]`, targets included."""
         n_items = len(self._vocabulary)
         width = min(_CANDIDATES, n_items)
         rows = np.stack([self._rng.choice(n_items, width, False) for _ in range(n_users)])
@@ -134,7 +134,7 @@ class Parity:
 
 
 class _Asked:
-    """A served module, asked in NumPy."""
+    """A served module with NumPy inputs and outputs."""
 
     def __init__(self, served):
         self._default, self._score = served.plain["serving_default"], served.plain["score"]
@@ -143,7 +143,7 @@ class _Asked:
         self._inputs = [one for one in default.inputs if not one.kind]
 
     def default(self, users, items):
-        """Outputs of `serving_default`; a ranker's takes items."""
+        """Outputs of `serving_default`; only a ranker needs `items`."""
         inputs = {"user_id": tf.constant(users)}
         if self._ranks:
             inputs |= {"item_id": tf.constant(items)} | self._context(len(users))
@@ -160,7 +160,7 @@ class _Asked:
         return self._score(user_id=tf.constant(users), item_id=tf.constant(items))["score"].numpy()
 
     def _context(self, batch: int) -> dict[str, tf.Tensor]:
-        """The context's inputs with nothing known."""
+        """Context inputs with neutral (unknown) values."""
         return {
             tensor.name: tf.fill([batch], tf.constant(tensor.neutral, tensor.dtype))
             for tensor in self._inputs

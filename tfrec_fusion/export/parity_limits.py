@@ -1,4 +1,4 @@
-"""How far a smaller export may be from float32."""
+"""Limits on how far a lower-precision export may differ from float32."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ParityLimits(BaseModel):
-    """What stops an export in fewer bytes; see `ParityReport` for the figures.
+    """Limits beyond which a lower-precision export fails; see `ParityReport` for the figures.
 
     Attributes:
-      overlap_10, overlap_100: the least share of float32's first 10 and 100 that come back.
-      ndcg_loss: the most of N@10 that may be lost, as a share of float32's.
-      score_error: the most that a score may be off in the mean; None is no limit.
+      overlap_10, overlap_100: least mean share of float32's top 10 and top 100 that must be kept.
+      ndcg_loss: largest loss of NDCG@10, as a share of float32's.
+      score_error: largest mean absolute score error; None sets no limit.
 
     Example:
       >>> limits = ParityLimits(overlap_10=0.99)  # export(..., precision="int8", limits=limits)

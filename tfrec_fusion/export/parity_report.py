@@ -1,4 +1,4 @@
-"""What a smaller export loses and saves."""
+"""Quality, size and latency of a lower-precision export, compared with float32."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ REPORT = "parity.json"
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How far the answers of a smaller export are from those of one in float32, and its size.
+    """How a lower-precision export ("smaller") differs from float32 in answers, size and latency.
 
     Attributes:
-      precision: of the smaller one.
-      users: how many were asked for.
-      score_error: "mean" and "max" of the absolute difference of the scores of the same items, and
+      precision: precision of the smaller export.
+      users: number of users compared.
+      score_error: "mean" and "max" absolute difference of the scores of the same items, and
         "spread", the standard deviation of these scores in float32.
-      overlap: "10" and "100": the mean share of float32's first so many that are among the first
-        so many of the smaller one.
-      ndcg_10: "float32" and "smaller": mean N@10 of held-out items, and "users" that have some;
+      overlap: "10" and "100": mean share of float32's top 10 (100) that is in the smaller one's.
+      ndcg_10: "float32" and "smaller": mean NDCG@10 of held-out items, and "users" that have some;
         None without held-out events.
-      bytes: "float32" and "smaller": of the version without card and warm-up requests.
-      p50_ms: batch size -> "float32" and "smaller": milliseconds of `serving_default`.
+      bytes: "float32" and "smaller": size of the version without card and warm-up requests.
+      p50_ms: batch size -> "float32" and "smaller": median milliseconds of `serving_default`.
     """
 
     precision: str
@@ -39,7 +38,7 @@ class ParityReport:
     p50_ms: dict[str, dict[str, float]]
 
     def to_dict(self) -> dict:
-        """What `parity.json` and the model card hold."""
+        """The report as `parity.json` and the model card hold it."""
         return asdict(self)
 
     def save(self, path: Path) -> None:
@@ -53,16 +52,16 @@ class ParityReport:
 
     @property
     def ndcg_loss(self) -> float:
-        """The share of float32's N@10 that is lost; 0 where it is not known."""
+        """Share of float32's NDCG@10 that is lost; 0 if unknown."""
         if self.ndcg_10 is None or not self.ndcg_10["float32"]:
             return 0.0
         return 1 - self.ndcg_10["smaller"] / self.ndcg_10["float32"]
 
     def check(self, limits: ParityLimits) -> None:
-        """Compares with the limits.
+        """Checks the report against the limits.
 
         Raises:
-          InputError: names the figure, its limit and what to do.
+          InputError: a figure exceeds its limit.
         """
         overlap_10, overlap_100 = self.overlap["10"], self.overlap["100"]
         error, most = self.score_error["mean"], limits.score_error
@@ -75,12 +74,12 @@ class ParityReport:
             if wrong:
                 raise InputError(
                     f"export: precision {self.precision!r} is too far from float32: {name} is "
-                    f"{figure:.4g} and its limit {limit:g}; use another precision, or another "
-                    "limit if the bytes are worth it"
+                    f"{figure:.4g} and its limit {limit:g}; use another precision, or relax the "
+                    "limit if the smaller size is worth it"
                 )
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """(figure, float32, smaller) as texts, for a table."""
+        """Rows of a table: (figure, float32, smaller) as texts."""
         overlap, error = self.overlap, self.score_error
         found = [
             ("bytes", f"{self.bytes['float32']:,}", f"{self.bytes['smaller']:,}"),

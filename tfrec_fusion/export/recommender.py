@@ -1,4 +1,4 @@
-"""An export, loaded into this process."""
+"""Recommends from an export that is loaded into this process."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Recommender:
     """Recommends from the highest version of an export, without TF Serving.
 
     Args:
-      path: what `export` was given, or one version's folder.
+      path: the folder given to `export`, or one version's folder.
 
     Attributes:
       path: the version's folder.
 
     Raises:
-      InputError: no version there, or one that is no export of this package, or a ranker's.
+      InputError: no version there, or it is not a recommender's export.
 
     Example:
       >>> shop = Recommender("saved_models/shop")
@@ -55,7 +55,7 @@ class Recommender:
             ) from None
         if "classify" in loaded.signatures:
             raise InputError(
-                "recommend: an exported ranker scores the items that a request names, by its "
+                "recommend: an exported ranker scores the items that a request names, with its "
                 "signature 'score'; recommend from its run, or from a two-tower's export. "
                 f"Received: {self.path}"
             )
@@ -78,22 +78,22 @@ class Recommender:
         exclude_seen: bool = False,
         filters: Mapping[str, object] | None = None,
     ) -> list[tuple[str, float]]:
-        """The best items for one user as (item id, score), best first; fewer where fewer are left.
+        """The best items for one user as (item id, score), best first; fewer if fewer are left.
 
-        A log line names the unknown ids among those given, which change nothing; see `unknown`.
+        Unknown ids are ignored, and a log line names them; see `unknown`.
 
         Args:
-          user_id: an unknown one, or None, is a user of whom nothing is known.
-          history: item ids, the latest last; takes the place of the baked history if not empty.
-          exclude: item ids that must not come back; items of the history never do.
-          k: how many, at least 1.
-          include: item ids of which only these may come back; None allows all.
-          exclude_seen: whether the baked history is excluded too where `history` is given.
-          filters: input of the export's filters -> a text or a list of texts, a number, or a bool,
+          user_id: an unknown id, or None, is a new user.
+          history: item ids, latest last; if not empty, replaces the stored history.
+          exclude: item ids not to return; items of the history are never returned.
+          k: number of items, at least 1.
+          include: the only item ids that may be returned; None allows all.
+          exclude_seen: whether to exclude the stored history too if `history` is given.
+          filters: filter input of the export -> a text or list of texts, a number, or a bool,
             e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
 
         Raises:
-          InputError: ids that are not strings, a bad k, or a filter that the export lacks.
+          InputError: ids that are not strings, k below 1, or a filter that the export lacks.
         """
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
             raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
@@ -104,7 +104,7 @@ class Recommender:
         history, exclude, include = given
         lacking = self.unknown(user_id, history, exclude, include or ())
         if lacking:
-            _log.warning("recommend: unknown ids change nothing: %s", lacking)
+            _log.warning("recommend: unknown ids are ignored: %s", lacking)
         answer = self._recommend(
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
             history=tf.constant([_ids(history, "history")], tf.string),
@@ -124,9 +124,9 @@ class Recommender:
         exclude: Iterable[str] = (),
         include: Iterable[str] = (),
     ) -> dict[str, list[str]]:
-        """Argument -> those of its ids that the export has not; only arguments with such ids.
+        """Argument -> its ids that the export does not know; only arguments with such ids.
 
-        An id must be the same to the letter: "P1 " is not "P1".
+        Ids must match exactly: "P1 " is not "P1".
         """
         asked = {
             "user_id": [] if user_id is None else [user_id],
@@ -159,7 +159,7 @@ class Recommender:
         return self._read(CARD, lambda path: read_json(path, "card"))
 
     def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
-        """The inputs of all filters, neutral where not given."""
+        """All filter inputs, with neutral values for those not given."""
         specs = self._recommend.structured_input_signature[1]
         taken = {tensor.name for tensor in REQUEST_INPUTS}
         names = [name for name in specs if name not in taken]
@@ -179,7 +179,7 @@ class Recommender:
 
 
 def _choices(values: Iterable[str] | None, name: str) -> list[bytes]:
-    """None as nothing; an empty list, of which nothing may come back, as an unknown value."""
+    """Encodes ids: None as no restriction, an empty list as an unknown id, so nothing matches."""
     if values is None:
         return []
     return _ids(values, name) or [NOTHING]

@@ -1,4 +1,4 @@
-"""The next version of an export, with newer events and the same weights."""
+"""Writes the next version of an export with newer events and the same weights."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from tfrec_fusion.times import utc
 
 USERS = "assets/users.txt"
 _log = logging.getLogger(__name__)
-_WRONG_BEFORE = "If that time is wrong, any_time=True (--any-time) writes a version after it"
+_WRONG_BEFORE = "If that time is wrong, any_time=True (--any-time) writes the version anyway"
 
 
 def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> Path:
-    """Writes the next version with the trends and histories of newer events.
+    """Writes the next version with trends and histories of newer events, without training.
 
-    Nothing is trained, and of the catalogue only ids, titles and numbers are needed: the vectors
-    are in the model. As in training and in `export`, the first positive event of each user-item
-    pair counts. Users may be new. Where the model reads user ids, new ones count in the trends
-    only; its vocabulary is found in an earlier version.
+    The catalogue needs only ids, titles and numbers, as the model holds the vectors. As in training
+    and in `export`, the first positive event of each user-item pair counts. New users are allowed;
+    if the model reads user ids, they count in the trends only, and the users of training are read
+    from an earlier version.
 
     Args:
       model: the trained model.
-      events: all events up to now, not the new ones alone; `Run.events` reads them as the run's.
-      path: folder of the model's versions, as `export` was given it.
-      **options: of `export`. Precision, filters, rules and whether scores are explained are those
-        of the latest version unless given. `any_time` also writes a version that is as of an
-        earlier time than the latest one, as is needed where that one's time was wrong.
+      events: all events up to now, not only the new ones; `Run.events` reads them as the run did.
+      path: folder of the model's versions, as given to `export`.
+      **options: options of `export`. As there, precision, filters, rules, rerank and explain
+        default to those of the latest version. `any_time=True` also allows a version that is as of
+        an earlier time than the latest one, e.g. to correct a wrong time.
 
     Returns:
       The folder of the new version.
 
     Raises:
-      InputError: a model without a trend, events without times or none from before the latest
-        version, a version that would be as of an earlier time than the latest, or what `export`
-        refuses.
+      InputError: the model has no trend, the events have no timestamps or do not start before the
+        latest version's time, the new version would be as of an earlier time than the latest, or
+        `export` raises it.
 
     Example:
       >>> refresh(model, events, "saved_models/shop").name
@@ -64,28 +64,28 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
 
 
 def _check_whole(events: Interactions, card: dict) -> None:
-    """Histories are made of the events alone, so those of the latest version must be among them."""
+    """Checks that the events include those of the latest version, as they give the histories."""
     before = card.get("data")
     if not before:
         return
     begin = float(events.timestamp.min())
     if before["as_of"] and begin >= datetime.fromisoformat(before["as_of"]).timestamp():
         raise InputError(
-            "refresh: interactions must be all events up to now, as users' histories are made of "
-            f"them; these begin where the latest version ends, {before['as_of']}. {_WRONG_BEFORE}. "
-            f"Received: {len(events)} events from {utc(begin)} on"
+            "refresh: interactions must be all events up to now, as users' histories are built "
+            f"from them; these begin after the latest version's time, {before['as_of']}. "
+            f"{_WRONG_BEFORE}. Received: {len(events)} events from {utc(begin)} on"
         )
     if len(events) < before["events"]:
         _log.warning(
-            "refresh: %d events are fewer than the %d of the latest version; histories are made of "
-            "these alone",
+            "refresh: %d events are fewer than the %d of the latest version; histories are built "
+            "from these alone",
             len(events),
             before["events"],
         )
 
 
 def _check_later(events: Interactions, card: dict, at: float | None) -> None:
-    """A version never goes back in time, unless that is asked for."""
+    """Checks that the new version is not as of an earlier time than the latest one."""
     before = (card.get("data") or {}).get("as_of")
     given = isinstance(at, numbers.Real) and not isinstance(at, bool) and math.isfinite(at)
     after = float(at) if given and at is not None else float(events.event_times.max())
@@ -101,7 +101,7 @@ def _check_trend(model) -> None:
     if not model.refreshes:
         raise InputError(
             "refresh: the model has no trend to refresh; train it with model.trend true on "
-            "interactions with a 'timestamp', or export it as it is"
+            "interactions with a 'timestamp', or use export instead"
         )
 
 
@@ -113,5 +113,5 @@ def _trained_users(model, path: str | os.PathLike) -> Vocabulary:
                 return users
     raise InputError(
         "refresh: the model reads user ids, and its users are in no version below the folder; "
-        f"export the run there first. Received: {path}"
+        f"export the run to it first. Received: {path}"
     )

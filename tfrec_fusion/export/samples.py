@@ -1,4 +1,4 @@
-"""Example requests for any signature of an export, from the ids it knows and some it does not."""
+"""Example requests for any signature of an export, with known and unknown ids."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _K = 10
 
 
 class Samples:
-    """Draws inputs for the signatures of a version, the same ones each time.
+    """Draws reproducible inputs for the signatures of a version.
 
-    Lists of ids start with "", as TF Serving's padding needs; the first user is known and the
-    second is not, and one of eight ids in lists is unknown.
+    Lists of ids start with the padding "", as TF Serving needs; the first user is known and the
+    second is not; one of eight item ids is unknown.
 
     Args:
       version: the version's folder, with its assets and card.
@@ -36,13 +36,13 @@ class Samples:
         self._signatures = Signature.from_card(read_json(version / CARD, "export"))
 
     def kinds(self, signature: str) -> dict[str, str]:
-        """Input -> its kind, as far as the card says."""
+        """Input -> its kind (`Tensor.kind`), for those in the card."""
         return self._signatures[signature].kinds if signature in self._signatures else {}
 
     def inputs(self, signature: str, specs: dict[str, tf.TensorSpec], batch: int) -> dict:
-        """Input name -> array of `batch` rows, by the kinds of the inputs.
+        """Input name -> array of `batch` rows, drawn by the input's kind.
 
-        An input of no kind, or that only restricts the answer, gets what changes nothing.
+        Inputs without a kind and those that only restrict the answer get their neutral value.
         """
         kinds = self.kinds(signature)
         return {

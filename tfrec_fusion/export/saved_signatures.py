@@ -1,4 +1,4 @@
-"""The signatures of a saved version, read without loading it."""
+"""Reads the signatures of a saved version without loading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONTROL = "__saved_model_"
 
 
 def signature_specs(version: Path) -> dict[str, tuple[dict, dict]]:
-    """Signature -> its inputs and its outputs, each from name to `tf.TensorSpec`."""
+    """Signature -> (inputs, outputs), each a dict from name to `tf.TensorSpec`."""
     pool = descriptor_pool.Default()
     saved: Any = message_factory.GetMessageClass(
         pool.FindMessageTypeByName("tensorflow.SavedModel")

@@ -10,17 +10,17 @@ from tfrec_fusion.export.input_checks import concrete
 
 
 def save_graph(served: tf.Module, folder: Path) -> int:
-    """Saves the signatures of a module, its variables and tables, `by_row` and `plain`.
+    """Saves a module's signatures, variables, tables, `by_row` and `plain`, and nothing else.
 
-    Another function that the module holds for itself would be saved beside the signatures that it
-    is a part of, once as it was traced before and once as it is traced while saving.
+    The module's other functions are already part of the signatures; saving them too would write
+    each twice, as traced before and as traced while saving.
 
     Args:
       served: a `ServedModel` or a `ServedRanker`.
       folder: where the SavedModel is written.
 
     Returns:
-      Bytes of the folder.
+      Size of the folder in bytes.
     """
     kept = tf.Module(name=served.name)
     for name, value in vars(served).items():
@@ -32,18 +32,18 @@ def save_graph(served: tf.Module, folder: Path) -> int:
 
 
 def variables_of(functions: Iterable[tf.types.experimental.ConcreteFunction]) -> list[tf.Variable]:
-    """Each variable that any of the functions reads, once."""
+    """The distinct variables that the functions read."""
     return list({v.ref(): v for one in functions for v in one.graph.variables}.values())
 
 
 def plain_function(loaded, signature: str) -> tf.types.experimental.ConcreteFunction:
-    """The function of a loaded version's signature without checks and merging, by input names."""
+    """The function of a loaded version's signature without shape checks and request merging."""
     function = loaded.signatures[signature]
-    if not hasattr(loaded, "plain"):  # of a version of before there were any
+    if not hasattr(loaded, "plain"):  # exported before there were plain functions
         return function
     return concrete(loaded.plain[signature], function.structured_input_signature[1])
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder."""
+    """Size of the files in a folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,37 +1,36 @@
-"""The rules that hold for all signatures of an export, which its card repeats."""
+"""What the answers of an export mean, for all its signatures; the model card repeats it."""
 
 CATALOGUE_SEMANTICS = (
-    "Scores are the model's as of the export: item trends and the ages of baked histories stand "
-    "still until the next one.",
-    "A history in the request takes the place of the baked one; its items count as bought now.",
-    "Items of the history in use and excluded items never come back, even when fewer than k are "
-    "left. A score of an item of the user's own history means nothing: training masks it.",
-    "A user who is unknown and comes without a history gets the list that is popular as of the "
-    "export.",
-    "Scores of recommend and serving_default hold the boosts of the rules; those of the others "
-    "know of no rules.",
-    "What is blocked, excluded, seen, not in include or stopped by a filter never comes back. Pins "
-    "stand at their positions, of what is left the best come in order, and caps hold for the whole "
-    "answer, towards which all pins count first, those beyond k too.",
-    "An unknown item scores as a new item of which nothing is known, and is never recommended. "
-    "Unknown and repeated ids in history and exclude change nothing.",
-    "Equal scores keep the order of the catalogue.",
+    "Scores are as of the export: item trends and the ages of stored histories do not change until "
+    "the next export.",
+    "A history in the request replaces the stored one; its items count as bought now.",
+    "Items of the history in use and excluded items are never returned, even if fewer than k items "
+    "are left. Scores of items in the user's own history are meaningless: training masks them.",
+    "An unknown user without a history gets the items that are popular as of the export.",
+    "Scores of recommend and serving_default include the boosts of the rules; the other signatures "
+    "apply no rules.",
+    "Items that are blocked, excluded, seen, not in include or removed by a filter are never "
+    "returned. Pinned items are at their positions, the best other items follow in order, and caps "
+    "hold for the whole answer; all pins count towards them first, those beyond k too.",
+    "An unknown item is scored as a new item of which nothing is known, and is never recommended. "
+    "Unknown and repeated ids in history and exclude are ignored.",
+    "Items of equal score are in catalogue order.",
 )
-"""Of what ranks a catalogue."""
+"""For models that rank a catalogue."""
 
 RERANKED_SEMANTICS = (
-    "The rerankers of the export change the order and the scores of recommend and serving_default, "
-    "after filters, boosts and caps and before pins; the answer to a smaller k may differ from the "
-    "beginning of that to a larger one.",
+    "The export's rerankers change the order and the scores of recommend and serving_default, "
+    "after filters, boosts and caps and before pins; the answer for a smaller k may differ from "
+    "the beginning of the answer for a larger one.",
 )
-"""What more holds where there are some."""
+"""In addition, for exports with rerankers."""
 
 RANKER_SEMANTICS = (
-    "Scores are the model's as of the export: item trends and the ages of baked histories stand "
-    "still until the next one.",
-    "A history in the request takes the place of the baked one; its items count as bought now. "
-    "Unknown and repeated ids in it change nothing.",
-    "A score of an item of the user's own history means nothing where the model never saw one "
-    "taken twice.",
+    "Scores are as of the export: item trends and the ages of stored histories do not change until "
+    "the next export.",
+    "A history in the request replaces the stored one; its items count as bought now. Unknown and "
+    "repeated ids in it are ignored.",
+    "Scores of items in the user's own history are meaningless if training had no repeated "
+    "purchases.",
 )
-"""Of what scores the items that it is given."""
+"""For models that score the items of a request."""

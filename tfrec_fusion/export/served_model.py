@@ -1,4 +1,4 @@
-"""The graph of an export: string ids in, string ids and scores out."""
+"""The graph of an exported recommender: string ids in, string ids and scores out."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ def _signature(*inputs: tf.TensorSpec):
 
 
 class ServedModel(tf.Module):
-    """Answers from string ids; see `CATALOGUE_SIGNATURES` for what it takes and gives.
+    """Recommends and scores items by string ids; its signatures are `CATALOGUE_SIGNATURES`.
 
     It holds no Keras object and no constant of the catalogue's size: vectors, histories and item
-    ids are variables, and the tables from id to row are filled from the text assets.
+    ids are variables, and the lookup tables from id to row are filled from text assets.
 
-    An id that is not in its vocabulary is row -1, as is "". A user's history is the one in the
-    request, if that has any id that is not "", with all ages 0; else the baked one, with its ages
-    as of the export. Ids of a request that are unknown or repeated change nothing.
+    Unknown ids and "" get row -1. If the request's history holds any id other than "", it is used
+    with all ages 0, else the stored history with its ages as of the export. Unknown and repeated
+    ids in a request are ignored.
 
     Args:
-      serving: the model's side, over rows of users and items; its variables come into the export.
-      histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times.
+      serving: the model over rows of users and items; its variables are saved in the export.
+      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days.
       users, items: files with one id a line, copied into the export.
-      attributes: of the items, that `recommend` filters by.
-      rules: for `recommend` and `serving_default`, over the N items.
-      precision: of the histories, see `StoredHistories`.
-      merging: of requests to `recommend` and `serving_default` that wait at the same moment; None
-        answers each on its own.
-      signatures: those of it, of which it has the ones that it can answer.
-      reranking: of the lists of `recommend` and `serving_default`.
+      attributes: item attributes that `recommend` filters by.
+      rules: rules over the N items for `recommend` and `serving_default`.
+      precision: precision of the stored histories; see `StoredHistories`.
+      merging: how concurrent requests to `recommend` and `serving_default` are batched; None runs
+        each alone.
+      signatures: signature classes; those whose `is_offered` is False are left out.
+      reranking: rerankers of the lists of `recommend` and `serving_default`.
 
     Attributes:
-      described: what its signatures say of themselves.
-      plain: signature -> function that neither checks nor merges, for callers in this process and
-        for converters.
+      described: `Signature` of each of its signatures.
+      plain: signature -> function without shape checks and request merging, for callers in this
+        process and for converters.
     """
 
     ranks_catalogue = True
@@ -115,7 +115,7 @@ class ServedModel(tf.Module):
         self.described: tuple[Signature, ...] = tuple(one.described for one in alone.values())
         self.plain = {name: one.concrete(checked=False) for name, one in alone.items()}
         self._signatures = {name: one.concrete(checked=True) for name, one in together.items()}
-        # What user side, rerankers and signatures read has to hang on the module to be saved.
+        # Variables are saved only if they are attributes of the module.
         self.read_variables = variables_of(self.plain.values())
 
     @property
@@ -125,39 +125,39 @@ class ServedModel(tf.Module):
 
     @property
     def count(self) -> int:
-        """N."""
+        """Number of items N."""
         return self.serving.count
 
     @property
     def has_vectors(self) -> bool:
-        """Whether a score is the dot product of a vector of the user and one of the item."""
+        """Whether a score is the dot product of a user vector and an item vector."""
         return self.serving.has_vectors
 
     @property
     def explanation(self) -> ServedExplanation | None:
-        """What splits scores into shares."""
+        """Splits scores into shares of the model's inputs; None if the export has none."""
         return self.serving.explanation
 
     @property
     def semantics(self) -> tuple[str, ...]:
-        """The rules that hold for all signatures."""
+        """What the answers of all signatures mean, as sentences for the model card."""
         return CATALOGUE_SEMANTICS + (() if self._reranking is None else RERANKED_SEMANTICS)
 
     @property
     def context(self) -> None:
-        """No columns of a context are read."""
+        """None: the model reads no context columns."""
 
     def most(self, k) -> tf.Tensor:
-        """How many a batch with these `k` `[B]` gets: at most N, and 0 where there is no row."""
+        """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
         return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.count)
 
     def best(self, inputs, k, merged: bool = False) -> dict[str, tf.Tensor]:
         """The best items for each row of a request.
 
         Args:
-          inputs: name -> tensor of `recommend`.
+          inputs: input name of `recommend` -> tensor.
           k: int scalar, from 0 to N.
-          merged: whether the request may run with others that wait, where that is no burden.
+          merged: whether small requests may be merged with concurrent ones.
 
         Returns:
           "item_id" `[B, k]` string and "score" `[B, k]` float32.
@@ -170,7 +170,7 @@ class ServedModel(tf.Module):
         return self._answer(*(inputs[name] for name in names), k, filters)
 
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
-        """As `_alone`, with the requests that wait, where that is no burden to them."""
+        """Like `_alone`, merged with concurrent requests if this one is small enough."""
         rows = tf.shape(inputs["user_id"])[0]
         widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._lists)])
         light = (rows > 0) & (rows <= self._merging.rows) & (widest <= MOST_COLUMNS)
@@ -186,11 +186,11 @@ class ServedModel(tf.Module):
         return self._alone(inputs | lists, self.most(inputs["k"]))
 
     def users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """User vectors `[B, D]` and the pairs `[P, 2]` (position, item) of the histories in use."""
+        """User vectors `[B, D]`, and the histories in use as pairs `[P, 2]` (position, item)."""
         return self._users(user_id, history)
 
     def scores(self, users, item_id) -> tf.Tensor:
-        """`[B, N]` of user vectors `[B, D]` and item ids `[B, N]`."""
+        """Scores `[B, N]` of user vectors `[B, D]` with item ids `[B, N]`."""
         return self.serving.scores_with_unknown(users, self.item_table.lookup(item_id))
 
     def item_vectors(self, item_id) -> tf.Tensor:
@@ -198,7 +198,7 @@ class ServedModel(tf.Module):
         return self.serving.vectors(self.item_table.lookup(item_id))
 
     def explained(self, user_id, history, item_id) -> dict[str, tf.Tensor]:
-        """The shares of the model's inputs in scores; see `ServedExplanation.shares`."""
+        """Scores split into shares of the model's inputs; see `ServedExplanation.shares`."""
         users, pairs, ages = self._histories(user_id, history)
         return self.serving.explained(users, pairs, ages, self.item_table.lookup(item_id))
 
@@ -235,7 +235,7 @@ class ServedModel(tf.Module):
         return self._user_side(users, pairs[:, 1], pairs[:, 0], ages), pairs
 
     def _histories(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """User rows `[B]`, and of the histories in use the pairs `[P, 2]` and the ages `[P]`."""
+        """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use."""
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         baked, baked_ages = self.histories.of(tf.where(given, -1, users))
@@ -256,9 +256,9 @@ class ServedModel(tf.Module):
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:
-    """Pairs `[P, 2]` (position, row), by position, as rows `[B, W]` with -1 at the ends."""
+    """Pairs `[P, 2]` (position, row), sorted by position, as rows `[B, W]` padded with -1."""
     positions = pairs[:, 0]
-    # Not by comparing each pair with each position, which takes gigabytes for thousands of users.
+    # Comparing each pair with each position would take gigabytes for thousands of users.
     ones = tf.ones_like(positions, tf.float32)
     counts = tf.cast(tf.math.unsorted_segment_sum(ones, positions, batch), tf.int32)
     columns = tf.range(tf.size(positions)) - tf.gather(tf.cumsum(counts, exclusive=True), positions)

@@ -1,4 +1,4 @@
-"""The graph of a ranker's export: string ids and context in, scores out."""
+"""The graph of an exported ranker: string ids and context in, scores out."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from tfrec_fusion.signature import Signature
 
 
 class ServedRanker(tf.Module):
-    """Scores from string ids; see `RANKER_SIGNATURES` for what it takes and gives.
+    """Scores items by string ids; its signatures are `RANKER_SIGNATURES`.
 
-    It holds no Keras object: features, histories and the model's variables are variables of its
-    own, and the tables from id to row are filled from the text assets.
+    It holds no Keras object: features, histories and the model's variables are its own variables,
+    and the lookup tables from id to row are filled from text assets.
 
     Args:
-      serving: the model's side, over rows of users and items; its variables come into the export.
-      histories: of all users, items `[H]` and ages `[H]` float32 days in the place of times. The
-        last of each are read, as in training.
+      serving: the model over rows of users and items; its variables are saved in the export.
+      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days. The last
+        `serving.history_length` of each user are read, as in training.
       users, items: files with one id a line, copied into the export.
-      precision: of the ages: all but "float32" hold them as float16.
-      signatures: those of it.
+      precision: precision of the ages: "float32", or float16 for any other.
+      signatures: signature classes.
 
     Attributes:
-      described: what its signatures say of themselves.
-      numbers, texts: the columns of the context.
-      plain: signature -> function without checks, for callers in this process and for converters.
+      described: `Signature` of each of its signatures.
+      numbers, texts: context columns of numbers and of texts.
+      plain: signature -> function without shape checks, for callers in this process and for
+        converters.
     """
 
     ranks_catalogue = False
@@ -55,13 +56,13 @@ class ServedRanker(tf.Module):
         self.serving = serving
         self.numbers, self.texts = serving.numbers, serving.texts
         if serving.reads_history:
-            # Only what is read of the histories is kept.
+            # Stores only the part of the histories that the model reads.
             users_of_all = np.arange(len(histories.lengths))
             histories = histories.take(users_of_all, serving.history_length)
             self.history_splits = tf.Variable(
                 histories.splits, trainable=False, name="history_splits"
             )
-            # One more, so that there is something to gather where no user has a history.
+            # One entry more, so that gathering works if no user has a history.
             self.history_items = tf.Variable(
                 np.append(histories.items, np.int32(-1)), trainable=False, name="history_items"
             )
@@ -69,18 +70,18 @@ class ServedRanker(tf.Module):
             self.history_ages = half_variable(ages, precision, "history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.context_tables = list(serving.context_tables)
-        # Without texts: what an export to a runtime that has none starts from.
+        # Takes rows instead of strings, for runtimes without string lookups (LiteRT).
         self.by_row = self._by_row_function()
         offered = [one(self) for one in signatures if one.is_offered(self)]
         self.described: tuple[Signature, ...] = tuple(one.described for one in offered)
         self.plain = {one.name: one.concrete(checked=False) for one in offered}
         self._signatures = {one.name: one.concrete(checked=True) for one in offered}
-        # What the model reads has to hang on the module to be saved with it.
+        # Variables are saved only if they are attributes of the module.
         self.read_variables = variables_of(self.plain.values())
 
     @property
     def context(self) -> dict[str, str]:
-        """Column of the context -> what it holds, "number" or "text"."""
+        """Context column -> "number" or "text"."""
         return dict.fromkeys(self.numbers, "number") | dict.fromkeys(self.texts, "text")
 
     @property
@@ -89,12 +90,12 @@ class ServedRanker(tf.Module):
         return dict(self._signatures)
 
     def scores(self, user_id, item_id, history=None, **context) -> dict[str, tf.Tensor]:
-        """Score and probability `[B, N]` float32.
+        """ "score" and "probability" `[B, N]` float32.
 
         Args:
-          user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; without a history, the
-            baked ones.
-          **context: `[B]`, its columns.
+          user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; None as history uses the
+            stored ones.
+          **context: context columns `[B]`.
         """
         if history is None:
             history = tf.fill([tf.shape(user_id)[0], 0], "")
@@ -105,9 +106,9 @@ class ServedRanker(tf.Module):
         return self.by_row(**{name: rows[name] for name in self._row_inputs})
 
     def _by_row_function(self) -> tf.types.experimental.ConcreteFunction:
-        """As `scores`, from rows and the ages of the history in days; -1 is an unknown row.
+        """Like `scores`, from rows (-1 is unknown) and history ages in days.
 
-        It takes only what the model reads.
+        It has only the inputs that the model reads.
         """
 
         def spec(name, rank, dtype=tf.int32):
@@ -129,7 +130,7 @@ class ServedRanker(tf.Module):
         return {"score": logits, "probability": tf.sigmoid(logits)}
 
     def _history(self, users, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows and ages `[B, L]` of the history in use, -1 where there is nothing."""
+        """Rows and ages `[B, L]` of the history in use, padded with -1."""
         batch = tf.shape(users)[0]
         if not self.serving.reads_history:
             return tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0])
@@ -149,7 +150,7 @@ class ServedRanker(tf.Module):
 
 
 def _distinct(rows: tf.Tensor) -> tf.Tensor:
-    """Rows `[B, H]` with -1 for those that stand further left as well."""
+    """Rows `[B, H]`, where repetitions of an earlier row become -1."""
     width = tf.shape(rows)[1]
     same = rows[:, :, None] == rows[:, None, :]
     earlier = tf.range(width)[None, :] < tf.range(width)[:, None]

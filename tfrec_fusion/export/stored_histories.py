@@ -1,4 +1,4 @@
-"""Users' histories in an export."""
+"""Stores users' histories in an export, packed for lower precisions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _INT32 = np.iinfo(np.int32).max
 
 
 class StoredHistories(tf.Module):
-    """The items and ages of all users, read for a batch of users.
+    """The history items and ages of all users, looked up for a batch of users.
 
-    With "float32" they are as given. Any other precision packs them. A user's items are sorted and
-    held as the gaps between them, a byte each, which loses nothing but the order; a gap beyond 255
-    has entries before it that end at no item and hold, in the place of an age, how many times 255
-    to go on. The ages are float16 or, with "int8", a byte on a scale of `log1p`: off by 1.3 % of
-    the age and a day at most, where the oldest is two years.
+    With "float32" they are stored as given. Other precisions pack them: a user's item rows are
+    sorted and stored as differences, one byte each, which loses only their order. A difference
+    above 255 has filler entries before it: their byte is 0, their age how many times 255 to add.
+    Ages are float16 or, with "int8", one byte on a `log1p` scale: if the oldest is two years, the
+    error is at most 1.3 % of the age and a day.
 
     Args:
-      histories: items `[H]` and ages `[H]` float32 days in the place of times; the items of a user
-        are distinct.
+      histories: items `[H]` and, as times, ages `[H]` float32 in days; the items of a user are
+        distinct.
       precision: one of `PRECISIONS`.
     """
 
@@ -42,16 +42,17 @@ class StoredHistories(tf.Module):
         self.splits = tf.Variable(splits, trainable=False, name="history_splits")
         self.items = tf.Variable(items, trainable=False, name="history_items")
         self.ages = tf.Variable(ages, trainable=False, name="history_ages")
-        # One function in the graph for all places that ask for histories.
+        # One shared function, so that the graph holds it once.
         self._of = tf.function(
             self._read, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
         )
 
     def of(self, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The histories of user rows `[B]`, -1 for none.
+        """The histories of user rows `[B]`; row -1 has none.
 
         Returns:
-          Pairs `[P, 2]` int32 (position, item), by position, and ages `[P]` float32.
+          Pairs `[P, 2]` int32 (position in the batch, item), sorted by position, and ages `[P]`
+          float32 in days.
         """
         return self._of(users)
 
@@ -79,10 +80,10 @@ class StoredHistories(tf.Module):
 
 
 def _packed(splits, items, ages):
-    """Splits, gaps as bytes (0 ends at no item), and ages in the gaps' order.
+    """Splits, differences as bytes (0 marks a filler), and ages in the same order.
 
     Args:
-      ages: of a dtype that holds the numbers to 255.
+      ages: of a dtype that holds integers to 255.
     """
     users = np.repeat(np.arange(len(splits) - 1), np.diff(splits))
     order = np.lexsort([items, users])
@@ -97,7 +98,7 @@ def _packed(splits, items, ages):
     held[place] = gaps - jumps * _STEPS
     spread = np.full(len(held), _STEPS).astype(ages.dtype)
     spread[place] = ages
-    # The last of a gap's fillers holds what the full ones leave.
+    # The last filler of a difference holds the remainder.
     long = fillers > 0
     spread[place[long] - 1] = (jumps - (fillers - 1) * _STEPS)[long]
     splits = splits + np.concatenate([[0], np.cumsum(fillers)])[splits]

@@ -1,4 +1,4 @@
-"""Numbered version folders that appear whole or not at all."""
+"""Numbered version folders, written atomically."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfrec_fusion.paths import local_path
 
 GRAPH = "saved_model.pb"
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_LARGEST = 2**63 - 1  # TF Serving takes larger numbers for no version
+_LARGEST = 2**63 - 1  # TF Serving ignores larger numbers
 
 
 def versions(base: str | os.PathLike) -> dict[int, Path]:
-    """Version number -> path of each name below `base` that TF Serving would take for a version."""
+    """Version number -> path, for each entry of `base` that TF Serving would read as a version."""
     base = local_path(base, "export")
     if not base.is_dir():
         return {}
@@ -30,7 +30,7 @@ def latest_version(base: str | os.PathLike) -> Path:
     """The folder of the highest version below `base`, or `base` itself if that is a version.
 
     Raises:
-      InputError: no such folder, no version in it, or the highest is no SavedModel.
+      InputError: the folder is missing or has no version, or the highest is not a SavedModel.
     """
     base = local_path(base, "export", tensorflow=True)
     if (base / GRAPH).is_file():
@@ -40,7 +40,7 @@ def latest_version(base: str | os.PathLike) -> Path:
     found = versions(base)
     if not found:
         raise InputError(
-            f"export: {base} holds no version folder (1, 2, ...); export a model there first"
+            f"export: {base} holds no version folder (1, 2, ...); export a model to it first"
         )
     latest = found[max(found)]
     if not (latest / GRAPH).is_file():
@@ -49,10 +49,11 @@ def latest_version(base: str | os.PathLike) -> Path:
 
 
 def check_base(base: str | os.PathLike) -> None:
-    """Refuses a folder to export to that TF Serving could not serve from.
+    """Checks that TF Serving could serve from the folder `base`.
 
     Raises:
-      InputError: `base` or a folder above it is a file, or a version in it is no SavedModel.
+      InputError: `base` or a folder above it is a file, a version in it is not a SavedModel, or it
+        holds the largest possible version number.
     """
     base = local_path(base, "export", tensorflow=True)
     for folder in (base, *base.absolute().parents):
@@ -61,7 +62,7 @@ def check_base(base: str | os.PathLike) -> None:
     present = versions(base)
     if max(present, default=0) == _LARGEST:
         raise InputError(
-            f"export: {base} holds the largest version that there can be; move it away first. "
+            f"export: {base} holds the largest possible version; move it away first. "
             f"Received: {_LARGEST}"
         )
     for path in present.values():
@@ -69,20 +70,20 @@ def check_base(base: str | os.PathLike) -> None:
         if not empty and not (path / GRAPH).is_file():
             raise InputError(
                 f"export: {path} is not a SavedModel, and TF Serving would take it for version "
-                f"{int(path.name)}; move it away or export to another folder"
+                f"{int(path.name)}; move it away, or export to another folder"
             )
 
 
 @contextmanager
 def new_version(base: str | os.PathLike) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder to fill, which becomes the next version of `base` when the block ends.
+    """Yields a folder to fill, which becomes the next version of `base` when the block ends.
 
-    It is a hidden sibling of the versions, flushed to the disk before it is renamed, so a kill at
-    any moment leaves whole versions only. Two writers at once get two numbers. Leftovers of writers
-    that are gone are removed.
+    It is a hidden sibling of the versions, flushed to disk before it is renamed, so only complete
+    versions exist even if the process is killed. Concurrent writers get different numbers.
+    Leftovers of writers that no longer run are removed.
 
     Yields:
-      The folder and a list, to which the path of the new version is added at the end.
+      The folder, and a list to which the path of the new version is appended at the end.
     """
     base = local_path(base, "export", tensorflow=True)
     base.mkdir(parents=True, exist_ok=True)
@@ -97,8 +98,8 @@ def new_version(base: str | os.PathLike) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _rename(folder: Path, base: Path) -> Path:
-    """Gives `folder` the next number. Renaming onto a folder with files in it fails, and on that
-    rests that no version is ever replaced."""
+    """Gives `folder` the next number. Renaming onto a folder that holds files fails, so no version
+    is ever replaced."""
     number = max(versions(base), default=0) + 1
     while True:
         target = base / str(number)

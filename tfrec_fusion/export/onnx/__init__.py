@@ -1,1 +1,1 @@
-"""To ONNX: what the converter has to be told, and a signature through it."""
+"""Conversion of a signature to ONNX, with rules that correct the converter."""

@@ -1,4 +1,4 @@
-"""A signature of a SavedModel as an ONNX model."""
+"""Converts a signature of a SavedModel to ONNX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfrec_fusion.export.onnx.rules import rules
 from tfrec_fusion.export.saving import plain_function
 
 EXTRA = "onnx"
-_LONGEST = 300  # of what the converter says, which may quote whole graphs
+_LONGEST = 300  # characters of a converter's error, which may quote whole graphs
 _OPSET = 18
 # ONNX has no operation for these.
 _WITHOUT = ("ParseExample", "ParseExampleV2", "DecodeProtoV2")
@@ -19,22 +19,26 @@ _HASHES = "StringToHashBucket"
 
 
 def convert(loaded, signature: str) -> tuple[str, bytes]:
-    """Why there is none, and the bytes of an ONNX model; inputs and outputs keep their names.
+    """Converts a signature; inputs and outputs keep their names.
 
     Args:
-      loaded: a SavedModel, of which the signature is of no use afterwards.
+      loaded: a SavedModel; its signature cannot be used afterwards.
+      signature: its name.
+
+    Returns:
+      (reason, model): the reason why it cannot be converted or "", and the bytes of the ONNX model.
     """
     converter, function = optional("tf2onnx", EXTRA), plain_function(loaded, signature)
     lacking = _unconvertible(function.graph.as_graph_def())
     if lacking:
         return _refusal(lacking), b""
-    # It reports what it does not find and `_with_tables` does, and its errors come as exceptions.
+    # It logs missing tables, which `_with_tables` provides, and raises its errors as exceptions.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL + 1)
     try:
         graph = _converted(converter, loaded, function)
     except Exception as error:  # of any class
         reason = " ".join(str(error).split())
-        return f"the converter ends with {reason[:_LONGEST]}", b""
+        return f"the converter fails with {reason[:_LONGEST]}", b""
     model = graph.make_model(signature)
     lacking = _undefined(model.graph)
     return (_refusal(lacking), b"") if lacking else ("", model.SerializeToString())
@@ -45,14 +49,14 @@ def _refusal(lacking: set[str]) -> str:
 
 
 def _unconvertible(graph) -> set[str]:
-    """Operations on which the converter would end with an error."""
+    """Operations on which the converter would raise an error."""
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     found = {node.op for node in nodes}
     return {op for op in found if op in _WITHOUT or op.startswith(_HASHES)}
 
 
 def _undefined(graph) -> set[str]:
-    """Operations that the converter left as they were."""
+    """TensorFlow operations that the converter did not convert."""
     known, found = optional("onnx", EXTRA).defs, set()
     for node in graph.node:
         if not known.has(node.op_type, node.domain):
@@ -74,7 +78,7 @@ def _converted(converter, loaded, function):
     _with_shapes(frozen)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
-        # Not optimized: onnxruntime does that on loading, where it does not cost room in the file.
+        # Not optimized: onnxruntime optimizes on loading, and the file stays smaller.
         converted = converter.tfonnx.process_tf_graph(
             graph,
             opset=_OPSET,
@@ -92,9 +96,12 @@ def _converted(converter, loaded, function):
 
 
 def _with_tables(frozen, handles) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
-    """Puts tables in the place of inputs that stand for them; their keys and values by name.
+    """Replaces the graph inputs that stand for lookup tables by tables.
 
-    The converter finds only those that are read where they come in.
+    The converter finds only tables that are read directly from the inputs.
+
+    Returns:
+      Table name -> keys and values.
     """
     tables = {}
     for node in frozen.node:
@@ -114,10 +121,7 @@ def _with_tables(frozen, handles) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
 
 
 def _with_shapes(frozen) -> None:
-    """Adds the shapes of what is looked up, of which a frozen table knows nothing.
-
-    The converter needs every rank.
-    """
+    """Adds the shapes of table look-ups, which freezing loses; the converter needs all ranks."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
         shapes = {
@@ -137,7 +141,7 @@ def _with_shapes(frozen) -> None:
 
 
 def _with_ranks_of_counters(graph) -> None:
-    """Says that the counters of loops are numbers, without which onnxruntime loads none."""
+    """Sets the shape of loop counters to scalar, as onnxruntime cannot load loops without it."""
     for node in graph.get_nodes():
         for body in (node.get_body_graphs() or {}).values():
             if node.type == "Loop":
@@ -146,7 +150,7 @@ def _with_ranks_of_counters(graph) -> None:
 
 
 def _count_axes_from_the_left(graph) -> None:
-    """Of reductions: onnxruntime 1.31 ignores a negative axis of a tensor without elements."""
+    """Makes axes of reductions >= 0; onnxruntime 1.31 ignores negative ones on empty tensors."""
     for node in graph.get_nodes():
         for body in (node.get_body_graphs() or {}).values():
             _count_axes_from_the_left(body)

@@ -1,4 +1,4 @@
-"""What the converter to ONNX is told of TensorFlow's operations."""
+"""Conversion rules for TensorFlow operations that tf2onnx converts wrongly or not at all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from tfrec_fusion.errors import InputError
 
-# Of onnx.TensorProto.DataType, a public enumeration that does not change.
+# Values of onnx.TensorProto.DataType, a public enumeration that does not change.
 _FLOAT, _INT32, _INT64, _STRING, _BOOL = 1, 6, 7, 8, 9
 
 
 def rules() -> dict[str, tuple]:
-    """Operation -> what tf2onnx calls for it, for those that it has no rule for or a wrong one."""
+    """Operation -> handler for tf2onnx, where its own is missing or wrong."""
     found = {
         "BatchMatMulV2": _batch_matmul,
         "Expm1": _expm1,
@@ -31,7 +31,7 @@ def rules() -> dict[str, tuple]:
 
 
 def _floor_div(graph, node, name: str, _) -> None:
-    """x // y of whole numbers; the converter rounds towards 0."""
+    """x // y of integers; the converter would round towards 0."""
     x, y = _whole(graph, node)
     rest = _make(graph, "Mod", [x, y], like=node.output[0])
     whole = _make(graph, "Sub", [x, rest], like=node.output[0])
@@ -39,32 +39,32 @@ def _floor_div(graph, node, name: str, _) -> None:
 
 
 def _floor_mod(graph, node, name: str, _) -> None:
-    """x % y of whole numbers, as above."""
+    """x % y of integers, with the sign of y."""
     _replace(graph, node, "Mod", _whole(graph, node))
 
 
 def _whole(graph, node) -> list[str]:
     if graph.get_dtype(node.input[0]) not in (_INT32, _INT64):
-        raise InputError(f"export: onnx: {node.name} divides other than whole numbers")
+        raise InputError(f"export: onnx: {node.name} divides numbers that are not integers")
     return list(node.input)
 
 
 def _expm1(graph, node, name: str, _) -> None:
-    """exp(x) - 1 of float32; it is of logarithms of sizes here."""
+    """exp(x) - 1 in float32; precise enough, as x is a logarithm of an age or size here."""
     one = graph.make_const(f"{name}/onnx/one", np.ones([], np.float32)).output[0]
     power = _make(graph, "Exp", [node.input[0]], like=node.output[0])
     _replace(graph, node, "Sub", [power, one])
 
 
 def _log1p(graph, node, name: str, _) -> None:
-    """log(1 + x) of float32; it is of ages and sizes here."""
+    """log(1 + x) in float32; precise enough, as x is an age or size here."""
     one = graph.make_const(f"{name}/onnx/one", np.ones([], np.float32)).output[0]
     total = _make(graph, "Add", [node.input[0], one], like=node.output[0])
     _replace(graph, node, "Log", [total])
 
 
 def _lower_bound(graph, node, name: str, _) -> None:
-    """How many of the sorted `[B, P]` are less than each of `[B, Q]`, by comparing all pairs."""
+    """Counts the values of sorted `[B, P]` below each of `[B, Q]`, by comparing all pairs."""
     inputs, sides = list(node.input), []
     for place, axis in enumerate((1, 2)):
         axes = graph.make_const(f"{name}/onnx/axis_{place}", np.array([axis], np.int64)).output[0]
@@ -74,21 +74,21 @@ def _lower_bound(graph, node, name: str, _) -> None:
 
 
 def _matmul(graph, node, name: str, _) -> None:
-    """x y of two matrices; onnxruntime reads a transposed one where it is, as it does in TF."""
+    """x y of two matrices as Gemm, which reads a transposed matrix in place."""
     options = {side: int(node.get_attr_value(f"transpose_{side}", 0)) for side in "ab"}
     options = {f"trans{side.upper()}": value for side, value in options.items()}
     _replace(graph, node, "Gemm", list(node.input), options)
 
 
 def _batch_matmul(graph, node, name: str, _) -> None:
-    """x y of matrices. The converter drops a transposition where it knows no shape."""
+    """x y of batches of matrices. The converter drops transpositions if it knows no shape."""
     inputs = list(node.input)
     for place, option in enumerate(["adj_x", "adj_y"]):
         if not node.get_attr_value(option, 0):
             continue
         rank = graph.get_rank(inputs[place])
         if rank is None:
-            raise InputError(f"export: onnx: {name} multiplies tensors of no known rank")
+            raise InputError(f"export: onnx: {name} multiplies tensors of unknown rank")
         order = [*range(rank - 2), rank - 1, rank - 2]
         inputs[place] = graph.make_node(
             "Transpose",
@@ -101,7 +101,7 @@ def _batch_matmul(graph, node, name: str, _) -> None:
 
 
 def _not_equal(graph, node, name: str, _) -> None:
-    """x != y. The converter makes numbers of texts first; a text is only compared with "" here."""
+    """x != y. The converter casts strings to numbers; a string is only compared with "" here."""
     inputs = list(node.input)
     shape = graph.get_shape(node.output[0])
     if graph.get_dtype(inputs[0]) != _STRING:
@@ -109,7 +109,7 @@ def _not_equal(graph, node, name: str, _) -> None:
         _replace(graph, node, "Not", [equal])
         return
     if not (node.inputs[1].is_const() and node.inputs[1].get_tensor_value() in ("", b"")):
-        raise InputError(f"export: onnx: {name} compares texts with something other than ''")
+        raise InputError(f"export: onnx: {name} compares strings with something other than ''")
     filled = graph.make_node(
         "CategoryMapper",
         inputs[:1],
@@ -122,13 +122,13 @@ def _not_equal(graph, node, name: str, _) -> None:
 
 
 def _reshape(graph, node, name: str, _) -> None:
-    """A 0 in a shape is a width, which the converter lets mean "as it is"."""
+    """Keeps a 0 in a shape as a size; the converter would read it as "keep this dimension"."""
     shape = _make(graph, "Cast", [node.input[1]], {"to": _INT64})
     _replace(graph, node, "Reshape", [node.input[0], shape], {"allowzero": 1})
 
 
 def _scatter_nd(graph, node, name: str, _) -> None:
-    """The converter lets the last of what comes to the same place stand, not the sum."""
+    """Sums values with the same index; the converter would keep the last one."""
     places, values, shape = node.input
     dtype = np.int32 if graph.get_dtype(values) == _INT32 else np.float32
     zero = graph.make_const(f"{name}/onnx/zero", np.zeros([], dtype)).output[0]
@@ -139,7 +139,7 @@ def _scatter_nd(graph, node, name: str, _) -> None:
 
 
 def _select(graph, node, name: str, _) -> None:
-    """The converter multiplies by 0 what is not chosen, which leaves NaN and infinity."""
+    """As Where: the converter multiplies unselected values by 0, which keeps NaN and infinity."""
     _replace(graph, node, "Where", list(node.input))
 
 
@@ -152,10 +152,10 @@ def _segment_min(graph, node, name: str, _) -> None:
 
 
 def _scatter(graph, node, name: str, reduction: str, start: float) -> None:
-    """Rows of float32 scattered into `n` rows; the converter's way fails where there are none."""
+    """Scatters float32 rows into `n` rows; the converter's own way fails on empty input."""
     data, rows, n = node.input
     if graph.get_dtype(data) != _FLOAT:
-        raise InputError(f"export: onnx: {name} is not of float32")
+        raise InputError(f"export: onnx: {name} is not float32")
     n = _make(graph, "Cast", [n], {"to": _INT64})
     zero = graph.make_const(f"{name}/onnx/zero", np.zeros([1], np.int64)).output[0]
     first = _make(graph, "Unsqueeze", [n, zero])
@@ -183,7 +183,7 @@ def _make(graph, operation: str, inputs, attributes=None, like: str | None = Non
 
 
 def _replace(graph, node, operation: str, inputs, attributes=None) -> None:
-    """Another operation in the place of a node, under its name."""
+    """Replaces a node by one of another operation under the same name."""
     output = node.output[0]
     shapes, dtypes = [graph.get_shape(output)], [graph.get_dtype(output)]
     graph.remove_node(node.name)

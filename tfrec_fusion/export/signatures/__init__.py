@@ -1,4 +1,4 @@
-"""The signatures of exports, one a file; a new one stands in one of the lists here."""
+"""The signatures of exports, one per file; add a new one to one of the lists here."""
 
 from tfrec_fusion.export.signatures.classify import Classify
 from tfrec_fusion.export.signatures.explain import Explain
@@ -12,7 +12,7 @@ from tfrec_fusion.export.signatures.serving_default import ServingDefault
 from tfrec_fusion.export.signatures.user_vector import UserVector
 
 CATALOGUE_SIGNATURES = (ServingDefault, Recommend, Score, UserVector, ItemVector, Explain)
-"""Of what ranks a catalogue, as far as it has what they need."""
+"""For models that rank a catalogue; each export has those that `is_offered` allows."""
 
 RANKER_SIGNATURES = (RankerDefault, RankerScore, Classify, Regress)
-"""Of what scores the items that it is given."""
+"""For models that score the items of a request."""

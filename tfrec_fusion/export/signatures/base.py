@@ -1,4 +1,4 @@
-"""One signature of an export: what it says of itself and what it computes."""
+"""The base class of a signature of an export: its description and its computation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tfrec_fusion.signature import Signature, Tensor
 
 
 class ServedSignature(ABC):
-    """A subclass is all there is to a signature; card, warm-up, clients and servers follow from it.
+    """Base class of a signature; card, warm-up, clients and servers are derived from a subclass.
 
-    Where inputs or outputs depend on the export, they are properties that read `self.served`.
+    If inputs or outputs depend on the export, make them properties that read `self.served`.
 
     Args:
-      served: the `ServedModel` or `ServedRanker` that it is a signature of.
-      merged: whether requests that wait at the same moment may become one run.
+      served: the `ServedModel` or `ServedRanker` that has the signature.
+      merged: whether concurrent requests may be merged into one run.
 
     Attributes:
       name, does, inputs, outputs, features: see `Signature`.
-      merges: whether `answer` looks at `merged`.
+      merges: whether `answer` uses `merged`.
 
     Example:
       >>> class Norm(ServedSignature):
@@ -50,16 +50,16 @@ class ServedSignature(ABC):
 
     @classmethod
     def is_offered(cls, served: Any) -> bool:
-        """Whether the module has what the signature answers from."""
+        """Whether the module can answer this signature."""
         return True
 
     @abstractmethod
     def answer(self, /, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Output name -> tensor, from tensors by input name."""
+        """Computes the outputs: input name -> tensor in, output name -> tensor out."""
 
     @property
     def described(self) -> Signature:
-        """What it says of itself."""
+        """Name, description, inputs and outputs as a `Signature`."""
         return Signature(self.name, self.does, self.inputs, self.outputs, self.features)
 
     @property
@@ -71,10 +71,10 @@ class ServedSignature(ABC):
         }
 
     def concrete(self, checked: bool) -> tf.types.experimental.ConcreteFunction:
-        """The function by input names.
+        """The concrete function, called with inputs by name.
 
         Args:
-          checked: whether it refuses requests whose shapes do not fit.
+          checked: whether it raises an error for inputs of wrong shapes.
         """
         make: Callable = checked_concrete if checked else concrete
         specs = self.specs

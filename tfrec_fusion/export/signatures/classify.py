@@ -9,10 +9,10 @@ from tfrec_fusion.signature import Tensor
 
 
 class Classify(ServedSignature):
-    """TF Serving's Classify API."""
+    """A ranker's probabilities through TF Serving's Classify API."""
 
     name = "classify"
-    does = "the probabilities that the user passes (class 0) or takes (class 1) the item"
+    does = "the probabilities that the user does not take (class 0) or takes (class 1) the item"
     inputs = (EXAMPLES,)
     outputs = (
         Tensor("classes", "string", "[B, 2]", '"0" and "1"'),

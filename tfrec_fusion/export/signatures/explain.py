@@ -8,16 +8,16 @@ from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.signature import Tensor
 
 _MEANINGS = {
-    "id": "item ids, item biases and, where the model reads them, user ids",
-    "context": "recency, trend and numbers of the item, size and recency of the history",
+    "id": "share of item ids, item biases and, if the model reads them, user ids",
+    "context": "share of the item's recency, trend and numbers, and the history's size and recency",
 }
 
 
 class Explain(ServedSignature):
-    """The shares of the model's inputs in scores, of an export with `explain=True`."""
+    """Splits scores into shares of the model's inputs, in an export with `explain=True`."""
 
     name = "explain"
-    does = "the shares of the model's inputs in scores, which they add up to"
+    does = "scores split into shares of the model's inputs, which add up to the score"
     inputs = (USER, HISTORY, ITEMS)
 
     @property
@@ -27,7 +27,7 @@ class Explain(ServedSignature):
                 share_output(name),
                 "float32",
                 "[B, N]",
-                _MEANINGS.get(name, f"the vectors {name!r}"),
+                _MEANINGS.get(name, f"share of the vectors {name!r}"),
             )
             for name in self.served.explanation.inputs
         ]
@@ -36,10 +36,10 @@ class Explain(ServedSignature):
                 "score",
                 "float32",
                 "[B, N]",
-                "as the signature score gives it, from the history in use",
+                "the signature score's, from the history in use",
             ),
             *shares,
-            Tensor("bias", "float32", "[B, N]", "the score where the model is shown nothing"),
+            Tensor("bias", "float32", "[B, N]", "the score with all inputs removed"),
         )
 
     @classmethod

@@ -8,10 +8,10 @@ from tfrec_fusion.signature import Tensor
 
 
 class ItemVector(ServedSignature):
-    """The item side of a score that is a dot product."""
+    """Item vectors, for models whose score is a dot product."""
 
     name = "item_vector"
-    does = "the item side of the score"
+    does = "item vectors; a score is the dot product of a user vector and an item vector"
     inputs = (Tensor("item_id", "string", "[B]", "item ids", kind="item"),)
     outputs = (VECTOR,)
 

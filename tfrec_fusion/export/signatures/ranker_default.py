@@ -7,10 +7,10 @@ from tfrec_fusion.export.signatures.tensors import USER
 
 
 class RankerDefault(RankerScore):
-    """`score` from the baked histories."""
+    """A ranker's `score` from the stored histories."""
 
     name = "serving_default"
-    does = "the score of each user with each of some items, from the baked history"
+    does = "the score of each user with each given item, from the stored history"
 
     @property
     def inputs(self):

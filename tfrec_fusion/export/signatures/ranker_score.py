@@ -14,7 +14,7 @@ CANDIDATES = dataclasses.replace(
 
 
 def context_inputs(served) -> tuple[Tensor, ...]:
-    """One a column of the context that the model reads."""
+    """One input for each context column that the model reads."""
     numbers = [
         Tensor(name, "float32", "[B]", "NaN where it is not known") for name in served.numbers
     ]
@@ -26,10 +26,10 @@ def context_inputs(served) -> tuple[Tensor, ...]:
 
 
 class RankerScore(ServedSignature):
-    """Scores of pairs in a context."""
+    """A ranker's scores of user-item pairs in a context."""
 
     name = "score"
-    does = "the score of each user with each of some items"
+    does = "the score of each user with each given item"
     outputs = (
         Tensor("score", "float32", "[B, N]", "the logit"),
         Tensor("probability", "float32", "[B, N]", "the probability that the user takes the item"),

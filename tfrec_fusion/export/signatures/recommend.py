@@ -13,37 +13,37 @@ REQUEST_INPUTS = (
         "exclude",
         "string",
         "[B, E]",
-        'item ids that must not come back, "" pads',
+        'item ids not to return, "" pads',
         kind="item",
     ),
     Tensor(
         "include",
         "string",
         "[B, C]",
-        'only these item ids may come back, "" pads; all "" restricts nothing, all unknown leaves '
-        "nothing",
+        'the only item ids that may be returned, "" pads; all "" restricts nothing, all unknown '
+        "leaves nothing",
         kind="choice",
     ),
     Tensor(
         "exclude_seen",
         "bool",
         "[B]",
-        "True also excludes the baked history where the request brings its own history",
+        "True also excludes the stored history if the request has a history",
     ),
     Tensor(
         "k",
         "int32",
         "[B]",
-        "how many; the largest of the request rules, below 0 counts as 0 and above the number of "
-        "items as that",
+        "list length, the same for all rows: the largest k of the request, at least 0 and at most "
+        "the number of items",
         kind="count",
     ),
 )
-"""Its inputs beside the filters of an export."""
+"""Inputs of `recommend`, without the filters of an export."""
 
 
 class Recommend(ServedSignature):
-    """The best items for each user, with all that a request can ask for."""
+    """The best items for each user, with history, exclusions, restrictions and filters."""
 
     name = "recommend"
     does = "the k best items for each user"

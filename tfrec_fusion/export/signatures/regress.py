@@ -10,25 +10,25 @@ EXAMPLES = Tensor(
     "inputs",
     "string",
     "[B]",
-    "serialized tf.Example, one user and one item each; see features",
+    "serialized tf.Examples of one user and one item each; see features",
     kind="example",
 )
 
 
 def example_features(served) -> tuple[Tensor, ...]:
-    """Of the `tf.Example`s, of which each is one user with one item in a context."""
-    unless = "not known unless given"
+    """Features of the `tf.Example`s; each example is one user with one item in a context."""
+    unless = "optional; unknown if missing"
     return (
-        Tensor("user_id", "string", "[]", '"" unless given', kind="user"),
+        Tensor("user_id", "string", "[]", 'optional; "" if missing', kind="user"),
         Tensor("item_id", "string", "[]", kind="item"),
-        Tensor("history", "string", "[H]", "the baked history unless given", kind="item"),
+        Tensor("history", "string", "[H]", "optional; the stored one if missing", kind="item"),
         *(Tensor(name, "float", "[]", unless) for name in served.numbers),
         *(Tensor(name, "string", "[]", unless) for name in served.texts),
     )
 
 
 def probability(served, examples: tf.Tensor) -> tf.Tensor:
-    """That each user takes the item, `[B]` float32, of serialized examples `[B]`."""
+    """Probability `[B]` float32 that the user takes the item, for serialized examples `[B]`."""
     one = {name: tf.io.FixedLenFeature([], tf.string, "") for name in ("user_id", *served.texts)}
     one["item_id"] = tf.io.FixedLenFeature([], tf.string)
     for name in served.numbers:
@@ -41,7 +41,7 @@ def probability(served, examples: tf.Tensor) -> tf.Tensor:
 
 
 class Regress(ServedSignature):
-    """TF Serving's Regress API."""
+    """A ranker's probability through TF Serving's Regress API."""
 
     name = "regress"
     does = "the probability that the user takes the item"

@@ -1,4 +1,4 @@
-"""The signature `score` of what recommends."""
+"""The signature `score` of a recommender."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tfrec_fusion.signature import Tensor
 
 
 class Score(ServedSignature):
-    """Scores of pairs, from the baked histories."""
+    """Scores of user-item pairs, from the stored histories."""
 
     name = "score"
-    does = "the score of each user with each of some items, nothing left out"
+    does = "the score of each user with each given item; no item is excluded"
     inputs = (USER, ITEMS)
     outputs = (Tensor("score", "float32", "[B, N]"),)
 

@@ -1,4 +1,4 @@
-"""The signature `serving_default` of what recommends."""
+"""The signature `serving_default` of a recommender."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DEFAULT_K = 100
 
 
 class ServingDefault(ServedSignature):
-    """`recommend` with nothing but the user."""
+    """`recommend` with only the user as input."""
 
     name = "serving_default"
-    does = "the 100 best items for each user (all where they are fewer), by baked history"
+    does = "the 100 best items for each user (all if there are fewer), from the stored history"
     inputs = (USER,)
     outputs = ranked("100")
     merges = True

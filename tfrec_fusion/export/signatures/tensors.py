@@ -1,4 +1,4 @@
-"""Inputs and outputs that several signatures have in common."""
+"""Inputs and outputs that several signatures share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ USER = Tensor(
     "user_id",
     "string",
     "[B]",
-    "user ids; an unknown id is a user of whom nothing is known",
+    "user ids; an unknown id is a new user",
     kind="user",
 )
 HISTORY = Tensor(
     "history",
     "string",
     "[B, H]",
-    'item ids, the latest last, "" pads; all "" takes the baked history',
+    'item ids, latest last, "" pads; all "" uses the stored history',
     kind="item",
 )
 ITEMS = Tensor("item_id", "string", "[B, N]", "item ids", kind="item")
@@ -23,13 +23,13 @@ VECTOR = Tensor("vector", "float32", "[B, D]")
 
 
 def ranked(k: str) -> tuple[Tensor, ...]:
-    """The outputs of a list of `k` items."""
+    """The outputs of ranked lists of `k` items."""
     return (
-        Tensor("item_id", "string", f"[B, {k}]", 'best first, "" where no item is left'),
+        Tensor("item_id", "string", f"[B, {k}]", 'best first, "" if no item is left'),
         Tensor(
             "score",
             "float32",
             f"[B, {k}]",
-            "the lowest finite float32 where no item is left",
+            "the lowest finite float32 if no item is left",
         ),
     )

@@ -7,10 +7,10 @@ from tfrec_fusion.export.signatures.tensors import HISTORY, USER, VECTOR
 
 
 class UserVector(ServedSignature):
-    """The user side of a score that is a dot product."""
+    """User vectors, for models whose score is a dot product."""
 
     name = "user_vector"
-    does = "the user side of the score, which is its dot product with an item vector"
+    does = "user vectors; a score is the dot product of a user vector and an item vector"
     inputs = (USER, HISTORY)
     outputs = (VECTOR,)
 
