@@ -1,7 +1,7 @@
-"""Texts to vectors in one way, in a process that does nothing else.
+"""Encodes texts in one way, in a process of its own.
 
-Ways: "ours": `embeddings.encode` into a new store on disk; "loop": what one writes by hand, sorted
-by tokens and in batches of 64, vectors in memory; "sentence-transformers": its `encode`, defaults.
+Ways: "ours": `embeddings.encode` into a new store on disk; "loop": a hand-written loop over texts
+sorted by tokens, in batches of 64, vectors in memory; "sentence-transformers": its `encode`.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def main() -> None:
         started = time.perf_counter()
         vectors = ways[message["precision"]](texts)
         seconds = time.perf_counter() - started
-        # A few rows, so that the other end sees that all encode the same.
+        # A few rows, so that the benchmark can check that all ways give the same vectors.
         return {"seconds": seconds, "vectors": np.asarray(vectors, np.float32)[::97].tolist()}
 
     serve(answer)

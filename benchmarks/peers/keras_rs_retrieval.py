@@ -1,6 +1,6 @@
-"""keras-rs on the TensorFlow backend, after its own basic retrieval example.
+"""keras-rs on the TensorFlow backend, like its basic retrieval example.
 
-`compute_loss` and the identity labels are the example's.
+`compute_loss` and the identity labels are those of the example.
 """
 
 import os
@@ -36,7 +36,7 @@ class Retrieval(keras.Model):
 def main():
     o = options()
     user, item = pairs(o.rows, o.batch * o.steps)
-    # A bag of one id each, which is what EmbedReduce takes.
+    # A bag of one id each, as EmbedReduce expects.
     columns = {"user": user[:, None], "item": item[:, None]}
     data = tf.data.Dataset.from_tensor_slices(columns).shuffle(100_000).batch(o.batch)
     data = data.map(lambda x: (x, 0.0))

@@ -1,4 +1,4 @@
-"""What the workers of training.py have in common: options, the pairs, and timing."""
+"""Shared by the workers of training.py: options, training pairs, and timing."""
 
 import argparse
 import os
@@ -25,13 +25,13 @@ def options() -> argparse.Namespace:
 
 
 def pairs(rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` user and item rows, int32, uniform: nearly every row of a batch is another one."""
+    """`count` uniform user and item rows, int32; rows rarely repeat within a batch."""
     rng = np.random.default_rng(0)
     return tuple(rng.integers(0, rows, count).astype(np.int32) for _ in range(2))
 
 
 def serve_epochs(epoch, steps: int) -> None:
-    """Answers each request with the seconds a step of `epoch()`, which ends with a float loss."""
+    """Answers each request with the seconds per step of `epoch()`, which returns a float loss."""
 
     def answer(_message: dict) -> dict:
         started = time.perf_counter()

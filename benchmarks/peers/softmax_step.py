@@ -1,7 +1,7 @@
-"""Value and gradients of one form of the in-batch softmax, in a process that does nothing else.
+"""Value and gradients of one form of the in-batch softmax, in a process of its own.
 
-Forms: "blocked" and "blocked bf16" (ours); "plain": the whole matrix with logQ and masked
-accidental hits, as ours has them; "bare": the whole matrix and nothing else.
+Forms: "blocked" and "blocked bf16" (ours); "plain": the whole matrix with the log-q correction and
+masked accidental hits, like ours; "bare": only the whole matrix.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main():
     for name in ("batch", "dim", "steps"):
         parser.add_argument(f"--{name}", type=int, required=True)
     o = parser.parse_args()
-    # Once at a size that does not count, so that what TensorFlow itself takes is not counted.
+    # Warm-up at another size, so that TensorFlow's own memory is not counted.
     step_of(o.form, 64, o.dim)()
     before = peak_mb()
     step = step_of(o.form, o.batch, o.dim)

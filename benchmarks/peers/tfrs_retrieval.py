@@ -1,8 +1,9 @@
 """TFRS's tutorial retrieval model on integer ids: two Embedding layers and `tasks.Retrieval`.
 
-Its input is the tutorial's too, `shuffle(100_000)` and `batch`; with `--cache` no epoch but the
-first waits for it or is in another order. The task's top-k metrics are left out. An epoch's end
-waits for tf.data's autotuning, until second 5.12, 10.24 and so on; `--no-autotune` spares it that.
+Its input is the tutorial's, too: `shuffle(100_000)` and `batch`. With `--cache`, all epochs after
+the first read the same cached batches in the same order. The task's top-k metrics are left out. The
+end of an epoch waits for tf.data's autotuning, until second 5.12, 10.24 and so on; `--no-autotune`
+avoids this.
 """
 
 import os
