@@ -223,7 +223,7 @@ def test_killed_three_times_no_text_is_encoded_twice(tmp_path):
         (lambda texts: np.full((len(texts), 2), np.nan), "NaN or infinity"),
         (lambda texts: np.full((len(texts), 2), 1e6), "values beyond 65504"),
         (lambda texts: np.ones(len(texts)), "must be a 2-D array"),
-        (lambda texts: np.ones((len(texts), len(texts))), "all of 60 dims"),
+        (lambda texts: np.ones((len(texts), len(texts))), "each of 60 dims"),
     ],
 )
 def test_wrong_vectors_are_refused(tmp_path, function, message):
@@ -235,7 +235,7 @@ def test_wrong_vectors_are_refused(tmp_path, function, message):
 
 def test_other_dims_than_the_stores_are_refused(tmp_path):
     run(tmp_path / "store")
-    with pytest.raises(InputError, match="all of 4 dims"):
+    with pytest.raises(InputError, match="each of 4 dims"):
         run(tmp_path / "store", ["new"], Counting(dims=3), ["new"])
 
 
