@@ -104,5 +104,5 @@ def test_another_kind_of_model_leaves_them_out_and_says_so(first, events, caplog
     with caplog.at_level(logging.WARNING):
         version = export(ranker, events, first.parent, deployment=False, limits=limits)
     card = json.loads((version / "model_card.json").read_text())
-    assert "latest version is of a TwoTower, and its filters and rules and explain" in caplog.text
+    assert "latest version is of a TwoTower; its filters and rules and explain" in caplog.text
     assert card["kept"] == ["precision"] and card["precision"] == "bfloat16"
