@@ -111,10 +111,17 @@ def test_monitoring(exported_shop, in_shop, capsys):
 @pytest.mark.slow
 def test_the_deployment_files(shop_names, in_shop):
     pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
-    asked = {"requests_from_the_logs": [{"user_id": ["u17"]}]}
-    run("serving 0", {**shop_names, **asked})
-    (deployment,) = in_shop.glob("saved_models/shop*/**/k8s*") or [None]
-    assert deployment
+    request = {
+        "user_id": ["u17"],
+        "history": [["i3"]],
+        "exclude": [[]],
+        "include": [[]],
+        "exclude_seen": [True],
+        "k": 5,
+    }
+    run("serving 0", {**shop_names, "requests_from_the_logs": [request]})
+    written = yaml.safe_load_all((in_shop / "saved_models/kubernetes.yaml").read_text())
+    assert 3 in [manifest["spec"].get("replicas") for manifest in written if manifest]
 
 
 @pytest.mark.slow

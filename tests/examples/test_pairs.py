@@ -151,6 +151,12 @@ def test_a_user_with_all_items_but_one_gets_that_one(make_events):
     assert set(batch["item"][of_u]) == {9}
 
 
+def test_negatives_of_a_repeat_long_after_all_first_events(make_events):
+    events = make_events([("u", "a", 0), ("u", "a", 60 * 86400)], items="abc")
+    (batch,) = pair_examples(events, 8, negatives=4, window_days=7).as_numpy_iterator()
+    assert set(batch["item"][batch["label"] == 0]) == {1, 2}
+
+
 def test_test_pairs_know_the_training_events(make_events):
     split = make_events(
         [

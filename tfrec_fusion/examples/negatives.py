@@ -84,7 +84,9 @@ class Negatives:
                     tf.concat([[3], shape], 0), round_seed, dtype=tf.float64
                 )
             )
-            recent = tf.gather(self._pool, start + _below(of_time, end - start))
+            # A window after the last event is empty and starts behind the pool.
+            place = tf.minimum(start + _below(of_time, end - start), len(self._pool) - 1)
+            recent = tf.gather(self._pool, place)
             spread = tf.gather(self._seen, _below(of_all, seen))
             drawn = tf.where((coin < 0.5) & (end > start) | (seen == 0), recent, spread)
             items = tf.where(bad, drawn, items)
