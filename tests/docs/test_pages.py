@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.embeddings import VectorStore
