@@ -122,18 +122,20 @@ def expected_metrics(
     leading = np.flatnonzero(above == 0)
     first[place[leading]] = leading
     a, n, r = greater[first], equal[first], tied[first]
-    hit, reciprocal, missed = np.zeros(len(users)), np.zeros(len(users)), np.ones(len(users))
-    reported = {cut: (np.zeros(len(users)), np.zeros(len(users))) for cut in k}
+    hits, reciprocals = ({cut: np.zeros(len(users)) for cut in k} for _ in range(2))
+    missed, open_users = np.ones(len(users)), np.arange(len(users))
     for j in range(1, deepest + 1):
-        left = np.maximum(n - j + 1, 1)
-        chance = missed * np.minimum(r / left, 1.0)
+        chance = missed * np.minimum(r / np.maximum(n - j + 1, 1), 1.0)
         missed = missed - chance
-        hit = hit + chance
-        reciprocal = reciprocal + chance / (a + j)
         for cut in k:
-            counts = a + j <= cut
-            reported[cut][0][counts] = hit[counts]
-            reported[cut][1][counts] = reciprocal[counts]
+            inside = a + j <= cut
+            hits[cut][open_users] += np.where(inside, chance, 0.0)
+            reciprocals[cut][open_users] += np.where(inside, chance / (a + j), 0.0)
+        # Without ties the first rank decides.
+        going_on = missed > 0
+        if not going_on.any():
+            break
+        a, n, r, missed, open_users = (v[going_on] for v in (a, n, r, missed, open_users))
     for cut in k:
-        metrics[f"hr@{cut}"], metrics[f"mrr@{cut}"] = reported[cut]
+        metrics[f"hr@{cut}"], metrics[f"mrr@{cut}"] = hits[cut], reciprocals[cut]
     return users, {name: metrics[name] for name in metric_names(k)}

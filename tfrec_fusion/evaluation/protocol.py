@@ -230,8 +230,11 @@ def _slice_metrics(
     """Positions of the users with a target in the slice, and their metrics."""
     if not chosen.any():
         return np.empty(0, np.int64), {metric: np.empty(0) for metric in metric_names(cuts)}
-    user, score = ranks.user[chosen], ranks.score[chosen]
-    above, tied = tie_groups(user, score)
+    if chosen.all():
+        user, above, tied = ranks.user, *ranks.tie_groups
+    else:
+        user = ranks.user[chosen]
+        above, tied = tie_groups(user, ranks.score[chosen])
     if label == "cold":
         greater, equal = ranks.greater_cold[chosen], ranks.equal_cold[chosen]
     else:
@@ -240,7 +243,7 @@ def _slice_metrics(
             greater = greater - ranks.greater_cold[chosen]
             equal = equal - ranks.equal_cold[chosen]
         elif label != "total":
-            all_above, all_tied = tie_groups(ranks.user, ranks.score)
+            all_above, all_tied = ranks.tie_groups
             greater = greater - (all_above[chosen] - above)
             equal = equal - (all_tied[chosen] - tied)
     return expected_metrics(user, greater, equal, above, tied, cuts)

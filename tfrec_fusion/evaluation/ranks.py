@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation.expectation import tie_groups
 
 
 @dataclass
@@ -77,6 +79,11 @@ class Ranks:
                 "evaluate: split.targets() has test items among the user's training items, first "
                 f"at user row {users[self.user[here][np.isneginf(score)][0]]}; leave them out"
             )
+
+    @cached_property
+    def tie_groups(self) -> tuple[np.ndarray, np.ndarray]:
+        """`tie_groups` of all targets, once their scores are set."""
+        return tie_groups(self.user, self.score)
 
     def add_lists(self, users, lists: np.ndarray) -> None:
         """Adds the lists `[B, longest cut]` of item rows (-1: empty) of the positions `users`."""

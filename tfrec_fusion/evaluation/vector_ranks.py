@@ -155,7 +155,12 @@ class _Table:
         rows = [self._segments[kind].rows[p[:, :longest]] for kind, (_, p) in best.items()]
         rows = np.where(scores > -np.inf, np.concatenate(rows, 1), -1)
         if len(best) > 1:
-            order = np.lexsort((rows, -scores))
+            # Both lists are sorted, which a stable sort by one key makes use of.
+            order = np.argsort(-scores, axis=1, kind="stable")
+            descending = np.take_along_axis(scores, order, axis=1)
+            ties = (descending[:, 1:] == descending[:, :-1]) & (descending[:, 1:] > -np.inf)
+            tied = np.flatnonzero(ties.any(1))
+            order[tied] = np.lexsort((rows[tied], -scores[tied]))
             rows = np.take_along_axis(rows, order, axis=1)[:, :longest]
         return np.pad(rows, [(0, 0), (0, longest - rows.shape[1])], constant_values=-1)
 
