@@ -85,7 +85,7 @@ def test_two_kills(small_shop, tmp_path):
     _check_weights(run, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_ten_kills(small_shop, tmp_path):
     run = _check(small_shop, tmp_path, kills=10, seed=1)
     _check_weights(run, tmp_path)

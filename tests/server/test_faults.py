@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-pytestmark = pytest.mark.slow
-
 SCORE = {"signature_name": "score", "inputs": {"user_id": ["ü 3"], "item_id": [["item4", "x"]]}}
 
 
@@ -136,6 +134,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 def test_broken_versions_are_refused_under_load(shop):
     with shop.start() as server, Load(server) as load:
         for version, (name, change) in enumerate(BROKEN.items(), 2):
@@ -154,6 +153,7 @@ def test_broken_versions_are_refused_under_load(shop):
     assert load.count > 50
 
 
+@pytest.mark.slow
 def test_a_version_that_is_copied_file_by_file(shop):
     """Each file appears in halves; the version is taken when all of it is there."""
     with shop.start() as server, Load(server) as load:
@@ -170,16 +170,23 @@ def test_a_version_that_is_copied_file_by_file(shop):
     assert load.wrong == []
 
 
-def test_a_hundred_exports_while_serving(shop):
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(21, marks=pytest.mark.slow),
+        pytest.param(101, marks=pytest.mark.acceptance),
+    ],
+)
+def test_many_exports_while_serving(shop, last):
     """And the memory of those that went is free again."""
     with shop.start() as server, Load(server, clients=2) as load:
         at_ten = 0
-        for version in range(2, 102):
+        for version in range(2, last + 1):
             shop.add(version, remove(WARMUP) if version % 10 else lambda folder: None)
             server.wait_for(f'"event": "available", "model": "shop", "version": {version}}}')
             if version == 12:
                 at_ten = memory(server)
-        server.wait_for('"event": "unloaded", "model": "shop", "version": 100}')
+        server.wait_for(f'"event": "unloaded", "model": "shop", "version": {last - 1}}}')
         grown = memory(server) - at_ten
     assert load.wrong == []
     assert grown < 400, f"{grown} MB"
@@ -193,6 +200,7 @@ def memory(server):
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_kill_under_load_and_start_again(shop):
     shop.add(2, BROKEN["table cut short"])
     with shop.start() as server:
@@ -209,6 +217,7 @@ def test_kill_under_load_and_start_again(shop):
         assert status_of(server, 2)[0] == "END"
 
 
+@pytest.mark.slow
 def test_sigterm_ends_what_was_begun(shop):
     with shop.start() as server:
         expected = ask(server)
@@ -220,6 +229,7 @@ def test_sigterm_ends_what_was_begun(shop):
         assert any('"stopped", "in_flight": 0' in line for line in server.log)
 
 
+@pytest.mark.slow
 def test_clients_that_stall_cut_and_send_too_much(shop):
     with shop.start("--timeout-seconds", 2) as server, Load(server, clients=2) as load:
         url = urlsplit(server.rest)
@@ -251,6 +261,7 @@ def test_clients_that_stall_cut_and_send_too_much(shop):
     assert load.wrong == []
 
 
+@pytest.mark.slow
 def test_more_requests_than_allowed(shop):
     """Over both protocols each request is answered rightly or told to come again."""
     from tfrec_fusion.client import Client
