@@ -129,7 +129,7 @@ def test_a_stray_time_stops_training_and_a_refresh_until_it_is_dropped(shop, run
     command += ["--items", str(stray / "items.parquet"), "--out", str(tmp_path / "run")]
     assert main(command) == 2
     said = capsys.readouterr().err
-    assert "has 1 of" in said and "at 0" in said and "--stray-times" in said
+    assert "has 1 of" in said and "at or near 0" in said and "--stray-times" in said
     _train(stray, tmp_path / "run", "--stray-times", "drop")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["evaluation"]

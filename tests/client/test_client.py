@@ -337,7 +337,7 @@ def test_outputs_that_were_widened_by_merged_requests_are_cut(client, backend, m
         (lambda c: c.recommend(["a"], colour=["b"]), "recommend takes .*Received: .*colour"),
         (lambda c: c.recommend(["a"], filters={"size": "b"}), "takes .*Received: .*size"),
         (lambda c: c.recommend(["a"], include=["b"]), "include must be a list of ids.*'b'"),
-        (lambda c: c.recommend(["a"], exclude_seen=[True] * 2), "exclude_seen must have a value"),
+        (lambda c: c.recommend(["a"], exclude_seen=[True] * 2), "exclude_seen must have one value"),
         (lambda c: c.predict({"user_id": ["a"]}, "score"), "score takes .*item_id"),
         (lambda c: c.predict({"user_id": ["a"]}, "scores"), "no signature 'scores'"),
     ],

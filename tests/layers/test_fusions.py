@@ -270,5 +270,5 @@ def test_every_fusion_says_its_source_and_when_to_pick_it():
     for name in FUSIONS:
         fusion = FUSIONS.class_of(name)
         text = inspect.getdoc(fusion)
-        assert "Pick it" in text, name
+        assert "Use it" in text, name
         assert len(inspect.getsource(inspect.getmodule(fusion)).splitlines()) < 120

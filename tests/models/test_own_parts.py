@@ -291,7 +291,7 @@ def test_what_is_no_part_of_a_two_tower(events, options, says):
     [
         ({"backbone": "wide"}, "backbone: must be one of dcn_v2, module:Class"),
         ({"backbone": "own_parts:Squares", "hidden": [8]}, "hidden: is only for .*dcn_v2"),
-        ({"backbone_options": {"hidden": [8]}}, "backbone_options: dcn_v2 has cross_layers"),
+        ({"backbone_options": {"hidden": [8]}}, "backbone_options: must be empty for dcn_v2"),
     ],
 )
 def test_what_is_no_part_of_a_ranker(events, options, says):

@@ -199,7 +199,7 @@ def test_inputs_of_two_columns_may_not_be_the_same():
         InputError, match="'price_min' needs the input 'price_min', which recommend"
     ):
         Business.of(catalogue, ["price", "price_min"])
-    with pytest.raises(InputError, match=r"filters must be a list of columns\. .*the text 'price'"):
+    with pytest.raises(InputError, match=r"filters must be a list of columns\. Received: 'price'"):
         Business.of(catalogue, "price")
 
 

@@ -184,5 +184,5 @@ def test_the_folder_of_the_image_is_that_of_the_config(base, tmp_path):
     path = tmp_path / "models.config"
     path.write_text(config("/models/shop"))
     assert read_models(path)[0].base == base
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="config file does not exist"):
         read_models(tmp_path / "none.config")

@@ -104,7 +104,7 @@ class Recommender:
         history, exclude, include = given
         lacking = self.unknown(user_id, history, exclude, include or ())
         if lacking:
-            _log.warning("recommend: unknown ids are ignored: %s", lacking)
+            _log.warning("recommend: ignored unknown ids: %s", lacking)
         answer = self._recommend(
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
             history=tf.constant([_ids(history, "history")], tf.string),

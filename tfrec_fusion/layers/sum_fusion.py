@@ -8,7 +8,7 @@ from tfrec_fusion.layers.fusion import Fusion
 class SumFusion(Fusion):
     """Fuses by the sum of the inputs, each projected to `dim` columns: `sum_m x_m`.
 
-    Pick it first: a linear map of the content with the id as a residual (DropoutNet, Volkovs et
+    Use it first: a linear map of the content with the id as a residual (DropoutNet, Volkovs et
     al., NeurIPS 2017, which drops ids in training) loses nothing on warm items, and represents a
     cold item by its content. The other fusions start near this one.
 

@@ -205,5 +205,5 @@ def test_the_file(tmp_path):
     path.write_text("max_batch_sizes { value: 3 }")
     with pytest.raises(InputError, match="max_batch_sizes"):
         BatchingParameters.read(path)
-    with pytest.raises(InputError, match=r"no such file.*none\.txt"):
+    with pytest.raises(InputError, match=r"batching file does not exist.*none\.txt"):
         BatchingParameters.read(tmp_path / "none.txt")
