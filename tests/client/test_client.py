@@ -87,18 +87,18 @@ def test_fewer_items_than_k_give_fewer_rows(client, reference):
 
 def test_lists_to_choose_from_and_what_was_seen(client, reference):
     users, histories = ["ü 3", "ü 3", "ü 3"], [["item4"], ["item4"], []]
-    baked = reference.users(["ü 3"], [[]])[1][0]
-    baked = {reference.item_ids[row] for row in baked}
-    some = [*baked, "item4", "item9", "item19"]
+    stored = reference.users(["ü 3"], [[]])[1][0]
+    stored = {reference.item_ids[row] for row in stored}
+    some = [*stored, "item4", "item9", "item19"]
     frame = client.recommend(
         users, histories, k=40, include=[some, some, []], exclude_seen=[False, True, False]
     )
     found = [frame[frame["user"] == user]["item_id"].tolist() for user in range(3)]
     assert sorted(found[0]) == sorted({*some} - {"item4"})
-    assert sorted(found[1]) == sorted({*some} - {"item4"} - baked)
+    assert sorted(found[1]) == sorted({*some} - {"item4"} - stored)
     assert found[2] == []
     left = client.recommend(["ü 3"], [["item4"]], k=40, exclude_seen=True, include=[None])
-    assert set(left["item_id"]) == {*reference.item_ids} - {"item4"} - baked
+    assert set(left["item_id"]) == {*reference.item_ids} - {"item4"} - stored
 
 
 @pytest.fixture(scope="module")

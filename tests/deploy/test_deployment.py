@@ -105,7 +105,7 @@ def test_a_file_of_the_user_stays(write, tmp_path, caplog):
     assert (tmp_path / "kubernetes.yaml").exists()
 
 
-def test_a_wrong_kit_writes_nothing(write, tmp_path):
+def test_wrong_options_write_nothing(write, tmp_path):
     write(tmp_path / "shop")
     before = (tmp_path / "models.config").read_text()
     wrong = {"max_batch_sizes": 3}

@@ -12,7 +12,7 @@ from tfrec_fusion.export import export_litert
 
 
 def _check(golden, ranker, folder):
-    """Of all golden requests with items; the SavedModel's baked history comes in the request."""
+    """Of all golden requests with items; the SavedModel's stored history comes in the request."""
     model, events, version = ranker
     path = export_litert(version, folder)
     with warnings.catch_warnings():

@@ -238,10 +238,10 @@ class ServedModel(tf.Module):
         """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use."""
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
-        baked, baked_ages = self.histories.of(tf.where(given, -1, users))
+        stored, stored_ages = self.histories.of(tf.where(given, -1, users))
         asked = self._distinct_pairs(history)
-        pairs = tf.concat([baked, asked], 0)
-        ages = tf.concat([baked_ages, tf.zeros(tf.shape(asked)[:1])], 0)
+        pairs = tf.concat([stored, asked], 0)
+        ages = tf.concat([stored_ages, tf.zeros(tf.shape(asked)[:1])], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
         return users, tf.gather(pairs, order), tf.gather(ages, order)
 

@@ -143,10 +143,10 @@ class ServedRanker(tf.Module):
         place = end - length + tf.range(length, dtype=tf.int64)
         real = (place >= begin) & (baked_users >= 0)[:, None]
         place = tf.maximum(place, 0)
-        baked = tf.where(real, tf.gather(self.history_items, place), -1)
+        stored = tf.where(real, tf.gather(self.history_items, place), -1)
         ages = tf.where(real, tf.cast(tf.gather(self.history_ages, place), tf.float32), 0.0)
         nothing = tf.zeros_like(asked, tf.float32)
-        return tf.concat([baked, asked], 1), tf.concat([ages, nothing], 1)
+        return tf.concat([stored, asked], 1), tf.concat([ages, nothing], 1)
 
 
 def _distinct(rows: tf.Tensor) -> tf.Tensor:

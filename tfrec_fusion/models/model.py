@@ -47,7 +47,7 @@ class Model(Protocol):
         ...
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing | RowServing:
-        """Returns the scoring graph to export: state baked in, tables stored in `precision`."""
+        """Returns the scoring graph to export: the state stored in it, tables in `precision`."""
         ...
 
     def vector_tables(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
