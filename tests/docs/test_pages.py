@@ -118,7 +118,7 @@ def test_the_deployment_files(shop_names, in_shop):
         "exclude": [[]],
         "include": [[]],
         "exclude_seen": [True],
-        "k": 5,
+        "k": [5],
     }
     run("serving 0", {**shop_names, "requests_from_the_logs": [request]})
     written = yaml.safe_load_all((in_shop / "saved_models/kubernetes.yaml").read_text())
