@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.cli import main
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender
+from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.training import Run
 
 MODULE = """
@@ -174,3 +176,16 @@ def test_wrong_kinds_and_options(folder, capsys, monkeypatch):
         assert main(["train", "--config", "wrong.json", "--out", "wrong"]) != 0
         assert says in capsys.readouterr().err
         assert not (folder / "wrong").exists()
+
+
+@pytest.mark.parametrize("found", [None, np.eye(3, dtype=np.float32)])
+def test_a_model_whose_fitted_returns_something_else(make_events, found):
+    class Wrong(ClassicModel):
+        def fitted(self, train):
+            return found
+
+    events = make_events([("u", "a"), ("v", "b")], items="abc")
+    with pytest.raises(InputError, match="fitted must return ItemItem, ItemVectors or ItemScores"):
+        Wrong().fit(events)
+    with pytest.raises(InputError, match=r"Wrong.fit: pass Interactions.*NoneType"):
+        Wrong().fit(None)

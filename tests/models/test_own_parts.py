@@ -1,5 +1,6 @@
 """A user's own fusion, loss, user tower and backbone, of ten lines each."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -16,7 +17,16 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.export import export
 from tfrec_fusion.features import State
-from tfrec_fusion.models import AlphaRec, Objective, PooledHistory, Ranker, TwoTower, UserTower
+from tfrec_fusion.layers import Fusion, GateFusion
+from tfrec_fusion.models import (
+    AlphaRec,
+    Backbone,
+    Objective,
+    PooledHistory,
+    Ranker,
+    TwoTower,
+    UserTower,
+)
 from tfrec_fusion.training import Run, RunConfig
 
 DAY = 86_400
@@ -299,8 +309,53 @@ def test_what_is_no_part_of_a_ranker(events, options, says):
         Ranker(events, dim=2, **options)
 
 
+def _returning(base, method, value):
+    """A class whose method returns what it should not."""
+    return type("Wrong", (base,), {method: lambda self, *args, **kwargs: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (None, "NoneType"),
+        (tf.zeros([4, 5]), r"float32 \(4, 5\)"),
+        (tf.zeros([2]), r"float32 \(2,\)"),
+        (tf.zeros([4, 2], tf.int32), r"int32 \(4, 2\)"),
+    ],
+)
+def test_a_fusion_that_returns_something_else(value, received):
+    layer = _returning(Fusion, "fuse", value)(2)
+    with pytest.raises(InputError, match=rf"Wrong.fuse must return floats \[..., 2\].*{received}"):
+        layer({"id": tf.zeros([4, 2])})
+
+
+@pytest.mark.parametrize("value", [None, tf.zeros([]), tf.zeros([2, 1]), tf.zeros([2], tf.int32)])
+def test_a_loss_that_returns_something_else(value):
+    loss = _returning(Objective, "call", value)()
+    with pytest.raises(InputError, match=r"loss: Wrong.call must return floats \[B\]"):
+        loss(tf.constant([[0, 1], [1, 0]]), tf.zeros([2, 2]))
+
+
+def test_a_backbone_that_returns_something_else(events):
+    class Flat(Backbone):
+        def call(self, x0, training=None):
+            return x0[..., 0]
+
+    keras.saving.register_keras_serializable("test")(Flat)
+    with pytest.raises(InputError, match="Ranker: backbone: Flat must return floats"):
+        Ranker(events, dim=2, backbone=Flat)
+
+
+@pytest.mark.parametrize("fusion", [own_parts.Longest(2), GateFusion(2)])
+def test_a_model_with_a_fusion_as_an_object_is_exported(events, fusion, tmp_path):
+    model = TwoTower(events, dim=2, fusion=fusion)
+    version = export(model, events, tmp_path / "shop", deployment=False)
+    card = json.loads((version / "model_card.json").read_text())
+    assert type(fusion).__name__ in json.dumps(card)
+
+
 def test_a_tower_of_another_size_and_losses_that_are_none(events):
-    with pytest.raises(InputError, match=r"user: _Wide must give vectors \[users, 2\].*3"):
+    with pytest.raises(InputError, match=r"user: _Wide must return floats \[B, 2\].*3"):
         TwoTower(events, dim=2, user=_Wide)
     for model in (TwoTower(events, dim=2), AlphaRec(events, dim=2)):
         name = type(model).__name__

@@ -45,6 +45,21 @@ class OfTheRequest(Reranker):
         return rows, scores + request["more"][:, None]
 
 
+class Unsure(Reranker):
+    """Scores that are no numbers, and rows behind the catalogue."""
+
+    def __call__(self, rows, scores, request):
+        return tf.concat([rows, [[6, 99]]], 1), tf.concat([scores, [[1.0, 1.0]]], 1) * np.nan
+
+
+class Returning(Reranker):
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, rows, scores, request):
+        return self.value
+
+
 def _ranking(masked=(), bias=None):
     """Of one request; items 0 to 5 score 6, 5, 4, 3, 2 and 1."""
     nothing = tf.zeros([1, 0], tf.int32)
@@ -88,6 +103,26 @@ def test_what_may_not_come_back_and_what_is_there_already_is_dropped():
     rows, scores = _best([Twice()], 6, _ranking([1, -1], bias))
     assert rows == [0, 2, 4, 5, -1, -1]
     assert scores == [0, 0, 0, 0, LOWEST, LOWEST]
+
+
+def test_scores_that_are_no_numbers_and_rows_behind_the_catalogue():
+    rows, scores = _best([Unsure()], 7, _ranking())
+    # The items keep their places, with the lowest score that an item can have.
+    assert rows == [0, 1, 2, 3, 4, 5, -1]
+    assert scores[:6] == [float(np.nextafter(LOWEST, np.float32(0)))] * 6 and scores[6] == LOWEST
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (tf.zeros([1, 3], tf.int32), "must return rows and scores. Received: EagerTensor"),
+        ((tf.zeros([1, 3]), tf.zeros([1, 6])), r"\[B, M\] of one shape. Received: \(1, 3\)"),
+        ((tf.zeros([3]), tf.zeros([3])), r"\[B, M\] of one shape. Received: \(3,\)"),
+    ],
+)
+def test_rerankers_that_return_something_else(value, says):
+    with pytest.raises(InputError, match=f"rerank: Returning {says}|rerank: Returning .*{says}"):
+        _best([Returning(value)], 2, _ranking())
 
 
 def test_before_pins_and_after_caps():

@@ -135,7 +135,8 @@ def expected_metrics(
         going_on = missed > 0
         if not going_on.any():
             break
-        a, n, r, missed, open_users = (v[going_on] for v in (a, n, r, missed, open_users))
+        a, n, r, missed = (values[going_on] for values in (a, n, r, missed))
+        open_users = open_users[going_on]
     for cut in k:
         metrics[f"hr@{cut}"], metrics[f"mrr@{cut}"] = hits[cut], reciprocals[cut]
     return users, {name: metrics[name] for name in metric_names(k)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers.outputs import checked_output
 
 
 class Fusion(keras.layers.Layer):
@@ -70,7 +71,13 @@ class Fusion(keras.layers.Layer):
                 mask = tf.ones(tf.shape(vector)[:-1], tf.bool)
             present[name] = mask
             vectors[name] = tf.where(mask[..., None], vector, tf.zeros([], vector.dtype))
-        return self.fuse(vectors, present, training)
+        return checked_output(
+            f"fusion: {type(self).__name__}.fuse",
+            self.fuse(vectors, present, training),
+            f"[..., {self.dim}]",
+            rank=vectors[self.names[0]].shape.rank,
+            columns=self.dim,
+        )
 
     def build(self, input_shape):
         self.names = sorted(input_shape)

@@ -28,9 +28,9 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
         return config(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        where = ": ".join([model, *filter(None, [".".join(map(str, first["loc"]))])])
         message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{model}: {key}: {message}. Received: {first['input']!r}") from None
+        raise InputError(f"{where}: {message}. Received: {first['input']!r}") from None
 
 
 @contextmanager

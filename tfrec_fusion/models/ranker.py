@@ -11,6 +11,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.features.state import State
+from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.backbones.backbones import make_backbone
 from tfrec_fusion.models.building import (
     check_features,
@@ -93,7 +94,13 @@ class Ranker(DataModel):
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes logits float32 of a batch of `ranking_examples`, in the shape of its `item`."""
         x0 = self.features(batch, training=training)
-        logits = self.head(self.backbone(x0, training=training))
+        features = checked_output(
+            f"Ranker: backbone: {type(self.backbone).__name__}",
+            self.backbone(x0, training=training),
+            "[..., any number], in the rank of its input",
+            rank=x0.shape.rank,
+        )
+        logits = self.head(features)
         return tf.reshape(logits, tf.shape(batch["item"]))
 
     @property

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
-from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.history_pooling import history_size
+from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.building import (
     check_features,
     check_vocabularies,
@@ -207,12 +207,14 @@ class TwoTower(RetrievalModel):
             "history_age": history_ages,
             "history_size": size,
         }
-        user = tf.cast(self.user_tower(known, training=training), tf.float32)
-        if user.shape.rank != 2 or user.shape[1] != self.config.dim:
-            raise InputError(
-                f"TwoTower: user: {type(self.user_tower).__name__} must give vectors "
-                f"[users, {self.config.dim}]. Received: {user.shape}"
-            )
+        user = checked_output(
+            f"TwoTower: user: {type(self.user_tower).__name__}",
+            self.user_tower(known, training=training),
+            f"[B, {self.config.dim}]",
+            rank=2,
+            columns=self.config.dim,
+        )
+        user = tf.cast(user, tf.float32)
         parts = [self.scale * user]
         if self.spec.feature_names:
             parts.append(self.user_trend(tf.concat([user, size], 1)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue
 from tfrec_fusion.errors import InputError
@@ -14,6 +16,8 @@ from tfrec_fusion.rerank.ranking import Ranking, without_gaps
 from tfrec_fusion.rerank.reranker import Reranker
 
 RERANKERS = Registry("rerank", {})
+# The lowest finite float32 means that there is no item.
+_LOWEST_OF_AN_ITEM = np.nextafter(np.finfo(np.float32).min, np.float32(0))
 
 
 class Reranking:
@@ -45,10 +49,10 @@ class Reranking:
         width = tf.maximum(k, max(reranker.candidates for reranker in self.rerankers))
         scores, rows = listed(tf.minimum(width, ranking.items.count))
         for reranker in self.rerankers:
-            rows, scores = reranker(rows, scores, request)
-            rows, scores = tf.cast(rows, tf.int32), tf.cast(scores, tf.float32)
-        known = tf.maximum(rows, 0)
-        allowed = (rows >= 0) & ranking.allows(known) & ~_repeated(rows)
+            rows, scores = _checked(reranker, reranker(rows, scores, request))
+        count = ranking.items.count
+        known = tf.clip_by_value(rows, 0, count - 1)
+        allowed = (rows == known) & ranking.allows(known) & ~_repeated(rows)
         if ranking.bias is not None:
             allowed &= tf.gather(ranking.bias.read_value(), known) > -float("inf")
         return without_gaps(scores, tf.where(allowed, rows, -1), k)
@@ -91,6 +95,22 @@ def described(given: Sequence[Any]) -> list[Any]:
         else {"object": f"{type(one).__module__}:{type(one).__qualname__}"}
         for one in given
     ]
+
+
+def _checked(reranker: Reranker, result) -> tuple[tf.Tensor, tf.Tensor]:
+    """Casts what a reranker returns; scores that are not finite become the lowest of an item."""
+    name = type(reranker).__name__
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise InputError(
+            f"rerank: {name} must return rows and scores. Received: {type(result).__name__}"
+        )
+    rows, scores = tf.cast(result[0], tf.int32), tf.cast(result[1], tf.float32)
+    if rows.shape.rank != 2 or not rows.shape.is_compatible_with(scores.shape):
+        raise InputError(
+            f"rerank: {name} must return rows and scores [B, M] of one shape. "
+            f"Received: {rows.shape} and {scores.shape}"
+        )
+    return rows, tf.where(tf.math.is_finite(scores), scores, _LOWEST_OF_AN_ITEM)
 
 
 def _repeated(rows) -> tf.Tensor:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
@@ -83,7 +84,15 @@ class ClassicModel(ABC):
 
     def fit(self, train: Interactions) -> ClassicModel:
         """Fits to the first event of each user-item pair, and returns the model itself."""
-        self.scores = self.fitted(train.first_events())
+        if not hasattr(train, "first_events"):
+            require_interactions(train, f"{self.name}.fit")
+        scores = self.fitted(train.first_events())
+        if not isinstance(scores, Scores):
+            raise InputError(
+                f"{self.name}: fitted must return ItemItem, ItemVectors or ItemScores. "
+                f"Received: {type(scores).__name__}"
+            )
+        self.scores = scores
         if self.scores.count != len(train.catalogue):
             raise InputError(
                 f"{self.name}: fitted must return scores for each of {len(train.catalogue)} items. "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.objectives.targets import Targets
 
 _MEANS = ("auto", "sum_over_batch_size")
@@ -44,7 +45,10 @@ class Objective(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         targets = y_true if isinstance(y_true, Targets) else Targets.of_labels(y_true)
-        rows = tf.cast(self.call(targets, y_pred), tf.float32)
+        rows = checked_output(
+            f"loss: {type(self).__name__}.call", self.call(targets, y_pred), "[B]", rank=1
+        )
+        rows = tf.cast(rows, tf.float32)
         if sample_weight is not None:
             rows *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
         return tf.reduce_mean(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ class ItemTower(keras.layers.Layer):
             "n_items": n_items,
             "dim": dim,
             "vector_dims": dict(vector_dims),
-            "fusion": fusion,
+            # Keras would wrap the dicts of a serialized fusion, which the model's config shares.
+            "fusion": copy.deepcopy(fusion),
             "use_ids": use_ids,
             "id_dropout": id_dropout,
             "initial": initial,
