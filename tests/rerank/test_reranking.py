@@ -52,6 +52,11 @@ class Unsure(Reranker):
         return tf.concat([rows, [[6, 99]]], 1), tf.concat([scores, [[1.0, 1.0]]], 1) * np.nan
 
 
+class ThreeRows(Reranker):
+    def __call__(self, rows, scores, request):
+        return rows[:, :3], scores
+
+
 class Returning(Reranker):
     def __init__(self, value):
         self.value = value
@@ -123,6 +128,16 @@ def test_scores_that_are_no_numbers_and_rows_behind_the_catalogue():
 def test_rerankers_that_return_something_else(value, says):
     with pytest.raises(InputError, match=f"rerank: Returning {says}|rerank: Returning .*{says}"):
         _best([Returning(value)], 2, _ranking())
+
+
+def test_in_a_graph_rows_without_scores_are_refused_when_it_runs():
+    @tf.function
+    def best(k):
+        return Reranking([ThreeRows()]).best(ranking, {}, ranking.best, k)
+
+    ranking = _ranking()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="ThreeRows must return rows and sc"):
+        best(tf.constant(4))
 
 
 def test_before_pins_and_after_caps():

@@ -21,7 +21,7 @@ from tfrec_fusion.data.tables import (
     check_ids,
     check_present,
     check_values,
-    empty_ids,
+    drop_incomplete,
     numbers,
     read_table,
     renamed,
@@ -136,7 +136,7 @@ class Interactions:
             if name in frame
         }
         if nulls == "drop":
-            frame, found = _drop_nulls(frame, found)
+            frame, found = drop_incomplete(frame, found)
         remedy = ", or pass nulls='drop'"
         user_ids = check_ids(frame, "user_id", "interactions", remedy)
         item_ids = check_ids(frame, "item_id", "interactions", remedy)
@@ -383,22 +383,6 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
-
-
-def _drop_nulls(frame: pd.DataFrame, found: dict[str, np.ndarray]):
-    """Drops the rows with a missing id or number from the frame and the numbers."""
-    missing = empty_ids(frame, "user_id") | empty_ids(frame, "item_id")
-    for values in found.values():
-        missing |= np.isnan(values)
-    if not missing.any():
-        return frame, found
-    if missing.all():
-        raise InputError(
-            f"interactions: nulls='drop' leaves none of {len(frame)} events; each lacks an id or a "
-            "finite number"
-        )
-    _log.warning("interactions: dropped %d events with missing values", missing.sum())
-    return frame[~missing], {name: values[~missing] for name, values in found.items()}
 
 
 def _check_weights(columns: pd.DataFrame) -> None:

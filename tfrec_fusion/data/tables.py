@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import pyarrow.dataset
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.texts import check_unicode
+
+_log = logging.getLogger(__name__)
 
 TEXT_COLUMNS = ("title", "name", "text", "description")
 _LISTS = (list, tuple, np.ndarray)
@@ -339,3 +342,21 @@ def check_present(values: np.ndarray, column: str, what: str, remedy: str = "") 
 def _rows(mask: np.ndarray) -> str:
     first = np.flatnonzero(mask)[:3].tolist()
     return ", ".join(map(str, first))
+
+
+def drop_incomplete(
+    frame: pd.DataFrame, found: dict[str, np.ndarray]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Drops the rows with a missing id or number from the frame and the numbers."""
+    missing = empty_ids(frame, "user_id") | empty_ids(frame, "item_id")
+    for values in found.values():
+        missing |= np.isnan(values)
+    if not missing.any():
+        return frame, found
+    if missing.all():
+        raise InputError(
+            f"interactions: nulls='drop' leaves none of {len(frame)} events; each lacks an id or a "
+            "finite number"
+        )
+    _log.warning("interactions: dropped %d events with missing values", missing.sum())
+    return frame[~missing], {name: values[~missing] for name, values in found.items()}

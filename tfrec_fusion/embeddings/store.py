@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
 
@@ -17,7 +16,6 @@ from tfrec_fusion.embeddings.arrays import (
     check_dtype,
     check_range,
     check_vectors,
-    is_counted,
     load_npy,
 )
 from tfrec_fusion.embeddings.hashing import text_hash
@@ -32,6 +30,7 @@ from tfrec_fusion.embeddings.store_files import (
     write_store,
 )
 from tfrec_fusion.embeddings.truncation import Truncation
+from tfrec_fusion.embeddings.vector_rows import present_rows, read_columns
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.paths import local_path
@@ -74,7 +73,7 @@ class VectorStore:
         Raises:
             InputError: duplicate or empty ids, NaN or infinity, wrong rank or number of rows.
         """
-        known, vectors = _present(ids, vectors, mask)
+        known, vectors = present_rows(ids, vectors, mask)
         if vectors.dtype not in (np.float16, np.float32):
             check_range(vectors, np.dtype(np.float32), known, "vectors")
             vectors = vectors.astype(np.float32)
@@ -261,7 +260,7 @@ class VectorStore:
             InputError: missing file or columns, null or ragged lists, or an error of the
                 constructor.
         """
-        table = _read_columns(path, [id_column, column])
+        table = read_columns(path, [id_column, column])
         lists = table[column].combine_chunks()
         field = f"column {column!r} of {os.fspath(path)!r}"
         if not (
@@ -319,7 +318,7 @@ class VectorStore:
         hashes = check_text_hashes(text_hashes, len(ids))
         if mask is not None and hashes is not None:
             hashes = [value for value, there in zip(hashes, mask, strict=True) if there]
-        known, vectors = _present(ids, vectors, mask)
+        known, vectors = present_rows(ids, vectors, mask)
         check_range(vectors, dtype, known, "vectors")
         refuse_foreign(path)
         with new_folder(path) as folder:
@@ -349,62 +348,6 @@ class VectorStore:
         store._content = read_store(path, verify)
         store.path = Path(path)
         return store
-
-
-def _present(ids, vectors, mask) -> tuple[pa.Array, np.ndarray]:
-    """Checked ids and vectors of the rows that have a vector."""
-    known = check_ids(ids, "ids")
-    if isinstance(vectors, pd.DataFrame):
-        _check_index(known, vectors.index)
-    if mask is None:
-        return known, check_vectors(vectors, "vectors", known)
-    mask = np.asarray(mask)
-    if mask.dtype != bool or mask.shape != (len(known),):
-        raise InputError(
-            f"mask: must be {len(known)} booleans, one per id. "
-            f"Received: shape {mask.shape}, dtype {mask.dtype}"
-        )
-    if len(vectors) != len(known):
-        check_vectors(vectors, "vectors", known)
-    known = known.filter(pa.array(mask))
-    return known, check_vectors(np.asanyarray(vectors)[mask], "vectors", known)
-
-
-def _check_index(known: pa.Array, index: pd.Index) -> None:
-    """Raises InputError if a frame's index has another order than the ids."""
-    if is_counted(index):
-        return
-    if not all(isinstance(value, str) for value in index):
-        raise InputError(
-            "vectors: the frame's index is neither 0, 1, ... nor ids, so the order of its rows is "
-            "unknown; call set_index with the item ids, or pass .to_numpy() if the rows are in "
-            f"the order of the ids. Received: {index[:3].tolist()}"
-        )
-    if index.tolist() != known.to_pylist():
-        raise InputError(
-            "vectors: the frame's index has other ids, or another order, than the ids; pass "
-            f"frame.loc[ids]. Received: index {index[:3].tolist()}, ids {known[:3].to_pylist()}"
-        )
-
-
-def _read_columns(path, columns: list[str]) -> pa.Table:
-    name = os.fspath(local_path(path, "vectors"))
-    if not os.path.exists(name):
-        raise InputError(f"vectors: no such file; check the path. Received: {name!r}")
-    try:
-        data = pyarrow.dataset.dataset(name, format="parquet")
-        absent = [column for column in columns if column not in data.schema.names]
-        if not absent:
-            return data.to_table(columns=columns)
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"vectors: {name!r} is not a Parquet file or a folder of them; write it again. "
-            f"Received: {str(error).splitlines()[0]}"
-        ) from None
-    raise InputError(
-        f"vectors: no column {absent[0]!r} in {name!r}; name an existing one. "
-        f"Received: {data.schema.names}"
-    )
 
 
 def _examples(ids: pa.Array) -> str:

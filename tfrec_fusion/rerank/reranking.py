@@ -110,6 +110,9 @@ def _checked(reranker: Reranker, result) -> tuple[tf.Tensor, tf.Tensor]:
             f"rerank: {name} must return rows and scores [B, M] of one shape. "
             f"Received: {rows.shape} and {scores.shape}"
         )
+    # In a graph the numbers of items are known only when it runs.
+    message = f"rerank: {name} must return rows and scores [B, M] of one shape"
+    tf.debugging.assert_equal(tf.shape(rows), tf.shape(scores), message)
     return rows, tf.where(tf.math.is_finite(scores), scores, _LOWEST_OF_AN_ITEM)
 
 

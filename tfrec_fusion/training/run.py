@@ -32,6 +32,7 @@ from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
 from tfrec_fusion.training.recipes import TRAINED, build_model, training_batches
+from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
 
@@ -324,7 +325,7 @@ class Run:
             config=config.model_dump(mode="json"),
         )
         history = described["history"] if described else {}
-        keep = _SaveCheckpoints(self._checkpoints, config.seed, history)
+        keep = SaveCheckpoints(self._checkpoints, config.seed, history)
         model.fit(
             batches,
             initial_epoch=done,
@@ -380,22 +381,3 @@ def _check_source(config: RunConfig, source: Run, train: Interactions) -> None:
             f"trend={theirs.trend}; choose the examples of the other run"
         )
     source.model().check(train)
-
-
-class _SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint after each epoch, and sets the same random seed before each.
-
-    The seed makes the random numbers of an epoch independent of earlier interruptions.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, seed: int, history: dict[str, list[float]]):
-        super().__init__()
-        self._checkpoints, self._seed, self._history = checkpoints, seed, dict(history)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        keras.utils.set_random_seed(self._seed)
-
-    def on_epoch_end(self, epoch, logs=None):
-        for name, value in (logs or {}).items():
-            self._history[name] = [*self._history.get(name, []), float(value)]
-        self._checkpoints.save(self.model, epoch + 1, self._history)
