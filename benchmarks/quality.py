@@ -58,7 +58,7 @@ BASELINES = {
     "EASE": lambda data: EASE(l2=EASE_L2[data]),
     "EASE with text": lambda data: EASE(l2=200, vectors="text", text_weight=20),
     "EASE with words": lambda data: EASE(l2=200, vectors="words", text_weight=20),
-    "whitened text mean": lambda data: TextMean("text"),
+    "whitened text mean": lambda data: TextMean(),
 }
 
 

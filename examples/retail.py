@@ -31,7 +31,7 @@ def trained(name, **options):
 
 
 fused = trained("fused")
-models = [fused, trained("ID-only", vectors=[]), RecentPopularity(), TextMean("text")]
+models = [fused, trained("ID-only", vectors=[]), RecentPopularity(), TextMean()]
 for baseline in models[2:]:
     baseline.fit(split.train)
 reports = [tff.evaluation.evaluate(model, split) for model in models]

@@ -61,7 +61,7 @@ def fit(task: Task, row: str, setting: dict, seed: int, train, tiny: bool):
     keras.utils.set_random_seed(seed)
     chosen = ROWS[row]
     if chosen.kind == "text mean":
-        return TextMean("text").fit(train)
+        return TextMean().fit(train)
     setting = dict(setting)
     rate = setting.pop("learning_rate", None)
     start = spectral(task, chosen, train, setting)
