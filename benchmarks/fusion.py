@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one seed, no search, without the slow rows: 10 minutes",
+        help="one seed, no search, fewer rows, on the validation split: under 10 minutes",
     )
     parser.add_argument("--tiny", action="store_true", help="one epoch on movies, as a test")
     parser.add_argument("--cache", type=Path, help="finished runs, one JSON object per line")
@@ -43,6 +43,8 @@ def main() -> None:
         runs.serve()
         return
     short = arguments.quick or arguments.tiny
+    if short and (arguments.page or arguments.readme):
+        parser.error("--page and --readme need the whole benchmark; leave out --quick or --tiny")
     done = runs.Runs(arguments.cache)
     names = arguments.rows or list(QUICK if short else ROWS)
     rows = []

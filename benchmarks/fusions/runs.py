@@ -115,12 +115,8 @@ def answer(job: dict) -> dict:
     figures = {"N@10": report.metrics["total"]["ndcg@10"]}
     figures["R@20"] = report.metrics["total"]["recall@20"]
     figures |= {f"{name} N@10": report.metrics[name]["ndcg@10"] for name in SLICES[1:]}
-    result = {"figures": figures, "seconds": seconds}
-    if job["phase"] == "test":
-        result["users"] = {
-            name: np.round(report.slice_per_user[name]["ndcg@10"], 6).tolist() for name in SLICES
-        }
-    return result
+    users = {name: np.round(report.slice_per_user[name]["ndcg@10"], 6).tolist() for name in SLICES}
+    return {"figures": figures, "seconds": seconds, "users": users}
 
 
 def serve() -> None:
@@ -202,7 +198,10 @@ def made_of(task: Task, row: Row) -> str:
 
 
 def table(data: str, names: list[str], seeds: int, search: bool, tiny: bool, runs: Runs):
-    """Tune and test the rows of one data set; their settings and runs."""
+    """Tune and test the rows of one data set; their settings and runs.
+
+    Without a search there is nothing to choose, so the runs on the validation split are the result.
+    """
     task = TASKS[data]
     names = [name for name in names if data in ROWS[name].data]
 
@@ -219,8 +218,8 @@ def table(data: str, names: list[str], seeds: int, search: bool, tiny: bool, run
         if not tried:
             continue
         best, job = max(tried, key=lambda pair: pair[0]["figures"]["N@10"])
-        count = seeds if ROWS[name].random else 1
-        tests = [job | {"seed": seed, "phase": "test"} for seed in range(count)]
+        count, phase = seeds if ROWS[name].random else 1, "test" if search else "validation"
+        tests = [job | {"seed": seed, "phase": phase} for seed in range(count)]
         rows.append({"data": data, "row": name, "setting": job["setting"], "tests": tests})
         rows[-1]["validation"] = best["figures"]
         rows[-1]["tried"] = [
