@@ -60,6 +60,7 @@ def test_tensorflow_first():
     )
 
 
+@pytest.mark.slow
 def test_an_untouched_tf_keras_first():
     _passes(
         """
@@ -84,6 +85,7 @@ def test_keras_3_first():
     )
 
 
+@pytest.mark.slow
 def test_the_package_first_then_tf_keras_and_keras_3():
     _passes(
         """
@@ -101,6 +103,7 @@ def test_the_package_first_then_tf_keras_and_keras_3():
     )
 
 
+@pytest.mark.slow
 def test_tf_keras_touched_first_says_what_to_do():
     done = _python(
         """
@@ -176,6 +179,7 @@ def test_absent_addons_on_a_python_that_has_none(monkeypatch):
         addons.__wrapped__()
 
 
+@pytest.mark.slow
 def test_addons_come_without_a_warning_and_leave_keras_3_as_it_is():
     pytest.importorskip("typeguard", reason="the extra `addons` is not installed")
     done = _passes(

@@ -66,7 +66,12 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("examples", EXAMPLES)
+_OFTEN = ("as_of", "pairs")
+
+
+@pytest.mark.parametrize(
+    "examples", [e if e in _OFTEN else pytest.param(e, marks=pytest.mark.slow) for e in EXAMPLES]
+)
 def test_a_two_towers_training_step(events, examples):
     model = TwoTower(events, dim=8, user="both", trend="as_of" in examples)
     model.compile(for_tables(0.01))

@@ -100,6 +100,7 @@ def test_a_model_of_user_ids_serves_all_events_of_the_users_it_knows(shop, tmp_p
     assert card["data"]["events"] == len(split.train) + len(split.test)
 
 
+@pytest.mark.slow
 def test_a_later_plain_export_keeps_filters_unless_told_not_to(run, tmp_path):
     to = tmp_path / "shop"
     assert _export(run, to, "--filter", "kind").card["filters"] == ["kind"]
@@ -118,6 +119,7 @@ def test_options_that_do_not_go_together(run, tmp_path, shop, capsys):
         assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stray_time_stops_training_and_a_refresh_until_it_is_dropped(shop, run, tmp_path, capsys):
     table = pd.read_parquet(shop / "interactions.parquet").reset_index(drop=True)
     table.loc[0, "timestamp"] = 0.0

@@ -39,7 +39,11 @@ def _fails(command, size, capsys):
 
 # 300 bytes hold no config, 5,000 not the weights.
 @pytest.mark.parametrize(
-    ("size", "left"), [(300, "no run was started"), (5000, "the last complete epoch is kept")]
+    ("size", "left"),
+    [
+        (300, "no run was started"),
+        pytest.param(5000, "the last complete epoch is kept", marks=pytest.mark.slow),
+    ],
 )
 def test_train_goes_on(arguments, small_config, tmp_path, capsys, size, left):
     run = tmp_path / "run"

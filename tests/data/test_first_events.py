@@ -205,8 +205,15 @@ def test_every_consumer_sees_the_first_positive_events_alone(consumer, source, m
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("name", ["two_tower", "ranker"])
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("two_tower", "repeats"),
+        ("ranker", "impressions"),
+        pytest.param("two_tower", "impressions", marks=pytest.mark.slow),
+        pytest.param("ranker", "repeats", marks=pytest.mark.slow),
+    ],
+)
 def test_an_export_serves_the_first_positive_events_alone(tmp_path, source, name, models):
     answers = []
     users, items = np.sort(_clean().users.ids), SHOP.vocabulary.ids

@@ -42,6 +42,7 @@ def test_the_truth_reaches_one_and_a_constant_half(split):
         evaluate_ranker(_Scores(lambda u, i: u + i), split, negatives=0)
 
 
+@pytest.mark.slow
 def test_a_ranker_is_trained_kept_and_judged(config, tmp_path):
     options = {"model": {"kind": "ranker", "dim": 8, "hidden": [8]}, "epochs": 2}
     whole = Run.start(tmp_path / "whole", config(**options))

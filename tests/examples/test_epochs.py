@@ -66,7 +66,16 @@ def _differ(one, other):
     )
 
 
-@pytest.fixture(params=[*KINDS, "parquet window"])
+# The others are like one of these.
+_QUICK = ("as_of", "autoencoder", "pairs with negatives", "ranking")
+
+
+@pytest.fixture(
+    params=[
+        *(k if k in _QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS),
+        "parquet window",
+    ]
+)
 def make(request, parquet):
     if request.param == "parquet window":
         return lambda **o: ParquetWindow(parquet).batches(8, **o)

@@ -77,6 +77,7 @@ def test_as_of_examples_hold_the_state_at_their_cut(rows, seed):
         assert not taken[tuple(batch["target"].T)].any()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(rows=st.lists(EVENT, min_size=4, max_size=30), seed=st.integers(0, 9))
 def test_ranking_examples_hold_the_state_at_their_cut(rows, seed):
@@ -105,7 +106,9 @@ def test_ranking_examples_hold_the_state_at_their_cut(rows, seed):
             _check_items(state, batch["item_features"][row], batch["is_warm"][row], items)
 
 
-@pytest.mark.parametrize("examples", [as_of_examples, ranking_examples])
+@pytest.mark.parametrize(
+    "examples", [as_of_examples, pytest.param(ranking_examples, marks=pytest.mark.slow)]
+)
 @settings(deadline=None, max_examples=6)
 @given(
     past=st.lists(EVENT, max_size=20),

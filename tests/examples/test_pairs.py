@@ -86,6 +86,7 @@ def tables(draw):
     return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(tables(), st.integers(1, 5), st.integers(1, 7))
 def test_a_history_is_the_last_items_strictly_before(table, length, batch_size):
@@ -109,6 +110,7 @@ def test_a_history_is_the_last_items_strictly_before(table, length, batch_size):
         np.testing.assert_allclose(batch["history_age"][i], ages, rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(tables(), st.integers(1, 3), st.integers(0, 5))
 def test_negatives_are_items_that_the_user_never_has(table, count, seed):

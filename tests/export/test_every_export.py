@@ -63,7 +63,6 @@ OPTIONS = {
 _QUICK = [
     ("two_tower", "bfloat16"),
     ("ranker", "plain"),
-    ("ranker", "int8"),
     ("alpha_rec", "filters"),
 ]
 

@@ -63,6 +63,7 @@ def _kill_at_event(command, base, event):
     return rest.split("\n")[:-1]
 
 
+@pytest.mark.slow
 def test_killed_before_the_rename(tmp_path, model, events):
     base = tmp_path / "shop"
     reported = _kill_at_event("refresh", base, BEFORE_RENAME)
@@ -102,7 +103,7 @@ def test_killed_at_more_random_moments(tmp_path, model, events, command, seed):
     _check(base, _kill_at_a_random_moment(command, base, seed), model, events)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_an_export_and_a_refresh_at_once_write_versions_of_their_own(tmp_path, model, events):
     base = tmp_path / "shop"
     export(model, events, base)

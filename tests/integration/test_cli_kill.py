@@ -79,7 +79,7 @@ def _check_weights(run, folder):
         np.testing.assert_allclose(variable.numpy(), expected[variable.name], atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_two_kills(small_shop, tmp_path):
     run = _check(small_shop, tmp_path, kills=2, seed=0)
     _check_weights(run, tmp_path)

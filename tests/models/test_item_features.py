@@ -182,7 +182,7 @@ def test_the_context_hidden_from_an_explanation_is_the_average_price():
     np.testing.assert_allclose(items[:, -1], [model.trend.prior(hidden)[0, 0]] * 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_rankers_price_without_times(tmp_path, precision):
     events = _events("abc", times=False)
     model = _noisy(Ranker(events, dim=4, hidden=[4], cross_layers=1, use_ids=False))

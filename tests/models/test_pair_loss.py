@@ -44,8 +44,17 @@ def _pairs(events, batch_size=128, **options):
     return events.batches(batch_size, examples="pairs", history=8, **options)
 
 
-@pytest.mark.parametrize("user", ["id", "history", "both"])
-@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize(
+    ("user", "times"),
+    [
+        ("both", True),
+        ("history", False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("id", True), ("history", True), ("id", False), ("both", False))
+        ),
+    ],
+)
 def test_learns_the_planted_taste_and_comes_back_equal(user, times, seeded, tmp_path):
     events = _events(times)
     model = TwoTower(events, dim=8, user=user, trend=False)

@@ -273,6 +273,7 @@ def test_another_loss(events, batch):
     assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains(events):
     model = _model(events, mixed_precision=True)
     assert model.tower.compute_dtype == "bfloat16"
@@ -283,6 +284,7 @@ def test_mixed_precision_trains(events):
     assert model(_first(events)).dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_without_times():
     events = _events(times=False)
     model = _moved(_model(events, categories=["colour"]))

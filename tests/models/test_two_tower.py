@@ -48,26 +48,27 @@ def _batches(events, **options):
     return events.batches(16, **options)
 
 
-OPTIONS = {
-    "sum": {"fusion": "sum"},
-    "null_space": {},
-    "id_only": {"vectors": []},
-    "text_only": {"use_ids": False},
-    "user_id": {"user": "id"},
-    "both": {"user": "both"},
-    "no_trend": {"trend": False},
-    "raw_vectors": {"whitening_dim": None},
+# options, and whether the events have times
+MORE = {
+    "sum": ({"fusion": "sum"}, True),
+    "id_only": ({"vectors": []}, True),
+    "user_id": ({"user": "id"}, True),
+    "both": ({"user": "both"}, True),
+    "no_trend": ({"trend": False}, True),
+    "raw_vectors": ({"whitening_dim": None}, True),
+    "timeless": ({}, False),
+    "timeless_without_user_layer": ({"user_layer": False}, False),
+    "timeless_softmax": ({"loss": "softmax"}, False),
 }
 
 
 @pytest.mark.parametrize(
     ("options", "times"),
     [
-        *(pytest.param(options, True, id=name) for name, options in OPTIONS.items()),
-        pytest.param({}, False, id="timeless"),
-        pytest.param({"user_layer": False}, False, id="timeless_without_user_layer"),
-        pytest.param({"loss": "softmax"}, False, id="timeless_softmax"),
+        pytest.param({}, True, id="null_space"),
+        pytest.param({"use_ids": False}, True, id="text_only"),
         pytest.param({"user": "both"}, False, id="timeless_both"),
+        *(pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in MORE.items()),
     ],
 )
 def test_trains_saves_and_loads_with_equal_scores(options, times, tmp_path):

@@ -134,7 +134,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_broken_versions_are_refused_under_load(shop):
     with shop.start() as server, Load(server) as load:
         for version, (name, change) in enumerate(BROKEN.items(), 2):
@@ -173,7 +173,7 @@ def test_a_version_that_is_copied_file_by_file(shop):
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param(21, marks=pytest.mark.slow),
+        pytest.param(15, marks=pytest.mark.slow),
         pytest.param(101, marks=pytest.mark.acceptance),
     ],
 )

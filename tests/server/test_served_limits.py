@@ -184,8 +184,18 @@ def test_another_input_that_says_how_many_are_asked_for_has_the_bounds_of_k():
     assert limits.checked({"top": np.array([6])}, {}, 5, ["top"])["top"].tolist() == [5]
 
 
-@pytest.mark.parametrize("batching", [None, BatchingParameters(timeout=60, max_batch_size=64)])
-@pytest.mark.parametrize("signature", ["serving_default", "recommend"])
+BATCHING = BatchingParameters(timeout=60, max_batch_size=64)
+
+
+@pytest.mark.parametrize(
+    ("signature", "batching"),
+    [
+        ("recommend", BATCHING),
+        pytest.param("recommend", None, marks=pytest.mark.slow),
+        pytest.param("serving_default", BATCHING, marks=pytest.mark.slow),
+        pytest.param("serving_default", None, marks=pytest.mark.slow),
+    ],
+)
 def test_a_request_without_rows_is_answered_at_once(exported, batching, signature):
     servable = Servable("shop", 1, exported)
     log = Log(stream=io.StringIO())

@@ -58,7 +58,12 @@ def test_a_run_leaves_what_it_says(config, tmp_path):
     ("options", "stop"),
     [
         pytest.param({}, _Stop(2, batch=1), marks=pytest.mark.slow, id="as_of, within an epoch"),
-        pytest.param({"split": {"kind": "random"}}, _Stop(1), id="autoencoder, between epochs"),
+        pytest.param(
+            {"split": {"kind": "random"}},
+            _Stop(1),
+            marks=pytest.mark.slow,
+            id="autoencoder, between epochs",
+        ),
     ],
 )
 def test_what_is_broken_off_ends_as_if_it_had_not_been(config, tmp_path, options, stop):
@@ -100,6 +105,7 @@ def test_another_config_or_a_strange_folder_is_refused(config, tmp_path):
         Run.open(tmp_path / "mine")
 
 
+@pytest.mark.slow
 def test_changed_inputs_are_refused(config, small_shop, tmp_path):
     frame = pd.read_parquet(small_shop / "interactions.parquet")
     frame.to_parquet(tmp_path / "events.parquet")
@@ -177,6 +183,7 @@ def test_a_run_that_is_made_longer_ends_as_one_that_was_as_long(config, tmp_path
         Run.start(tmp_path / "run", config(epochs=2, optimizer=SGD))
 
 
+@pytest.mark.slow
 def test_a_run_is_overwritten_when_asked(config, tmp_path):
     Run.start(tmp_path / "run", config(epochs=1)).train()
     with pytest.raises(InputError, match="another config: seed is 0 there and 3 here"):

@@ -302,6 +302,7 @@ def test_without_modules_json_the_mean_of_512_tokens(bert):
     assert set(encoder.identity()) == {"kind", "weights", "pooling", "prompt", "max_length"}
 
 
+@pytest.mark.slow
 def test_models_of_the_hub(bert, declare, tmp_path):
     """Of a cache, without network; a model of which nobody knows whether it declares anything."""
     names = ["1_Pooling/config.json", "sentence_bert_config.json"]
