@@ -6,7 +6,7 @@ import pytest
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data import Catalogue, Interactions, UserTable
 from tfrec_fusion.evaluation import segment
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import Ranker, TwoTower
@@ -84,6 +84,19 @@ def test_a_rankers_training_step(events):
     model.compile(for_tables(0.01))
     batches = ranking_examples(events, 16, context=["hour"])
     assert ops_without_gpu_kernel(_step(model, batches)) == set()
+
+
+def test_declared_features(events):
+    features = {"item": [{"kind": "category", "column": "item_id"}]}
+    features["user"] = [{"kind": "tags", "column": "user_id"}, {"kind": "number", "column": "age"}]
+    users = pd.DataFrame({"user_id": events.users.ids, "age": 1.0})
+    events = Interactions(events.catalogue, events.users, events._columns, UserTable(users))
+    for model, batches in (
+        (TwoTower(events, dim=8, features=features), events.batches(8)),
+        (Ranker(events, dim=8, hidden=[8], features=features), ranking_examples(events, 16)),
+    ):
+        model.compile(for_tables(0.01))
+        assert ops_without_gpu_kernel(_step(model, batches)) == set()
 
 
 def test_top_k():

@@ -14,6 +14,7 @@ from tfrec_fusion.layers import (
     HistoryPooling,
     IdEmbedding,
     PreNormAttention,
+    SideFeatures,
     Standardise,
 )
 from tfrec_fusion.losses import (
@@ -58,6 +59,14 @@ def _with_noise(layer):
     return layer
 
 
+def _filled_side(**options):
+    """Three categories of 2 features in 3 columns, and 1 number, for 7 rows."""
+    layer = SideFeatures(7, 3, [(1, "sum"), (2, "mean")], 1, 4, 2, 3, **options)
+    rows = np.stack([RNG.integers(-1, 1, 7), RNG.integers(1, 3, 7), RNG.integers(-1, 3, 7)], 1)
+    layer.assign(rows, RNG.normal(size=(7, 1)).astype(np.float32))
+    return _with_noise(layer)
+
+
 def _filled_frozen(**options):
     layer = FrozenVectors(7, 3, 4, **options)
     layer.assign(np.linspace(-1, 2, 21).reshape(7, 3), [True, False, *[True] * 5])
@@ -99,6 +108,7 @@ CASES = {
     "frozen": (lambda **k: FrozenVectors(7, 3, 4, **k), lambda b: (_rows(b),)),
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
     "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),
+    "side_features": (lambda **k: _filled_side(**k), lambda b: (_rows(b),)),
     "standardise": (
         lambda **k: Standardise(2, **k),
         lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),

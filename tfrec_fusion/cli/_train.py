@@ -25,6 +25,10 @@ def train(
     items: Annotated[
         Path | None, typer.Option(help="Parquet file or folder, or CSV: item_id, title, ...")
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(help="Parquet file or folder, or CSV, of users' attributes: user_id, ..."),
+    ] = None,
     vectors: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +95,7 @@ def train(
     from tfrec_fusion.training import ProgressBar, Run
 
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
-    given = _given(interactions, items, vectors, model, split, seed, epochs, min_rating, how)
+    given = _given(interactions, items, users, vectors, model, split, seed, epochs, min_rating, how)
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
     trains = not run.done
     if not trains and not run.config.by_gradient:
@@ -181,13 +185,14 @@ def _config(
 
 
 def _given(
-    interactions, items, vectors, model, split, seed, epochs, min_rating, how
+    interactions, items, users, vectors, model, split, seed, epochs, min_rating, how
 ) -> dict[str, Any]:
     from tfrec_fusion.training.config_files import with_absolute_paths
 
     data = {
         "interactions": None if interactions is None else str(interactions),
         "items": None if items is None else str(items),
+        "users": None if users is None else str(users),
         "vectors": named_vectors(vectors) if vectors else None,
         "min_rating": min_rating,
         **how,

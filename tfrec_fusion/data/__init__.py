@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "History": "history",
         "Interactions": "interactions",
         "Split": "split",
+        "UserTable": "user_table",
         "Vocabulary": "vocabulary",
         "fetch_movielens": "movielens",
         "sample_folder": "samples",

@@ -27,6 +27,7 @@ from tfrec_fusion.data.tables import (
     renamed,
     require_columns,
 )
+from tfrec_fusion.data.user_table import UserTable
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.registry import Registry
@@ -61,11 +62,19 @@ class Interactions:
       timestamp: `[n]` float64 unix seconds, or None.
       rating, weight, label: `[n]` float32, or None.
       context: frame of all other columns, `n` rows.
+      user_table: the table of users and their attributes, or None.
     """
 
-    def __init__(self, catalogue: Catalogue, users: Vocabulary, columns: pd.DataFrame):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        users: Vocabulary,
+        columns: pd.DataFrame,
+        user_table: UserTable | None = None,
+    ):
         self.catalogue = catalogue
         self.users = users
+        self.user_table = user_table
         self._columns = columns.reset_index(drop=True)
         self._are_first = False  # whether these are already the `first_events`
 
@@ -82,6 +91,7 @@ class Interactions:
         columns: Mapping[str, str] | None = None,
         timestamp_unit: str | None = None,
         stray_times: str = "error",
+        users: UserTable | pd.DataFrame | str | os.PathLike | None = None,
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -105,6 +115,8 @@ class Interactions:
           stray_times: for times after today, at 0 (which often means missing), or far from all
             others (see `stray_times`), which would shift the time of scoring and all ages: "error",
             "drop" the events, or "keep" them as they are.
+          users: attributes of users: a `UserTable`, a frame with a column `user_id`, or the path of
+            a Parquet or CSV file of one. Users of the events that it lacks have no attributes.
 
         Raises:
           InputError: an option or a column is invalid; names the column, the count and the first
@@ -179,7 +191,7 @@ class Interactions:
                 f"{unknown_items!r}, stray_times={stray_times!r} and min_rating={min_rating}"
             )
         encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
-        codes, users = pd.factorize(user_ids)
+        codes, ids = pd.factorize(user_ids)
         encoded.insert(0, "user", codes.astype(np.int32))
         if "timestamp" not in encoded:
             taken = np.ones(len(encoded), bool)
@@ -201,7 +213,7 @@ class Interactions:
                     "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
                 )
                 encoded = encoded[~repeated]
-        return cls(catalogue, Vocabulary(users), encoded)
+        return cls(catalogue, Vocabulary(ids), encoded, _user_table(users))
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
@@ -269,7 +281,7 @@ class Interactions:
         return self._columns.drop(columns=own, errors="ignore")
 
     def _with(self, columns: pd.DataFrame, users: Vocabulary | None = None) -> Interactions:
-        return Interactions(self.catalogue, users or self.users, columns)
+        return Interactions(self.catalogue, users or self.users, columns, self.user_table)
 
     def select(self, mask: np.ndarray) -> Interactions:
         """Selects events by a boolean mask or an index; the vocabularies stay the same."""
@@ -383,6 +395,19 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
+
+
+def _user_table(users) -> UserTable | None:
+    if users is None or isinstance(users, UserTable):
+        return users
+    if isinstance(users, pd.DataFrame):
+        return UserTable(users)
+    if isinstance(users, str | os.PathLike):
+        return UserTable.from_file(users)
+    raise InputError(
+        "interactions: users must be a UserTable, a DataFrame or a path. "
+        f"Received: {type(users).__name__}"
+    )
 
 
 def _check_weights(columns: pd.DataFrame) -> None:

@@ -28,6 +28,7 @@ def evaluate(
     seed: int = 0,
     batch: int = 4096,
     name: str | None = None,
+    history: int | None = None,
 ) -> Report:
     """Evaluates a model by full-catalogue ranking of the test items of every evaluated user.
 
@@ -77,6 +78,8 @@ def evaluate(
       batch: users scored at once; lowered so that a block never holds more than 2^26 scores. With
         vectors, items are scored in blocks too, and a block holds at most 2^25 scores.
       name: of the model in tables; by default its `name`, or else its class.
+      history: number of last training items of each user that the model may read, e.g. 0 to measure
+        new users; None for all. Training items are no candidates in any case.
 
     Raises:
       InputError: a bad argument, no evaluated user, or scores of a wrong shape or not finite.
@@ -91,6 +94,8 @@ def evaluate(
     cuts = _check_cuts(k)
     if bootstrap < 0:
         raise InputError(f"evaluate: bootstrap must be 0 or more resamples. Received: {bootstrap}")
+    if history is not None and history < 0:
+        raise InputError(f"evaluate: history must be 0 or more items. Received: {history}")
     if batch < 1:
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
     if not callable(getattr(model, "scorer", None)):
@@ -111,7 +116,7 @@ def evaluate(
         )
     matrix = split.train.matrix()
     items = item_slices(matrix)
-    scorer = model.scorer(State.of(split.train))
+    scorer = model.scorer(State.of(split.train).cut(history))
     cold = items["cold"] if slices else np.zeros(matrix.shape[1], bool)
     rank = _rank
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):

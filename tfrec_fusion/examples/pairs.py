@@ -164,7 +164,7 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
     }
     if events.timestamp is not None:
         columns["timestamp"] = np.concatenate([known.event_times, events.event_times])
-    return Interactions(events.catalogue, events.users, pd.DataFrame(columns))
+    return Interactions(events.catalogue, events.users, pd.DataFrame(columns), events.user_table)
 
 
 def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.ndarray]:

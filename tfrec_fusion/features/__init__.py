@@ -5,9 +5,17 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Category": "kinds.category",
+        "Cross": "kinds.cross",
         "DataSpec": "spec",
+        "Feature": "kinds.feature",
+        "Features": "declared",
         "ItemTrend": "item_trend",
+        "Number": "kinds.number",
         "RankerSpec": "ranker_spec",
+        "Side": "side",
         "State": "state",
+        "Tags": "kinds.tags",
+        "Time": "kinds.times",
     },
 )

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tfrec_fusion.features.side import Side
+
 
 class DataSpec(BaseModel):
     """Sizes and fingerprints of the data that a model was built for; it stores no other data.
@@ -17,6 +19,7 @@ class DataSpec(BaseModel):
       feature_names: names of the item features that the model reads, in order: trends, then
         `numbers`; empty if there are none.
       numbers: numeric column of the catalogue -> "number", or "flag" for booleans; matched by name.
+      item_side, user_side: the declared features of items and users, fitted; None without any.
       weighted_history: whether items have a fixed weight in the history pools.
     """
 
@@ -29,4 +32,6 @@ class DataSpec(BaseModel):
     vector_dims: dict[str, int]
     feature_names: tuple[str, ...] = ()
     numbers: dict[str, Literal["number", "flag"]] = Field(default_factory=dict)
+    item_side: Side | None = None
+    user_side: Side | None = None
     weighted_history: bool = False

@@ -11,6 +11,7 @@ from tfrec_fusion.data import Catalogue, History, Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.times import DAY
 
@@ -24,14 +25,15 @@ class State:
     Attributes:
       events: the first events before t.
       time: t in unix seconds; None without timestamps.
+      last: number of last items that a history keeps; None for all.
 
     Example:
       >>> state = State.of(split.train)
       >>> scores = model.scorer(state)(np.array([0]))  # of the first user, [1, n_items]
     """
 
-    def __init__(self, events: Interactions, time: float | None):
-        self.events, self.time = events, time
+    def __init__(self, events: Interactions, time: float | None, last: int | None = None):
+        self.events, self.time, self.last = events, time, last
 
     @classmethod
     def of(cls, events: Interactions, at: float | None = None) -> State:
@@ -61,6 +63,10 @@ class State:
             )
         return cls(first, at)
 
+    def cut(self, last: int | None) -> State:
+        """Returns the same state with histories of the last `last` items, e.g. 0 for new users."""
+        return State(self.events, self.time, last)
+
     @property
     def catalogue(self) -> Catalogue:
         """The items."""
@@ -74,12 +80,19 @@ class State:
     @cached_property
     def histories(self) -> History:
         """Each user's items in time order."""
-        return self.events.histories()
+        histories = self.events.histories()
+        if self.last is None:
+            return histories
+        return histories.take(np.arange(len(histories.lengths)), self.last)
 
     @cached_property
     def matrix(self) -> scipy.sparse.csr_matrix:
-        """`[n_users, n_items]` float32: 1 for each user-item pair with an event."""
-        return self.events.matrix()
+        """`[n_users, n_items]` float32: 1 for each pair of a user and an item of the history."""
+        if self.last is None:
+            return self.events.matrix()
+        histories, shape = self.histories, (len(self.events.users), len(self.catalogue))
+        ones = np.ones(len(histories.items), np.float32)
+        return scipy.sparse.csr_matrix((ones, histories.items, histories.splits), shape)
 
     def item_features(self, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
         """Returns the item features that a model reads.
@@ -110,6 +123,19 @@ class State:
             )
         order = [columns.index(name) for name in names]
         return values[:, order], unknown[order]
+
+    def user_features(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the declared features of all users: categories and numbers, as `Side.encode`.
+
+        Raises:
+          InputError: the events have no users' table, or it lacks a column.
+        """
+        if self.events.user_table is None:
+            raise InputError(
+                "State: the model reads features of users, and the events have no table of users; "
+                f"pass users= to Interactions. Features: {', '.join(side.columns)}"
+            )
+        return side.encode(self.events.user_table.rows_of(self.events.users.ids))
 
     def flat_histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the concatenated histories of `users` `[B]`.

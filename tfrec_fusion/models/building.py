@@ -15,7 +15,9 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.declared import Features
 from tfrec_fusion.features.item_trend import item_numbers
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 
 _log = logging.getLogger(__name__)
@@ -101,6 +103,52 @@ def frozen_vectors(
     return frozen
 
 
+def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Side | None]:
+    """Fits the declared features on the items and users of training events.
+
+    Returns:
+      `item_side` and `user_side` of the spec; None for a table without features.
+
+    Raises:
+      InputError: a column is missing or unfit, or the events have no users' table.
+    """
+    sides: dict[str, Side | None] = {"item_side": None, "user_side": None}
+    if features.item:
+        rows = np.flatnonzero(data.item_counts() > 0)
+        sides["item_side"] = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
+    if features.user:
+        if data.user_table is None:
+            raise InputError(
+                f"{model}: features: features of users need a table of users; pass users= to "
+                f"Interactions. Received: {[one.name for one in features.user]}"
+            )
+        active = data.users.ids[np.unique(data.user[data.user >= 0])]
+        known = active[data.user_table.vocabulary.rows(active) >= 0]
+        if not len(known):
+            raise InputError(
+                f"{model}: features: none of the {len(active)} users with events is in the table "
+                f"of users, which has {len(data.user_table)} rows; compare their ids. Received: "
+                f"{active[:3].tolist()} and {data.user_table.vocabulary.ids[:3].tolist()}"
+            )
+        sides["user_side"] = Side.fit("users", features.user, data.user_table.rows_of(known))
+    return sides
+
+
+def feature_sizes(side: Side | None, config) -> dict | None:
+    """Returns the arguments of `SideFeatures` for a side, without rows and `dim`; None without."""
+    return None if side is None else side.sizes | {"embedding_dim": config.feature_dim}
+
+
+def side_values(data: Interactions, spec: DataSpec) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns the encoded features of all items and users, to assign to `SideFeatures`."""
+    found = {}
+    if spec.item_side is not None:
+        found["item_side"] = spec.item_side.encode(data.catalogue.frame)
+    if spec.user_side is not None and data.user_table is not None:
+        found["user_side"] = spec.user_side.encode(data.user_table.rows_of(data.users.ids))
+    return found
+
+
 def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:
     """Returns the catalogue's numeric columns and their kinds, as in `DataSpec.numbers`.
 
@@ -140,6 +188,15 @@ def check_features(spec: DataSpec, events: Interactions) -> None:
             f"missing: {', '.join(missing[:3])}; give the items the columns of training. "
             f"Received: {list(catalogue.frame.columns)}"
         )
+    if spec.user_side is not None:
+        table = events.user_table
+        lacking = [c for c in spec.user_side.columns if table is None or c not in table.frame]
+        if lacking:
+            raise InputError(
+                f"users: the model reads {len(lacking)} columns of users that the events lack: "
+                f"{', '.join(lacking[:3])}; pass users= to Interactions, with the columns of "
+                f"training. Received: {'no table' if table is None else list(table.frame.columns)}"
+            )
     for name, kind in spec.numbers.items():
         catalogue.numeric(name)
         if kind != _kind(catalogue, name):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.declared import Features
 
 if TYPE_CHECKING:
     from tfrec_fusion.keras_registry import KerasRegistry
@@ -31,6 +32,8 @@ class FusionConfig(BaseModel):
         or "int8", one for all or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32. If
         False, layers follow Keras's global policy.
+      features: declared features of items and users: a `Features`, or its mapping.
+      feature_dim: size of the embedding of a declared feature's category.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +44,8 @@ class FusionConfig(BaseModel):
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     storage: str | dict[str, str] = "float32"
     mixed_precision: bool = False
+    features: Features = Features()
+    feature_dim: PositiveInt = 16
 
     @field_validator("fusion", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from tfrec_fusion.models.building import (
     checked,
     fitted_numbers,
     precision_of,
+    side_values,
 )
 from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.heads.binary_head import BinaryHead
@@ -30,6 +31,7 @@ from tfrec_fusion.models.ranker_data import described, example
 from tfrec_fusion.models.ranker_features import RankerFeatures
 from tfrec_fusion.models.serving.ranker_serving import RankerServing
 from tfrec_fusion.models.towers.item_tower import ItemTower
+from tfrec_fusion.models.towers.user_features import UserFeatures
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -90,6 +92,11 @@ class Ranker(DataModel):
                 self.features.category_rows[column].assign(rows)
             self.features.context_numbers.fit(context)
             self.features.numbers.fit(fitted_numbers(data))
+            values = side_values(data, spec)
+            if spec.item_side is not None:
+                self.tower.features.assign(*values["item_side"])
+            if spec.user_side is not None:
+                self.features.user_side.assign(*values["user_side"])
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes logits float32 of a batch of `ranking_examples`, in the shape of its `item`."""
@@ -198,13 +205,16 @@ class Ranker(DataModel):
             )
         n_items = self.spec.n_items
         features = tf.constant(state.item_features(self.spec)[0])
+        of_users = UserFeatures.of(self.spec, state)
         seen = tf.constant(state.seen)
 
         @tf.function(reduce_retracing=True)
         def score(users, items, ages):
             shape = tf.stack([tf.shape(users)[0], n_items])
+            given = {} if of_users is None else of_users.named(users)
             return self(
                 {
+                    **given,
                     "user": users,
                     "item": tf.broadcast_to(tf.range(n_items), shape),
                     "history": items,

@@ -12,6 +12,7 @@ from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.models.building import (
     check_storage,
+    fitted_sides,
     frozen_vectors,
     item_numbers_of,
     vector_names,
@@ -31,9 +32,10 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)
-    if not (config.use_ids or names):
+    if not (config.use_ids or names or config.features.item):
         raise InputError(
-            "Ranker: use_ids=False needs vectors, and none are chosen or in the catalogue"
+            "Ranker: use_ids=False needs vectors or features of items; no vectors are chosen or in "
+            "the catalogue, and no features are declared"
         )
     frozen = frozen_vectors(data, names, config.whitening_dim)
     trained = np.bincount(data.item, minlength=len(catalogue)) > 0
@@ -70,6 +72,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
         categories=categories,
         context_numbers=tuple(numbers),
         context_categories=strings,
+        **fitted_sides("Ranker", data, config.features),
     )
     context = np.stack(list(numbers.values()), 1) if numbers else np.zeros((len(data), 0))
     return spec, frozen, (rows, context)

@@ -7,11 +7,13 @@ from typing import Any
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.features.ranker_spec import RankerSpec
-from tfrec_fusion.layers import HistoryMatch, IdEmbedding, Standardise
+from tfrec_fusion.layers import HistoryMatch, IdEmbedding, SideFeatures, Standardise
 from tfrec_fusion.layers.history_pooling import history_size
+from tfrec_fusion.models.building import feature_sizes
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.towers.item_tower import ItemTower
 from tfrec_fusion.models.towers.pooled_history import PooledHistory
+from tfrec_fusion.models.towers.user_features import USER_FIELDS
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -43,8 +45,14 @@ class RankerFeatures(keras.layers.Layer):
             fusion_options=config.fusion_options,
             modality_dropout=config.modality_dropout,
             storage=config.storage,
+            features=feature_sizes(spec.item_side, config),
             name="item_tower",
         )
+        if spec.user_side is not None:
+            sizes = feature_sizes(spec.user_side, config)
+            self.user_side = SideFeatures(
+                spec.n_users, dim=config.dim, name="user_features", **sizes
+            )
         self.user_tower = PooledHistory(
             config.dim,
             spec.n_users,
@@ -95,13 +103,17 @@ class RankerFeatures(keras.layers.Layer):
             whole = tf.concat([shape, tf.shape(values)[-1:]], 0)
             return tf.broadcast_to(tf.expand_dims(values, 1), whole)
 
+        users = batch["user"]
+        given = [batch[name] for name in USER_FIELDS if name in batch]
+        if given:
+            users = tf.where(users < self.spec.n_users, users, -1)
         ages = batch["history_age"] if reads_history else tf.zeros([n_users, 0])
         rows = tf.cast(tf.where(known)[:, 0], tf.int32)
         past_ages = tf.boolean_mask(ages, known)
         size = history_size(rows, past_ages, n_users)
         user = self.user_tower(
             {
-                "user": batch["user"],
+                "user": users,
                 "history_vector": tf.boolean_mask(past, known),
                 "history_item": tf.boolean_mask(history, known),
                 "history_row": rows,
@@ -110,6 +122,8 @@ class RankerFeatures(keras.layers.Layer):
             },
             training=training,
         )
+        if self.spec.user_side is not None:
+            user += self.user_side.of(*given) if given else self.user_side(users)
         if reads_history:
             numbers += [for_each_item(size), self.matches["fused"](vectors, past, known, ages)]
             for name in self.spec.vector_dims:

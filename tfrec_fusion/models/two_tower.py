@@ -8,20 +8,25 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
+from tfrec_fusion.layers import SideFeatures
+from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.building import (
     check_features,
     check_vocabularies,
     checked,
+    feature_sizes,
     fitted_numbers,
     precision_of,
+    side_values,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.candidates import candidate_vectors
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
+from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
 from tfrec_fusion.models.objectives.targets import Targets
@@ -100,9 +105,15 @@ class TwoTower(RetrievalModel):
             fusion_options=config.fusion_options,
             modality_dropout=config.modality_dropout,
             storage=config.storage,
+            features=feature_sizes(spec.item_side, config),
             name="item_tower",
         )
         self.user_tower = user_tower
+        if spec.user_side is not None:
+            sizes = feature_sizes(spec.user_side, config)
+            self.user_side = SideFeatures(
+                spec.n_users, dim=config.dim, name="user_features", **sizes
+            )
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
             self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
@@ -116,6 +127,8 @@ class TwoTower(RetrievalModel):
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
+        if config.history_dropout:
+            self.draws = add_draws(self)
         if config.alignment:
             self.content_view = content_view(self.tower)
         self(example_batch(spec))
@@ -123,6 +136,11 @@ class TwoTower(RetrievalModel):
             self.tower.frozen[key].assign(values, mask)
         if isinstance(data, Interactions):
             self.item_log_share.assign(log_shares(data))
+            values = side_values(data, spec)
+            if spec.item_side is not None:
+                self.tower.features.assign(*values["item_side"])
+            if spec.user_side is not None:
+                self.user_side.assign(*values["user_side"])
             if spec.numbers:
                 self.trend.numbers.fit(fitted_numbers(data))
         if initial is not None and spec.weighted_history:
@@ -181,6 +199,7 @@ class TwoTower(RetrievalModel):
         history_ages,
         training=None,
         hide_size=False,
+        user_features=None,
     ):
         """Computes the user side of the score.
 
@@ -191,12 +210,17 @@ class TwoTower(RetrievalModel):
           history_rows: `[H]` int32 ascending: the batch row that each history item belongs to.
           history_ages: `[H]` float32 days before the scoring time.
           hide_size: whether to set the size and the recency of the histories to 0.
+          user_features: encoded categories `[B, width]` and numbers `[B, n_numbers]` of the users,
+            as `State.user_features`; None takes those stored in training. Rows from `spec.n_users`
+            on are users whose id is unknown.
 
         Returns:
           `[B, vector_dim]` float32.
         """
         n_users = tf.shape(users)[0]
         size = history_size(history_rows, history_ages, n_users)
+        if user_features is not None:
+            users = tf.where(users < self.spec.n_users, users, -1)
         if hide_size:
             size = tf.zeros_like(size)
         known = {
@@ -215,6 +239,9 @@ class TwoTower(RetrievalModel):
             columns=self.config.dim,
         )
         user = tf.cast(user, tf.float32)
+        if self.spec.user_side is not None:
+            stored = user_features is None
+            user += self.user_side(users) if stored else self.user_side.of(*user_features)
         parts = [self.scale * user]
         if self.spec.feature_names:
             parts.append(self.user_trend(tf.concat([user, size], 1)))
@@ -239,6 +266,9 @@ class TwoTower(RetrievalModel):
           InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
+        if training and self.config.history_dropout:
+            rate, seed = self.config.history_dropout, next_seed(self.draws)
+            batch = hidden_histories(batch, rate, seed)
         objective, weight = self.objective_for(batch), batch.get("weight")
         if "item" in batch:
             users, items, targets, touched = pair_vectors(self, batch, training)

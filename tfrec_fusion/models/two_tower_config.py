@@ -24,6 +24,8 @@ class TwoTowerConfig(FusionConfig):
       storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
         or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
+      features: declared features of items and users: a `Features`, or its mapping.
+      feature_dim: size of the embedding of a declared feature's category.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: the user tower: "history", "id" or "both" for `PooledHistory` reading the history, the
@@ -45,6 +47,8 @@ class TwoTowerConfig(FusionConfig):
       loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
         `examples="autoencoder"`), or `module:Class` of your own `Objective`; None means the second
         for autoencoder examples, else the first. `compile(loss=...)` overrides it.
+      history_dropout: probability that training hides a user's whole history, so that the model
+        learns to score new users; by default .2 with features of users, else 0.
       alignment: weight of `InfoNCE` between the ids of a batch's targets and an MLP of their
         content (RLMRec-Con, Ren et al., WWW 2024: .01); see `alignment_loss`.
       distillation: weight of the loss that distils the scores into the scores with item ids hidden,
@@ -66,6 +70,7 @@ class TwoTowerConfig(FusionConfig):
     decay_days: PositiveFloat = 30.0
     user_layer: bool | None = None
     loss: str | None = None
+    history_dropout: float | None = Field(default=None, ge=0, lt=1)
     alignment: float = Field(default=0.0, ge=0)
     distillation: float = Field(default=0.0, ge=0)
 
@@ -105,6 +110,7 @@ class TwoTowerConfig(FusionConfig):
             "fusion": "null_space" if whole else "sum",
             "user_layer": ordered,
             "id_l2": 5e-4 if ordered else 1e-4,
+            "history_dropout": 0.2 if self.features.user else 0.0,
         }
         return self.model_copy(
             update={name: value for name, value in values.items() if getattr(self, name) is None}

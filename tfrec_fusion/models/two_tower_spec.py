@@ -11,6 +11,7 @@ from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import (
     check_storage,
+    fitted_sides,
     frozen_vectors,
     item_numbers_of,
     vector_names,
@@ -35,9 +36,10 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     catalogue = data.catalogue
     names = vector_names("TwoTower", catalogue, config.vectors)
     check_storage("TwoTower", config.storage, [*names, "initial"])
-    if not (config.use_ids or names or initial is not None):
+    if not (config.use_ids or names or initial is not None or config.features.item):
         raise InputError(
-            "TwoTower: use_ids=False needs vectors, and none are chosen or in the catalogue"
+            "TwoTower: use_ids=False needs vectors or features of items; no vectors are chosen or "
+            "in the catalogue, and no features are declared"
         )
     for option in ("alignment", "distillation"):
         weight = getattr(config, option)
@@ -63,5 +65,6 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         feature_names=ItemTrend(data, numbers).names if trend else (),
         numbers=numbers,
         weighted_history=weighted,
+        **fitted_sides("TwoTower", data, config.features),
     )
     return spec, frozen

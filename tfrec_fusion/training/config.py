@@ -64,11 +64,13 @@ class DataConfig(_Section):
 
     `columns` renames columns of the interactions; its `item_id` also applies to the items unless
     `item_columns` names another column. `numbers` are the numeric columns of the items that are
-    features; None takes all but those that look like ids, [] takes none.
+    features; None takes all but those that look like ids, [] takes none. `users` is
+    a table of users and their attributes, read with `user_columns` and `user_lists`.
     """
 
     interactions: str
     items: str
+    users: str | None = None
     vectors: dict[str, str] = {}
     numbers: list[str] | None = None
     min_rating: float | None = None
@@ -78,6 +80,8 @@ class DataConfig(_Section):
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}
     lists: dict[str, str] = {}
+    user_columns: dict[str, str] = {}
+    user_lists: dict[str, str] = {}
     timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
     stray_times: Literal["error", "drop", "keep"] = "error"
 

@@ -40,7 +40,7 @@ def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
         return str(base / local_path(os.path.expanduser(value), f"data.{key}"))
 
     data = dict(data)
-    for key in ("interactions", "items"):
+    for key in ("interactions", "items", "users"):
         if key in data:
             data[key] = absolute(data[key], key)
     if isinstance(data.get("vectors"), Mapping):

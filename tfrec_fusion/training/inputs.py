@@ -6,7 +6,7 @@ import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tfrec_fusion.data import Catalogue, Interactions, Split
+from tfrec_fusion.data import Catalogue, Interactions, Split, UserTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.config import DataConfig, Recorded, RunConfig
@@ -49,7 +49,19 @@ def load_events(data: DataConfig) -> Interactions:
         columns=data.columns,
         timestamp_unit=data.timestamp_unit,
         stray_times=data.stray_times,
+        users=None if data.users is None else load_users(data, data.users),
     )
+
+
+def load_users(data: DataConfig, path: str) -> UserTable:
+    """Reads and checks the table of users.
+
+    Raises:
+      InputError: a column is invalid.
+    """
+    columns = {name: column for name, column in data.columns.items() if name == "user_id"}
+    columns |= data.user_columns
+    return UserTable.from_file(path, columns=columns, lists=data.user_lists)
 
 
 def load_items(data: DataConfig) -> Catalogue:
@@ -71,6 +83,8 @@ def load_items(data: DataConfig) -> Catalogue:
 def record(data: DataConfig) -> Recorded:
     """Returns the hashes of the files that `data` names, and the versions of key packages."""
     named = {"interactions": data.interactions, "items": data.items}
+    if data.users is not None:
+        named["users"] = data.users
     named |= {f"vectors.{name}": path for name, path in data.vectors.items()}
     paths = {name: local_path(path, name) for name, path in named.items()}
     inputs = {}

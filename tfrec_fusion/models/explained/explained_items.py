@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_VECTORS = 4
 # Names of the other shares, of their sum, and of an entry that the page adds.
-_TAKEN = ("id", "context", "bias", "score", "rules")
+_TAKEN = ("id", "features", "context", "bias", "score", "rules")
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,11 @@ class ExplainedItems:
 
 def _check(model: TwoTower) -> None:
     vectors = list(model.tower.frozen)
-    if len(vectors) > _MOST_VECTORS:
+    if len(vectors) + (model.spec.item_side is not None) > _MOST_VECTORS:
         raise InputError(
             f"export: explain stores the items once for each combination of ids and vectors, so it "
-            f"supports at most {_MOST_VECTORS} vectors; export this model without explain. "
+            f"supports at most {_MOST_VECTORS} vectors, counting declared features as one; export "
+            "this model without explain. "
             f"Received: {vectors}"
         )
     taken = [name for name in vectors if name in _TAKEN]

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.models.towers.item_tower import FEATURES
+from tfrec_fusion.models.towers.user_features import UserFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
@@ -20,11 +22,13 @@ class HiddenInputs:
     - "id": hides item ids (each becomes the unknown id, which id dropout trains), item biases and
       the user's id (the user becomes unknown);
     - the name of a frozen vector: hides it for every item;
+    - "features": hides the declared features of items and of users;
     - "context": sets the items' recency, trend and numbers to 0, an average item, and the size and
       recency of the history to 0. The recent pool keeps its weights.
 
     Args:
       model: the trained model.
+      user_features: encoded features of the users, if the model reads them.
 
     Attributes:
       inputs: names of the inputs that can be hidden, "context" last.
@@ -38,11 +42,14 @@ class HiddenInputs:
       2
     """
 
-    def __init__(self, model: TwoTower):
-        self._model, vectors = model, tuple(model.tower.frozen)
+    def __init__(self, model: TwoTower, user_features: UserFeatures | None = None):
+        self._model, vectors, spec = model, tuple(model.tower.frozen), model.spec
+        self._user_features = user_features
         ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
-        self.inputs = (*ids, *vectors, "context")
-        self.fused = (*(("id",) if model.config.use_ids else ()), *vectors)
+        declared = (FEATURES,) if spec.item_side or spec.user_side else ()
+        self.inputs = (*ids, *vectors, *declared, "context")
+        of_items = (FEATURES,) if spec.item_side else ()
+        self.fused = (*(("id",) if model.config.use_ids else ()), *vectors, *of_items)
 
     def fuse(self, rows, seen, hidden: Collection[str]) -> tf.Tensor:
         """Computes fused vectors `[M, dim]` of item rows `[M]` (-1 unknown); `seen` marks warm."""
@@ -71,6 +78,10 @@ class HiddenInputs:
         hidden: Collection[str],
     ) -> tf.Tensor:
         """Computes `TwoTower.user_vectors` from vectors of `fuse` with the same `hidden`."""
+        given = None
+        if self._user_features is not None:
+            shown = -tf.ones_like(users) if FEATURES in hidden else users
+            given = self._user_features(shown)
         if "id" in hidden:
             users = -tf.ones_like(users)
         return self._model.user_vectors(
@@ -80,4 +91,5 @@ class HiddenInputs:
             history_rows,
             history_ages,
             hide_size="context" in hidden,
+            user_features=given,
         )

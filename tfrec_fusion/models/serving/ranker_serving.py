@@ -11,6 +11,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.models.serving.stored_tables import stored_ranker
+from tfrec_fusion.models.towers.user_features import UserFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.ranker import Ranker
@@ -48,7 +49,9 @@ class RankerServing(RowServing):
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
-        self.reads_users, self.reads_history = model.reads_user_ids, model.reads_history
+        self.user_features = UserFeatures.of(spec, state)
+        self.reads_users = model.reads_user_ids or self.user_features is not None
+        self.reads_history = model.reads_history
         self.context_tables = [layer.lookup_table for layer in stored.features.lookups.values()]
         self._context_rows = stored.features.context_rows
         self._logits = lambda batch: stored(batch, training=False)
@@ -63,7 +66,10 @@ class RankerServing(RowServing):
         features = tf.concat([trends, tf.gather(self.item_numbers, rows)], 2)
         seen = tf.gather(self.seen, rows)
         unknown = tf.fill(tf.shape(items)[:1], -1)
-        return self._logits({"user": unknown, "item_features": features, "is_warm": seen, **inputs})
+        batch = {"user": unknown, "item_features": features, "is_warm": seen, **inputs}
+        if self.user_features is not None:
+            batch |= self.user_features.named(batch["user"])
+        return self._logits(batch)
 
 
 def half_variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:

@@ -39,6 +39,11 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
         side.user_tower.to_user = _StoredDense(tower.to_user, "float16")
     if tower.reads_user_ids:
         side.user_tower.ids = _StoredIds(tower.ids, precision)
+    if model.spec.user_side is not None:
+        for mine, theirs in zip(
+            side.user_side.trainable_weights, model.user_side.trainable_weights, strict=True
+        ):
+            mine.assign(theirs)
     if model.spec.feature_names:
         side.user_trend.set_weights(model.user_trend.get_weights())
     if model.spec.weighted_history:

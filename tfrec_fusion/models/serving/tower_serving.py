@@ -10,6 +10,7 @@ from tfrec_fusion.models.explained.explained_items import ExplainedItems
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.towers.user_features import UserFeatures
 
 
 def tower_serving(
@@ -28,10 +29,17 @@ def tower_serving(
     features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
     rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
     vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
+    of_users, user_vectors = UserFeatures.of(model.spec, state), side.user_vectors
     explanation = None
     if explain:
         items = ExplainedItems.of(model, features, seen)
-        explanation = ServedExplanation(items, HiddenInputs(side).user_vectors, precision)
+        hidden = HiddenInputs(side, of_users)
+        explanation = ServedExplanation(items, hidden.user_vectors, precision)
+    if of_users is not None:
+
+        def user_vectors(users, *history):
+            return side.user_vectors(users, *history, user_features=of_users(users))
+
     return DotProductServing(
-        side.user_vectors, vectors[:-1], vectors[-1], model.config.dim, precision, explanation
+        user_vectors, vectors[:-1], vectors[-1], model.config.dim, precision, explanation
     )

@@ -7,14 +7,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.layers import FrozenVectors, IdEmbedding
+from tfrec_fusion.layers import FrozenVectors, IdEmbedding, SideFeatures
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.fusions import make_fusion
+
+FEATURES = "features"
+"""Name of an item's declared features among the inputs that can be hidden."""
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ItemTower(keras.layers.Layer):
-    """Fuses an item's trained id with its frozen vectors.
+    """Fuses an item's trained id with its frozen vectors, and adds its declared features.
 
     Args:
       n_items: rows of the catalogue.
@@ -30,6 +33,7 @@ class ItemTower(keras.layers.Layer):
         input always remains.
       storage: storage of the frozen vectors, see `FrozenVectors`: one for all, or name -> storage
         with default "float32". "initial" is float32 unless named.
+      features: sizes of the declared features, arguments of `SideFeatures`; None without any.
 
     Input: `rows` int32 `[M]` (-1 unknown); `seen` bool `[M]`, as a cold item has no id; `hidden`,
       names of inputs to hide, as if the items lacked them: a hidden id becomes the unknown id,
@@ -49,11 +53,12 @@ class ItemTower(keras.layers.Layer):
         fusion_options: Mapping[str, Any] | None = None,
         modality_dropout: float = 0.0,
         storage: str | Mapping[str, str] = "float32",
+        features: Mapping[str, Any] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not (use_ids or vector_dims or initial):
-            raise ValueError("an item needs ids or vectors. Received: neither")
+        if not (use_ids or vector_dims or initial or features):
+            raise ValueError("an item needs ids, vectors or features. Received: none of them")
         if not 0 <= modality_dropout < 1:
             raise ValueError(f"modality_dropout must be in [0, 1). Received: {modality_dropout}")
         self.options = {
@@ -68,6 +73,7 @@ class ItemTower(keras.layers.Layer):
             "fusion_options": dict(fusion_options or {}),
             "modality_dropout": modality_dropout,
             "storage": storage if isinstance(storage, str) else dict(storage),
+            "features": None if features is None else dict(features),
         }
         self.use_ids, self.modality_dropout = use_ids, modality_dropout
         self.fusion = make_fusion(fusion, dim, fusion_options)
@@ -97,6 +103,9 @@ class ItemTower(keras.layers.Layer):
                 name="item_id",
             )
 
+        if features is not None:
+            self.features = SideFeatures(n_items, dim=dim, name="item_features", **features)
+
     def build(self, input_shape):
         if self.modality_dropout:
             self.draws = add_draws(self)
@@ -105,12 +114,19 @@ class ItemTower(keras.layers.Layer):
     def call(self, rows, seen, training=None, hidden: Collection[str] = ()):
         """Computes fused vectors, as if the inputs named in `hidden` were missing in every row."""
         inputs, masks = self.inputs(rows, seen, training, hidden)
-        return self.fusion(inputs, masks, training=training)
+        if inputs:
+            fused = self.fusion(inputs, masks, training=training)
+        else:
+            fused = tf.zeros([tf.size(rows), self.options["dim"]], self.compute_dtype)
+        if self.options["features"] is not None and FEATURES not in hidden:
+            fused += tf.cast(self.features(rows), fused.dtype)
+        return fused
 
     def inputs(self, rows, seen, training=None, hidden: Collection[str] = ()) -> tuple[dict, dict]:
         """Returns the inputs of the fusion: name -> vectors `[M, d]` and name -> mask `[M]` bool.
 
-        The id's name is "id". `tower.fusion(inputs, masks)` equals `tower(rows, seen)`.
+        The id's name is "id". `tower.fusion(inputs, masks)` equals `tower(rows, seen)` without
+        declared features.
         """
         inputs, masks = {}, {}
         for name, layer in self.frozen.items():
@@ -120,7 +136,7 @@ class ItemTower(keras.layers.Layer):
             inputs["id"], masks["id"] = self.ids(known, training=training, with_mask=True)
         if training and self.modality_dropout:
             masks = self._dropped(rows, masks)
-        for name in hidden:
+        for name in set(hidden) - {FEATURES}:
             masks[name] = tf.zeros_like(masks[name])
         if self.use_ids and self.fusion.unknown_id:
             unknown = tf.cast(self.ids.unknown, inputs["id"].dtype)

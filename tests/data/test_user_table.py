@@ -1,0 +1,50 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions, UserTable
+from tfrec_fusion.errors import InputError
+
+USERS = pd.DataFrame({"user_id": ["c", "a"], "age": [30, 20], "likes": ["x|y", ""]})
+
+
+def test_rows_follow_the_ids_asked_for():
+    table = UserTable(USERS, lists={"likes": "|"})
+    found = table.rows_of(["a", "new", "c"])
+    assert found["age"].tolist()[::2] == [20, 30]
+    assert np.isnan(found["age"][1])
+    assert found["likes"][2] == ["x", "y"]
+
+
+def test_it_stays_with_the_events(tmp_path):
+    catalogue = Catalogue(pd.DataFrame({"item_id": ["i", "j"]}))
+    frame = pd.DataFrame({"user_id": list("aabb"), "item_id": list("ijij"), "timestamp": range(4)})
+    USERS.to_parquet(tmp_path / "users.parquet")
+    for users in (USERS, UserTable(USERS), tmp_path / "users.parquet"):
+        events = Interactions.from_frame(frame, catalogue, users=users, stray_times="keep")
+        train = events.split("temporal", test=0.3).train
+        assert train.user_table is events.user_table
+        assert train.first_events().user_table.rows_of(train.users.ids)["age"].tolist()[0] == 20
+    assert Interactions.from_frame(frame, catalogue, stray_times="keep").user_table is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (USERS.drop(columns="user_id"), "users: missing column 'user_id'"),
+        (pd.concat([USERS, USERS]), "users: column 'user_id' has 2 repeated ids, first"),
+        (USERS.assign(user_id=[1, 2]), "users: column 'user_id' must hold strings"),
+        (USERS.assign(age=[np.inf, 1]), "users: column 'age' has 1 infinite values"),
+        (USERS[:0], "users: the table has no rows"),
+    ],
+)
+def test_bad_tables_are_refused(frame, message):
+    with pytest.raises(InputError, match=message):
+        UserTable(frame)
+
+
+def test_users_that_are_no_table():
+    catalogue = Catalogue(pd.DataFrame({"item_id": ["i"]}))
+    frame = pd.DataFrame({"user_id": ["a"], "item_id": ["i"]})
+    with pytest.raises(InputError, match="users must be a UserTable, a DataFrame or a path"):
+        Interactions.from_frame(frame, catalogue, users=[1])

@@ -1,0 +1,87 @@
+"""The table of users and their attributes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data.tables import (
+    check_ids,
+    check_values,
+    read_table,
+    renamed,
+    require_columns,
+    split_lists,
+)
+from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.errors import InputError
+
+
+class UserTable:
+    """The users: one row per user with id and attributes.
+
+    Pass it to `Interactions` as `users=`. It may hold users without events, whom an export then
+    knows by their attributes, and need not hold every user of the events.
+
+    Args:
+      frame: a string column `user_id` and any further columns.
+      columns: name -> the frame's column for it, e.g. `{"user_id": "userId"}`.
+      lists: column of several texts -> their separator, e.g. `{"interests": "|"}`.
+
+    Attributes:
+      frame: the rows.
+      vocabulary: the ids, in the order of the frame.
+
+    Raises:
+      InputError: `user_id` is missing, null, empty, not a string or repeated; a number is infinite
+        or beyond float32, or a text is not valid Unicode.
+
+    Example:
+      >>> users = UserTable(pd.DataFrame({"user_id": ["a", "b"], "age": [31, 64]}))
+      >>> users.rows_of(["b", "new"])["age"].tolist()
+      [64.0, nan]
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        lists: Mapping[str, str] | None = None,
+    ):
+        frame = renamed(frame, columns, "users")
+        require_columns(frame, ["user_id"], "users")
+        ids = check_ids(frame, "user_id", "users")
+        duplicated = pd.Series(ids).duplicated()
+        if duplicated.any():
+            raise InputError(
+                f"users: column 'user_id' has {duplicated.sum()} repeated ids, first "
+                f"{ids[duplicated][:3].tolist()}; keep one row per user"
+            )
+        frame = split_lists(frame, lists or {}, "users")
+        for column in frame:
+            check_values(frame, column, "users")
+        self.frame = frame.reset_index(drop=True)
+        self.vocabulary = Vocabulary(ids)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike,
+        *,
+        columns: Mapping[str, str] | None = None,
+        lists: Mapping[str, str] | None = None,
+    ) -> UserTable:
+        """Reads a path that ends in .csv or .csv.gz as CSV, any other as Parquet."""
+        return cls(read_table(path, None, "users", columns), lists=lists)
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def rows_of(self, user_ids) -> pd.DataFrame:
+        """Returns the rows of `user_ids` `[n]` in their order; all values missing if unknown."""
+        rows = self.vocabulary.rows(np.asarray(user_ids, dtype=object))
+        return self.frame.reindex(rows).reset_index(drop=True)

@@ -1,0 +1,90 @@
+"""Interface of the declared features of items and users."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Feature(BaseModel, ABC):
+    """A column of a table that a model reads, and what was learned of it from training rows.
+
+    `fit` returns a copy with the learned fields set; only a fitted feature can `encode`. A feature
+    gives columns of category rows, of numbers, or both.
+
+    Attributes:
+      column: name of the table's column.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    column: str = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """The feature's name in tables and reports."""
+        return self.column
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that it reads."""
+        return (self.column,)
+
+    @property
+    def width(self) -> int:
+        """Number of category columns."""
+        return 0
+
+    @property
+    def n_values(self) -> int:
+        """Number of category rows, which are 0 to `n_values - 1`."""
+        return 0
+
+    @property
+    def n_numbers(self) -> int:
+        """Number of numeric columns."""
+        return 0
+
+    @property
+    def pool(self) -> str:
+        """How the embeddings of the category columns are combined: "sum" or "mean"."""
+        return "sum"
+
+    @abstractmethod
+    def fit(self, frame: pd.DataFrame, table: str) -> Self:
+        """Returns a copy fitted on training rows.
+
+        Args:
+          frame: the training rows, with `columns`.
+          table: name of the table in errors.
+
+        Raises:
+          InputError: the column holds other values than this kind of feature reads, or none.
+        """
+
+    @abstractmethod
+    def encode(self, frame: pd.DataFrame, table: str) -> tuple[np.ndarray, np.ndarray]:
+        """Encodes rows.
+
+        Args:
+          frame: n rows, with `columns`.
+          table: name of the table in errors.
+
+        Returns:
+          Category rows `[n, width]` int32, -1 for a missing value or padding, and numbers
+          `[n, n_numbers]` float32, finite.
+
+        Raises:
+          InputError: the column holds values of another kind than in training.
+        """
+
+    def _rows(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.zeros((len(frame), 0), np.int32)
+
+    def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.zeros((len(frame), 0), np.float32)

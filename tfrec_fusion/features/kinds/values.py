@@ -1,0 +1,86 @@
+"""Reads columns as category texts and as numbers."""
+
+from __future__ import annotations
+
+import datetime
+import numbers as number_types
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data.tables import numbers
+from tfrec_fusion.errors import InputError
+
+_LISTS = (list, tuple, set, np.ndarray)
+
+
+def category_texts(frame: pd.DataFrame, column: str, table: str) -> np.ndarray:
+    """Returns a column as texts: `[n]` objects, None for missing values and "".
+
+    The same category has the same text whatever the column's type: the integer 3, the float 3.0 and
+    "3" are "3"; booleans are "true" and "false"; dates are in ISO 8601.
+
+    Raises:
+      InputError: a value is a list or of another type.
+    """
+    values = frame[column].astype(object).to_numpy(object)
+    missing = frame[column].isna().to_numpy(bool)
+    texts = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        texts[row] = None if missing[row] else _text(value, column, table, row) or None
+    return texts
+
+
+def _text(value, column: str, table: str, row: int) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, number_types.Real) and np.isfinite(float(value)):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    advice = "; declare it as Tags" if isinstance(value, _LISTS) else ""
+    raise InputError(
+        f"{table}: column {column!r} is a category, and holds a {type(value).__name__}, first at "
+        f"row {row}{advice}. Received: {str(value)[:80]}"
+    )
+
+
+def tag_lists(frame: pd.DataFrame, column: str, table: str, separator: str | None) -> list[list]:
+    """Returns a column of lists as `n` lists of distinct texts; empty for missing values.
+
+    Args:
+      separator: splits texts; without one a text is a list of one.
+
+    Raises:
+      InputError: a value is neither a list of texts nor a text.
+    """
+    values = frame[column].astype(object).to_numpy(object)
+    lists = []
+    for row, value in enumerate(values):
+        if isinstance(value, _LISTS):
+            parts = list(value)
+        elif value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+            parts = []
+        elif isinstance(value, str):
+            parts = value.split(separator) if separator else [value]
+        else:
+            parts = [value]
+        wrong = [part for part in parts if not isinstance(part, str)]
+        if wrong:
+            raise InputError(
+                f"{table}: column {column!r} holds tags, so each value must be a list of texts, or "
+                f"a text with a separator; wrong at row {row}. Received: {wrong[0]!r}"
+            )
+        lists.append(list(dict.fromkeys(part.strip() for part in parts if part.strip())))
+    return lists
+
+
+def real_numbers(frame: pd.DataFrame, column: str, table: str) -> np.ndarray:
+    """Returns a column as float64 `[n]`, NaN for missing values and those beyond float32.
+
+    Raises:
+      InputError: the column is not numeric.
+    """
+    return numbers(frame, column, table)

@@ -1,0 +1,148 @@
+"""Layer that embeds the declared features of items or users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class SideFeatures(keras.layers.Layer):
+    """Maps categories and numbers of rows to one vector: `W x + MLP(x)`, zero at the start.
+
+    x concatenates the pooled embeddings of each feature's categories and the numbers. All features
+    share one embedding table, so a step gathers once. W and the last layer of the MLP start at
+    zero, so that a model starts as the same model without features.
+
+    Args:
+      n_rows: rows of the stored tables, e.g. of the catalogue.
+      n_values: rows of the embedding table.
+      slots: number of category columns and pooling ("sum" or "mean") of each feature.
+      n_numbers: number of numeric columns.
+      dim: size of the vector.
+      embedding_dim: size of a category's embedding.
+      hidden: units of the MLP; 0 for none.
+
+    Input: rows, integer `[...]`, -1 unknown; or, for `of`, categories `[..., width]` int32 with -1
+      for missing and numbers `[..., n_numbers]` float32.
+    Output: `[..., dim]` float32; zero for an unknown row and for one without any category whose
+      numbers are all 0.
+
+    Raises:
+      ValueError: no columns, or another pooling.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        n_values: int,
+        slots: Sequence[Sequence],
+        n_numbers: int,
+        dim: int,
+        embedding_dim: int = 16,
+        hidden: int = 32,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **({"dtype": "float32"} | kwargs))
+        slots = [(int(width), str(pool)) for width, pool in slots]
+        if not (slots or n_numbers):
+            raise ValueError("slots or n_numbers must be given. Received: neither")
+        unknown = [pool for _, pool in slots if pool not in ("sum", "mean")]
+        if unknown:
+            raise ValueError(f"the pooling must be 'sum' or 'mean'. Received: {unknown[0]!r}")
+        self.options = {
+            "n_rows": n_rows,
+            "n_values": n_values,
+            "slots": slots,
+            "n_numbers": n_numbers,
+            "dim": dim,
+            "embedding_dim": embedding_dim,
+            "hidden": hidden,
+        }
+        self.slots, self.n_numbers, self.dim = slots, n_numbers, dim
+        self.width = sum(width for width, _ in slots)
+        self.build(None)
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        size = self.options
+        columns, hidden = len(self.slots) * size["embedding_dim"] + self.n_numbers, size["hidden"]
+        self.rows = self._weight("rows", (size["n_rows"], self.width), _minus_one, tf.int32)
+        self.numbers = self._weight("numbers", (size["n_rows"], self.n_numbers), "zeros")
+        if self.slots:
+            normal = keras.initializers.RandomNormal(stddev=size["embedding_dim"] ** -0.5)
+            self.table = self._weight("table", (size["n_values"], size["embedding_dim"]), normal)
+        self.kernel = self._weight("kernel", (columns, self.dim), "zeros")
+        if hidden:
+            # Without a bias a row without features has a zero vector.
+            self.hidden = self._weight("hidden", (columns, hidden), "glorot_uniform")
+            self.last = self._weight("last", (hidden, self.dim), "zeros")
+        super().build(input_shape)
+
+    def _weight(self, name: str, shape: tuple[int, int], initializer, dtype=tf.float32):
+        return self.add_weight(
+            # A model may hold two of these layers; names in an .h5 file must be unique.
+            f"{self.name}/{name}",
+            shape,
+            dtype,
+            initializer,
+            trainable=name not in ("rows", "numbers"),
+            experimental_autocast=False,  # float32 under mixed precision too
+        )
+
+    def assign(self, rows: np.ndarray, numbers: np.ndarray) -> None:
+        """Stores the encoded features of all rows, as `features.Side.encode` returns them."""
+        self.rows.assign(rows)
+        self.numbers.assign(numbers)
+
+    def call(self, rows):
+        rows = tf.convert_to_tensor(rows)
+        safe, known = tf.maximum(rows, 0), (rows >= 0)[..., None]
+        categories = tf.where(known, tf.gather(self.rows, safe), -1)
+        return self.of(categories, tf.where(known, tf.gather(self.numbers, safe), 0.0))
+
+    def of(self, categories, numbers):
+        """Computes vectors from encoded categories and numbers."""
+        parts = []
+        if self.slots:
+            parts.append(self._embedded(categories))
+        if self.n_numbers:
+            parts.append(tf.cast(numbers, tf.float32))
+        x = tf.concat(parts, -1)
+        vectors = tf.tensordot(x, self.kernel, 1)
+        if self.options["hidden"]:
+            units = tf.nn.relu(tf.tensordot(x, self.hidden, 1))
+            vectors += tf.tensordot(units, self.last, 1)
+        return vectors
+
+    def _embedded(self, categories):
+        known = categories >= 0
+        vectors = tf.nn.embedding_lookup(self.table, tf.maximum(categories, 0))
+        vectors = tf.where(known[..., None], vectors, 0.0)
+        if self.width > len(self.slots):
+            parts = []
+            for part, count, (_, pool) in zip(
+                tf.split(vectors, [width for width, _ in self.slots], -2),
+                tf.split(known, [width for width, _ in self.slots], -1),
+                self.slots,
+                strict=True,
+            ):
+                total = tf.reduce_sum(part, -2)
+                if pool == "mean":
+                    count = tf.reduce_sum(tf.cast(count, tf.float32), -1, keepdims=True)
+                    total /= tf.maximum(count, 1.0)
+                parts.append(total)
+            return tf.concat(parts, -1)
+        columns = len(self.slots) * self.options["embedding_dim"]
+        return tf.reshape(vectors, tf.concat([tf.shape(categories)[:-1], [columns]], 0))
+
+    def get_config(self):
+        return super().get_config() | self.options
+
+
+def _minus_one(shape, dtype=None):
+    return -tf.ones(shape, dtype or tf.int32)
