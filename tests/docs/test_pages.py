@@ -78,6 +78,12 @@ def test_a_fusion_of_ones_own(shop_names):
     assert type(model.tower.fusion).__name__ == "LongestFusion"
 
 
+def test_features_of_items_and_users():
+    model = run("features 0", {})["model"]
+    assert model.spec.user_side.columns == ("country", "age")
+    assert model.spec.item_side.width == 3
+
+
 def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
     parts = (
         run("own_parts 0", shop_names)["model"].objective,

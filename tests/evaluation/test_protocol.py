@@ -223,3 +223,35 @@ def test_a_target_among_the_training_items_is_refused(split):
 
     with pytest.raises(InputError, match="among the user's training items"):
         evaluate(Table(SCORES), Leaky())
+
+
+class Last:
+    """Scores the neighbours of the last item of the history: its row plus 1 the best."""
+
+    def scorer(self, state):
+        def scores(users):
+            found = np.zeros((len(users), 5), np.float32)
+            for row, user in enumerate(users):
+                items = state.histories.of(user)
+                if len(items):
+                    found[row, (items[-1] + 1) % 5] = 1 + len(items)
+            return found
+
+        return scores
+
+
+def test_histories_are_cut_and_training_items_stay_no_candidates(temporal):
+    """u took a, b, then c; v took a, d, then e. The last items b and d name both targets.
+
+    Without histories the three candidates tie, so the target is at rank 1, 2 or 3 with equal
+    probability: (1 + 1/log2(3) + 1/2) / 3.
+    """
+    split = temporal([("u", "a"), ("v", "a"), ("u", "b"), ("v", "d")], [("u", "c"), ("v", "e")])
+    for history in (None, 1, 5):
+        report = evaluate(Last(), split, bootstrap=0, history=history)
+        assert report.metrics["total"]["ndcg@10"] == 1
+    report = evaluate(Last(), split, bootstrap=0, history=0)
+    expected = (1 + 1 / np.log2(3) + 0.5) / 3
+    assert report.metrics["total"]["ndcg@10"] == pytest.approx(expected)
+    with pytest.raises(InputError, match=r"history must be 0 or more items\. Received: -1"):
+        evaluate(Last(), split, history=-1)

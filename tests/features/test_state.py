@@ -108,3 +108,17 @@ def test_nothing_after_the_time_changes_anything(past, future, label):
         mine, theirs = (s.flat_histories(s.events.users.rows([user])) for s in (alone, later))
         for one, other in zip(mine, theirs, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_histories_cut_to_their_last_items(events_of):
+    """u took a, b and v took a, c; the matrix has what is left of the histories."""
+    state = State.of(events_of(ROWS))
+    one = state.cut(1)
+    assert one.flat_histories(np.array([0, 1]))[0].tolist() == [1, 2]
+    assert one.matrix.toarray().tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert one.padded_histories(np.array([1]), 2)[0].tolist() == [[-1, 2]]
+    assert len(state.cut(0).flat_histories(np.array([0, 1]))[0]) == 0
+    assert state.cut(None).matrix.nnz == 4
+    # What is known of the items stays.
+    assert one.seen.tolist() == state.seen.tolist()
+    assert one.time == state.time

@@ -1,0 +1,85 @@
+"""Features of items and users from the command line: train, go on, evaluate, export, recommend."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tfrec_fusion.cli import main
+from tfrec_fusion.export import Recommender
+from tfrec_fusion.training import Run
+
+FEATURES = {
+    "item": [{"kind": "tags", "column": "sort", "separator": "|"}],
+    "user": [
+        {"kind": "category", "column": "country"},
+        {"kind": "number", "column": "age", "scale": "quantile", "bins": 3},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def tables(small_shop, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features")
+    items = pd.read_parquet(small_shop / "items.parquet")
+    items.assign(sort=["a|b", "b", ""] * 10).to_parquet(folder / "items.parquet")
+    # Three more users than have events.
+    users = pd.DataFrame({"who": [f"u{row}" for row in range(43)]})
+    users["country"] = ["de", "fr"] * 21 + ["de"]
+    users["age"] = np.arange(43)
+    users.to_csv(folder / "users.csv", index=False)
+    config = {
+        "model": {"dim": 8, "trend_hidden": 4, "features": FEATURES},
+        "data": {"user_columns": {"user_id": "who"}},
+        "batch_size": 16,
+        "epochs": 1,
+    }
+    (folder / "shop.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def _train(tables, small_shop, run, *more):
+    files = ["--interactions", str(small_shop / "interactions.parquet")]
+    files += ["--items", str(tables / "items.parquet"), "--users", str(tables / "users.csv")]
+    return main(["train", *files, "--config", str(tables / "shop.yaml"), "--out", str(run), *more])
+
+
+def test_a_run_with_features(tables, small_shop, tmp_path):
+    run = tmp_path / "run"
+    assert _train(tables, small_shop, run) == 0
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["users"] == str(tables / "users.csv")
+    assert set(config["recorded"]["inputs"]) == {"interactions", "items", "users"}
+    assert main(["train", "--out", str(run)]) == 0
+    assert main(["evaluate", str(run)]) == 0
+    assert main(["export", str(run), "--to", str(tmp_path / "shop"), "--no-deployment"]) == 0
+    spec = Run.open(run).model().spec
+    assert [one.column for one in spec.user_side.features] == ["country", "age"]
+    assert spec.item_side.features[0].values == ("b", "a")
+    shop = Recommender(tmp_path / "shop")
+    # u42 is only in the table of users.
+    assert "u42" in (shop.path / "assets/users.txt").read_text().split()
+    assert len(shop.recommend("u42", k=3)) == 3
+
+
+@pytest.mark.slow
+def test_a_table_of_users_that_changed_is_refused(tables, small_shop, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert _train(tables, small_shop, run, "--epochs", "1") == 0
+    users = pd.read_csv(tables / "users.csv")
+    users.iloc[:-1].to_csv(tables / "users.csv", index=False)
+    try:
+        assert main(["evaluate", str(run)]) == 2
+    finally:
+        users.to_csv(tables / "users.csv", index=False)
+    assert "users: the content has changed since the run started" in capsys.readouterr().err
+
+
+def test_a_column_that_is_missing_is_one_line(tables, small_shop, tmp_path, capsys):
+    users = pd.read_csv(tables / "users.csv").drop(columns="age")
+    users.to_csv(tmp_path / "users.csv", index=False)
+    more = ["--users", str(tmp_path / "users.csv")]
+    assert _train(tables, small_shop, tmp_path / "run", *more) == 2
+    error = capsys.readouterr().err
+    assert "users: 1 columns of the declared features are missing: age" in error
+    assert "Traceback" not in error
