@@ -139,17 +139,22 @@ def test_it_comes_back_from_a_file(events, make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "precision"),
+    ("make", "precision", "user"),
     [
-        (TwoTower, "float32"),
-        (Ranker, "float32"),
+        (TwoTower, "float32", "both"),
+        (Ranker, "float32", "history"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
-            for case in ((TwoTower, "int8"), (TwoTower, "bfloat16"), (Ranker, "int8"))
+            for case in (
+                (TwoTower, "float32", "history"),
+                (TwoTower, "int8", "history"),
+                (TwoTower, "bfloat16", "both"),
+                (Ranker, "float32", "both"),
+                (Ranker, "int8", "both"),
+            )
         ),
     ],
 )
-@pytest.mark.parametrize("user", ["history", "both"])
 def test_an_export_scores_as_the_model_and_knows_the_whole_table(
     events, make, precision, user, tmp_path
 ):
@@ -178,6 +183,7 @@ def test_a_user_without_events_is_recommended_what_others_of_the_taste_take(
         assert kinds == {user % 2}
 
 
+@pytest.mark.slow
 def test_shares_of_features_sum_up(events, trained, tmp_path):
     pairs = [("u0", "i0"), ("u1", "i0"), ("u0", "i19")]
     frame = explain(trained, events, *zip(*pairs, strict=True))
@@ -198,8 +204,15 @@ def test_shares_of_features_sum_up(events, trained, tmp_path):
     )
 
 
-@pytest.mark.parametrize("make", [TwoTower, Ranker])
-@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize(
+    ("make", "times"),
+    [
+        (Ranker, True),
+        (TwoTower, False),
+        pytest.param(Ranker, False, marks=pytest.mark.slow),
+        pytest.param(TwoTower, True, marks=pytest.mark.slow),
+    ],
+)
 def test_it_trains(make, times):
     events = _events(times=times)
     model = make(events, dim=4, features=FEATURES)
@@ -217,6 +230,7 @@ def _of_features(model):
     return [w for w in model.trainable_weights if "_features/" in w.name]
 
 
+@pytest.mark.slow
 def test_pairs_train_on_them(events):
     model = TwoTower(events, dim=4, features=FEATURES, trend=False)
     model.compile(keras.optimizers.Adam(0.01))

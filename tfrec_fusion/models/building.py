@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -103,19 +103,21 @@ def frozen_vectors(
     return frozen
 
 
-def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Side | None]:
+def fitted_sides(
+    model: str, data: Interactions, features: Features
+) -> tuple[Side | None, Side | None]:
     """Fits the declared features on the items and users of training events.
 
     Returns:
-      `item_side` and `user_side` of the spec; None for a table without features.
+      Those of the items and of the users; None for a table without features.
 
     Raises:
       InputError: a column is missing or unfit, or the events have no users' table.
     """
-    sides: dict[str, Side | None] = {"item_side": None, "user_side": None}
+    item_side = user_side = None
     if features.item:
         rows = np.flatnonzero(data.item_counts() > 0)
-        sides["item_side"] = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
+        item_side = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
     if features.user:
         if data.user_table is None:
             raise InputError(
@@ -130,13 +132,13 @@ def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str
                 f"of users, which has {len(data.user_table)} rows; compare their ids. Received: "
                 f"{active[:3].tolist()} and {data.user_table.vocabulary.ids[:3].tolist()}"
             )
-        sides["user_side"] = Side.fit("users", features.user, data.user_table.rows_of(known))
-    return sides
+        user_side = Side.fit("users", features.user, data.user_table.rows_of(known))
+    return item_side, user_side
 
 
-def feature_sizes(side: Side | None, config) -> dict | None:
-    """Returns the arguments of `SideFeatures` for a side, without rows and `dim`; None without."""
-    return None if side is None else side.sizes | {"embedding_dim": config.feature_dim}
+def feature_sizes(side: Side, config) -> dict[str, Any]:
+    """Returns the arguments of `SideFeatures` for a side, without `n_rows` and `dim`."""
+    return side.sizes | {"embedding_dim": config.feature_dim}
 
 
 def side_values(data: Interactions, spec: DataSpec) -> dict[str, tuple[np.ndarray, np.ndarray]]:

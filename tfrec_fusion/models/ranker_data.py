@@ -61,6 +61,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
                 )
         else:
             strings[column] = sorted({value for value in values.dropna() if value != ""})
+    item_side, user_side = fitted_sides("Ranker", data, config.features)
     spec = RankerSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
@@ -72,7 +73,8 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
         categories=categories,
         context_numbers=tuple(numbers),
         context_categories=strings,
-        **fitted_sides("Ranker", data, config.features),
+        item_side=item_side,
+        user_side=user_side,
     )
     context = np.stack(list(numbers.values()), 1) if numbers else np.zeros((len(data), 0))
     return spec, frozen, (rows, context)

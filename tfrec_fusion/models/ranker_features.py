@@ -45,7 +45,7 @@ class RankerFeatures(keras.layers.Layer):
             fusion_options=config.fusion_options,
             modality_dropout=config.modality_dropout,
             storage=config.storage,
-            features=feature_sizes(spec.item_side, config),
+            features=spec.item_side and feature_sizes(spec.item_side, config),
             name="item_tower",
         )
         if spec.user_side is not None:

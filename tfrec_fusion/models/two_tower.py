@@ -105,7 +105,7 @@ class TwoTower(RetrievalModel):
             fusion_options=config.fusion_options,
             modality_dropout=config.modality_dropout,
             storage=config.storage,
-            features=feature_sizes(spec.item_side, config),
+            features=spec.item_side and feature_sizes(spec.item_side, config),
             name="item_tower",
         )
         self.user_tower = user_tower

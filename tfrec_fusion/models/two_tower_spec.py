@@ -56,6 +56,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     trend = config.trend and data.timestamp is not None
     numbers = item_numbers_of("TwoTower", catalogue) if trend else {}
     weighted = initial is not None and USER_TOWERS.class_of(config.user).weighs_history
+    item_side, user_side = fitted_sides("TwoTower", data, config.features)
     spec = DataSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
@@ -65,6 +66,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         feature_names=ItemTrend(data, numbers).names if trend else (),
         numbers=numbers,
         weighted_history=weighted,
-        **fitted_sides("TwoTower", data, config.features),
+        item_side=item_side,
+        user_side=user_side,
     )
     return spec, frozen

@@ -36,8 +36,10 @@ def _text(value, column: str, table: str, row: int) -> str:
         return value
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
-    if isinstance(value, number_types.Real) and np.isfinite(float(value)):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    if isinstance(value, number_types.Integral):
+        return str(int(value))
+    if isinstance(value, number_types.Real) and np.isfinite(number := float(value)):
+        return str(int(number)) if number.is_integer() else repr(number)
     if isinstance(value, datetime.date):
         return value.isoformat()
     advice = "; declare it as Tags" if isinstance(value, _LISTS) else ""
@@ -60,7 +62,7 @@ def tag_lists(frame: pd.DataFrame, column: str, table: str, separator: str | Non
     lists = []
     for row, value in enumerate(values):
         if isinstance(value, _LISTS):
-            parts = list(value)
+            parts: list = list(value)
         elif value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             parts = []
         elif isinstance(value, str):
