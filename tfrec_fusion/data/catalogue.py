@@ -94,7 +94,7 @@ class Catalogue:
         self.numbers_inferred = numbers is None
         if numbers is None:
             numeric = [c for c in self.frame if pd.api.types.is_numeric_dtype(self.frame[c])]
-            self.id_columns = [c for c in numeric if _looks_like_ids(self.frame[c])]
+            self.id_columns = [c for c in numeric if looks_like_ids(self.frame[c])]
             numbers = [c for c in numeric if c not in self.id_columns]
         elif isinstance(numbers, str):
             raise InputError(f"items: numbers must be a list of columns. Received: {numbers!r}")
@@ -152,7 +152,8 @@ class Catalogue:
             raise InputError(f"items: column {column!r} is not numeric ({error})") from None
 
 
-def _looks_like_ids(values: pd.Series) -> bool:
+def looks_like_ids(values: pd.Series) -> bool:
+    """Whether a numeric column is named like an id, or holds different whole numbers only."""
     if pd.api.types.is_bool_dtype(values):
         return False
     if _ID_NAME.search(str(values.name)):

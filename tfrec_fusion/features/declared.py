@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from tfrec_fusion.data.interactions import Interactions
+from tfrec_fusion.features.inference import inferred
 from tfrec_fusion.features.side import AnyFeature
 
 
 class Features(BaseModel):
     """The features of items and users that a model reads beside ids, vectors and trends.
 
-    Pass it to a model as `features=`; in a run's config it is the mapping `model.features`. The
+    Pass it to a model as `features=`; in a run's config it is the mapping `model.features`.
+    `features="infer"` takes those of `infer`. The
     model fits the features on its training rows and saves what was learned, so that training,
     evaluation and exports encode a value in the same way.
 
@@ -29,6 +33,31 @@ class Features(BaseModel):
 
     item: tuple[AnyFeature, ...] = ()
     user: tuple[AnyFeature, ...] = ()
+
+    @classmethod
+    def infer(cls, events: Interactions) -> Features:
+        """Chooses a feature for each column of the items and of the users' table.
+
+        A log line says for every column what it becomes, or why it is left out: ids, constants,
+        free texts, and numbers that follow the number of events so closely that they may be made
+        from them. Columns of titles and texts are for encoders.
+
+        Args:
+          events: the training events; only their items and users are looked at.
+
+        Example:
+          >>> [one.kind for one in Features.infer(split.train).item]
+          ['number']
+        """
+        counts = events.item_counts()
+        warm = np.flatnonzero(counts)
+        items = inferred("items", events.catalogue.frame.iloc[warm], "item_id", counts[warm])
+        if events.user_table is None:
+            return cls(item=items)
+        counts = np.diff(events.histories().splits)
+        active = np.flatnonzero(counts)
+        users = events.user_table.rows_of(events.users.ids[active])
+        return cls(item=items, user=inferred("users", users, "user_id", counts[active]))
 
     @field_validator("item", "user")
     @classmethod

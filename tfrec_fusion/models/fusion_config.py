@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
+from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.declared import Features
 
@@ -32,7 +33,7 @@ class FusionConfig(BaseModel):
         or "int8", one for all or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32. If
         False, layers follow Keras's global policy.
-      features: declared features of items and users: a `Features`, or its mapping.
+      features: declared features of items and users: a `Features`, its mapping, or "infer".
       feature_dim: size of the embedding of a declared feature's category.
     """
 
@@ -44,8 +45,19 @@ class FusionConfig(BaseModel):
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     storage: str | dict[str, str] = "float32"
     mixed_precision: bool = False
-    features: Features = Features()
+    features: Features | Literal["infer"] = Features()
     feature_dim: PositiveInt = 16
+
+    @property
+    def declared(self) -> Features:
+        """The declared features; none as long as they are to be inferred."""
+        return self.features if isinstance(self.features, Features) else Features()
+
+    def with_features(self, train: Interactions) -> Self:
+        """Returns the config with the features of `Features.infer` in the place of "infer"."""
+        if self.features != "infer":
+            return self
+        return self.model_copy(update={"features": Features.infer(train)})
 
     @field_validator("fusion", mode="before")
     @classmethod

@@ -72,7 +72,8 @@ class Ranker(DataModel):
         # Ages and trends stay float32 under any policy; the item tower, the crosses and the deep
         # layers follow the policy.
         super().__init__(name=name, dtype="float32")
-        self.config = checked("Ranker", RankerConfig, options)
+        config = checked("Ranker", RankerConfig, options)
+        self.config = config.with_features(data) if isinstance(data, Interactions) else config
         with precision_of(self.config):
             self._make(data)
 

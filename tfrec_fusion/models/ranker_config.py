@@ -23,7 +23,7 @@ class RankerConfig(FusionConfig):
       storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
         or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
-      features: declared features of items and users: a `Features`, or its mapping.
+      features: declared features of items and users: a `Features`, its mapping, or "infer".
       feature_dim: size of the embedding of a declared feature's category.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.

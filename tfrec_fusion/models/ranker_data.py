@@ -32,7 +32,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)
-    if not (config.use_ids or names or config.features.item):
+    if not (config.use_ids or names or config.declared.item):
         raise InputError(
             "Ranker: use_ids=False needs vectors or features of items; no vectors are chosen or in "
             "the catalogue, and no features are declared"
@@ -61,7 +61,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
                 )
         else:
             strings[column] = sorted({value for value in values.dropna() if value != ""})
-    item_side, user_side = fitted_sides("Ranker", data, config.features)
+    item_side, user_side = fitted_sides("Ranker", data, config.declared)
     spec = RankerSpec(
         n_users=len(data.users),
         n_items=len(catalogue),

@@ -24,7 +24,7 @@ class TwoTowerConfig(FusionConfig):
       storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
         or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
-      features: declared features of items and users: a `Features`, or its mapping.
+      features: declared features of items and users: a `Features`, its mapping, or "infer".
       feature_dim: size of the embedding of a declared feature's category.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
@@ -110,7 +110,7 @@ class TwoTowerConfig(FusionConfig):
             "fusion": "null_space" if whole else "sum",
             "user_layer": ordered,
             "id_l2": 5e-4 if ordered else 1e-4,
-            "history_dropout": 0.2 if self.features.user else 0.0,
+            "history_dropout": 0.2 if self.declared.user else 0.0,
         }
         return self.model_copy(
             update={name: value for name, value in values.items() if getattr(self, name) is None}

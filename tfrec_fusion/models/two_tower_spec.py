@@ -24,6 +24,7 @@ def completed(config: TwoTowerConfig, data, initial) -> TwoTowerConfig:
     """Fills in the config's data-dependent defaults; a saved model's config already has them."""
     if not isinstance(data, Interactions):
         return config.completed(ordered=True, vectors=True)
+    config = config.with_features(data)
     vectors = bool(data.catalogue.vectors) and initial is None
     return config.completed(data.timestamp is not None, vectors)
 
@@ -36,7 +37,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     catalogue = data.catalogue
     names = vector_names("TwoTower", catalogue, config.vectors)
     check_storage("TwoTower", config.storage, [*names, "initial"])
-    if not (config.use_ids or names or initial is not None or config.features.item):
+    if not (config.use_ids or names or initial is not None or config.declared.item):
         raise InputError(
             "TwoTower: use_ids=False needs vectors or features of items; no vectors are chosen or "
             "in the catalogue, and no features are declared"
@@ -56,7 +57,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     trend = config.trend and data.timestamp is not None
     numbers = item_numbers_of("TwoTower", catalogue) if trend else {}
     weighted = initial is not None and USER_TOWERS.class_of(config.user).weighs_history
-    item_side, user_side = fitted_sides("TwoTower", data, config.features)
+    item_side, user_side = fitted_sides("TwoTower", data, config.declared)
     spec = DataSpec(
         n_users=len(data.users),
         n_items=len(catalogue),

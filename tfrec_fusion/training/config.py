@@ -290,6 +290,8 @@ class RunConfig(_Section):
         if not self.by_gradient:
             return self.model_copy(update={"data": data, "epochs": 0})
         model: Any = self.model
+        if self.model.kind in BY_GRADIENT:
+            model = model.with_features(train)
         examples = self.examples
         if examples is None and self.model.kind == "ranker":
             examples = RankingSection()

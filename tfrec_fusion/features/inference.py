@@ -1,0 +1,112 @@
+"""Chooses features for the columns of a table."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from tfrec_fusion.data.catalogue import looks_like_ids
+from tfrec_fusion.data.tables import TEXT_COLUMNS
+from tfrec_fusion.features.kinds.category import Category
+from tfrec_fusion.features.kinds.number import Number
+from tfrec_fusion.features.kinds.tags import Tags
+from tfrec_fusion.features.kinds.times import Time
+from tfrec_fusion.features.side import AnyFeature
+
+_SEPARATORS = ("|", ";")
+_FEW_NUMBERS = 12  # so many different whole numbers are categories
+_LEAST_DISTINCT = 30  # fewer different texts are never free texts
+_LEAK = 0.6  # rank correlation with the number of events
+_log = logging.getLogger(__name__)
+
+
+def inferred(
+    table: str, frame: pd.DataFrame, id_column: str, counts: np.ndarray
+) -> tuple[AnyFeature, ...]:
+    """Chooses a feature for each column that can be one, and logs every column.
+
+    Args:
+      table: "items" or "users".
+      frame: the training rows.
+      id_column: name of the column of ids, which is no feature.
+      counts: `[n]` number of training events of each row.
+    """
+    chosen, said = [], []
+    for column in frame:
+        if column == id_column or column in TEXT_COLUMNS:
+            continue
+        found = _feature(str(column), frame[column], counts)
+        if isinstance(found, str):
+            said.append(f"{column}: left out, {found}")
+        else:
+            chosen.append(found)
+            said.append(f"{column}: {_described(found)}")
+    if said:
+        _log.warning("features: of %s: %s", table, "; ".join(said))
+    return tuple(chosen)
+
+
+def _described(feature: AnyFeature) -> str:
+    options = feature.model_dump(exclude_defaults=True, exclude={"kind", "column"})
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return f"{feature.kind} ({given})" if given else feature.kind
+
+
+def _feature(column: str, values: pd.Series, counts: np.ndarray) -> AnyFeature | str:
+    """A feature for a column, or why there is none."""
+    known = values.dropna()
+    if not len(known):
+        return "all values are missing"
+    if known.map(lambda value: isinstance(value, list | tuple | np.ndarray)).any():
+        return Tags(column=column, min_count=2)
+    if _n_distinct(known) < 2:
+        return "constant"
+    if pd.api.types.is_bool_dtype(known.dtype):
+        return Category(column=column)
+    if pd.api.types.is_datetime64_any_dtype(known.dtype):
+        return Time(column=column, parts=("age", "season"))
+    if pd.api.types.is_numeric_dtype(known.dtype):
+        return _number(column, values, known, counts)
+    return _text(column, known.astype(str))
+
+
+def _number(
+    column: str, values: pd.Series, known: pd.Series, counts: np.ndarray
+) -> AnyFeature | str:
+    if looks_like_ids(values):
+        return "looks like ids"
+    numbers = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
+    here = ~np.isnan(numbers)
+    if here.sum() >= _LEAST_DISTINCT and len(np.unique(counts[here])) > 1:
+        correlation = spearmanr(numbers[here], counts[here]).statistic
+        if abs(correlation) > _LEAK:
+            return (
+                f"its rank correlation with the number of events is {correlation:.2f}, so it may "
+                "be made from them, later ones included"
+            )
+    found = known.astype("Float64").to_numpy(np.float64)
+    whole = (found == np.rint(found)).all()
+    if whole and known.nunique() <= _FEW_NUMBERS:
+        return Category(column=column, min_count=2)
+    skewed = found.min() >= 0 and found.max() > 10 * max(float(np.median(found)), 1e-9)
+    return Number(column=column, scale="log" if skewed else "standard")
+
+
+def _text(column: str, known: pd.Series) -> AnyFeature | str:
+    for separator in _SEPARATORS:
+        if known.str.contains(separator, regex=False).mean() > 0.2:
+            return Tags(column=column, separator=separator, min_count=2)
+    distinct = known.nunique()
+    if distinct >= _LEAST_DISTINCT and distinct > len(known) / 2:
+        return "most values are different, so it is free text or ids"
+    return Category(column=column, min_count=2)
+
+
+def _n_distinct(known: pd.Series) -> int:
+    try:
+        return known.nunique()
+    except TypeError:  # values without a hash
+        return len(known)
