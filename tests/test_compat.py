@@ -72,6 +72,7 @@ def test_an_untouched_tf_keras_first():
     )
 
 
+@pytest.mark.slow
 def test_keras_3_first():
     _passes(
         """

@@ -44,6 +44,7 @@ def _train(tables, small_shop, run, *more):
     return main(["train", *files, "--config", str(tables / "shop.yaml"), "--out", str(run), *more])
 
 
+@pytest.mark.slow
 def test_a_run_with_features(tables, small_shop, tmp_path):
     run = tmp_path / "run"
     assert _train(tables, small_shop, run) == 0

@@ -84,6 +84,7 @@ def test_embed_goes_on_and_encodes_nothing_twice(tmp_path, capsys):
     np.testing.assert_array_equal(rows[:, 0], range(1, 13))
 
 
+@pytest.mark.slow
 def test_what_is_written_beside(trained, tmp_path, capsys):
     report = tmp_path / "report.json"
     report.write_text("the old one")

@@ -173,6 +173,7 @@ def test_garden_sells_in_spring_and_festive_things_in_december(items, events):
     assert share("Party and Festive", [12]) > 2 * share("Party and Festive", [6, 7])
 
 
+@pytest.mark.slow
 def test_ids_win_on_warm_items_text_on_cold_ones_and_trend_on_both(probes):
     warm, cold, total = probes["warm N@10"], probes["cold N@10"], probes["N@10"]
     assert warm["EASE"] > 1.5 * warm["text mean"]

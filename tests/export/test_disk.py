@@ -51,7 +51,7 @@ def test_where_a_file_cannot_grow(base, model, events, size):
     _check_nothing_new(base, caught)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 @pytest.mark.parametrize("writer", WRITERS)
 def test_wherever_a_file_cannot_grow(base, model, events, writer):
     sizes = {path.stat().st_size for path in base.rglob("*") if path.is_file()}

@@ -61,7 +61,6 @@ OPTIONS = {
 
 # Written in every run of the tests, as is what is refused.
 _QUICK = [
-    ("two_tower", "bfloat16"),
     ("ranker", "plain"),
     ("alpha_rec", "filters"),
 ]

@@ -73,6 +73,7 @@ def test_every_fusion_exports(fusion, shop, tmp_path):
     _check_export(_trained(shop, fusion=fusion), shop, tmp_path / "shop")
 
 
+@pytest.mark.slow
 def test_three_stores_of_their_own_storage(shop, tmp_path):
     model = _trained(shop, storage=STORAGE)
     assert {name: layer.storage for name, layer in model.tower.frozen.items()} == STORAGE

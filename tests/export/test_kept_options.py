@@ -80,6 +80,7 @@ def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model,
     assert "i3" not in answered
 
 
+@pytest.mark.slow
 def test_each_can_be_left_out(first, model, events, caplog):
     nothing = {"filters": (), "rules": {}, "explain": False, "precision": "float32"}
     with caplog.at_level(logging.WARNING):
@@ -98,6 +99,7 @@ def test_a_filter_that_is_kept_and_impossible_says_so(first, model):
         export(model, plain, first.parent, deployment=False)
 
 
+@pytest.mark.slow
 def test_another_kind_of_model_leaves_them_out_and_says_so(first, events, caplog):
     ranker = Ranker(events, dim=4, hidden=(4,))
     limits = ParityLimits(overlap_10=0, overlap_100=0, ndcg_loss=1)

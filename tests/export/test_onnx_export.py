@@ -78,8 +78,13 @@ def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tm
     _check_two_tower(golden, reference, tmp_path / "onnx")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param("float32", marks=pytest.mark.slow),
+        pytest.param("int8", marks=pytest.mark.acceptance),
+    ],
+)
 def test_shares_come_through(model, events, tmp_path, precision):
     limits = None if precision == "float32" else ParityLimits(overlap_10=0.0, ndcg_loss=1.0)
     options = {"precision": precision, "limits": limits, "deployment": False, "explain": True}
@@ -123,8 +128,13 @@ RULES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("precision", "rules"), [("float32", RULES), ("int8", None)])
+@pytest.mark.parametrize(
+    ("precision", "rules"),
+    [
+        pytest.param("float32", RULES, marks=pytest.mark.slow),
+        pytest.param("int8", None, marks=pytest.mark.acceptance),
+    ],
+)
 def test_filters_and_rules_answer_as_the_saved_model(make_model, tmp_path, precision, rules):
     """Of a catalogue that is large enough to choose by groups of items."""
     rng, n = np.random.default_rng(0), 2000

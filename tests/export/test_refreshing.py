@@ -187,6 +187,7 @@ def test_a_ranker(tmp_path, golden, ranker):
         np.testing.assert_allclose(before(**tensors)["score"], after(**tensors)["score"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_get_two_numbers(tmp_path, first, events, newer):
     model, _ = first
     with ThreadPoolExecutor(2) as pool:
@@ -201,6 +202,7 @@ def test_two_writers_at_once_get_two_numbers(tmp_path, first, events, newer):
         assert len(Recommender(version).recommend(events.users.ids[0], k=5)) == 5
 
 
+@pytest.mark.slow
 def test_a_run_reads_newer_events_without_what_it_was_trained_on(tmp_path, small_shop):
     table = pd.read_parquet(small_shop / "interactions.parquet")
     old = table[table["timestamp"] < 1.7e9 + 100 * 86_400]

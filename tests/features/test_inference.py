@@ -31,7 +31,9 @@ def _events():
             "since": [day + datetime.timedelta(days=row) for row in range(N)],
             "world": "earth",
             "tmdbId": RNG.permutation(N) + 100,
-            "motto": [f"motto no. {row}" for row in range(N)],
+            "motto": [f"motto no. {max(row, 8)}" for row in range(N)],
+            "label": [f"label {row}" for row in range(N)],
+            "marks": [[f"mark {row}"] for row in range(N)],
             "nothing": None,
             "sold": [2.0 * (row % 7 + 1) + 0.5 for row in range(N)],
         }
@@ -57,16 +59,15 @@ def test_every_column_becomes_something_or_is_named(caplog):
         Category(column="new"),
         Time(column="since", parts=("age", "season")),
     )
-    assert found.user == (
-        Category(column="country", min_count=2),
-        Category(column="age", min_count=2),
-    )
+    assert found.user == (Category(column="country", min_count=2), Number(column="age"))
     said = caplog.text
     assert "brand: category (min_count=2)" in said
     for column, reason in {
         "world": "constant",
         "tmdbId": "looks like ids",
         "motto": "free text or ids",
+        "label": "no value occurs twice",
+        "marks": "no tag occurs twice",
         "nothing": "all values are missing",
         "sold": "its rank correlation with the number of events is 1.00",
     }.items():

@@ -91,6 +91,7 @@ def test_it_is_trained_and_evaluated(version, folder):
     assert found == pytest.approx((1 + 2 * tie) / 3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_process_that_has_neither_the_class_nor_the_package_answers(version, folder):
     def texts(values):
         return np.array(values, object)

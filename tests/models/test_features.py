@@ -207,8 +207,8 @@ def test_shares_of_features_sum_up(events, trained, tmp_path):
 @pytest.mark.parametrize(
     ("make", "times"),
     [
-        (Ranker, True),
         (TwoTower, False),
+        pytest.param(Ranker, True, marks=pytest.mark.slow),
         pytest.param(Ranker, False, marks=pytest.mark.slow),
         pytest.param(TwoTower, True, marks=pytest.mark.slow),
     ],

@@ -273,6 +273,7 @@ def test_what_compile_cannot_honour_is_refused(events, ranker_events):
             model.compile("adam", jit_compile=True)
 
 
+@pytest.mark.slow
 def test_a_ranker_of_ratings_has_no_auc():
     events = _events(label=1.0 + np.arange(12) % 5)
     batches = ranking_examples(events, 4, negatives=0)

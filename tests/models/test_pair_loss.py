@@ -47,11 +47,16 @@ def _pairs(events, batch_size=128, **options):
 @pytest.mark.parametrize(
     ("user", "times"),
     [
-        ("both", True),
-        ("history", False),
+        ("both", False),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
-            for case in (("id", True), ("history", True), ("id", False), ("both", False))
+            for case in (
+                ("id", True),
+                ("history", True),
+                ("both", True),
+                ("id", False),
+                ("history", False),
+            )
         ),
     ],
 )

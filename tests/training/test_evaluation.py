@@ -28,6 +28,7 @@ class _Spoil(keras.callbacks.Callback):
                 weight.assign(-weight)
 
 
+@pytest.mark.slow
 def test_callbacks_of_keras_work_on_the_evaluation_wherever_it_stands(part, tmp_path):
     keras.utils.set_random_seed(0)
     model = TwoTower(part.train, dim=8)

@@ -129,6 +129,7 @@ def test_two_trainings_of_one_folder_are_refused(config, tmp_path):
         run.train([Second()])
 
 
+@pytest.mark.slow
 def test_without_test_events_there_is_no_evaluation(config, tmp_path):
     run = Run.start(tmp_path / "run", config(split={"kind": "none"}, epochs=1))
     assert "evaluation" not in run.train()

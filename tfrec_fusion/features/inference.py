@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from tfrec_fusion.features.kinds.category import Category
 from tfrec_fusion.features.kinds.number import Number
 from tfrec_fusion.features.kinds.tags import Tags
 from tfrec_fusion.features.kinds.times import Time
+from tfrec_fusion.features.kinds.values import tag_lists
 from tfrec_fusion.features.side import AnyFeature
 
 _SEPARATORS = ("|", ";")
@@ -61,7 +64,7 @@ def _feature(column: str, values: pd.Series, counts: np.ndarray) -> AnyFeature |
     if not len(known):
         return "all values are missing"
     if known.map(lambda value: isinstance(value, list | tuple | np.ndarray)).any():
-        return Tags(column=column, min_count=2)
+        return _tags(Tags(column=column, min_count=2), values)
     if _n_distinct(known) < 2:
         return "constant"
     if pd.api.types.is_bool_dtype(known.dtype):
@@ -71,6 +74,13 @@ def _feature(column: str, values: pd.Series, counts: np.ndarray) -> AnyFeature |
     if pd.api.types.is_numeric_dtype(known.dtype):
         return _number(column, values, known, counts)
     return _text(column, known.astype(str))
+
+
+def _tags(feature: Tags, values: pd.Series) -> Tags | str:
+    """The feature, unless `fit` would find no tag."""
+    lists = tag_lists(values.to_frame(feature.column), feature.column, "", feature.separator)
+    counts = Counter(itertools.chain(*lists))
+    return feature if max(counts.values(), default=0) >= 2 else "no tag occurs twice"
 
 
 def _number(
@@ -89,7 +99,7 @@ def _number(
             )
     found = known.astype("Float64").to_numpy(np.float64)
     whole = (found == np.rint(found)).all()
-    if whole and known.nunique() <= _FEW_NUMBERS:
+    if whole and known.nunique() <= min(_FEW_NUMBERS, len(known) / 2):
         return Category(column=column, min_count=2)
     skewed = found.min() >= 0 and found.max() > 10 * max(float(np.median(found)), 1e-9)
     return Number(column=column, scale="log" if skewed else "standard")
@@ -98,8 +108,10 @@ def _number(
 def _text(column: str, known: pd.Series) -> AnyFeature | str:
     for separator in _SEPARATORS:
         if known.str.contains(separator, regex=False).mean() > 0.2:
-            return Tags(column=column, separator=separator, min_count=2)
+            return _tags(Tags(column=column, separator=separator, min_count=2), known)
     distinct = known.nunique()
+    if distinct == len(known):
+        return "no value occurs twice"
     if distinct >= _LEAST_DISTINCT and distinct > len(known) / 2:
         return "most values are different, so it is free text or ids"
     return Category(column=column, min_count=2)

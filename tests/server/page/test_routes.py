@@ -246,12 +246,14 @@ def test_mistakes_are_said(ask, path, body, status, says):
     assert says in found[2]["error"]
 
 
+@pytest.mark.slow
 def test_the_command_serves_the_page(embedded):
     answer = urllib3.request("GET", f"{embedded.rest}/")
     assert answer.status == 200
     assert b"<title>tfrec-fusion</title>" in answer.data
 
 
+@pytest.mark.slow
 def test_an_answer_stands_without_its_shares(page_models):
     routes = pytest.importorskip("tfrec_fusion.server.page.routes")
     servable = Servable("shop", 2, page_models["shop"] / "2")
