@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
-from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.declared import Features
 
@@ -53,8 +52,8 @@ class FusionConfig(BaseModel):
         """The declared features; none as long as they are to be inferred."""
         return self.features if isinstance(self.features, Features) else Features()
 
-    def with_features(self, train: Interactions) -> Self:
-        """Returns the config with the features of `Features.infer` in the place of "infer"."""
+    def with_features(self, train: Any) -> Self:
+        """Returns the config with `Features.infer(train)` in the place of "infer"."""
         if self.features != "infer":
             return self
         return self.model_copy(update={"features": Features.infer(train)})
