@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion.data.tables import (
-    check_ids,
     check_texts,
     check_values,
+    distinct_ids,
     read_table,
     renamed,
     require_columns,
@@ -66,13 +66,7 @@ class Catalogue:
     ):
         frame = renamed(frame, columns, "items")
         require_columns(frame, ["item_id"], "items")
-        ids = check_ids(frame, "item_id", "items")
-        duplicated = pd.Series(ids).duplicated()
-        if duplicated.any():
-            raise InputError(
-                f"items: column 'item_id' has {duplicated.sum()} repeated ids, first "
-                f"{ids[duplicated][:3].tolist()}; keep one row per item"
-            )
+        ids = distinct_ids(frame, "item_id", "items")
         for column in _TITLES:
             if column in frame:
                 check_texts(frame, column, "items")

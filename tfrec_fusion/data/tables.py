@@ -237,6 +237,18 @@ def check_ids(frame: pd.DataFrame, column: str, what: str, remedy: str = "") -> 
     return ids
 
 
+def distinct_ids(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
+    """Checks a column as `check_ids` does, and that no id is repeated."""
+    ids = check_ids(frame, column, what)
+    repeated = pd.Series(ids).duplicated()
+    if repeated.any():
+        raise InputError(
+            f"{what}: column {column!r} has {repeated.sum()} repeated ids, first "
+            f"{ids[repeated][:3].tolist()}; keep one row per {what.removesuffix('s')}"
+        )
+    return ids
+
+
 def check_texts(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
     """Checks a column of strings and returns it as an object array, "" for nulls."""
     values = frame[column]

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion.data.tables import (
-    check_ids,
     check_values,
+    distinct_ids,
     read_table,
     renamed,
     require_columns,
     split_lists,
 )
 from tfrec_fusion.data.vocabulary import Vocabulary
-from tfrec_fusion.errors import InputError
 
 
 class UserTable:
@@ -54,13 +53,7 @@ class UserTable:
     ):
         frame = renamed(frame, columns, "users")
         require_columns(frame, ["user_id"], "users")
-        ids = check_ids(frame, "user_id", "users")
-        duplicated = pd.Series(ids).duplicated()
-        if duplicated.any():
-            raise InputError(
-                f"users: column 'user_id' has {duplicated.sum()} repeated ids, first "
-                f"{ids[duplicated][:3].tolist()}; keep one row per user"
-            )
+        ids = distinct_ids(frame, "user_id", "users")
         frame = split_lists(frame, lists or {}, "users")
         for column in frame:
             check_values(frame, column, "users")
