@@ -408,3 +408,10 @@ def test_two_devices_train_as_one():
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("make", [TwoTower, Ranker, AlphaRec])
+@pytest.mark.parametrize("name", ["with features", "_mine", "ü", ""])
+def test_a_name_that_no_variable_may_have_is_refused(events, make, name):
+    with pytest.raises(InputError, match=f"{make.__name__}: name .* Received: {name!r}"):
+        make(events, name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ from tfrec_fusion.models.objectives.catalogue import find_objective
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.signed_weights import SignedWeights
 
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # of a scope of TensorFlow's
+
 
 class DataModel(SignedWeights):
     """Base of models whose constructor takes events or a saved spec and creates all variables.
@@ -34,6 +37,15 @@ class DataModel(SignedWeights):
 
     ranks_catalogue = True
     explains = False
+
+    def __init__(self, name: str | None = None, **options):
+        if name is not None and not _NAME.fullmatch(str(name)):
+            raise InputError(
+                f"{type(self).__name__}: name names variables, so it must be letters, digits and "
+                f"any of _ . - / > without spaces, and begin with a letter or digit. "
+                f"Received: {name!r}"
+            )
+        super().__init__(name=name, **options)
 
     @property
     def reads_user_ids(self) -> bool:
