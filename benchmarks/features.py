@@ -33,6 +33,7 @@ from tfrec_fusion.models.classic import Popularity
 from tfrec_fusion.optimizers import adam
 
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
+EPOCHS = 30
 HISTORIES = (0, 1, 3, None)
 ITEM = (Tags(column="class", separator=" "), Number(column="release_year", scale="quantile"))
 USER = (
@@ -86,10 +87,10 @@ def per_user(model, split: Split, name: str) -> dict[str, np.ndarray]:
 
 def trained(split: Split, features: Features, seed: int) -> TwoTower:
     keras.utils.set_random_seed(seed)
-    model = TwoTower(split.train, dim=64, features=features, history_dropout=0.2)
-    batches = split.train.batches(256, seed=seed)
-    model.compile(adam(3e-3, steps=15 * len(batches)))
-    model.fit(batches, epochs=15, verbose=0)
+    model = TwoTower(split.train, dim=128, features=features, history_dropout=0.2)
+    batches = split.train.batches(64, seed=seed)
+    model.compile(adam(3e-3, steps=EPOCHS * len(batches)))
+    model.fit(batches, epochs=EPOCHS, verbose=0)
     return model
 
 

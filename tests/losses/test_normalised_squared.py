@@ -49,4 +49,9 @@ def test_scores_of_zero_have_a_finite_gradient():
     with tf.GradientTape() as tape:
         loss = NormalisedSquared()(logits, TARGET)
     assert loss.numpy() == 2.0
-    assert np.isfinite(tape.gradient(loss, logits)).all()
+    # At targets -2 / (.01 sqrt(count)), halved by the mean over the two rows.
+    gradient = tape.gradient(loss, logits).numpy()
+    assert np.isfinite(gradient).all()
+    counts = np.bincount(TARGET.numpy()[:, 0])
+    for row, column in TARGET.numpy():
+        assert gradient[row, column] == pytest.approx(-100 / counts[row] ** 0.5, rel=1e-5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
 
+_SHORTEST = 1e-2  # the length by which shorter rows are divided
+
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class NormalisedSquared(keras.layers.Layer):
@@ -12,7 +14,8 @@ class NormalisedSquared(keras.layers.Layer):
     y are a row's scores; x is 1 at its targets, else 0. The loss of ELSA (Vancura et al., "Scalable
     Linear Shallow Autoencoder for Collaborative Filtering", 2022). It does not depend on the scale
     of a row's scores, so neither temperature nor history length matters, and it pulls the scores of
-    non-targets to zero. It suits unordered data with many items per user better than a softmax.
+    non-targets to zero. It suits unordered data with many items per user better than a softmax. A
+    row shorter than .01 is divided by .01.
 
     Input: `logits` `[B, C]` float; `target` `[T, 2]` int32 (row, candidate), each row at least once
       and no pair twice; `seen` `[C]` bool, the candidates to include, with all targets among them,
@@ -41,6 +44,7 @@ class NormalisedSquared(keras.layers.Layer):
         rows = target[:, 0]
         hits = tf.math.unsorted_segment_sum(tf.gather_nd(logits, target), rows, n_rows)
         counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.float32), rows, n_rows)
-        # The root has no finite gradient at 0.
-        length = tf.sqrt(tf.reduce_sum(tf.square(logits), 1) + 1e-12)
+        # The root has no finite gradient at 0. Near 0, as of a new user at the start,
+        # it would be so large that Adam's mean square does not forget it.
+        length = tf.maximum(tf.sqrt(tf.reduce_sum(tf.square(logits), 1) + 1e-12), _SHORTEST)
         return 2.0 - 2.0 * tf.math.divide_no_nan(hits, length * tf.sqrt(counts))
