@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from tfrec_fusion.data.catalogue import looks_like_ids
 from tfrec_fusion.data.tables import TEXT_COLUMNS
@@ -91,7 +90,7 @@ def _number(
     numbers = values.astype("Float64").to_numpy(np.float64, na_value=np.nan)
     here = ~np.isnan(numbers)
     if here.sum() >= _LEAST_DISTINCT and len(np.unique(counts[here])) > 1:
-        correlation = spearmanr(numbers[here], counts[here]).statistic
+        correlation = pd.Series(numbers[here]).rank().corr(pd.Series(counts[here]).rank())
         if abs(correlation) > _LEAK:
             return (
                 f"its rank correlation with the number of events is {correlation:.2f}, so it may "
