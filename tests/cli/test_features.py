@@ -1,5 +1,7 @@
 """Features of items and users from the command line: train, go on, evaluate, export, recommend."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,18 @@ def test_a_run_with_features(tables, small_shop, tmp_path):
     # u42 is only in the table of users.
     assert "u42" in (shop.path / "assets/users.txt").read_text().split()
     assert len(shop.recommend("u42", k=3)) == 3
+    # The run and its export answer alike, and another table of users may be given.
+    found = tmp_path / "found.json"
+    assert main(["recommend", str(run), "--user", "u42", "-k", "3", "--json", str(found)]) == 0
+    answer = json.loads(found.read_text())
+    assert answer["unknown"] == {}
+    assert [one["item_id"] for one in answer["items"]] == [i for i, _ in shop.recommend("u42", k=3)]
+    assert main(["evaluate", str(run), "--history", "0"]) == 0
+    users = pd.read_csv(tables / "users.csv")
+    pd.concat([users, users[-1:].assign(who="new")]).to_csv(tmp_path / "more.csv", index=False)
+    more = ["--users", str(tmp_path / "more.csv"), "--no-deployment"]
+    assert main(["export", str(run), "--to", str(tmp_path / "shop"), *more]) == 0
+    assert "new" in (tmp_path / "shop/2/assets/users.txt").read_text().split()
 
 
 @pytest.mark.slow
@@ -74,6 +88,26 @@ def test_a_table_of_users_that_changed_is_refused(tables, small_shop, tmp_path, 
     finally:
         users.to_csv(tables / "users.csv", index=False)
     assert "users: the content has changed since the run started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("feature", "says"),
+    [
+        ({"kind": "bin", "column": "sort"}, "model.features.item.0.kind: must be one of category,"),
+        ({"kind": "tags", "colum": "sort"}, "model.features.item.0.colum: unknown key; the keys"),
+        ({"kind": "tags", "column": "sort", "most": 0}, "model.features.item.0.most: Input should"),
+    ],
+)
+def test_a_mistake_in_a_config_is_named_at_its_key(
+    tables, small_shop, tmp_path, capsys, feature, says
+):
+    config = {"model": {"features": {"item": [feature]}}}
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(config))
+    more = ["--config", str(tmp_path / "bad.yaml")]
+    files = ["--interactions", str(small_shop / "interactions.parquet")]
+    files += ["--items", str(tables / "items.parquet"), "--out", str(tmp_path / "run")]
+    assert main(["train", *files, *more]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_column_that_is_missing_is_one_line(tables, small_shop, tmp_path, capsys):

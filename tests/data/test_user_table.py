@@ -12,8 +12,16 @@ def test_rows_follow_the_ids_asked_for():
     table = UserTable(USERS, lists={"likes": "|"})
     found = table.rows_of(["a", "new", "c"])
     assert found["age"].tolist()[::2] == [20, 30]
-    assert np.isnan(found["age"][1])
+    assert pd.isna(found["age"][1])
     assert found["likes"][2] == ["x", "y"]
+
+
+def test_large_whole_numbers_and_booleans_stay_where_others_are_missing():
+    big = 2**53 + 1
+    frame = pd.DataFrame({"user_id": ["a", "b"], "n": [big, 3], "yes": [True, False]})
+    found = UserTable(frame).rows_of(["a", "new"])
+    assert found["n"][0] == big and found["yes"][0]
+    assert pd.isna(found["n"][1]) and pd.isna(found["yes"][1])
 
 
 def test_it_stays_with_the_events(tmp_path):

@@ -79,7 +79,9 @@ def test_a_fusion_of_ones_own(shop_names):
 
 
 def test_features_of_items_and_users():
-    model = run("features 0", {})["model"]
+    names = run("features 0", {})
+    model = names["model"]
+    assert run("features 1", names)["ranker"].optimizer.iterations == 1
     assert model.spec.user_side.columns == ("country", "age")
     assert model.spec.item_side.width == 3
 

@@ -253,5 +253,6 @@ def test_histories_are_cut_and_training_items_stay_no_candidates(temporal):
     report = evaluate(Last(), split, bootstrap=0, history=0)
     expected = (1 + 1 / np.log2(3) + 0.5) / 3
     assert report.metrics["total"]["ndcg@10"] == pytest.approx(expected)
-    with pytest.raises(InputError, match=r"history must be 0 or more items\. Received: -1"):
-        evaluate(Last(), split, history=-1)
+    for wrong in (-1, 1.5, "x", True):
+        with pytest.raises(InputError, match="history must be a whole number of 0 or more items"):
+            evaluate(Last(), split, history=wrong)

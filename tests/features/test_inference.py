@@ -76,6 +76,26 @@ def test_every_column_becomes_something_or_is_named(caplog):
     assert "title" not in said
 
 
+def test_odd_columns_are_left_out_with_a_reason(caplog):
+    events = _events()
+    odd = {
+        "numbers": [[1]] * N,
+        "bytes": [b"x", b"y"] * (N // 2),
+        "one": pd.Series(["a", None] * (N // 2), dtype="category"),
+        "sparse": pd.arrays.SparseArray([1, 0] * (N // 2)),
+        7: range(N),
+    }
+    items = events.catalogue.frame[["item_id"]].assign(brand=["a", "b"] * (N // 2))
+    for name, values in odd.items():
+        items[name] = values
+    frame = pd.DataFrame({"user_id": "u", "item_id": items["item_id"]})
+    with caplog.at_level(logging.WARNING):
+        found = Features.infer(Interactions.from_frame(frame, Catalogue(items, numbers=[])))
+    assert found == Features(item=[Category(column="brand", min_count=2)])
+    for name in odd:
+        assert f"{name}: left out, " in caplog.text
+
+
 def test_without_users_and_without_columns():
     catalogue = Catalogue(pd.DataFrame({"item_id": ["a", "b"]}))
     frame = pd.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"]})

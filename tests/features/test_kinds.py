@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfrec_fusion.data import UserTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time
 
@@ -166,6 +167,25 @@ def test_a_fitted_side_comes_back_from_json():
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "bool", "category", "Int64"])
+@pytest.mark.parametrize("feature", [Number(column="x"), Category(column="x"), Time(column="x")])
+def test_missing_rows_of_any_type_of_number(feature, dtype):
+    """The last row is that of a user whom the table lacks."""
+    if dtype == "bool" and feature.kind == "time":
+        return
+    table = pd.DataFrame({"x": pd.Series([1, 0, 1]).astype(dtype)})
+    if dtype == "category":
+        table["x"] = pd.Series(["a", "b", "a"]).map({"a": 1, "b": 0}).astype("category")
+    fitted = feature.fit(table, "users")
+    users = UserTable(table.assign(user_id=list("uvw")))
+    rows, numbers = fitted.encode(users.rows_of(["u", "v", "new"]), "users")
+    known = fitted.encode(table.iloc[:2], "users")
+    np.testing.assert_array_equal(rows[:2], known[0])
+    np.testing.assert_array_equal(numbers[:2], known[1])
+    assert (rows[2] == -1).all()
+    assert not numbers[2, :-1].any()
+
+
 @pytest.mark.parametrize(
     ("feature", "values", "message"),
     [
@@ -183,6 +203,9 @@ def test_a_fitted_side_comes_back_from_json():
         (Number(column="x"), [None, np.nan], "has no number"),
         (Time(column="x"), ["no time"], "'x'"),
         (Time(column="x"), [None], "has no time"),
+        (Time(column="x"), [np.array([1, 2])], "must hold numeric unix times"),
+        (Time(column="x"), [3e38], "numbers beyond all times, e.g. 3e"),
+        (Time(column="x"), [1.7e12], r"pass unit='ms'$"),
         (
             Cross(column="c", of=("x", "y")),
             ["a"],

@@ -119,6 +119,9 @@ def test_histories_cut_to_their_last_items(events_of):
     assert one.padded_histories(np.array([1]), 2)[0].tolist() == [[-1, 2]]
     assert len(state.cut(0).flat_histories(np.array([0, 1]))[0]) == 0
     assert state.cut(None).matrix.nnz == 4
+    for wrong in (-1, 1.5, "x", True):
+        with pytest.raises(InputError, match="last must be a whole number of 0 or more, or None"):
+            state.cut(wrong)
     # What is known of the items stays.
     assert one.seen.tolist() == state.seen.tolist()
     assert one.time == state.time

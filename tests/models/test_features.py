@@ -183,6 +183,33 @@ def test_a_user_without_events_is_recommended_what_others_of_the_taste_take(
         assert kinds == {user % 2}
 
 
+@pytest.mark.parametrize("times", [True, False])
+def test_features_alone_train(times):
+    """Without ids and vectors; were both towers zero at the start, so were all gradients."""
+    events = _events(times=times)
+    keras.utils.set_random_seed(0)
+    model = TwoTower(events, dim=8, features=FEATURES, use_ids=False, vectors=[], trend=False)
+    model.compile(keras.optimizers.Adam(0.03))
+    model.fit(events.batches(16), epochs=4, verbose=0)
+    scores = model.scorer(State.of(events).cut(0))(np.arange(len(events.users), dtype=np.int32))
+    sign = np.where([int(name[1:]) % 2 for name in events.users.ids], -1, 1)
+    assert (sign * _even(scores, range(N_ITEMS)) > 0).all()
+
+
+def test_users_of_the_table_alone_are_scored_and_explained(events, trained, tmp_path):
+    everyone = events.with_table_users()
+    row = everyone.users.rows([f"u{N_USERS}"])
+    scores = trained.scorer(State.of(everyone))(row)[0]
+    version = export(trained, events, tmp_path / "shop", deployment=False)
+    served = tf.saved_model.load(str(version)).signatures["score"]
+    answer = served(
+        user_id=tf.constant([f"u{N_USERS}"]), item_id=tf.constant([ITEMS["item_id"].tolist()])
+    )
+    np.testing.assert_allclose(answer["score"][0], scores, rtol=1e-4, atol=1e-5)
+    frame = explain(trained, events, [f"u{N_USERS}"] * 2, ["i0", "i1"])
+    np.testing.assert_allclose(frame["score"], scores[:2], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_shares_of_features_sum_up(events, trained, tmp_path):
     pairs = [("u0", "i0"), ("u1", "i0"), ("u0", "i19")]
@@ -244,6 +271,8 @@ def test_pairs_train_on_them(events):
     [
         (_events(None), {}, "features of users need a table of users; pass users="),
         (_events(), {"features": {"item": [{"kind": "category", "column": "x"}]}}, "missing: x"),
+        (_events(), {"features": "infr"}, "features: must be a Features, a mapping .* or 'infer'"),
+        (_events(USERS.assign(age=[*range(33), "old"])), {}, "'age' must be numeric.*'old'"),
         (_events(), {"features": {"user": [{"kind": "bin", "column": "age"}]}}, "features.user.0"),
         (_events(USERS.assign(user_id=[f"x{i}" for i in range(34)])), {}, "none of the 30 users"),
     ],

@@ -17,6 +17,14 @@ def evaluate(
         bool,
         typer.Option("--baselines", help="Also evaluate the baselines that suit the data."),
     ] = False,
+    history: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Let the model read only each user's last N training items, e.g. 0 to measure new "
+            "users.",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Evaluate a run: rank the whole catalogue for its test users."""
@@ -27,7 +35,7 @@ def evaluate(
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
-    report = trained.evaluate()
+    report = trained.evaluate(history=history)
     output.print(report)
     result = {"run": str(run), "evaluation": report.to_dict()}
     if baselines:

@@ -48,6 +48,13 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Parquet file or folder, or CSV; for --refresh-trend."),
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Another table of users than the run's, e.g. with new users or attributes.",
+        ),
+    ] = None,
     any_time: Annotated[
         bool,
         typer.Option(
@@ -132,6 +139,8 @@ def export(
     """Export a run as the next version of a SavedModel for TF Serving."""
     if refresh_trend != (interactions is not None):
         raise InputError("export: pass both --refresh-trend and --interactions FILE, or neither")
+    if users is not None and train_only:
+        raise InputError("export: --train-only cannot be combined with --users; leave one out")
     if refresh_trend and train_only:
         raise InputError(
             "export: --train-only cannot be combined with --refresh-trend; leave one out"
@@ -165,13 +174,15 @@ def export(
         options["precision"] = precision
     if explain is not None:
         options["explain"] = explain
+    of_users = {} if users is None else {"users": str(users.absolute())}
     if refresh_trend:
-        how = {} if stray_times is None else {"stray_times": stray_times}
+        how = of_users | ({} if stray_times is None else {"stray_times": stray_times})
         events = trained.events(interactions, **how)
         version = exports.refresh(trained.model(), events, to, **options)
     else:
         model, options["held_out"] = trained.model(), trained.split
-        version = exports.export(model, served_events(trained, model, train_only), to, **options)
+        events = served_events(trained, model, train_only, **of_users)
+        version = exports.export(model, events, to, **options)
     output.print(f"exported: {version}")
     result: dict[str, Any] = {"run": str(run), "export": str(version)}
     if (version / exports.REPORT).is_file():
@@ -191,13 +202,20 @@ def export(
     output.write(result)
 
 
-def served_events(run, model, train_only: bool):
-    """Returns the events that an export of the run serves: all, or only the training events."""
+def served_events(run, model, train_only: bool, **options):
+    """Returns the events that an export of the run serves: all, or only the training events.
+
+    Args:
+      run: the run.
+      model: its model.
+      train_only: whether only the training events are served.
+      **options: keys of the config's `data` that replace those of the run.
+    """
     from tfrec_fusion.export.known_users import with_known_users
 
     if train_only:
         return run.split.train
-    return with_known_users(model, run.events(), lambda: run.split.train.users)
+    return with_known_users(model, run.events(**options), lambda: run.split.train.users)
 
 
 def _business(

@@ -90,6 +90,8 @@ def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bo
     # The events that an export serves, and the vectors by which an explanation compares items.
     events = run.events(vectors=run.config.data.vectors)
     events = with_known_users(model, events, lambda: run.split.train.users)
+    if model.spec.user_side is not None:
+        events = events.with_table_users()
     unknown = _unknown(events, user, exclude)
     if unknown:
         _log.warning("recommend: ignored unknown ids: %s", unknown)

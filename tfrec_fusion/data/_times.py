@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from tfrec_fusion.data.tables import inferred, numbers
+from tfrec_fusion.data.tables import inferred, numbers, of_categories
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.texts import check_unicode
 
@@ -23,7 +23,13 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _log = logging.getLogger(__name__)
 
 
-def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = None) -> np.ndarray:
+def timestamps(
+    frame: pd.DataFrame,
+    column: str,
+    what: str,
+    unit: str | None = None,
+    option: str = "timestamp_unit={!r} (--timestamp-unit {})",
+) -> np.ndarray:
     """Converts a column of times to unix seconds.
 
     Args:
@@ -31,6 +37,7 @@ def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = N
       column: name of the column.
       what: name of the table in errors.
       unit: of numbers: "s", "ms", "us" or "ns"; None takes seconds.
+      option: the option for the unit in errors.
 
     Returns:
       `[n]` float64, NaN for missing values. Numbers are unix times; datetimes, dates and ISO 8601
@@ -43,9 +50,7 @@ def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = N
         raise InputError(
             f"{what}: timestamp_unit must be one of {', '.join(UNITS)}. Received: {unit!r}"
         )
-    values = frame[column]
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
+    values = of_categories(frame[column])
     if isinstance(values.dtype, pd.ArrowDtype):
         values = values.astype(object)
     values = inferred(values)
@@ -63,7 +68,7 @@ def timestamps(frame: pd.DataFrame, column: str, what: str, unit: str | None = N
     if pd.api.types.is_bool_dtype(values.dtype):
         raise _no_time(column, what, "booleans", values.iloc[0], 0)
     found = numbers(values.to_frame(column), column, what)
-    return _of_numbers(found, column, what, unit)
+    return _of_numbers(found, column, what, unit, option)
 
 
 def _of_datetimes(values: np.ndarray) -> np.ndarray:
@@ -78,7 +83,9 @@ def _of_objects(values: pd.Series, column: str, what: str) -> np.ndarray:
     objects = values.to_numpy(object, copy=True, na_value=None)
     places = {str: [], datetime.date: []}
     for row, value in enumerate(objects):
-        if value is None or value is pd.NaT or value != value:
+        if value is None or value is pd.NaT or value is pd.NA:
+            continue
+        if isinstance(value, float) and value != value:
             continue
         kind = next((kind for kind in places if isinstance(value, kind)), None)
         if kind is None and isinstance(value, np.datetime64):
@@ -135,7 +142,9 @@ def _of_texts(texts, rows, column: str, what: str) -> tuple[np.ndarray, bool]:
     return _of_datetimes(parsed.dt.tz_localize(None).to_numpy()), zoned
 
 
-def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) -> np.ndarray:
+def _of_numbers(
+    values: np.ndarray, column: str, what: str, unit: str | None, option: str
+) -> np.ndarray:
     there = np.abs(values[np.isfinite(values)])
     if not len(there):
         return values
@@ -144,11 +153,17 @@ def _of_numbers(values: np.ndarray, column: str, what: str, unit: str | None) ->
     found = _unit_of(median)
     # The unit of small numbers is ambiguous: they may be seconds of the first days of 1970.
     if UNITS[found] > UNITS[taken] or (found != taken and median > 1e8):
-        date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
+        try:
+            date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
+        except pd.errors.OutOfBoundsDatetime:
+            raise InputError(
+                f"{what}: column {column!r} holds numbers beyond all times, e.g. {median:g}; "
+                "correct them"
+            ) from None
         raise InputError(
             f"{what}: column {column!r} looks like {_NAMES[found]} and not {_NAMES[taken]} (its "
             f"median {median:.0f} would be the date {date}); pass "
-            f"timestamp_unit={found!r} (--timestamp-unit {found})"
+            f"{option.format(found, found)}"
         )
     seconds = values / UNITS[taken]
     far = np.abs(seconds) >= _LARGEST_SECONDS

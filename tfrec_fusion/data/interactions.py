@@ -299,6 +299,12 @@ class Interactions:
         encoded._are_first = self._are_first
         return encoded
 
+    def with_table_users(self) -> Interactions:
+        """Appends the users of the users' table who have no events to the vocabulary."""
+        if self.user_table is None:
+            return self
+        return self.encode_users(self.users.grow(self.user_table.vocabulary.ids))
+
     @property
     def _person(self) -> np.ndarray:
         return self._columns[_PERSON if _PERSON in self._columns else "user"].to_numpy(np.int32)

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 TEXT_COLUMNS = ("title", "name", "text", "description")
 _LISTS = (list, tuple, np.ndarray)
+_NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 # An id may be "NA" or "null", so in id columns of CSV files only empty fields are null.
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 
@@ -272,9 +273,7 @@ def check_values(frame: pd.DataFrame, column: str, what: str) -> None:
       InputError: numbers are infinite, complex or beyond float32, or texts (also in lists) hold
         lone surrogates.
     """
-    values = frame[column]
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
+    values = inferred(of_categories(frame[column]))
     field = f"{what}: column {column!r}"
     if pd.api.types.is_complex_dtype(values.dtype):
         raise InputError(f"{field} must hold real numbers. Received: {values.dtype}")
@@ -308,6 +307,26 @@ def as_float32(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32)
 
 
+def of_categories(values: pd.Series) -> pd.Series:
+    """Converts a column of categories to the type of the categories; others stay as they are."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values
+    dtype = values.cat.categories.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in _NULLABLE:  # these have no missing value
+        return values.astype(_NULLABLE[dtype.kind])
+    return values.astype(dtype)
+
+
+def with_missing(frame: pd.DataFrame) -> pd.DataFrame:
+    """Converts whole numbers and booleans to pandas's types that have a missing value."""
+    types = {
+        name: _NULLABLE[dtype.kind]
+        for name, dtype in frame.dtypes.items()
+        if isinstance(dtype, np.dtype) and dtype.kind in _NULLABLE
+    }
+    return frame.astype(types)
+
+
 def inferred(values: pd.Series) -> pd.Series:
     """Converts a column of objects to their common type, if they have one."""
     if not pd.api.types.is_object_dtype(values.dtype):
@@ -320,10 +339,7 @@ def inferred(values: pd.Series) -> pd.Series:
 
 def numbers(frame: pd.DataFrame, column: str, what: str) -> np.ndarray:
     """Returns a column of real numbers as float64, NaN for values missing or beyond float32."""
-    values = frame[column]
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    values = inferred(values)
+    values = inferred(of_categories(frame[column]))
     try:
         if pd.api.types.infer_dtype(values, skipna=True) == "decimal":
             values = values.astype(float)

@@ -15,6 +15,7 @@ from tfrec_fusion.data.tables import (
     renamed,
     require_columns,
     split_lists,
+    with_missing,
 )
 from tfrec_fusion.data.vocabulary import Vocabulary
 
@@ -41,7 +42,7 @@ class UserTable:
     Example:
       >>> users = UserTable(pd.DataFrame({"user_id": ["a", "b"], "age": [31, 64]}))
       >>> users.rows_of(["b", "new"])["age"].tolist()
-      [64.0, nan]
+      [64, <NA>]
     """
 
     def __init__(
@@ -75,6 +76,10 @@ class UserTable:
         return len(self.vocabulary)
 
     def rows_of(self, user_ids) -> pd.DataFrame:
-        """Returns the rows of `user_ids` `[n]` in their order; all values missing if unknown."""
+        """Returns the rows of `user_ids` `[n]` in their order; all values missing if unknown.
+
+        Whole numbers and booleans have pandas's nullable types, so that none changes where others
+        are missing.
+        """
         rows = self.vocabulary.rows(np.asarray(user_ids, dtype=object))
-        return self.frame.reindex(rows).reset_index(drop=True)
+        return with_missing(self.frame).reindex(rows).reset_index(drop=True)

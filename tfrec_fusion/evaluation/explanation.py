@@ -58,7 +58,8 @@ def explain(
 
     Returns:
       One row per pair: `user_id`, `item_id`, `score`; the shares `id` (item and user ids, item
-      biases), one share for each of the model's vectors, `context` (recency, trend and numbers of
+      biases), one share for each of the model's vectors, `features` (declared features of item and
+      user, if the model has any), `context` (recency, trend and numbers of
       the item, size and recency of the history) and `bias`; `nearest_items` and `nearest_cosines`,
       lists of ids and floats, the most similar first, empty if item or history have no vector.
 
@@ -76,6 +77,8 @@ def explain(
     if nearest < 0:
         raise InputError(f"explain: nearest must be 0 or more items. Received: {nearest}")
     users, items = _pairs(users, items)
+    if model.spec.user_side is not None:
+        events = events.with_table_users()
     item_rows = _item_rows(events, items)
     user_rows = events.users.rows(users)
     state = State.of(events, at)

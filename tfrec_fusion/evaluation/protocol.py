@@ -94,8 +94,12 @@ def evaluate(
     cuts = _check_cuts(k)
     if bootstrap < 0:
         raise InputError(f"evaluate: bootstrap must be 0 or more resamples. Received: {bootstrap}")
-    if history is not None and history < 0:
-        raise InputError(f"evaluate: history must be 0 or more items. Received: {history}")
+    whole = isinstance(history, int | np.integer) and not isinstance(history, bool)
+    if history is not None and not (whole and history >= 0):
+        raise InputError(
+            "evaluate: history must be a whole number of 0 or more items, or None. "
+            f"Received: {history!r}"
+        )
     if batch < 1:
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
     if not callable(getattr(model, "scorer", None)):

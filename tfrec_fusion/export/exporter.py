@@ -19,7 +19,6 @@ from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options, latest_card
-from tfrec_fusion.export.known_users import with_table_users
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.model_card import CARD, model_card, with_entries
 from tfrec_fusion.export.parity import Parity
@@ -164,7 +163,9 @@ def export(
             f"{', '.join(PRECISIONS[1:])}, or omit limits. Received: precision='float32'"
         )
     model.check(events)
-    every = _before(with_table_users(model, events), at, any_time)
+    if model.spec.user_side is not None:
+        events = events.with_table_users()
+    every = _before(events, at, any_time)
     events = every.first_events()
     if len(events) == 0:
         raise InputError(

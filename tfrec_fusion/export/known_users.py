@@ -31,13 +31,3 @@ def with_known_users(model, events: Interactions, users: Callable[[], Vocabulary
             new,
         )
     return known
-
-
-def with_table_users(model, events: Interactions) -> Interactions:
-    """The events, encoded with the users of the users' table too, if the model reads features.
-
-    Users without events are served from their features; their rows follow those of the others.
-    """
-    if model.spec.user_side is None or events.user_table is None:
-        return events
-    return events.encode_users(events.users.grow(events.user_table.vocabulary.ids))

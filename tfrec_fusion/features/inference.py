@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tfrec_fusion.data.catalogue import looks_like_ids
-from tfrec_fusion.data.tables import TEXT_COLUMNS
+from tfrec_fusion.data.tables import TEXT_COLUMNS, of_categories
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.category import Category
 from tfrec_fusion.features.kinds.number import Number
 from tfrec_fusion.features.kinds.tags import Tags
@@ -40,7 +41,7 @@ def inferred(
     for column in frame:
         if column == id_column or column in TEXT_COLUMNS:
             continue
-        found = _feature(str(column), frame[column], counts)
+        found = _fitting(table, frame, column, counts)
         if isinstance(found, str):
             said.append(f"{column}: left out, {found}")
         else:
@@ -51,19 +52,35 @@ def inferred(
     return tuple(chosen)
 
 
+def _fitting(table: str, frame: pd.DataFrame, column, counts: np.ndarray) -> AnyFeature | str:
+    """A feature that can be fitted on a column, or why there is none."""
+    if not isinstance(column, str) or not column:
+        return "its name is no text"
+    if isinstance(frame[column].dtype, pd.SparseDtype):
+        return "sparse; convert it with .sparse.to_dense()"
+    try:
+        found = _feature(column, frame[column], counts, table)
+        if not isinstance(found, str):
+            found.fit(frame, table)
+        return found
+    except InputError as error:
+        return str(error).removeprefix(f"{table}: ")
+
+
 def _described(feature: AnyFeature) -> str:
     options = feature.model_dump(exclude_defaults=True, exclude={"kind", "column"})
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
     return f"{feature.kind} ({given})" if given else feature.kind
 
 
-def _feature(column: str, values: pd.Series, counts: np.ndarray) -> AnyFeature | str:
+def _feature(column: str, values: pd.Series, counts: np.ndarray, table: str) -> AnyFeature | str:
     """A feature for a column, or why there is none."""
+    values = of_categories(values)
     known = values.dropna()
     if not len(known):
         return "all values are missing"
-    if known.map(lambda value: isinstance(value, list | tuple | np.ndarray)).any():
-        return _tags(Tags(column=column, min_count=2), values)
+    if any(isinstance(value, list | tuple | np.ndarray) for value in known):
+        return _tags(Tags(column=column, min_count=2), values, table)
     if _n_distinct(known) < 2:
         return "constant"
     if pd.api.types.is_bool_dtype(known.dtype):
@@ -72,12 +89,12 @@ def _feature(column: str, values: pd.Series, counts: np.ndarray) -> AnyFeature |
         return Time(column=column, parts=("age", "season"))
     if pd.api.types.is_numeric_dtype(known.dtype):
         return _number(column, values, known, counts)
-    return _text(column, known.astype(str))
+    return _text(column, known.astype(str), table)
 
 
-def _tags(feature: Tags, values: pd.Series) -> Tags | str:
+def _tags(feature: Tags, values: pd.Series, table: str) -> Tags | str:
     """The feature, unless `fit` would find no tag."""
-    lists = tag_lists(values.to_frame(feature.column), feature.column, "", feature.separator)
+    lists = tag_lists(values.to_frame(feature.column), feature.column, table, feature.separator)
     counts = Counter(itertools.chain(*lists))
     return feature if max(counts.values(), default=0) >= 2 else "no tag occurs twice"
 
@@ -104,10 +121,10 @@ def _number(
     return Number(column=column, scale="log" if skewed else "standard")
 
 
-def _text(column: str, known: pd.Series) -> AnyFeature | str:
+def _text(column: str, known: pd.Series, table: str) -> AnyFeature | str:
     for separator in _SEPARATORS:
         if known.str.contains(separator, regex=False).mean() > 0.2:
-            return _tags(Tags(column=column, separator=separator, min_count=2), known)
+            return _tags(Tags(column=column, separator=separator, min_count=2), known, table)
     distinct = known.nunique()
     if distinct == len(known):
         return "no value occurs twice"

@@ -15,7 +15,20 @@ from tfrec_fusion.features.kinds.number import Number
 from tfrec_fusion.features.kinds.tags import Tags
 from tfrec_fusion.features.kinds.times import Time
 
+FEATURE_KINDS = {
+    one.model_fields["kind"].default: one for one in (Category, Tags, Number, Time, Cross)
+}
 AnyFeature = Annotated[Category | Tags | Number | Time | Cross, Discriminator("kind")]
+
+
+def key_path(location: tuple) -> list:
+    """The location of a pydantic error in a config, without the members of unions of features."""
+    return [
+        part
+        for place, part in enumerate(location)
+        if part not in ("Features", "literal['infer']")
+        and not (part in FEATURE_KINDS and place and isinstance(location[place - 1], int))
+    ]
 
 
 class Side(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from functools import cached_property
 
 import numpy as np
@@ -64,7 +65,16 @@ class State:
         return cls(first, at)
 
     def cut(self, last: int | None) -> State:
-        """Returns the same state with histories of the last `last` items, e.g. 0 for new users."""
+        """Returns the same state with histories of the last `last` items, e.g. 0 for new users.
+
+        Raises:
+          InputError: `last` is no whole number of at least 0, nor None.
+        """
+        whole = isinstance(last, numbers.Integral) and not isinstance(last, bool)
+        if last is not None and not (whole and last >= 0):
+            raise InputError(
+                f"State: last must be a whole number of 0 or more, or None. Received: {last!r}"
+            )
         return State(self.events, self.time, last)
 
     @property

@@ -25,6 +25,8 @@ class SideFeatures(keras.layers.Layer):
       dim: size of the vector.
       embedding_dim: size of a category's embedding.
       hidden: units of the MLP; 0 for none.
+      zero_start: False starts W at random values, for a tower that has nothing else: the gradient
+        of a product of two towers is zero where both are.
 
     Input: rows, integer `[...]`, -1 unknown; or, for `of`, categories `[..., width]` int32 with -1
       for missing and numbers `[..., n_numbers]` float32.
@@ -44,6 +46,7 @@ class SideFeatures(keras.layers.Layer):
         dim: int,
         embedding_dim: int = 16,
         hidden: int = 32,
+        zero_start: bool = True,
         **kwargs,
     ):
         super().__init__(autocast=False, **({"dtype": "float32"} | kwargs))
@@ -61,6 +64,7 @@ class SideFeatures(keras.layers.Layer):
             "dim": dim,
             "embedding_dim": embedding_dim,
             "hidden": hidden,
+            "zero_start": zero_start,
         }
         self.slots, self.n_numbers, self.dim = slots, n_numbers, dim
         self.width = sum(width for width, _ in slots)
@@ -76,7 +80,8 @@ class SideFeatures(keras.layers.Layer):
         if self.slots:
             normal = keras.initializers.RandomNormal(stddev=size["embedding_dim"] ** -0.5)
             self.table = self._weight("table", (size["n_values"], size["embedding_dim"]), normal)
-        self.kernel = self._weight("kernel", (columns, self.dim), "zeros")
+        start = "zeros" if size["zero_start"] else "glorot_uniform"
+        self.kernel = self._weight("kernel", (columns, self.dim), start)
         if hidden:
             # Without a bias a row without features has a zero vector.
             self.hidden = self._weight("hidden", (columns, hidden), "glorot_uniform")

@@ -12,12 +12,12 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.declared import Features
 from tfrec_fusion.features.item_trend import item_numbers
-from tfrec_fusion.features.side import Side
+from tfrec_fusion.features.side import Side, key_path
 from tfrec_fusion.features.spec import DataSpec
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def checked(model: str, config: type[_Config], options: dict) -> _Config:
         return config(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ": ".join([model, *filter(None, [".".join(map(str, first["loc"]))])])
+        where = ": ".join([model, *filter(None, [".".join(map(str, key_path(first["loc"])))])])
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{where}: {message}. Received: {first['input']!r}") from None
 
@@ -133,6 +133,8 @@ def fitted_sides(
                 f"{active[:3].tolist()} and {data.user_table.vocabulary.ids[:3].tolist()}"
             )
         user_side = Side.fit("users", features.user, data.user_table.rows_of(known))
+        # Values of users without events would fail only in an export.
+        user_side.encode(data.user_table.frame)
     return item_side, user_side
 
 
@@ -233,10 +235,14 @@ def check_width(model: str, spec: DataSpec, features) -> None:
 def check_vocabularies(spec: DataSpec, events: Interactions, *, reads_user_ids: bool) -> None:
     """Raises InputError if the vocabularies of `events` differ from those of `spec`.
 
-    The user vocabulary matters only to a model that reads user ids.
+    The user vocabulary matters only to a model that reads user ids. If it reads features of users
+    too, further users may follow: their ids are unknown to it.
     """
+    their_users = events.users.fingerprint
+    if reads_user_ids and spec.user_side is not None and len(events.users) > spec.n_users:
+        their_users = Vocabulary(events.users.ids[: spec.n_users]).fingerprint
     for name, matters, mine, theirs in (
-        ("users", reads_user_ids, spec.users, events.users.fingerprint),
+        ("users", reads_user_ids, spec.users, their_users),
         ("items", True, spec.items, events.catalogue.vocabulary.fingerprint),
     ):
         if matters and mine != theirs:

@@ -47,6 +47,13 @@ class FusionConfig(BaseModel):
     features: Features | Literal["infer"] = Features()
     feature_dim: PositiveInt = 16
 
+    @field_validator("features", mode="before")
+    @classmethod
+    def _mapping_or_infer(cls, features):
+        if isinstance(features, str) and features != "infer":
+            raise ValueError("must be a Features, a mapping with item and user, or 'infer'")
+        return features
+
     @property
     def declared(self) -> Features:
         """The declared features; none as long as they are to be inferred."""

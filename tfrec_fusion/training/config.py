@@ -21,6 +21,7 @@ from pydantic import (
 
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.side import FEATURE_KINDS, key_path
 from tfrec_fusion.training.config_files import read_mapping
 from tfrec_fusion.training.model_sections import (
     BY_GRADIENT,
@@ -256,15 +257,17 @@ class RunConfig(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            path = [str(part) for part in first["loc"] if part not in _KINDS]
+            found = error.errors()
+            # A misspelt key is missing under its own name too.
+            first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+            path = [str(part) for part in key_path(first["loc"]) if part not in _KINDS]
             message = first["msg"].removeprefix("Value error, ")
             if not path:
                 raise InputError(f"{source}: {message}") from None
             if first["type"].startswith("union_tag"):
-                kinds = ", ".join(_kinds(path[0]))
+                kinds = ", ".join(_kinds(path[0]) if len(path) == 1 else sorted(FEATURE_KINDS))
                 raise InputError(
-                    f"{source}: {path[0]}.kind: must be one of {kinds}. "
+                    f"{source}: {'.'.join(path)}.kind: must be one of {kinds}. "
                     f"Received: {_kind_of(first['input'])!r}"
                 ) from None
             if first["type"] == "extra_forbidden":
@@ -401,5 +404,9 @@ def _kind_of(value):
 
 def _keys(location: tuple) -> list[str]:
     """The valid keys at the location of a pydantic error."""
+    if location and location[-1] in FEATURE_KINDS:
+        return list(FEATURE_KINDS[location[-1]].model_fields)
+    if location and location[-1] == "Features":
+        return ["item", "user"]
     section = _SECTIONS.get(location, RunConfig)
     return list(section.model_fields)

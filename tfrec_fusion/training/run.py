@@ -190,7 +190,10 @@ class Run:
         """
         data = self.config.data.model_copy(update={"vectors": {}, **options})
         if interactions is None:
-            check_inputs(self.config.recorded, record(data))
+            now = record(data)
+            if options.get("users") is not None:
+                now.inputs.pop("users", None)
+            check_inputs(self.config.recorded, now)
         else:
             path = local_path(interactions, "interactions")
             data = data.model_copy(update={"interactions": str(path)})
@@ -262,7 +265,9 @@ class Run:
         self._checkpoints.restore(model)
         return model
 
-    def evaluate(self, name: str | None = None) -> Report | RankingReport:
+    def evaluate(
+        self, name: str | None = None, history: int | None = None
+    ) -> Report | RankingReport:
         """Evaluates the model on the test events.
 
         Recommenders get full-catalogue ranking (`tfrec_fusion.evaluation.evaluate`); rankers rank
@@ -270,14 +275,23 @@ class Run:
 
         Args:
           name: of the model in the report; by default its kind.
+          history: number of last training items of each user that a recommender may read; None for
+            all.
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
         """
         self._check_test()
         model = self.model()
-        evaluator = evaluate if model.ranks_catalogue else evaluate_ranker
-        return evaluator(model, self.split, name=name or self.config.model.kind)
+        name = name or self.config.model.kind
+        if model.ranks_catalogue:
+            return evaluate(model, self.split, name=name, history=history)
+        if history is not None:
+            raise InputError(
+                "run: history is for models that rank the whole catalogue; leave it out for a "
+                f"ranker. Received: {history}"
+            )
+        return evaluate_ranker(model, self.split, name=name)
 
     def evaluate_baselines(self) -> Iterator[Report | RankingReport]:
         """Fits and evaluates the baselines that suit the data, one by one."""

@@ -50,7 +50,7 @@ class Time(Feature):
         return sum(1 if part == "age" else 2 for part in self.parts) + 1
 
     def fit(self, frame: pd.DataFrame, table: str) -> Time:
-        times = timestamps(frame, self.column, table, self.unit)
+        times = self._times(frame, table)
         times = times[~np.isnan(times)]
         if not len(times):
             raise InputError(
@@ -63,7 +63,7 @@ class Time(Feature):
         return self.model_copy(update=update | {"deviation": max(float(ages.std()), 1e-6)})
 
     def encode(self, frame: pd.DataFrame, table: str) -> tuple[np.ndarray, np.ndarray]:
-        times = timestamps(frame, self.column, table, self.unit)
+        times = self._times(frame, table)
         missing = np.isnan(times)
         columns = []
         for part in self.parts:
@@ -75,6 +75,9 @@ class Time(Feature):
                 columns += [np.sin(angle), np.cos(angle)]
         known = [np.where(missing, 0.0, column) for column in columns]
         return self._rows(frame), np.stack([*known, missing], 1).astype(np.float32)
+
+    def _times(self, frame: pd.DataFrame, table: str) -> np.ndarray:
+        return timestamps(frame, self.column, table, self.unit, "unit={!r}")
 
 
 def _log_age(times: np.ndarray, latest: float) -> np.ndarray:

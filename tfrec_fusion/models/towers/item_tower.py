@@ -104,7 +104,10 @@ class ItemTower(keras.layers.Layer):
             )
 
         if features is not None:
-            self.features = SideFeatures(n_items, dim=dim, name="item_features", **features)
+            other = use_ids or bool(vector_dims) or initial
+            self.features = SideFeatures(
+                n_items, dim=dim, zero_start=other, name="item_features", **features
+            )
 
     def build(self, input_shape):
         if self.modality_dropout:
