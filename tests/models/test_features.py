@@ -167,7 +167,8 @@ def test_an_export_scores_as_the_model_and_knows_the_whole_table(
     found = served(user_id=tf.constant(ids), item_id=items, **extra)["score"].numpy()
     rows = events.users.rows(ids).astype(np.int32)
     expected = model.scorer(State.of(events))(rows)
-    tolerance = 1e-5 if precision == "float32" else 0.1
+    # Fewer bytes change sums of products by a share of the largest.
+    tolerance = 1e-5 if precision == "float32" else 0.02 * np.abs(expected).max()
     for row in (0, 1, 3):
         np.testing.assert_allclose(found[row], expected[row], rtol=1e-4, atol=tolerance)
     # u31 has no events, but a taste, so it is not scored as an unknown user.
