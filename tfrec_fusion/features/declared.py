@@ -46,8 +46,8 @@ class Features(BaseModel):
           events: the training events; only their items and users are looked at.
 
         Example:
-          >>> [one.kind for one in Features.infer(split.train).item]
-          ['number']
+          >>> Features.infer(split.train).user  # there is no table of users
+          ()
         """
         counts = events.item_counts()
         warm = np.flatnonzero(counts)
