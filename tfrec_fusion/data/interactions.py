@@ -213,7 +213,7 @@ class Interactions:
                     "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
                 )
                 encoded = encoded[~repeated]
-        return cls(catalogue, Vocabulary(ids), encoded, _user_table(users))
+        return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users))
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
@@ -401,19 +401,6 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
-
-
-def _user_table(users) -> UserTable | None:
-    if users is None or isinstance(users, UserTable):
-        return users
-    if isinstance(users, pd.DataFrame):
-        return UserTable(users)
-    if isinstance(users, str | os.PathLike):
-        return UserTable.from_file(users)
-    raise InputError(
-        "interactions: users must be a UserTable, a DataFrame or a path. "
-        f"Received: {type(users).__name__}"
-    )
 
 
 def _check_weights(columns: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from tfrec_fusion.data.tables import (
     with_missing,
 )
 from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.errors import InputError
 
 
 class UserTable:
@@ -60,6 +61,24 @@ class UserTable:
             check_values(frame, column, "users")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
+
+    @classmethod
+    def of(cls, users: UserTable | pd.DataFrame | str | os.PathLike | None) -> UserTable | None:
+        """Returns the table of a frame or a path; a table and None stay as they are.
+
+        Raises:
+          InputError: anything else, or an invalid table.
+        """
+        if users is None or isinstance(users, UserTable):
+            return users
+        if isinstance(users, pd.DataFrame):
+            return cls(users)
+        if isinstance(users, str | os.PathLike):
+            return cls.from_file(users)
+        raise InputError(
+            "interactions: users must be a UserTable, a DataFrame or a path. "
+            f"Received: {type(users).__name__}"
+        )
 
     @classmethod
     def from_file(
