@@ -71,10 +71,11 @@ _QUICK = ("as_of", "autoencoder", "pairs with negatives", "ranking")
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         *(k if k in _QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS),
         "parquet window",
-    ]
+    ],
 )
 def make(request, parquet):
     if request.param == "parquet window":
@@ -82,15 +83,21 @@ def make(request, parquet):
     return KINDS[request.param]
 
 
-def test_epochs_are_functions_of_seed_and_number(make):
-    first, second, third = _passes(make(seed=3), 3)
+@pytest.fixture(scope="module")
+def epochs(make):
+    """The batches of the first three epochs with seed 3."""
+    return _passes(make(seed=3), 3)
+
+
+def test_epochs_are_functions_of_seed_and_number(make, epochs):
+    first, second, third = epochs
     assert _differ(first, second) and _differ(second, third)
     _assert_equal(_passes(make(seed=3, first_epoch=2))[0], third)
     assert _differ(_passes(make(seed=4))[0], first)
 
 
-def test_looking_at_some_batches_changes_no_epoch(make):
-    first, second = _passes(make(seed=3), 2)
+def test_looking_at_some_batches_changes_no_epoch(make, epochs):
+    first, second, _ = epochs
     looked_at = make(seed=3)
     for _ in range(2):
         next(iter(looked_at))
@@ -101,8 +108,8 @@ def test_looking_at_some_batches_changes_no_epoch(make):
     assert len(looked_at) == len(first)
 
 
-def test_repeated_it_goes_from_epoch_to_epoch(make):
-    first, second = _passes(make(seed=3), 2)
+def test_repeated_it_goes_from_epoch_to_epoch(make, epochs):
+    first, second, _ = epochs
     _assert_equal(list(make(seed=3).repeat(2).as_numpy_iterator()), first + second)
 
 
@@ -125,8 +132,8 @@ def _fitted(batches, **options):
     return model.seen
 
 
-def test_fit_goes_through_the_same_epochs_after_a_look_and_when_resumed(make):
-    expected = [batch for epoch in _passes(make(seed=3), 3) for batch in epoch]
+def test_fit_goes_through_the_same_epochs_after_a_look_and_when_resumed(make, epochs):
+    expected = [batch for epoch in epochs for batch in epoch]
     looked_at = make(seed=3)
     next(iter(looked_at))
     whole = _fitted(looked_at, epochs=3)

@@ -134,14 +134,20 @@ def test_the_loss_is_the_epoch_s_mean(make, strategy, together):
     assert not {"total_loss", "regularization_loss"} & logs.seen.keys()
 
 
-def test_the_loss_has_what_training_adds(events):
+def test_the_loss_has_what_training_adds(events, batches):
     model = TwoTower(events, dim=4, trend=False, id_l2=0.5, id_dropout=0.0)
     model.compile(keras.optimizers.SGD(0.0))
-    logs = model.fit(events.batches(4), verbose=0).history
+    logs = model.fit(batches, verbose=0).history
     # L2 of the ids is .5 * sum(ids^2) / 2, the same in each batch.
     added = 0.25 * np.square(model.tower.ids.table.numpy()).sum()
     assert added > 1e-3
     assert logs["loss"][0] - logs["softmax_loss"][0] == pytest.approx(added, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def batches(events):
+    """Of two-towers, of 4 rows."""
+    return events.batches(4)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +167,11 @@ def ranker(ranker_events):
     model = Ranker(ranker_events, dim=4, context=["hour"])
     model.compile("adam")
     return model
+
+
+@pytest.fixture(scope="module")
+def ranker_batches(ranker_events):
+    return ranking_examples(ranker_events, 4, context=["hour"])
 
 
 FRAME = pd.DataFrame({"user": [0]})
@@ -185,28 +196,28 @@ LABELS = np.ones(3)
         ({"x": "no history"}, "the batches have no 'history_item'"),
     ],
 )
-def test_what_a_two_tower_cannot_fit_is_one_line(events, two_tower, options, message):
+def test_what_a_two_tower_cannot_fit_is_one_line(events, batches, two_tower, options, message):
     data = {
-        "events": events,
-        "ranking": ranking_examples(events, 4),
-        "tuples": events.batches(4).map(lambda batch: (batch, batch["user"])),
-        "no history": events.batches(4).map(
+        "events": lambda: events,
+        "ranking": lambda: ranking_examples(events, 4),
+        "tuples": lambda: batches.map(lambda batch: (batch, batch["user"])),
+        "no history": lambda: batches.map(
             lambda batch: {"user": batch["user"], "weight": batch["weight"]}
         ),
     }
     options = {
-        name: data[value] if isinstance(value, str) else value for name, value in options.items()
+        name: data[value]() if isinstance(value, str) else value for name, value in options.items()
     }
     with pytest.raises(InputError, match=message) as error:
-        two_tower.fit(**({"x": events.batches(4), "verbose": 0} | options))
+        two_tower.fit(**({"x": batches, "verbose": 0} | options))
     assert "\n" not in str(error.value)
 
 
-def test_what_a_two_tower_cannot_evaluate_is_one_line(events, two_tower):
+def test_what_a_two_tower_cannot_evaluate_is_one_line(events, batches, two_tower):
     with pytest.raises(InputError, match=r"TwoTower: evaluate: pass batches.* Interactions"):
         two_tower.evaluate(events)
     with pytest.raises(InputError, match="evaluate: sample_weight is not supported"):
-        two_tower.evaluate(events.batches(4), sample_weight=LABELS)
+        two_tower.evaluate(batches, sample_weight=LABELS)
 
 
 def test_a_model_with_trend_needs_examples_with_times(events):
@@ -228,20 +239,19 @@ def test_a_model_with_trend_needs_examples_with_times(events):
         ),
     ],
 )
-def test_what_a_ranker_cannot_fit_is_one_line(ranker_events, ranker, make, message):
+def test_what_a_ranker_cannot_fit_is_one_line(ranker_events, ranker, ranker_batches, make, message):
     with pytest.raises(InputError, match=message) as error:
         ranker.fit(make(ranker_events), verbose=0)
     assert "\n" not in str(error.value)
-    good = ranking_examples(ranker_events, 4, context=["hour"])
-    assert np.isfinite(ranker.fit(good, verbose=0).history["loss"]).all()
+    assert np.isfinite(ranker.fit(ranker_batches, verbose=0).history["loss"]).all()
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_a_first_call_that_fails_leaves_the_model_whole(events, method):
+def test_a_first_call_that_fails_leaves_the_model_whole(events, batches, method):
     """Here the data fail in the middle of the pass, and before in the tracing of the step."""
     model = TwoTower(events, dim=4, trend=False)
     model.compile("adam")
-    good = events.batches(4)
+    good = batches
     wide = good.map(lambda batch: batch | {"history_age": tf.zeros([3, 3])})
     with pytest.raises(Exception, match=r"(?s)rank|shape|Shape"):
         getattr(model, method)(wide, verbose=0)
@@ -298,6 +308,12 @@ def test_float16_is_refused_and_bfloat16_is_not(events, half, model):
     assert model(events, dim=4, mixed_precision=True).tower.compute_dtype == "bfloat16"
 
 
+@pytest.fixture(scope="module")
+def three(events):
+    """Three batches of a row."""
+    return events.batches(1).take(3)
+
+
 def _spoilt(batches, at, **fields):
     """The batches, one of which has other fields."""
 
@@ -315,13 +331,12 @@ def _spoilt(batches, at, **fields):
     ("together", "place"), [(1, "batch 2 of epoch 1"), (3, "one of the batches 1 to 3 of epoch 1")]
 )
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch_and_the_column(
-    events, together, place
+    events, three, together, place
 ):
     model = TwoTower(events, dim=4, trend=False)
     model.compile("adam", steps_per_execution=together)
-    batches = events.batches(1).take(3)
     with pytest.raises(InputError) as error:
-        model.fit(_spoilt(batches, 1, weight=np.inf), verbose=0)
+        model.fit(_spoilt(three, 1, weight=np.inf), verbose=0)
     assert place in str(error.value)
     assert "column 'weight' has 1 values that are not finite in a batch, e.g. inf" in str(
         error.value
@@ -331,16 +346,15 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch_and_the_column(
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_the_cause_is_looked_for_in_the_batches_that_were_seen_of_data_without_end(
-    events, together
+    events, three, together
 ):
     model = TwoTower(events, dim=4, trend=False)
     model.compile("adam", steps_per_execution=together)
     model.scale.assign(np.nan)
-    batches = events.batches(1).take(3)
     with pytest.raises(InputError, match="all inputs are finite and small"):
-        model.fit(batches.repeat(), steps_per_epoch=3, verbose=0)
+        model.fit(three.repeat(), steps_per_epoch=3, verbose=0)
     with pytest.raises(InputError, match="column 'weight' has 1 values that are not finite"):
-        model.fit(_spoilt(batches, 0, weight=np.inf).repeat(), steps_per_epoch=3, verbose=0)
+        model.fit(_spoilt(three, 0, weight=np.inf).repeat(), steps_per_epoch=3, verbose=0)
 
 
 def test_an_item_s_column_that_is_not_finite_is_named():
@@ -356,8 +370,7 @@ def test_an_item_s_column_that_is_not_finite_is_named():
         model.fit(spoilt, verbose=0)
 
 
-def test_a_training_that_diverges_is_told_from_bad_input(events):
-    batches = events.batches(4)
+def test_a_training_that_diverges_is_told_from_bad_input(events, batches):
     large = batches.map(lambda batch: batch | {"weight": 1e30 * batch["weight"]})
     for data, message in (
         (batches, r"all inputs are finite and small.*lower the learning rate"),
@@ -369,14 +382,14 @@ def test_a_training_that_diverges_is_told_from_bad_input(events):
             model.fit(data, epochs=3, verbose=0)
 
 
-def test_few_batches_are_told_once(events, two_tower, caplog):
-    two_tower.fit(events.batches(4), epochs=2, verbose=0)
+def test_few_batches_are_told_once(batches, two_tower, caplog):
+    two_tower.fit(batches, epochs=2, verbose=0)
     (record,) = _told(caplog)
-    count = len(events.batches(4))
+    count = len(batches)
     assert f"TwoTower: fit: an epoch has {count} batches" in record.getMessage()
     assert "use a smaller batch_size, more epochs or more events" in record.getMessage()
     caplog.clear()
-    many = events.batches(4).repeat(60)
+    many = batches.repeat(60)
     two_tower.fit(many.apply(tf.data.experimental.assert_cardinality(60 * count)), verbose=0)
     assert not _told(caplog)
 
@@ -385,14 +398,14 @@ def _told(caplog):
     return [record for record in caplog.records if record.name.startswith("tfrec_fusion")]
 
 
-def test_the_lowest_ndcg_is_not_taken_for_the_best(events, two_tower):
+def test_the_lowest_ndcg_is_not_taken_for_the_best(batches, two_tower):
     for callback in (
         keras.callbacks.EarlyStopping("val_ndcg@10"),
         keras.callbacks.ModelCheckpoint("m.keras", monitor="val_recall@20", save_best_only=True),
         keras.callbacks.ReduceLROnPlateau("val_mrr@10"),
     ):
         with pytest.raises(InputError, match=r"treats lower values of 'val_.*; pass mode='max'"):
-            two_tower.fit(events.batches(4), callbacks=[callback], verbose=0)
+            two_tower.fit(batches, callbacks=[callback], verbose=0)
 
 
 @pytest.mark.slow

@@ -76,28 +76,27 @@ class Negatives:
             seen = _rank(self._first_times, timestamp, "right")
         shape = tf.stack([tf.shape(user)[0], count])
         seeds = tf.random.experimental.stateless_split(seed, _ROUNDS + 1)
-        items = tf.fill(shape, -1)
-        bad = tf.fill(shape, True)
-        for round_seed in tf.unstack(seeds[:_ROUNDS]):
-            of_time, of_all, coin = tf.unstack(
-                tf.random.stateless_uniform(
-                    tf.concat([[3], shape], 0), round_seed, dtype=tf.float64
-                )
-            )
-            # A window after the last event is empty and starts behind the pool.
-            place = tf.minimum(start + _below(of_time, end - start), len(self._pool) - 1)
-            recent = tf.gather(self._pool, place)
-            spread = tf.gather(self._seen, _below(of_all, seen))
-            drawn = tf.where((coin < 0.5) & (end > start) | (seen == 0), recent, spread)
-            items = tf.where(bad, drawn, items)
-            bad = self._has(user, items)
+        # All rounds together: one after the other, they take half a second to trace.
+        uniform = [
+            tf.random.stateless_uniform(tf.concat([[3], shape], 0), one, dtype=tf.float64)
+            for one in tf.unstack(seeds[:_ROUNDS])
+        ]
+        of_time, of_all, coin = tf.unstack(tf.stack(uniform, 1))
+        # A window after the last event is empty and starts behind the pool.
+        place = tf.minimum(start + _below(of_time, end - start), len(self._pool) - 1)
+        recent = tf.gather(self._pool, place)
+        spread = tf.gather(self._seen, _below(of_all, seen))
+        drawn = tf.where((coin < 0.5) & (end > start) | (seen == 0), recent, spread)
+        has = self._has(user, drawn)
         number = _below(
             tf.random.stateless_uniform(shape, seeds[_ROUNDS], dtype=tf.float64),
             tf.gather(self._missing, user),
         )
         owned_before = _rank(self._missing_before, user * self._n_items + number, "right")
-        lacking = number + owned_before - tf.gather(self._starts, user)
-        return tf.where(bad, tf.cast(lacking, tf.int32), items)
+        items = tf.cast(number + owned_before - tf.gather(self._starts, user), tf.int32)
+        for one, bad in reversed(list(zip(tf.unstack(drawn), tf.unstack(has), strict=True))):
+            items = tf.where(bad, items, one)
+        return items
 
     def _has(self, user: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         key = user * self._n_items + tf.cast(items, tf.int64)
