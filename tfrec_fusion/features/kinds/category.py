@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import PositiveInt
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
-from tfrec_fusion.features.kinds.hashing import hash_rows
+from tfrec_fusion.features.kinds.hashing import bucket_tensor, hash_rows
 from tfrec_fusion.features.kinds.values import category_texts
 
 
@@ -44,6 +46,10 @@ class Category(Feature):
     def n_values(self) -> int:
         return 1 + (self.hash_buckets or len(self.values or ()))
 
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.values or ()
+
     def fit(self, frame: pd.DataFrame, table: str) -> Category:
         texts = category_texts(frame, self.column, table)
         values = frequent([text for text in texts if text is not None], self.min_count)
@@ -57,6 +63,15 @@ class Category(Feature):
     def encode(self, frame: pd.DataFrame, table: str) -> tuple[np.ndarray, np.ndarray]:
         texts = category_texts(frame, self.column, table)
         return self.rows_of(texts)[:, None], self._numbers(frame)
+
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        texts = values[self.column]
+        if self.hash_buckets:
+            known = bucket_tensor(texts, self.hash_buckets)
+        rows = tf.where(texts != "", 1 + known, -1)
+        return rows[:, None], self._no_columns(values, tf.float32)
 
     def rows_of(self, texts: np.ndarray) -> np.ndarray:
         """Returns the rows `[n]` int32 of texts, None for missing."""

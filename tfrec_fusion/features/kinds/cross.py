@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, PositiveInt
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.features.kinds.feature import Feature
-from tfrec_fusion.features.kinds.hashing import hash_rows
+from tfrec_fusion.features.kinds.hashing import bucket_tensor, hash_rows
 from tfrec_fusion.features.kinds.values import category_texts
 
 
@@ -59,3 +61,12 @@ class Cross(Feature):
         joined = ["\0".join(text or "" for text in row) for row in zip(*parts, strict=True)]
         rows = np.where(missing, -1, hash_rows(joined, self.hash_buckets))
         return rows.astype(np.int32)[:, None], self._numbers(frame)
+
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        parts = [values[column] for column in self.of]
+        joined = tf.strings.join(parts, "\0")
+        complete = tf.reduce_all(tf.stack([part != "" for part in parts]), 0)
+        rows = tf.where(complete, bucket_tensor(joined, self.hash_buckets), -1)
+        return rows[:, None], self._no_columns(values, tf.float32)

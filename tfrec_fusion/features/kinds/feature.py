@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
+
+from tfrec_fusion._compat import tf
 
 
 class Feature(BaseModel, ABC):
@@ -18,7 +21,11 @@ class Feature(BaseModel, ABC):
 
     Attributes:
       column: name of the table's column.
+      reads: what a request gives for each of `columns`: a "text", a list of texts ("tags"), a
+        "number", or a "time" in unix seconds.
     """
+
+    reads: ClassVar[Literal["text", "tags", "number", "time"]] = "text"
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,6 +51,11 @@ class Feature(BaseModel, ABC):
     def n_values(self) -> int:
         """Number of category rows, which are 0 to `n_values - 1`."""
         return 0
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The texts that `encode_tensors` looks up; empty without a vocabulary."""
+        return ()
 
     @property
     def n_numbers(self) -> int:
@@ -83,8 +95,27 @@ class Feature(BaseModel, ABC):
           InputError: the column holds values of another kind than in training.
         """
 
+    @abstractmethod
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes B requests inside a graph, equal to `encode` of the same values.
+
+        Args:
+          values: column -> string `[B]` ("" is missing), string `[B, W]` ("" pads) or float64
+            `[B]` (NaN is missing), by `reads`.
+          known: positions in `vocabulary` of the texts of `column`, int32 in their shape, -1
+            unknown; None without a vocabulary.
+
+        Returns:
+          As `encode`.
+        """
+
     def _rows(self, frame: pd.DataFrame) -> np.ndarray:
         return np.zeros((len(frame), 0), np.int32)
 
     def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
         return np.zeros((len(frame), 0), np.float32)
+
+    def _no_columns(self, values: Mapping[str, tf.Tensor], dtype) -> tf.Tensor:
+        return tf.zeros([tf.shape(values[self.columns[0]])[0], 0], dtype)

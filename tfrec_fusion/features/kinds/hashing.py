@@ -14,4 +14,9 @@ def hash_rows(texts: Sequence[str], buckets: int) -> np.ndarray:
     if not len(texts):
         return np.zeros(0, np.int32)
     with tf.device("CPU:0"):
-        return tf.strings.to_hash_bucket_fast(list(texts), buckets).numpy().astype(np.int32)
+        return bucket_tensor(list(texts), buckets).numpy()
+
+
+def bucket_tensor(texts, buckets: int) -> tf.Tensor:
+    """Returns the same inside a graph, in the shape of `texts`."""
+    return tf.cast(tf.strings.to_hash_bucket_fast(texts, buckets), tf.int32)

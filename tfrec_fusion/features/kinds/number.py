@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import PositiveInt
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
-from tfrec_fusion.features.kinds.values import real_numbers
+from tfrec_fusion.features.kinds.values import real_numbers, real_tensor
 
 
 class Number(Feature):
@@ -32,6 +34,7 @@ class Number(Feature):
       [[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     """
 
+    reads: ClassVar[Literal["number"]] = "number"
     kind: Literal["number"] = "number"
     scale: Literal["standard", "log", "quantile", "raw"] = "standard"
     bins: PositiveInt = 16
@@ -72,11 +75,32 @@ class Number(Feature):
         values = real_numbers(frame, self.column, table)
         missing = np.isnan(values)
         if self.scale == "quantile":
-            rows = np.searchsorted(np.asarray(self.edges or ()), values, side="left")
+            # In float32, which is what a `tf.Example` of a request holds.
+            rows = np.searchsorted(self._edges, values.astype(np.float32), side="left")
             return np.where(missing, -1, rows).astype(np.int32)[:, None], self._numbers(frame)
         scaled = values if self.scale == "raw" else self._standard(values)
         numbers = np.stack([np.where(missing, 0.0, scaled), missing], 1)
         return self._rows(frame), numbers.astype(np.float32)
+
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        given, missing = real_tensor(values[self.column])
+        if self.scale == "quantile":
+            above = tf.cast(given, tf.float32)[:, None] > self._edges
+            rows = tf.reduce_sum(tf.cast(above, tf.int32), 1)
+            return tf.where(missing, -1, rows)[:, None], self._no_columns(values, tf.float32)
+        if self.scale == "log":
+            given = tf.sign(given) * tf.math.log(1.0 + tf.abs(given))
+        if self.scale != "raw":
+            given = tf.clip_by_value((given - self.mean) / self.deviation, -6.0, 6.0)
+        flag = tf.cast(missing, tf.float32)
+        numbers = tf.stack([tf.where(missing, 0.0, tf.cast(given, tf.float32)), flag], 1)
+        return self._no_columns(values, tf.int32), numbers
+
+    @property
+    def _edges(self) -> np.ndarray:
+        return np.asarray(self.edges or (), np.float32)
 
     def _standard(self, values: np.ndarray) -> np.ndarray:
         return np.clip((self._scaled(values) - self.mean) / self.deviation, -6, 6)

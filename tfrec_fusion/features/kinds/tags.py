@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import PositiveInt
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.category import frequent
 from tfrec_fusion.features.kinds.feature import Feature
@@ -36,6 +38,7 @@ class Tags(Feature):
       [[0, 1], [0, -1], [-1, -1]]
     """
 
+    reads: ClassVar[Literal["tags"]] = "tags"
     kind: Literal["tags"] = "tags"
     separator: str | None = None
     min_count: PositiveInt = 1
@@ -51,6 +54,10 @@ class Tags(Feature):
     @property
     def n_values(self) -> int:
         return len(self.values or ())
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.values or ()
 
     @property
     def pool(self) -> str:
@@ -75,3 +82,13 @@ class Tags(Feature):
             known = sorted(row_of[tag] for tag in tags if tag in row_of)[: self.width]
             rows[place, : len(known)] = known
         return rows, self._numbers(frame)
+
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        absent = self.n_values  # sorts behind all rows
+        rows = tf.where(known < 0, absent, known)
+        rows = tf.sort(tf.pad(rows, [[0, 0], [0, self.width]], constant_values=absent), 1)
+        repeated = tf.pad(rows[:, 1:] == rows[:, :-1], [[0, 0], [1, 0]])
+        rows = tf.sort(tf.where(repeated, absent, rows), 1)[:, : self.width]
+        return tf.where(rows == absent, -1, rows), self._no_columns(values, tf.float32)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import field_validator
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
+from tfrec_fusion.features.kinds.values import real_tensor
 from tfrec_fusion.times import DAY
 
 _PERIODS = {"hour": DAY, "weekday": 7 * DAY, "season": 365.2425 * DAY}
 _PARTS = ("age", *_PERIODS)
+_BEYOND = 1e11  # seconds; `timestamps` takes larger numbers for another unit
 
 
 class Time(Feature):
@@ -30,6 +34,7 @@ class Time(Feature):
       latest, mean, deviation: set by `fit`.
     """
 
+    reads: ClassVar[Literal["time"]] = "time"
     kind: Literal["time"] = "time"
     parts: tuple[str, ...] = _PARTS
     unit: Literal["s", "ms", "us", "ns"] | None = None
@@ -75,6 +80,26 @@ class Time(Feature):
                 columns += [np.sin(angle), np.cos(angle)]
         known = [np.where(missing, 0.0, column) for column in columns]
         return self._rows(frame), np.stack([*known, missing], 1).astype(np.float32)
+
+    def encode_tensors(
+        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        times = values[self.column]
+        times, missing = real_tensor(tf.where(tf.abs(times) < _BEYOND, times, np.nan))
+        columns = []
+        for part in self.parts:
+            if part == "age":
+                days = (self.latest - times) / DAY
+                age = tf.sign(days) * tf.math.log(1.0 + tf.abs(days))
+                age = tf.clip_by_value((age - self.mean) / self.deviation, -6.0, 6.0)
+                columns.append(tf.cast(age, tf.float32))
+            else:
+                turns = times / _PERIODS[part]
+                angle = 2 * np.pi * tf.cast(turns - tf.floor(turns), tf.float32)
+                columns += [tf.sin(angle), tf.cos(angle)]
+        columns = [tf.where(missing, 0.0, column) for column in columns]
+        numbers = tf.stack([*columns, tf.cast(missing, tf.float32)], 1)
+        return self._no_columns(values, tf.int32), numbers
 
     def _times(self, frame: pd.DataFrame, table: str) -> np.ndarray:
         return timestamps(frame, self.column, table, self.unit, "unit={!r}")

@@ -8,6 +8,7 @@ import numbers as number_types
 import numpy as np
 import pandas as pd
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data.tables import numbers
 from tfrec_fusion.errors import InputError
 
@@ -86,3 +87,14 @@ def real_numbers(frame: pd.DataFrame, column: str, table: str) -> np.ndarray:
       InputError: the column is not numeric.
     """
     return numbers(frame, column, table)
+
+
+def real_tensor(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns numbers float64 with 0 for missing ones, and whether each is missing, as bool.
+
+    NaN and numbers beyond float32 are missing.
+    """
+    # Not the negation of <=, which the graph optimizer rewrites to >, false for NaN.
+    beyond = tf.abs(tf.cast(values, tf.float32)) > np.finfo(np.float32).max
+    missing = beyond | tf.math.is_nan(values)
+    return tf.where(missing, tf.zeros_like(values), values), missing
