@@ -118,11 +118,13 @@ class SideFeatures(keras.layers.Layer):
         if self.n_numbers:
             parts.append(tf.cast(numbers, tf.float32))
         x = tf.concat(parts, -1)
-        vectors = tf.tensordot(x, self.kernel, 1)
-        if self.options["hidden"]:
-            units = tf.nn.relu(tf.tensordot(x, self.hidden, 1))
-            vectors += tf.tensordot(units, self.last, 1)
-        return vectors
+        hidden = self.options["hidden"]
+        if not hidden:
+            return tf.tensordot(x, self.kernel, 1)
+        # One product is faster than two, above all in the gradient.
+        both = tf.tensordot(x, tf.concat([self.kernel, self.hidden], 1), 1)
+        vectors, units = tf.split(both, [self.dim, hidden], -1)
+        return vectors + tf.tensordot(tf.nn.relu(units), self.last, 1)
 
     def _embedded(self, categories):
         known = categories >= 0
