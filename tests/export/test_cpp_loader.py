@@ -141,6 +141,15 @@ def test_golden_requests_of_rankers(loader, golden, ranker, tmp_path):
 
 
 @pytest.mark.slow
+def test_declared_features(loader, featured, tmp_path):
+    version, asked, scores = featured
+    _write(tmp_path / "requests", [("score", asked)])
+    found = loader(version, tmp_path / "requests")[0]["score"]
+    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-5)
+    _check_warmup(loader, version)
+
+
+@pytest.mark.slow
 def test_a_request_that_does_not_fit_is_seen(loader, exported, tmp_path):
     """So that a wrong warm-up record could not pass unseen."""
     _write(tmp_path / "requests", [("item_vector", {"item": np.array(["a"], object)})])

@@ -113,6 +113,14 @@ def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
 
 
 @pytest.mark.slow
+def test_declared_features(featured, tmp_path):
+    version, asked, scores = featured
+    export_onnx(version, tmp_path / "onnx")
+    found = Sessions(tmp_path / "onnx").answer("score", asked)["score"]
+    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_every_two_tower_does(golden, references, variant, tmp_path):
     reference = references[variant]
     version = export(reference.model, reference.events, tmp_path / "shop", deployment=False)

@@ -60,9 +60,10 @@ def _with_noise(layer):
 
 
 def _filled_side(**options):
-    """Three categories of 2 features in 3 columns, and 1 number, for 7 rows."""
-    layer = SideFeatures(7, 3, [(1, "sum"), (2, "mean")], 1, 4, 2, 3, **options)
-    rows = np.stack([RNG.integers(-1, 1, 7), RNG.integers(1, 3, 7), RNG.integers(-1, 3, 7)], 1)
+    """Three categories of 3 features in 5 columns, and 1 number, for 7 rows."""
+    slots = [(1, "sum"), (2, "mean"), (2, "attention")]
+    layer = SideFeatures(7, 3, slots, 1, 4, 2, 3, **options)
+    rows = RNG.integers([-1, 1, -1, 1, -1], [1, 3, 3, 3, 3], (7, 5))
     layer.assign(rows, RNG.normal(size=(7, 1)).astype(np.float32))
     return _with_noise(layer)
 

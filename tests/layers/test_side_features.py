@@ -25,6 +25,38 @@ def test_categories_are_pooled_and_missing_ones_zero():
     assert _layer(pool="sum")(tf.constant([0])).numpy().tolist() == [[3, 4, 40, 60, 0.5]]
 
 
+def test_attention_by_hand():
+    """The query is sqrt(2) ln(3) (0, 1) / 20: scores ln 3 and 2 ln 3, weights 1/4 and 3/4."""
+    layer = _layer(pool="attention")
+    np.testing.assert_allclose(layer(tf.constant([0]))[0], [3, 4, 20, 30, 0.5])  # a mean at first
+    layer.queries.assign([[0.0, 2**0.5 * np.log(3) / 20]])
+    found = layer(tf.constant([0, 1, 2, -1])).numpy()
+    np.testing.assert_allclose(
+        found,
+        [
+            [3, 4, 0.25 * 10 + 0.75 * 30, 0.25 * 20 + 0.75 * 40, 0.5],
+            [0, 0, 30, 40, 0],  # one of two is missing
+            [1, 2, 0, 0, 7],  # both are
+            [0, 0, 0, 0, 0],
+        ],
+        rtol=1e-5,
+    )
+
+
+def test_each_feature_has_its_own_query_unless_it_holds_one_tag():
+    slots = [(2, "attention"), (1, "attention"), (2, "mean"), (3, "attention")]
+    layer = SideFeatures(1, 8, slots, 0, 2, embedding_dim=4)
+    assert layer.queries.shape == (2, 4)
+    layer.queries.assign([[9.0] * 4, [0.0] * 4])
+    layer.table.assign(tf.one_hot(range(8), 4) + tf.one_hot(range(8), 4))
+    layer.kernel.assign(np.eye(16, 2, -12))  # reads the last feature
+    layer.assign([[0, 1, 2, 3, -1, 0, 1, -1]], np.zeros((1, 0)))
+    assert layer(tf.constant([0])).numpy().tolist() == [[1, 1]]  # the mean of (2, 0) and (0, 2)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(tf.constant([0])))
+    assert all(g is not None for g in tape.gradient(loss, layer.trainable_weights))
+
+
 def test_given_features_and_rows_of_any_shape_are_the_same():
     layer = _layer()
     given = layer.of(tf.constant([[[1, 2, 3]]]), tf.constant([[[0.5]]]))

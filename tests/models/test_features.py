@@ -31,7 +31,11 @@ USERS = pd.DataFrame(
     }
 )
 FEATURES = Features(
-    item=[Category(column="kind"), Tags(column="genres"), Number(column="price", scale="log")],
+    item=[
+        Category(column="kind"),
+        Tags(column="genres", pooling="attention"),
+        Number(column="price", scale="log"),
+    ],
     user=[Category(column="taste"), Number(column="age", scale="quantile", bins=4)],
 )
 
@@ -249,7 +253,7 @@ def test_it_trains(make, times):
     before = [w.numpy() for w in _of_features(model)]
     model.fit(batches, verbose=0)
     after = _of_features(model)
-    assert len(after) == 8
+    assert len(after) == 9
     # The last layers start at zero, so the hidden layer's gradient does at first.
     assert sum(np.abs(a - b).max() > 0 for a, b in zip(after, before, strict=True)) >= 6
 

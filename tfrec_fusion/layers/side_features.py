@@ -8,6 +8,8 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 
+_POOLINGS = ("sum", "mean", "attention")
+
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class SideFeatures(keras.layers.Layer):
@@ -20,7 +22,7 @@ class SideFeatures(keras.layers.Layer):
     Args:
       n_rows: rows of the stored tables, e.g. of the catalogue.
       n_values: rows of the embedding table.
-      slots: number of category columns and pooling ("sum" or "mean") of each feature.
+      slots: number of category columns and pooling of each feature: "sum", "mean" or "attention".
       n_numbers: number of numeric columns.
       dim: size of the vector.
       embedding_dim: size of a category's embedding.
@@ -53,9 +55,9 @@ class SideFeatures(keras.layers.Layer):
         slots = [(int(width), str(pool)) for width, pool in slots]
         if not (slots or n_numbers):
             raise ValueError("slots or n_numbers must be given. Received: neither")
-        unknown = [pool for _, pool in slots if pool not in ("sum", "mean")]
+        unknown = [pool for _, pool in slots if pool not in _POOLINGS]
         if unknown:
-            raise ValueError(f"the pooling must be 'sum' or 'mean'. Received: {unknown[0]!r}")
+            raise ValueError(f"the pooling must be one of {_POOLINGS}. Received: {unknown[0]!r}")
         self.options = {
             "n_rows": n_rows,
             "n_values": n_values,
@@ -80,6 +82,9 @@ class SideFeatures(keras.layers.Layer):
         if self.slots:
             normal = keras.initializers.RandomNormal(stddev=size["embedding_dim"] ** -0.5)
             self.table = self._weight("table", (size["n_values"], size["embedding_dim"]), normal)
+        attended = sum(slot[0] > 1 and slot[1] == "attention" for slot in self.slots)
+        if attended:
+            self.queries = self._weight("queries", (attended, size["embedding_dim"]), "zeros")
         start = "zeros" if size["zero_start"] else "glorot_uniform"
         self.kernel = self._weight("kernel", (columns, self.dim), start)
         if hidden:
@@ -131,24 +136,38 @@ class SideFeatures(keras.layers.Layer):
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(categories, 0))
         vectors = tf.where(known[..., None], vectors, 0.0)
         if self.width > len(self.slots):
-            parts = []
-            for part, count, (_, pool) in zip(
-                tf.split(vectors, [width for width, _ in self.slots], -2),
-                tf.split(known, [width for width, _ in self.slots], -1),
-                self.slots,
+            widths, pools = zip(*self.slots, strict=True)
+            parts, attended = [], 0
+            for part, mask, width, pool in zip(
+                tf.split(vectors, widths, -2),
+                tf.split(known, widths, -1),
+                widths,
+                pools,
                 strict=True,
             ):
-                total = tf.reduce_sum(part, -2)
-                if pool == "mean":
-                    count = tf.reduce_sum(tf.cast(count, tf.float32), -1, keepdims=True)
-                    total /= tf.maximum(count, 1.0)
-                parts.append(total)
+                query = None
+                if pool == "attention" and width > 1:
+                    query, attended = self.queries[attended], attended + 1
+                parts.append(_pooled(part, mask, pool, query))
             return tf.concat(parts, -1)
         columns = len(self.slots) * self.options["embedding_dim"]
         return tf.reshape(vectors, tf.concat([tf.shape(categories)[:-1], [columns]], 0))
 
     def get_config(self):
         return super().get_config() | self.options
+
+
+def _pooled(vectors, known, pool: str, query):
+    """Combines `vectors` `[..., n, d]`, zero where `known` `[..., n]` is False, to `[..., d]`."""
+    if query is not None:
+        scores = tf.linalg.matvec(vectors, query) * vectors.shape[-1] ** -0.5
+        weights = tf.nn.softmax(tf.where(known, scores, scores.dtype.min))
+        return tf.reduce_sum(weights[..., None] * vectors, -2)
+    total = tf.reduce_sum(vectors, -2)
+    if pool == "mean":
+        count = tf.reduce_sum(tf.cast(known, tf.float32), -1, keepdims=True)
+        total /= tf.maximum(count, 1.0)
+    return total
 
 
 def _minus_one(shape, dtype=None):

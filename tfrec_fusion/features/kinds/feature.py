@@ -64,7 +64,7 @@ class Feature(BaseModel, ABC):
 
     @property
     def pool(self) -> str:
-        """How the embeddings of the category columns are combined: "sum" or "mean"."""
+        """How the embeddings of the category columns are combined: "sum", "mean" or "attention"."""
         return "sum"
 
     @abstractmethod

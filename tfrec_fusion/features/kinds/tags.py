@@ -18,7 +18,7 @@ from tfrec_fusion.features.kinds.values import tag_lists
 
 
 class Tags(Feature):
-    """A column of lists of texts; the embeddings of a row's tags are averaged or summed.
+    """A column of lists of texts; the embeddings of a row's tags are pooled to one.
 
     Tags that are rare or unseen in training are left out; a row without known tags has the
     embedding 0. Of a row with more than `most` tags, the most frequent ones count.
@@ -27,7 +27,9 @@ class Tags(Feature):
       separator: splits a column of texts into tags, e.g. "|"; None for a column of lists.
       min_count: tags of fewer training rows count as unseen.
       most: largest number of tags of a row.
-      pooling: "mean" or "sum" of a row's embeddings.
+      pooling: "mean" or "sum" of a row's embeddings; "attention" for a mean whose weights are
+        learned: the softmax of the products of the embeddings with a vector of the feature, as in
+        hierarchical attention networks (Yang et al. 2016).
       values: the vocabulary, most frequent first; set by `fit`.
       longest: number of category columns; set by `fit`.
 
@@ -43,7 +45,7 @@ class Tags(Feature):
     separator: str | None = None
     min_count: PositiveInt = 1
     most: PositiveInt = 16
-    pooling: Literal["mean", "sum"] = "mean"
+    pooling: Literal["mean", "sum", "attention"] = "mean"
     values: tuple[str, ...] | None = None
     longest: PositiveInt | None = None
 
