@@ -74,6 +74,14 @@ def _noise(model):
     return model
 
 
+def _not_given(rows):
+    """The inputs of a request that give features of users, without any."""
+    return {
+        "user_taste": tf.fill([rows], ""),
+        "user_age": tf.fill([rows], tf.constant(np.nan, tf.float64)),
+    }
+
+
 def _even(scores, items):
     """Mean score of even items less that of odd ones, among `items`."""
     items = np.asarray(items)
@@ -168,7 +176,8 @@ def test_an_export_scores_as_the_model_and_knows_the_whole_table(
     ids = ["u0", "u7", f"u{N_USERS + 1}", "nobody"]
     extra = {} if make is TwoTower else {"history": tf.fill([4, 0], "")}
     items = tf.constant([ITEMS["item_id"].tolist()] * 4)
-    found = served(user_id=tf.constant(ids), item_id=items, **extra)["score"].numpy()
+    asked = {"user_id": tf.constant(ids), "item_id": items, **extra, **_not_given(4)}
+    found = served(**asked)["score"].numpy()
     rows = events.users.rows(ids).astype(np.int32)
     expected = model.scorer(State.of(events))(rows)
     # Fewer bytes change sums of products by a share of the largest.
@@ -208,7 +217,9 @@ def test_users_of_the_table_alone_are_scored_and_explained(events, trained, tmp_
     version = export(trained, events, tmp_path / "shop", deployment=False)
     served = tf.saved_model.load(str(version)).signatures["score"]
     answer = served(
-        user_id=tf.constant([f"u{N_USERS}"]), item_id=tf.constant([ITEMS["item_id"].tolist()])
+        user_id=tf.constant([f"u{N_USERS}"]),
+        item_id=tf.constant([ITEMS["item_id"].tolist()]),
+        **_not_given(1),
     )
     np.testing.assert_allclose(answer["score"][0], scores, rtol=1e-4, atol=1e-5)
     frame = explain(trained, events, [f"u{N_USERS}"] * 2, ["i0", "i1"])
@@ -229,6 +240,7 @@ def test_shares_of_features_sum_up(events, trained, tmp_path):
         user_id=tf.constant(["u0", "u1"]),
         item_id=tf.constant([["i0"], ["i0"]]),
         history=tf.fill([2, 0], ""),
+        **_not_given(2),
     )
     np.testing.assert_allclose(answer["score"][:, 0], frame["score"][:2], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(

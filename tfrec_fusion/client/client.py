@@ -172,13 +172,14 @@ class Client:
         users: Sequence[str],
         items: Sequence[Iterable[str]],
         histories: Sequence[Iterable[str]] | None = None,
+        **inputs: Any,
     ) -> pd.DataFrame:
         """Splits scores into shares of ids, text and context; needs an export with `explain`.
 
         Args:
           users: user ids; the model treats an unknown id as a cold user.
           items: item ids for each user; the model treats an unknown id as a cold item.
-          histories: as in `recommend`.
+          histories, **inputs: as in `recommend`.
 
         Returns:
           A frame with a row for each item of each user, in the order given: `user` (position in
@@ -191,7 +192,7 @@ class Client:
           ServingError: the server refuses the request or does not answer.
         """
         found, listed = _ids(users, "users"), [_ids(ids, "items") for ids in items]
-        given = {"user_id": found, "item_id": listed, "history": histories}
+        given = {"user_id": found, "item_id": listed, "history": histories, **inputs}
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("explain", given, len(found), fill=True)
         rows = np.repeat(np.arange(len(found)), [len(ids) for ids in listed])

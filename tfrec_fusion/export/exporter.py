@@ -8,12 +8,13 @@ import math
 import numbers
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
@@ -31,7 +32,9 @@ from tfrec_fusion.export.served_model import ServedModel
 from tfrec_fusion.export.served_ranker import ServedRanker
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.feature_inputs import given_features
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.tensors import neutral_inputs
 from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 TITLES = "assets.extra/items.parquet"
 # Imported by name: `deploy` is above `export` in the order of imports.
 _DEPLOYMENT = "tfrec_fusion.deploy.deployment"
+_MOST_CHOICES = 500  # of an input, in the card
 _log = logging.getLogger(__name__)
 
 
@@ -172,7 +176,7 @@ def export(
             "export: events must hold a positive event; all of them are impressions (label <= 0)"
         )
     try:
-        taken = [tensor.name for tensor in REQUEST_INPUTS]
+        taken = [tensor.name for tensor in (*REQUEST_INPUTS, *given_features(model.spec))]
         business = Business.of(events.catalogue, options["filters"], options["rules"], items, taken)
     except InputError as error:
         if not {"filters", "rules"} & set(kept):
@@ -213,14 +217,17 @@ def export(
         # The shop chose these columns for requests, so callers may see their values.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
-        build_reference(served.plain["serving_default"], every, served.context).save(
-            folder / REFERENCE
-        )
+        build_reference(_asked(served), every, served.context).save(folder / REFERENCE)
         entries = card_entries(served.described) | {
             "semantics": served.semantics,
             "precision": precision,
             "kept": kept,
         }
+        if served.serving.requested is not None:
+            of_requests = served.serving.requested
+            entries["features"] = [tensor.name for tensor in of_requests.inputs]
+            known = of_requests.choices
+            entries["choices"] = {name: list(v[:_MOST_CHOICES]) for name, v in known.items()}
         _tell_lost_signatures(path, served.described)
         if reranking is not None:
             entries["rerank"] = described_rerankers(options["rerank"])
@@ -240,6 +247,16 @@ def export(
             entries["parity"] = report.to_dict()
         (folder / CARD).write_text(with_entries(card, entries), encoding="utf-8")
     return result[0]
+
+
+def _asked(served: ServedModel | ServedRanker) -> Callable:
+    """The signature `serving_default` without features of requests."""
+    function, inputs = served.plain["serving_default"], served.feature_inputs
+    if served.ranks_catalogue or not inputs:
+        return function
+    return lambda user_id, **given: function(
+        user_id=user_id, **given, **neutral_inputs(inputs, tf.shape(user_id)[0])
+    )
 
 
 def _tell_lost_signatures(path: str | os.PathLike, described: Sequence[Signature]) -> None:

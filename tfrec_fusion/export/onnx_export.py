@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tfrec_fusion._compat import optional, tf
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.agreement import difference
+from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.onnx.conversion import EXTRA, convert
 from tfrec_fusion.export.samples import Samples
 from tfrec_fusion.export.saved_signatures import signature_specs
@@ -84,7 +86,9 @@ def _requests(version: Path, signature: str, inputs: dict) -> list[dict[str, np.
 
     lists = [name for name, value in usual.items() if value.ndim > 1]
     bare = {n: value[:, :0] if n in lists else value for n, value in usual.items()}
-    given = usual | {n: _value(version, n, v) for n, v in usual.items() if _is_neutral(v)}
+    choices = read_json(version / CARD, "export").get("choices", {})
+    neutral = {n: v for n, v in usual.items() if _is_neutral(v)}
+    given = usual | {n: _value(version, n, v, choices.get(n)) for n, v in neutral.items()}
     free = given | {n: given[n][:, :0] for n in of_kind("choice")}
     found = [usual, bare, given, free]
     found += [{name: value[:0] for name, value in request.items()} for request in (usual, bare)]
@@ -102,12 +106,12 @@ def _is_neutral(value: np.ndarray) -> bool:
     return bool(np.isnan(value).all() if value.dtype.kind == "f" else not value.any())
 
 
-def _value(version: Path, name: str, like: np.ndarray) -> np.ndarray:
+def _value(version: Path, name: str, like: np.ndarray, choices: list[str] | None) -> np.ndarray:
     """A value that has an effect, for an input whose sample value changes nothing."""
     if like.dtype != object:
         return np.ones_like(like)
     known = version / "assets" / f"filter_{name}.txt"
-    texts = [*Vocabulary.load(known).ids] if known.exists() else ["a text"]
+    texts = [*Vocabulary.load(known).ids] if known.exists() else choices or ["a text"]
     return np.resize(np.array([*texts, "", "unknown"], object), like.shape)
 
 

@@ -12,6 +12,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Interactions
 from tfrec_fusion.export.parity_report import ParityReport
 from tfrec_fusion.export.saving import size_of
+from tfrec_fusion.export.signatures.tensors import neutral_inputs
 
 _USERS, _FEWEST, _BATCH, _CANDIDATES, _FIRST = 4096, 256, 64, 200, 100
 _SCORES = 1 << 29  # most scores to compute; limits the users of catalogues of millions of items
@@ -146,7 +147,7 @@ class _Asked:
         """Outputs of `serving_default`; only a ranker needs `items`."""
         inputs = {"user_id": tf.constant(users)}
         if self._ranks:
-            inputs |= {"item_id": tf.constant(items)} | self._context(len(users))
+            inputs |= {"item_id": tf.constant(items)} | neutral_inputs(self._inputs, len(users))
         return {name: value.numpy() for name, value in self._default(**inputs).items()}
 
     def best(self, users) -> np.ndarray:
@@ -158,13 +159,6 @@ class _Asked:
         if self._ranks:
             return self.default(users, items)["score"]
         return self._score(user_id=tf.constant(users), item_id=tf.constant(items))["score"].numpy()
-
-    def _context(self, batch: int) -> dict[str, tf.Tensor]:
-        """Context inputs with neutral (unknown) values."""
-        return {
-            tensor.name: tf.fill([batch], tf.constant(tensor.neutral, tensor.dtype))
-            for tensor in self._inputs
-        }
 
 
 def _overlap(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -77,6 +77,7 @@ class Recommender:
         include: Iterable[str] | None = None,
         exclude_seen: bool = False,
         filters: Mapping[str, object] | None = None,
+        features: Mapping[str, object] | None = None,
     ) -> list[tuple[str, float]]:
         """The best items for one user as (item id, score), best first; fewer if fewer are left.
 
@@ -91,9 +92,13 @@ class Recommender:
           exclude_seen: whether to exclude the stored history too if `history` is given.
           filters: filter input of the export -> a text or list of texts, a number, or a bool,
             e.g. `{"category": ["cheese", "wine"], "price_max": 20, "in_stock": True}`.
+          features: feature input of the export -> a text, a list of texts or a number, e.g.
+            `{"user_country": "de", "user_age": 31}`; they replace the stored features of a known
+            user and describe an unknown one.
 
         Raises:
-          InputError: ids that are not strings, k below 1, or a filter that the export lacks.
+          InputError: ids that are not strings, k below 1, or a filter or a feature that the export
+            lacks.
         """
         if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
             raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
@@ -112,7 +117,7 @@ class Recommender:
             include=tf.constant([_choices(include, "include")], tf.string),
             exclude_seen=tf.constant([bool(exclude_seen)]),
             k=tf.constant([min(int(k), len(self.titles))]),
-            **self._filters(filters or {}),
+            **self._others(filters or {}, features or {}),
         )
         pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
         return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
@@ -158,17 +163,32 @@ class Recommender:
         """The version's `model_card.json`."""
         return self._read(CARD, lambda path: read_json(path, "card"))
 
-    def _filters(self, given: Mapping[str, object]) -> dict[str, tf.Tensor]:
-        """All filter inputs, with neutral values for those not given."""
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """Names of the inputs that give features."""
+        return tuple(self.card.get("features", ()))
+
+    def _others(
+        self, filters: Mapping[str, object], features: Mapping[str, object]
+    ) -> dict[str, tf.Tensor]:
+        """All inputs of filters and features, with neutral values for those not given."""
         specs = self._recommend.structured_input_signature[1]
-        taken = {tensor.name for tensor in REQUEST_INPUTS}
-        names = [name for name in specs if name not in taken]
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise InputError(
-                f"recommend: the export has no filter {unknown[0]!r}. Its filters: {sorted(names)}"
-            )
-        return {name: _filter(name, given.get(name), specs[name].dtype) for name in names}
+        taken = {*(tensor.name for tensor in REQUEST_INPUTS), *self.features}
+        of_filters = [name for name in specs if name not in taken]
+        for kind, given, names in (
+            ("filter", filters, of_filters),
+            ("feature", features, self.features),
+        ):
+            unknown = [name for name in given if name not in names]
+            if unknown:
+                raise InputError(
+                    f"recommend: the export has no {kind} {unknown[0]!r}. Its {kind}s: "
+                    f"{sorted(names)}"
+                )
+        found = {name: _filter(name, filters.get(name), specs[name]) for name in of_filters}
+        return found | {
+            name: _feature(name, features.get(name), specs[name]) for name in self.features
+        }
 
     def _read(self, name: str, read):
         try:
@@ -185,7 +205,16 @@ def _choices(values: Iterable[str] | None, name: str) -> list[bytes]:
     return _ids(values, name) or [NOTHING]
 
 
-def _filter(name: str, value, dtype: tf.DType) -> tf.Tensor:
+def _feature(name: str, value, spec: tf.TensorSpec) -> tf.Tensor:
+    if spec.dtype != tf.string:
+        return _number(name, value, spec.dtype)
+    if spec.shape.rank == 2:
+        return tf.constant([_ids([] if value is None else value, name)], tf.string)
+    return tf.constant(_ids(["" if value is None else value], name))
+
+
+def _filter(name: str, value, spec: tf.TensorSpec) -> tf.Tensor:
+    dtype = spec.dtype
     if dtype == tf.string:
         texts = [value] if isinstance(value, str) else value
         return tf.constant([_choices(texts, name)], tf.string)
@@ -193,9 +222,13 @@ def _filter(name: str, value, dtype: tf.DType) -> tf.Tensor:
         if not isinstance(value, bool | None):
             raise InputError(f"recommend: {name} must be True or False. Received: {value!r}")
         return tf.constant([bool(value)])
+    return _number(name, value, dtype)
+
+
+def _number(name: str, value, dtype: tf.DType) -> tf.Tensor:
     if not isinstance(value, numbers.Real | None):
         raise InputError(f"recommend: {name} must be a number. Received: {value!r}")
-    return tf.constant([float("nan") if value is None else float(value)])
+    return tf.constant([float("nan") if value is None else float(value)], dtype)
 
 
 def _ids(ids: Iterable[str], name: str) -> list[bytes]:

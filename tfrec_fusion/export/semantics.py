@@ -18,6 +18,12 @@ CATALOGUE_SEMANTICS = (
 )
 """For models that rank a catalogue."""
 
+FEATURE_SEMANTICS = (
+    "Features of users are those of the users' table as of the export; those that a request gives "
+    "replace them, and describe a user that the export does not know.",
+)
+"""In addition, for exports whose requests may give features of users."""
+
 RERANKED_SEMANTICS = (
     "The export's rerankers change the order and the scores of recommend and serving_default, "
     "after filters, boosts and caps and before pins; the answer for a smaller k may differ from "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tfrec_fusion._compat import tf
@@ -11,10 +11,15 @@ from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
-from tfrec_fusion.export.semantics import CATALOGUE_SEMANTICS, RERANKED_SEMANTICS
+from tfrec_fusion.export.semantics import (
+    CATALOGUE_SEMANTICS,
+    FEATURE_SEMANTICS,
+    RERANKED_SEMANTICS,
+)
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.tensors import neutral_inputs
 from tfrec_fusion.export.stored_histories import StoredHistories
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
@@ -25,7 +30,7 @@ from tfrec_fusion.rerank.ranking import Ranking
 from tfrec_fusion.rerank.reranking import Reranking
 from tfrec_fusion.rerank.served_rules import ServedRules
 from tfrec_fusion.retrieval.row_table import RowTable
-from tfrec_fusion.signature import Signature
+from tfrec_fusion.signature import Signature, Tensor
 
 
 def _text(name: str, *shape: int | None) -> tf.TensorSpec:
@@ -90,18 +95,24 @@ class ServedModel(tf.Module):
         self.rules = None if rules is None else ServedRules(rules)
         self._reranking = reranking
         rows, ages = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
-        self._user_side = _signature(rows, rows, rows, ages)(serving.users)
-        requests = (*REQUEST_INPUTS, *self.filters.inputs)
+        features = {
+            tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
+            for tensor in self.feature_inputs
+        }
+        more = (features,) if features else ()
+        self._user_side = _signature(rows, rows, rows, ages, *more)(serving.users)
+        texts = _text("user_id", None), _text("history", None, None)
+        self._users = _signature(*texts, features)(self._user_vectors)
+        requests = (*REQUEST_INPUTS, *self.filters.inputs, *self.feature_inputs)
         self._asked = {
             tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
             for tensor in requests
         }
         self._lists = {name for name, spec in self._asked.items() if spec.shape.rank == 2}
         filters = {tensor.name: self._asked[tensor.name] for tensor in self.filters.inputs}
-        given = [spec for name, spec in self._asked.items() if name not in {"k", *filters}]
-        self._answer = _signature(*given, tf.TensorSpec([], tf.int32, name="k"), filters)(
-            self._best
-        )
+        given = [self._asked[tensor.name] for tensor in REQUEST_INPUTS if tensor.name != "k"]
+        k = tf.TensorSpec([], tf.int32, name="k")
+        self._answer = _signature(*given, k, filters, features)(self._best)
         if merging is not None:
             self._merging = merging
             rows = {name: tf.TensorSpec([None], s.dtype, name) for name, s in self._asked.items()}
@@ -134,6 +145,16 @@ class ServedModel(tf.Module):
         return self.serving.has_vectors
 
     @property
+    def feature_inputs(self) -> tuple[Tensor, ...]:
+        """The inputs of a request that give features; empty if the model reads none."""
+        return () if self.serving.requested is None else self.serving.requested.inputs
+
+    @property
+    def request_inputs(self) -> tuple[Tensor, ...]:
+        """The inputs of `recommend`."""
+        return (*REQUEST_INPUTS, *self.filters.inputs, *self.feature_inputs)
+
+    @property
     def explanation(self) -> ServedExplanation | None:
         """Splits scores into shares of the model's inputs; None if the export has none."""
         return self.serving.explanation
@@ -141,7 +162,9 @@ class ServedModel(tf.Module):
     @property
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
-        return CATALOGUE_SEMANTICS + (() if self._reranking is None else RERANKED_SEMANTICS)
+        given = FEATURE_SEMANTICS if self.feature_inputs else ()
+        reranked = () if self._reranking is None else RERANKED_SEMANTICS
+        return CATALOGUE_SEMANTICS + given + reranked
 
     @property
     def context(self) -> None:
@@ -167,7 +190,8 @@ class ServedModel(tf.Module):
     def _alone(self, inputs, k) -> dict[str, tf.Tensor]:
         names = [tensor.name for tensor in REQUEST_INPUTS if tensor.name != "k"]
         filters = {tensor.name: inputs[tensor.name] for tensor in self.filters.inputs}
-        return self._answer(*(inputs[name] for name in names), k, filters)
+        features = {tensor.name: inputs[tensor.name] for tensor in self.feature_inputs}
+        return self._answer(*(inputs[name] for name in names), k, filters, features)
 
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
         """Like `_alone`, merged with concurrent requests if this one is small enough."""
@@ -185,9 +209,16 @@ class ServedModel(tf.Module):
         lists = {name: parted(inputs[name]) for name in self._lists}
         return self._alone(inputs | lists, self.most(inputs["k"]))
 
-    def users(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """User vectors `[B, D]`, and the histories in use as pairs `[P, 2]` (position, item)."""
-        return self._users(user_id, history)
+    def users(
+        self, user_id, history, features: Mapping[str, tf.Tensor] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """User vectors `[B, D]`, and the histories in use as pairs `[P, 2]` (position, item).
+
+        Args:
+          user_id, history: `[B]` and `[B, H]` string.
+          features: any of `feature_inputs` by name.
+        """
+        return self._users(user_id, history, self._features(user_id, features))
 
     def scores(self, users, item_id) -> tf.Tensor:
         """Scores `[B, N]` of user vectors `[B, D]` with item ids `[B, N]`."""
@@ -197,13 +228,20 @@ class ServedModel(tf.Module):
         """Vectors of item ids of any shape."""
         return self.serving.vectors(self.item_table.lookup(item_id))
 
-    def explained(self, user_id, history, item_id) -> dict[str, tf.Tensor]:
+    def explained(
+        self, user_id, history, item_id, features: Mapping[str, tf.Tensor] | None = None
+    ) -> dict[str, tf.Tensor]:
         """Scores split into shares of the model's inputs; see `ServedExplanation.shares`."""
         users, pairs, ages = self._histories(user_id, history)
-        return self.serving.explained(users, pairs, ages, self.item_table.lookup(item_id))
+        items, given = self.item_table.lookup(item_id), self._features(user_id, features)
+        return self.serving.explained(users, pairs, ages, items, given or None)
 
-    def _best(self, user_id, history, exclude, include, exclude_seen, k, filters):
-        users, history_pairs = self._users(user_id, history)
+    def _features(self, user_id, given: Mapping[str, tf.Tensor] | None) -> dict[str, tf.Tensor]:
+        """All `feature_inputs`, with neutral values for those that are not given."""
+        return neutral_inputs(self.feature_inputs, tf.shape(user_id)[0]) | dict(given or {})
+
+    def _best(self, user_id, history, exclude, include, exclude_seen, k, filters, features):
+        users, history_pairs = self._users(user_id, history, features)
         also = exclude_seen & tf.reduce_any(history != "", 1)
         seen, _ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
         batch = tf.shape(user_id)[0]
@@ -229,10 +267,10 @@ class ServedModel(tf.Module):
         ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
         return {"item_id": ids, "score": scores}
 
-    @_signature(_text("user_id", None), _text("history", None, None))
-    def _users(self, user_id, history):
+    def _user_vectors(self, user_id, history, features):
         users, pairs, ages = self._histories(user_id, history)
-        return self._user_side(users, pairs[:, 1], pairs[:, 0], ages), pairs
+        more = (features,) if features else ()
+        return self._user_side(users, pairs[:, 1], pairs[:, 0], ages, *more), pairs
 
     def _histories(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,14 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History
 from tfrec_fusion.export.saving import variables_of
-from tfrec_fusion.export.semantics import RANKER_SEMANTICS
+from tfrec_fusion.export.semantics import FEATURE_SEMANTICS, RANKER_SEMANTICS
 from tfrec_fusion.export.signatures import RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
+from tfrec_fusion.export.signatures.tensors import neutral_inputs
 from tfrec_fusion.models.serving.ranker_serving import half_variable
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.retrieval.row_table import RowTable
-from tfrec_fusion.signature import Signature
+from tfrec_fusion.signature import Signature, Tensor
 
 
 class ServedRanker(tf.Module):
@@ -36,12 +37,12 @@ class ServedRanker(tf.Module):
     Attributes:
       described: `Signature` of each of its signatures.
       numbers, texts: context columns of numbers and of texts.
+      feature_inputs: the inputs of a request that give features.
       plain: signature -> function without shape checks, for callers in this process and for
         converters.
     """
 
     ranks_catalogue = False
-    semantics = RANKER_SEMANTICS
 
     def __init__(
         self,
@@ -71,13 +72,23 @@ class ServedRanker(tf.Module):
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.context_tables = list(serving.context_tables)
         # Takes rows instead of strings, for runtimes without string lookups (LiteRT).
-        self.by_row = self._by_row_function()
+        self.by_row = self._by_row_function(self._score_rows)
+        self._of_request = self._scored_function()
         offered = [one(self) for one in signatures if one.is_offered(self)]
         self.described: tuple[Signature, ...] = tuple(one.described for one in offered)
         self.plain = {one.name: one.concrete(checked=False) for one in offered}
         self._signatures = {one.name: one.concrete(checked=True) for one in offered}
         # Variables are saved only if they are attributes of the module.
         self.read_variables = variables_of(self.plain.values())
+
+    @property
+    def feature_inputs(self) -> tuple[Tensor, ...]:
+        return () if self.serving.requested is None else self.serving.requested.inputs
+
+    @property
+    def semantics(self) -> tuple[str, ...]:
+        """What the answers of all signatures mean, as sentences for the model card."""
+        return RANKER_SEMANTICS + (FEATURE_SEMANTICS if self.feature_inputs else ())
 
     @property
     def context(self) -> dict[str, str]:
@@ -95,20 +106,40 @@ class ServedRanker(tf.Module):
         Args:
           user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; None as history uses the
             stored ones.
-          **context: context columns `[B]`.
+          **context: context columns `[B]`, and any of `feature_inputs`.
         """
+        features = neutral_inputs(self.feature_inputs, tf.shape(user_id)[0])
+        features = {name: context.pop(name, value) for name, value in features.items()}
         if history is None:
             history = tf.fill([tf.shape(user_id)[0], 0], "")
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
         past, ages = self._history(users, history)
         context |= {name: self.serving.context_rows(name, context[name]) for name in self.texts}
         rows = {"user": users, "item": items, "history": past, "history_age": ages, **context}
-        return self.by_row(**{name: rows[name] for name in self._row_inputs})
+        rows = {name: rows[name] for name in self._row_inputs}
+        return self._of_request(**rows, **features)
 
-    def _by_row_function(self) -> tf.types.experimental.ConcreteFunction:
+    def _scored_function(self) -> tf.types.experimental.ConcreteFunction:
+        """Like `by_row`, with the features of requests."""
+        if self.serving.requested is None:
+            return self.by_row
+
+        def scores(**inputs):
+            given = {tensor.name: inputs.pop(tensor.name) for tensor in self.feature_inputs}
+            fields = self.serving.requested.fields(inputs["user"], given)
+            return self._score_rows(**inputs, **fields)
+
+        return self._by_row_function(
+            scores,
+            [tf.TensorSpec(one.sizes, one.dtype, one.name) for one in self.feature_inputs],
+        )
+
+    def _by_row_function(
+        self, scores: Callable, more: Sequence[tf.TensorSpec] = ()
+    ) -> tf.types.experimental.ConcreteFunction:
         """Like `scores`, from rows (-1 is unknown) and history ages in days.
 
-        It has only the inputs that the model reads.
+        It has only the inputs that the model reads, and `more`.
         """
 
         def spec(name, rank, dtype=tf.int32):
@@ -122,8 +153,8 @@ class ServedRanker(tf.Module):
         inputs += [spec(name, 1, tf.float32) for name in self.numbers]
         inputs += [spec(name, 1) for name in self.texts]
         self._row_inputs = [each.name for each in inputs]
-        function = tf.function(self._score_rows, autograph=False)
-        return function.get_concrete_function(**{each.name: each for each in inputs})
+        function = tf.function(scores, autograph=False)
+        return function.get_concrete_function(**{each.name: each for each in (*inputs, *more)})
 
     def _score_rows(self, **inputs):
         logits = self.serving.scores(inputs)

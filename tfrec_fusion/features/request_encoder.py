@@ -103,6 +103,11 @@ class RequestEncoder(tf.Module):
         )
 
 
+def request_inputs(side: Side, prefix: str = "") -> tuple[Tensor, ...]:
+    """Returns the inputs that a `RequestEncoder` with these arguments reads."""
+    return _inputs(side, prefix)[0]
+
+
 def is_given(value: tf.Tensor) -> tf.Tensor:
     """Returns for each request, `[B]` bool, whether an input has any value but its neutral one."""
     if value.dtype == tf.string:
@@ -119,11 +124,11 @@ def _inputs(side: Side, prefix: str) -> tuple[tuple[Tensor, ...], dict[str, str]
         name = re.sub(r"\W", "_", column, flags=re.ASCII)
         name = name if name.startswith(prefix) else prefix + name
         names[column, kind] = name if kinds[column] == 1 else f"{name}_{kind}"
-    inputs, tags = [], 0
+    inputs = []
     for (column, kind), name in names.items():
         dtype, shape = ("string" if kind in ("text", "tags") else "float64"), "[B]"
         if kind == "tags":
-            shape, tags = f"[B, T{tags or ''}]", tags + 1
+            shape = f"[B, T_{name}]"
         described = _MEANINGS[kind]
         inputs.append(Tensor(name, dtype, shape, f"{side.table}: {column}; {described}"))
     of_features = [{c: names[c, one.reads] for c in one.columns} for one in side.features]

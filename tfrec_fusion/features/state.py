@@ -6,12 +6,14 @@ import numbers
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from tfrec_fusion.data import Catalogue, History, Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
+from tfrec_fusion.features.kinds.values import category_texts
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.times import DAY
@@ -145,7 +147,15 @@ class State:
                 "State: the model reads features of users, and the events have no table of users; "
                 f"pass users= to Interactions. Features: {', '.join(side.columns)}"
             )
-        return side.encode(self.events.user_table.rows_of(self.events.users.ids))
+        return side.encode(self._user_rows())
+
+    def user_texts(self, column: str) -> np.ndarray:
+        """Returns a categorical column of all users as texts, "" for missing: `[n_users]`."""
+        texts = category_texts(self._user_rows(), column, "users")
+        return np.array(["" if text is None else text for text in texts], object)
+
+    def _user_rows(self) -> pd.DataFrame:
+        return self.events.user_table.rows_of(self.events.users.ids)
 
     def flat_histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the concatenated histories of `users` `[B]`.

@@ -30,8 +30,8 @@ from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
 from tfrec_fusion.models.ranker_features import RankerFeatures
 from tfrec_fusion.models.serving.ranker_serving import RankerServing
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.item_tower import ItemTower
-from tfrec_fusion.models.towers.user_features import UserFeatures
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -206,13 +206,13 @@ class Ranker(DataModel):
             )
         n_items = self.spec.n_items
         features = tf.constant(state.item_features(self.spec)[0])
-        of_users = UserFeatures.of(self.spec, state)
+        of_users = RequestFeatures.of(self.spec, state)
         seen = tf.constant(state.seen)
 
         @tf.function(reduce_retracing=True)
         def score(users, items, ages):
             shape = tf.stack([tf.shape(users)[0], n_items])
-            given = {} if of_users is None else of_users.named(users)
+            given = {} if of_users is None else of_users.fields(users)
             return self(
                 {
                     **given,

@@ -18,7 +18,10 @@ class Explain(ServedSignature):
 
     name = "explain"
     does = "scores split into shares of the model's inputs, which add up to the score"
-    inputs = (USER, HISTORY, ITEMS)
+
+    @property
+    def inputs(self):
+        return (USER, HISTORY, ITEMS, *self.served.feature_inputs)
 
     @property
     def outputs(self):
@@ -46,5 +49,5 @@ class Explain(ServedSignature):
     def is_offered(cls, served) -> bool:
         return served.explanation is not None
 
-    def answer(self, user_id, history, item_id):
-        return self.served.explained(user_id, history, item_id)
+    def answer(self, user_id, history, item_id, **features):
+        return self.served.explained(user_id, history, item_id, features)

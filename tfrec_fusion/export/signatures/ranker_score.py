@@ -14,7 +14,7 @@ CANDIDATES = dataclasses.replace(
 
 
 def context_inputs(served) -> tuple[Tensor, ...]:
-    """One input for each context column that the model reads."""
+    """One input for each context column that the model reads, and those that give features."""
     numbers = [
         Tensor(name, "float32", "[B]", "NaN where it is not known") for name in served.numbers
     ]
@@ -22,7 +22,7 @@ def context_inputs(served) -> tuple[Tensor, ...]:
         Tensor(name, "string", "[B]", '"" or any other unknown value where it is not known')
         for name in served.texts
     ]
-    return (*numbers, *texts)
+    return (*numbers, *texts, *served.feature_inputs)
 
 
 class RankerScore(ServedSignature):

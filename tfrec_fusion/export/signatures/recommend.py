@@ -39,7 +39,7 @@ REQUEST_INPUTS = (
         kind="count",
     ),
 )
-"""Inputs of `recommend`, without the filters of an export."""
+"""Inputs of `recommend`, without the filters and the features of an export."""
 
 
 class Recommend(ServedSignature):
@@ -52,7 +52,7 @@ class Recommend(ServedSignature):
 
     @property
     def inputs(self):
-        return (*REQUEST_INPUTS, *self.served.filters.inputs)
+        return self.served.request_inputs
 
     def answer(self, /, **inputs):
         return self.served.best(inputs, self.served.most(inputs["k"]), self.merged)

@@ -24,6 +24,15 @@ def example_features(served) -> tuple[Tensor, ...]:
         Tensor("history", "string", "[H]", "optional; the stored one if missing", kind="item"),
         *(Tensor(name, "float", "[]", unless) for name in served.numbers),
         *(Tensor(name, "string", "[]", unless) for name in served.texts),
+        *(
+            Tensor(
+                one.name,
+                "string" if one.dtype == "string" else "float",
+                f"[{one.shape[1:-1].partition(', ')[2]}]",
+                one.meaning,
+            )
+            for one in served.feature_inputs
+        ),
     )
 
 
@@ -34,8 +43,16 @@ def probability(served, examples: tf.Tensor) -> tf.Tensor:
     for name in served.numbers:
         one[name] = tf.io.FixedLenFeature([], tf.float32, float("nan"))
     many = {"history": tf.io.VarLenFeature(tf.string)}
+    for tensor in served.feature_inputs:
+        if tensor.dtype != "string":
+            one[tensor.name] = tf.io.FixedLenFeature([], tf.float32, float("nan"))
+        elif len(tensor.sizes) == 1:
+            one[tensor.name] = tf.io.FixedLenFeature([], tf.string, "")
+        else:
+            many[tensor.name] = tf.io.VarLenFeature(tf.string)
     parsed = tf.io.parse_example(examples, {**one, **many})
-    parsed["history"] = tf.sparse.to_dense(parsed["history"], "")
+    parsed |= {name: tf.sparse.to_dense(parsed[name], "") for name in many}
+    parsed |= {one.name: tf.cast(parsed[one.name], one.dtype) for one in served.feature_inputs}
     parsed["item_id"] = parsed["item_id"][:, None]
     return served.scores(**parsed)["probability"][:, 0]
 

@@ -13,9 +13,12 @@ class Score(ServedSignature):
 
     name = "score"
     does = "the score of each user with each given item; no item is excluded"
-    inputs = (USER, ITEMS)
     outputs = (Tensor("score", "float32", "[B, N]"),)
 
-    def answer(self, user_id, item_id):
-        users, _ = self.served.users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))
+    @property
+    def inputs(self):
+        return (USER, ITEMS, *self.served.feature_inputs)
+
+    def answer(self, user_id, item_id, **features):
+        users, _ = self.served.users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""), features)
         return {"score": self.served.scores(users, item_id)}

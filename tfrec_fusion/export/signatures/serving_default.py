@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import USER, ranked
+from tfrec_fusion.export.signatures.tensors import USER, neutral_inputs, ranked
 
 DEFAULT_K = 100
 
@@ -22,9 +21,5 @@ class ServingDefault(ServedSignature):
     def answer(self, user_id):
         batch = tf.shape(user_id)[0]
         inputs = {"user_id": user_id, "k": tf.fill([batch], DEFAULT_K)}
-        for tensor in (*REQUEST_INPUTS, *self.served.filters.inputs):
-            if tensor.name not in inputs:
-                nothing = tf.constant(tensor.neutral, tensor.dtype)
-                shape = [batch, *[0] * (len(tensor.sizes) - 1)]
-                inputs[tensor.name] = tf.fill(shape, nothing)
+        inputs = neutral_inputs(self.served.request_inputs, batch) | inputs
         return self.served.best(inputs, min(DEFAULT_K, self.served.count), self.merged)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from tfrec_fusion._compat import tf
 from tfrec_fusion.signature import Tensor
 
 USER = Tensor(
@@ -20,6 +23,16 @@ HISTORY = Tensor(
 )
 ITEMS = Tensor("item_id", "string", "[B, N]", "item ids", kind="item")
 VECTOR = Tensor("vector", "float32", "[B, D]")
+
+
+def neutral_inputs(tensors: Iterable[Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the inputs of `batch` requests that leave all of them out; lists are empty."""
+    return {
+        tensor.name: tf.fill(
+            [batch, *[0] * (len(tensor.sizes) - 1)], tf.constant(tensor.neutral, tensor.dtype)
+        )
+        for tensor in tensors
+    }
 
 
 def ranked(k: str) -> tuple[Tensor, ...]:

@@ -11,12 +11,15 @@ class UserVector(ServedSignature):
 
     name = "user_vector"
     does = "user vectors; a score is the dot product of a user vector and an item vector"
-    inputs = (USER, HISTORY)
     outputs = (VECTOR,)
+
+    @property
+    def inputs(self):
+        return (USER, HISTORY, *self.served.feature_inputs)
 
     @classmethod
     def is_offered(cls, served) -> bool:
         return served.has_vectors
 
-    def answer(self, user_id, history):
-        return {"vector": self.served.users(user_id, history)[0]}
+    def answer(self, user_id, history, **features):
+        return {"vector": self.served.users(user_id, history, features)[0]}

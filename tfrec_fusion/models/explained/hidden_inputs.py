@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.item_tower import FEATURES
-from tfrec_fusion.models.towers.user_features import UserFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
@@ -28,7 +28,7 @@ class HiddenInputs:
 
     Args:
       model: the trained model.
-      user_features: encoded features of the users, if the model reads them.
+      features: the features of users and requests, if the model reads some.
 
     Attributes:
       inputs: names of the inputs that can be hidden, "context" last.
@@ -42,9 +42,9 @@ class HiddenInputs:
       2
     """
 
-    def __init__(self, model: TwoTower, user_features: UserFeatures | None = None):
+    def __init__(self, model: TwoTower, features: RequestFeatures | None = None):
         self._model, vectors, spec = model, tuple(model.tower.frozen), model.spec
-        self._user_features = user_features
+        self._features = features
         ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
         declared = (FEATURES,) if spec.item_side or spec.user_side else ()
         self.inputs = (*ids, *vectors, *declared, "context")
@@ -76,12 +76,16 @@ class HiddenInputs:
         history_rows,
         history_ages,
         hidden: Collection[str],
+        given: Mapping[str, tf.Tensor] | None = None,
     ) -> tf.Tensor:
-        """Computes `TwoTower.user_vectors` from vectors of `fuse` with the same `hidden`."""
-        given = None
-        if self._user_features is not None:
-            shown = -tf.ones_like(users) if FEATURES in hidden else users
-            given = self._user_features(shown)
+        """Computes `TwoTower.user_vectors` from vectors of `fuse` with the same `hidden`.
+
+        Args:
+          given: the features that requests give.
+        """
+        features = {}
+        if self._features is not None:
+            features = self._features(users, given, hide_users=FEATURES in hidden)
         if "id" in hidden:
             users = -tf.ones_like(users)
         return self._model.user_vectors(
@@ -91,5 +95,5 @@ class HiddenInputs:
             history_rows,
             history_ages,
             hide_size="context" in hidden,
-            user_features=given,
+            **features,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
-from tfrec_fusion.models.towers.user_features import UserFeatures
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
@@ -39,7 +39,7 @@ class PairScorer:
 
     def __init__(self, model: TwoTower, state: State):
         model.check(state.events)
-        self._sides = HiddenInputs(model, UserFeatures.of(model.spec, state))
+        self._sides = HiddenInputs(model, RequestFeatures.of(model.spec, state))
         self._state, self._features = state, state.item_features(model.spec)[0]
         self.inputs = self._sides.inputs
 

@@ -41,7 +41,7 @@ class ServedExplanation(tf.Module):
         """Bytes that the explanation adds to a version."""
         return sum(v.dtype.size * v.shape.num_elements() for v in self.variables)
 
-    def shares(self, users, pairs, ages, past, rows, items) -> dict[str, tf.Tensor]:
+    def shares(self, users, pairs, ages, past, rows, items, given=None) -> dict[str, tf.Tensor]:
         """Computes the scores of each user with some items, and their shares.
 
         Args:
@@ -52,6 +52,7 @@ class ServedExplanation(tf.Module):
           past: `[P, dim]` fused vectors of the items of `pairs`, with nothing hidden.
           rows: `[B, N]` int32 rows of the items to score, -1 unknown.
           items: `[B, N, D]` vectors of these items, with nothing hidden.
+          given: the features that the requests give; None if the model reads none.
 
         Returns:
           Output name -> `[B, N]` float32: "score", the share of each input, and "bias", the score
@@ -69,7 +70,8 @@ class ServedExplanation(tf.Module):
                 if hidden & set(self._fused):
                     table = self._table(hidden)
                     vectors, history = (table(found) for found in (rows, pairs[:, 1]))
-                left = self._user_vectors(users, history, pairs[:, 1], pairs[:, 0], ages, hidden)
+                past_of = history, pairs[:, 1], pairs[:, 0], ages
+                left = self._user_vectors(users, *past_of, hidden, given)
                 if hidden:
                     rest = tf.broadcast_to(self.neutral, tf.shape(last))
                     rest = rest if "context" in hidden else last - bias

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 
 class CatalogueServing(tf.Module, ABC):
@@ -17,10 +19,12 @@ class CatalogueServing(tf.Module, ABC):
     Attributes:
       has_vectors: whether a score is the dot product of a query and an item vector.
       explanation: splits scores into shares; None if not requested.
+      requested: the features that requests may give; None if the model reads none.
     """
 
     has_vectors = False
     explanation = None
+    requested: RequestFeatures | None = None
 
     @property
     @abstractmethod
@@ -28,7 +32,9 @@ class CatalogueServing(tf.Module, ABC):
         """The number N of items."""
 
     @abstractmethod
-    def users(self, users, items, positions, ages) -> tf.Tensor:
+    def users(
+        self, users, items, positions, ages, given: Mapping[str, tf.Tensor] | None = None
+    ) -> tf.Tensor:
         """Computes the queries of users.
 
         Args:
@@ -36,6 +42,7 @@ class CatalogueServing(tf.Module, ABC):
           items: `[P]` int32 rows of the items of all histories, distinct for each user.
           positions: `[P]` int32 ascending: the position in `[B]` of each item's user.
           ages: `[P]` float32 days.
+          given: the inputs of `requested`; it is passed only if there are some.
 
         Returns:
           Queries `[B, D]` float32.

@@ -11,6 +11,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
@@ -19,13 +20,14 @@ class DotProductServing(CatalogueServing):
 
     Args:
       user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
-        history_rows, history_ages) -> [B, D]`.
+        history_rows, history_ages) -> [B, D]`; with `requested`, given inputs come after.
       item_vectors: `[N, D]` float32, the item side as of the export.
       unknown_item: `[D]` float32, the item side of row -1.
       fused_dim: number of leading columns of `item_vectors` that the user side reads of histories.
       precision: precision of the item vectors, see `StoredItems`.
       explanation: splits the scores into shares; None for no explanation.
       has_vectors: whether the vectors are meaningful embeddings to serve.
+      requested: the features that requests may give.
 
     Raises:
       InputError: the item vectors are not finite.
@@ -40,6 +42,7 @@ class DotProductServing(CatalogueServing):
         precision: str = "float32",
         explanation: ServedExplanation | None = None,
         has_vectors: bool = True,
+        requested: RequestFeatures | None = None,
     ):
         super().__init__(name="serving")
         diverged = int((~np.isfinite(np.vstack([item_vectors, unknown_item])).all(1)).sum())
@@ -52,14 +55,15 @@ class DotProductServing(CatalogueServing):
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
         self.fused_dim, self._user_vectors = fused_dim, user_vectors
         self.explanation: Any = explanation
-        self.has_vectors = has_vectors
+        self.has_vectors, self.requested = has_vectors, requested
 
     @property
     def count(self) -> int:
         return self.items.count
 
-    def users(self, users, items, positions, ages):
-        return self._user_vectors(users, self._past(items), items, positions, ages)
+    def users(self, users, items, positions, ages, given=None):
+        more = () if given is None else (given,)
+        return self._user_vectors(users, self._past(items), items, positions, ages, *more)
 
     def scores_of(self, queries, rows):
         return self.items.scores_of(queries, rows)
@@ -74,10 +78,10 @@ class DotProductServing(CatalogueServing):
         found = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, found)
 
-    def explained(self, users, pairs, ages, rows) -> dict[str, tf.Tensor]:
+    def explained(self, users, pairs, ages, rows, given=None) -> dict[str, tf.Tensor]:
         """Returns the shares of the model's inputs; see `ServedExplanation.shares`."""
         past = self._past(pairs[:, 1])
-        return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows))
+        return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows), given)
 
     def _past(self, items) -> tf.Tensor:
         """Returns the fused vectors `[P, dim]` of history items."""

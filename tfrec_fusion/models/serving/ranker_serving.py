@@ -9,9 +9,9 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.models.serving.stored_tables import stored_ranker
-from tfrec_fusion.models.towers.user_features import UserFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.ranker import Ranker
@@ -49,8 +49,8 @@ class RankerServing(RowServing):
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
-        self.user_features = UserFeatures.of(spec, state)
-        self.reads_users = model.reads_user_ids or self.user_features is not None
+        self.requested = RequestFeatures.of(spec, state, requests=True)
+        self.reads_users = model.reads_user_ids or self.requested is not None
         self.reads_history = model.reads_history
         self.context_tables = [layer.lookup_table for layer in stored.features.lookups.values()]
         self._context_rows = stored.features.context_rows
@@ -67,8 +67,8 @@ class RankerServing(RowServing):
         seen = tf.gather(self.seen, rows)
         unknown = tf.fill(tf.shape(items)[:1], -1)
         batch = {"user": unknown, "item_features": features, "is_warm": seen, **inputs}
-        if self.user_features is not None:
-            batch |= self.user_features.named(batch["user"])
+        if self.requested is not None:
+            batch = self.requested.fields(batch["user"]) | batch
         return self._logits(batch)
 
 

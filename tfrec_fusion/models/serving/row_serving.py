@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 
 class RowServing(tf.Module, ABC):
@@ -19,7 +20,10 @@ class RowServing(tf.Module, ABC):
       reads_users, reads_history: whether it reads user rows and histories.
       history_length: number of most recent history items that it reads.
       context_tables: the lookup tables of `texts`, in order.
+      requested: the features that requests may give; None if the model reads none.
     """
+
+    requested: RequestFeatures | None = None
 
     numbers: tuple[str, ...]
     texts: tuple[str, ...]
@@ -39,5 +43,6 @@ class RowServing(tf.Module, ABC):
         Args:
           inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,
             and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days;
-            and the context columns, `[B]` float32 or int32 rows.
+            and the context columns, `[B]` float32 or int32 rows. Encoded features of users, by the
+            names of `RequestFeatures.fields`, replace the stored ones.
         """

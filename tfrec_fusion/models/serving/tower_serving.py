@@ -10,7 +10,7 @@ from tfrec_fusion.models.explained.explained_items import ExplainedItems
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
-from tfrec_fusion.models.towers.user_features import UserFeatures
+from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 
 def tower_serving(
@@ -29,17 +29,24 @@ def tower_serving(
     features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
     rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
     vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
-    of_users, user_vectors = UserFeatures.of(model.spec, state), side.user_vectors
+    of_requests = RequestFeatures.of(model.spec, state, requests=True)
+    user_vectors = side.user_vectors
     explanation = None
     if explain:
         items = ExplainedItems.of(model, features, seen)
-        hidden = HiddenInputs(side, of_users)
+        hidden = HiddenInputs(side, of_requests)
         explanation = ServedExplanation(items, hidden.user_vectors, precision)
-    if of_users is not None:
+    if of_requests is not None:
 
-        def user_vectors(users, *history):
-            return side.user_vectors(users, *history, user_features=of_users(users))
+        def user_vectors(users, vectors, items, rows, ages, given=None):
+            return side.user_vectors(users, vectors, items, rows, ages, **of_requests(users, given))
 
     return DotProductServing(
-        user_vectors, vectors[:-1], vectors[-1], model.config.dim, precision, explanation
+        user_vectors,
+        vectors[:-1],
+        vectors[-1],
+        model.config.dim,
+        precision,
+        explanation,
+        requested=of_requests,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.features.kinds.cross import Cross
+from tfrec_fusion.features.request_encoder import RequestEncoder
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 
@@ -12,16 +16,34 @@ USER_FIELDS = ("user_categories", "user_numbers")
 """Fields of a batch that replace the features stored in a `Ranker`."""
 
 
+PREFIX = "user_"
+"""Of the inputs of a request that give features of users."""
+
+
 class UserFeatures(tf.Module):
-    """Looks up the encoded features of user rows.
+    """Looks up the encoded features of user rows; a request may give others.
 
     Args:
       categories: `[n_users, width]` int32, as `features.Side.encode` returns them.
       numbers: `[n_users, n_numbers]` float32.
+      encoder: encodes the features of requests; None if they give none.
+      texts: column of a combination -> the users' texts `[n_users]`, "" for missing, of which a
+        request may give others.
     """
 
-    def __init__(self, categories: np.ndarray, numbers: np.ndarray):
+    def __init__(
+        self,
+        categories: np.ndarray,
+        numbers: np.ndarray,
+        encoder: RequestEncoder | None = None,
+        texts: Mapping[str, np.ndarray] | None = None,
+    ):
         super().__init__(name="user_features")
+        self.encoder = encoder
+        self.texts = {
+            column: tf.Variable(np.append(values, ""), trainable=False, dtype=tf.string)
+            for column, values in (texts or {}).items()
+        }
         unknown = np.full((1, categories.shape[1]), -1, np.int32)
         nothing = np.zeros((1, numbers.shape[1]), np.float32)
         self.categories = tf.Variable(
@@ -32,16 +54,45 @@ class UserFeatures(tf.Module):
         )
 
     @classmethod
-    def of(cls, spec: DataSpec, state: State) -> UserFeatures | None:
-        """The features of a state's users; None if the model reads none."""
+    def of(cls, spec: DataSpec, state: State, requests: bool = False) -> UserFeatures | None:
+        """The features of a state's users; None if the model reads none.
+
+        Args:
+          spec: the spec of the model.
+          state: the state.
+          requests: whether requests may give features.
+        """
         side = spec.user_side
-        return None if side is None else cls(*state.user_features(side))
+        if side is None:
+            return None
+        found = state.user_features(side)
+        if not requests:
+            return cls(*found)
+        crossed = [c for one in side.features if isinstance(one, Cross) for c in one.of]
+        texts = {column: state.user_texts(column) for column in dict.fromkeys(crossed)}
+        return cls(*found, RequestEncoder(side, PREFIX), texts)
 
-    def named(self, users) -> dict[str, tf.Tensor]:
-        """Returns the same as fields of a batch, for a `Ranker`."""
-        return dict(zip(USER_FIELDS, self(users), strict=True))
+    def __call__(
+        self, users, given: Mapping[str, tf.Tensor] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns categories `[B, width]` and numbers `[B, n_numbers]` of rows, -1 unknown.
 
-    def __call__(self, users) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns categories `[B, width]` and numbers `[B, n_numbers]` of rows, -1 unknown."""
+        Args:
+          users: `[B]` int32 rows.
+          given: the inputs of `encoder` in a request; features that are not given keep the stored
+            values. None gives none.
+        """
         rows = tf.where(users < 0, tf.shape(self.numbers)[0] - 1, users)
-        return tf.gather(self.categories, rows), tf.gather(self.numbers, rows)
+        stored = tf.gather(self.categories, rows), tf.gather(self.numbers, rows)
+        if given is None:
+            return stored
+        return self.encoder.override(self._completed(rows, given), stored)
+
+    def _completed(self, rows, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The given inputs, with the stored texts of combinations of which others are given."""
+        found = dict(given)
+        for name, column in self.encoder.names.items():
+            if column in self.texts and given[name].dtype == tf.string:
+                stored = tf.gather(self.texts[column], rows)
+                found[name] = tf.where(given[name] != "", given[name], stored)
+        return found

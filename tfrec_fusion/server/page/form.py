@@ -116,12 +116,15 @@ def _kind(slot: TensorSlot, described: str = "") -> str | None:
     rank = -1 if slot.shape is None else len(slot.shape)
     if slot.type_name == "string":
         return {1: "text", 2: "items" if described in _ITEMS else "texts"}.get(rank)
-    kinds = {"int32": "integer", "int64": "integer", "float": "number", "bool": "flag"}
+    kinds = {"int32": "integer", "int64": "integer", "bool": "flag"}
+    kinds |= dict.fromkeys(("float", "double"), "number")
     return kinds.get(slot.type_name) if rank == 1 else None
 
 
 def _choices(name: str, card: dict, version: Path) -> list[str]:
     known = card.get("data_spec", {}).get("context_categories", {}).get(name)
+    if known is None:
+        known = card.get("choices", {}).get(name)
     if known is None:
         known = first_lines(version / "assets" / f"filter_{name}.txt", _MOST_CHOICES)
     return sorted(known)[:_MOST_CHOICES]
