@@ -16,6 +16,7 @@ FEATURES = {
     "user": [
         {"kind": "category", "column": "country"},
         {"kind": "number", "column": "age", "scale": "quantile", "bins": 3},
+        {"kind": "vectors", "column": "bio", "most": 2},
     ],
 }
 
@@ -30,6 +31,7 @@ def tables(small_shop, tmp_path_factory):
     users["country"] = ["de", "fr"] * 21 + ["de"]
     users["age"] = np.arange(43)
     users.to_csv(folder / "users.csv", index=False)
+    np.save(folder / "bio.npy", np.random.default_rng(0).normal(size=(43, 3)))
     config = {
         "model": {"dim": 8, "trend_hidden": 4, "features": FEATURES},
         "data": {"user_columns": {"user_id": "who"}},
@@ -43,21 +45,25 @@ def tables(small_shop, tmp_path_factory):
 def _train(tables, small_shop, run, *more):
     files = ["--interactions", str(small_shop / "interactions.parquet")]
     files += ["--items", str(tables / "items.parquet"), "--users", str(tables / "users.csv")]
+    files += ["--user-vectors", f"bio={tables / 'bio.npy'}"]
     return main(["train", *files, "--config", str(tables / "shop.yaml"), "--out", str(run), *more])
 
 
 @pytest.mark.slow
-def test_a_run_with_features(tables, small_shop, tmp_path):
+def test_a_run_with_features(tables, small_shop, tmp_path, capsys):
     run = tmp_path / "run"
     assert _train(tables, small_shop, run) == 0
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["data"]["users"] == str(tables / "users.csv")
-    assert set(config["recorded"]["inputs"]) == {"interactions", "items", "users"}
+    assert set(config["recorded"]["inputs"]) == {
+        *("interactions", "items", "users"),
+        "user_vectors.bio",
+    }
     assert main(["train", "--out", str(run)]) == 0
     assert main(["evaluate", str(run)]) == 0
     assert main(["export", str(run), "--to", str(tmp_path / "shop"), "--no-deployment"]) == 0
     spec = Run.open(run).model().spec
-    assert [one.column for one in spec.user_side.features] == ["country", "age"]
+    assert [one.column for one in spec.user_side.features] == ["country", "age", "bio"]
     assert spec.item_side.features[0].values == ("b", "a")
     shop = Recommender(tmp_path / "shop")
     # u42 is only in the table of users.
@@ -73,6 +79,10 @@ def test_a_run_with_features(tables, small_shop, tmp_path):
     users = pd.read_csv(tables / "users.csv")
     pd.concat([users, users[-1:].assign(who="new")]).to_csv(tmp_path / "more.csv", index=False)
     more = ["--users", str(tmp_path / "more.csv"), "--no-deployment"]
+    assert main(["export", str(run), "--to", str(tmp_path / "shop"), *more]) == 2
+    assert "users: 'bio': vectors: must have one row per id" in capsys.readouterr().err
+    np.save(tmp_path / "more.npy", np.ones((44, 3)))
+    more += ["--user-vectors", f"bio={tmp_path / 'more.npy'}"]
     assert main(["export", str(run), "--to", str(tmp_path / "shop"), *more]) == 0
     assert "new" in (tmp_path / "shop/2/assets/users.txt").read_text().split()
 
@@ -108,6 +118,13 @@ def test_a_mistake_in_a_config_is_named_at_its_key(
     files += ["--items", str(tables / "items.parquet"), "--out", str(tmp_path / "run")]
     assert main(["train", *files, *more]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_vectors_of_users_need_their_table(tables, small_shop, tmp_path, capsys):
+    files = ["--interactions", str(small_shop / "interactions.parquet")]
+    files += ["--items", str(tables / "items.parquet"), "--out", str(tmp_path / "run")]
+    assert main(["train", *files, "--user-vectors", f"bio={tables / 'bio.npy'}"]) == 2
+    assert "data.user_vectors: vectors of users need a table of users" in capsys.readouterr().err
 
 
 def test_a_column_that_is_missing_is_one_line(tables, small_shop, tmp_path, capsys):

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion.data import Catalogue, Interactions, UserTable
+from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.errors import InputError
 
 USERS = pd.DataFrame({"user_id": ["c", "a"], "age": [30, 20], "likes": ["x|y", ""]})
@@ -22,6 +23,37 @@ def test_large_whole_numbers_and_booleans_stay_where_others_are_missing():
     found = UserTable(frame).rows_of(["a", "new"])
     assert found["n"][0] == big and found["yes"][0]
     assert pd.isna(found["n"][1]) and pd.isna(found["yes"][1])
+
+
+def test_vectors_follow_the_ids_asked_for(tmp_path):
+    store = VectorStore(["a", "x", "c"], [[1.0, 2.0], [9.0, 9.0], [3.0, 4.0]])
+    USERS.to_csv(tmp_path / "users.csv", index=False)
+    frame = pd.concat([USERS, USERS[:1].assign(user_id="no vector")])
+    for table in (
+        UserTable(frame, {"taste": store}),
+        UserTable.from_file(tmp_path / "users.csv", {"taste": np.array([[3.0, 4], [1, 2]])}),
+    ):
+        assert table.columns == ["user_id", "age", "likes", "taste"]
+        found = table.rows_of(["a", "new", "no vector", "c"])["taste"]
+        assert [None if one is None else one.tolist() for one in found] == [
+            [1, 2], None, None, [3, 4],
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.eye(2), "users: vectors must name each store"),
+        ({"age": np.eye(2)}, "users: vectors: the table has a column 'age' too"),
+        ({"taste": np.eye(3)}, "3"),
+        ({"taste": [[np.nan], [1.0]]}, "NaN|finite"),
+        ({"taste": VectorStore(["x"], [[1.0]])}, "ids"),
+    ],
+)
+def test_bad_vectors_are_refused(vectors, message):
+    with pytest.raises(InputError, match=message) as refused:
+        UserTable(USERS, vectors)
+    assert "\n" not in str(refused.value)
 
 
 def test_it_stays_with_the_events(tmp_path):

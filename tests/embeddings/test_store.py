@@ -240,7 +240,7 @@ def test_bad_input_is_refused_in_one_line(tmp_path, arguments, message):
 
 
 def test_nothing_in_common_is_an_error(folder):
-    with pytest.raises(InputError, match=r"none of the 2 items has a vector.*'a', 'b'.*'mug'"):
+    with pytest.raises(InputError, match=r"none of the 2 ids has a vector.*'a', 'b'.*'mug'"):
         VectorStore.open(folder).align(["a", "b"])
 
 
@@ -360,9 +360,9 @@ def test_a_vector_of_zeros_is_none(caplog):
     aligned = store.align(IDS)
     assert aligned.mask.tolist() == [True, False, True]
     assert caplog.messages == [
-        "vectors: 1 of 3 items have an all-zero vector, which counts as missing"
+        "vectors: 1 of 3 ids have an all-zero vector, which counts as missing"
     ]
-    with pytest.raises(InputError, match="all of the items' 1 vectors are all-zero"):
+    with pytest.raises(InputError, match="all 1 vectors of the ids are all-zero"):
         store.align(["tëa pot"])
 
 

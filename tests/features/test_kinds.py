@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfrec_fusion.data import UserTable
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time
+from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time, Vectors
 
 DAY = 86_400
 
@@ -140,6 +140,28 @@ def test_crosses_differ_and_need_all_their_columns():
     assert rows[3] == -1
 
 
+def test_whitened_vectors_and_the_flag_of_missing_ones():
+    """Variances 4 and 1 along the axes: x is divided by 2 and 1; 99 is clipped to 6 deviations."""
+    corners = [[2.0, 1.0], [-2.0, 1.0], [2.0, -1.0], [-2.0, -1.0]]
+    feature = Vectors(column="x").fit(_frame(x=[*corners, None]), "users")
+    assert (feature.n_numbers, feature.width) == (3, 0)
+    rows = _frame(x=[np.array([1.0, 3.0]), [99, 0], None, np.nan, []])
+    numbers = feature.encode(rows, "users")[1]
+    expected = [[0.5, 3, 0], [6, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    np.testing.assert_allclose(numbers, expected, atol=1e-5)
+    first = Vectors(column="x", most=1).fit(_frame(x=corners), "users")
+    np.testing.assert_allclose(first.encode(rows[:1], "users")[1], [[0.5, 0]], atol=1e-5)
+    raw = Vectors(column="x", whiten=False).fit(_frame(x=corners), "users")
+    assert raw.encode(rows[1:3], "users")[1].tolist() == [[99, 0, 0], [0, 0, 1]]
+
+
+def test_other_vectors_than_in_training():
+    feature = Vectors(column="x").fit(_frame(x=[[1.0, 2.0], [3.0, 1.0]]), "users")
+    for value in ([1.0], [[1.0, 2.0]], [np.inf, 0], [1e39, 0], ["a", "b"], ["1", "2"], "1 2", 3.0):
+        with pytest.raises(InputError, match="must be a list of 2 finite numbers; wrong at row 1"):
+            feature.encode(_frame(x=[[1.0, 2.0], value]), "users")
+
+
 def test_the_features_of_a_side_share_one_table():
     """Rows of the second feature start after the 3 of the first (other, b, a)."""
     frame = _frame(x=["a", "b", "b"], t=[["p"], ["q", "p"], None], n=[1.0, 2.0, 3.0])
@@ -153,12 +175,14 @@ def test_the_features_of_a_side_share_one_table():
 
 def test_a_fitted_side_comes_back_from_json():
     frame = _frame(x=["a", "b"], t=[["p"], ["q"]], n=[1.0, 2.0], d=[1e9, 1.1e9])
+    frame["v"] = [[1.0, 2.0, 0.5], [0.0, 3.0, 0.1]]
     features = (
         Category(column="x"),
         Tags(column="t"),
         Number(column="n", scale="quantile"),
         Time(column="d"),
         Cross(column="c", of=("x", "n")),
+        Vectors(column="v"),
     )
     side = Side.fit("items", features, frame)
     again = Side.model_validate_json(side.model_dump_json())
@@ -201,6 +225,7 @@ def test_missing_rows_of_any_type_of_number(feature, dtype):
         (Tags(column="x"), [[], None], "has no tag"),
         (Number(column="x"), ["a", "b"], "'x' must be numeric"),
         (Number(column="x"), [None, np.nan], "has no number"),
+        (Vectors(column="x"), [[1.0, 2.0], None], "'x' has 1 vectors in 2 training rows"),
         (Time(column="x"), ["no time"], "'x'"),
         (Time(column="x"), [None], "has no time"),
         (Time(column="x"), [np.array([1, 2])], "must hold numeric unix times"),
@@ -234,6 +259,7 @@ _VALUES = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.booleans(),
     st.lists(st.text(max_size=2), max_size=3),
+    st.lists(st.floats(), min_size=2, max_size=2),
 )
 _KINDS = [
     Category(column="x"),
@@ -243,6 +269,8 @@ _KINDS = [
     Number(column="x", scale="quantile", bins=3),
     Time(column="x"),
     Cross(column="c", of=("x", "x2"), hash_buckets=7),
+    Vectors(column="x"),
+    Vectors(column="x", whiten=False),
 ]
 
 

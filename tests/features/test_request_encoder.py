@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time
+from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time, Vectors
 from tfrec_fusion.features.request_encoder import RequestEncoder
 
 TRAIN = pd.DataFrame(
@@ -131,3 +131,17 @@ def test_no_rows_and_no_columns_of_tags(rows):
     empty = {n: tf.zeros([rows, *s.shape[1:]], s.dtype) for n, s in SPECS.items() if n != "genres"}
     found = GRAPH(**empty, genres=tf.zeros([rows, 0], tf.string))
     assert [part.shape for part in found] == [(rows, SIDE.width), (rows, SIDE.n_numbers)]
+
+
+def test_vectors_are_not_asked_for_and_stay_as_stored():
+    frame = pd.DataFrame({"x": ["a", "b"], "v": [[1.0, 2.0], [3.0, 0.0]]})
+    raw = Vectors(column="v", whiten=False)
+    side = Side.fit("users", (Category(column="x"), raw, Number(column="n")), frame.assign(n=1.0))
+    encoder = RequestEncoder(side)
+    assert [one.name for one in encoder.inputs] == ["x", "n"]
+    given = {"x": tf.constant(["b", ""]), "n": tf.constant([1.0, np.nan], tf.float64)}
+    assert encoder(given)[1].numpy().tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 0, 1]]
+    stored = side.encode(frame.assign(n=1.0))
+    rows, numbers = encoder.override(given, stored)
+    assert rows.numpy().ravel().tolist() == [2, 2]
+    assert numbers.numpy().tolist() == stored[1].tolist()

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.data import Catalogue, Interactions, UserTable
+from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.export import Recommender, export
-from tfrec_fusion.features import Category, Features, Number, State, Tags
+from tfrec_fusion.features import Category, Features, Number, State, Tags, Vectors
 from tfrec_fusion.models import Ranker, TwoTower
 
 N_ITEMS, N_USERS = 20, 30
@@ -36,8 +37,13 @@ FEATURES = Features(
         Tags(column="genres", pooling="attention"),
         Number(column="price", scale="log"),
     ],
-    user=[Category(column="taste"), Number(column="age", scale="quantile", bins=4)],
+    user=[
+        Category(column="taste"),
+        Number(column="age", scale="quantile", bins=4),
+        Vectors(column="text", most=2),
+    ],
 )
+TEXTS = np.random.default_rng(9).normal(size=(len(USERS), 3))
 
 
 def _events(users=USERS, items=ITEMS, times=True):
@@ -50,7 +56,10 @@ def _events(users=USERS, items=ITEMS, times=True):
         frame["timestamp"] = 1.7e9 + 86_400.0 * np.sort(rng.integers(0, 200, 600))
     else:
         frame = frame.drop_duplicates()
-    return Interactions.from_frame(frame, Catalogue(items, numbers=[]), users=users)
+    table = None
+    if users is not None:  # the first has no vector
+        table = UserTable(users, {"text": VectorStore(users["user_id"][1:], TEXTS[1:])})
+    return Interactions.from_frame(frame, Catalogue(items, numbers=[]), users=table)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import typer
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow, without_notes
+from tfrec_fusion.cli._reading import named_vectors
 from tfrec_fusion.errors import InputError
 
 
@@ -53,6 +54,14 @@ def export(
         typer.Option(
             metavar="FILE",
             help="Another table of users than the run's, e.g. with new users or attributes.",
+        ),
+    ] = None,
+    user_vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="With --users: other vectors of users than the run's; a store has ids, so that "
+            "the run's own may fit too.",
         ),
     ] = None,
     any_time: Annotated[
@@ -139,6 +148,8 @@ def export(
     """Export a run as the next version of a SavedModel for TF Serving."""
     if refresh_trend != (interactions is not None):
         raise InputError("export: pass both --refresh-trend and --interactions FILE, or neither")
+    if user_vectors and users is None:
+        raise InputError("export: --user-vectors needs --users, the table of these users")
     if users is not None and train_only:
         raise InputError("export: --train-only cannot be combined with --users; leave one out")
     if refresh_trend and train_only:
@@ -174,7 +185,10 @@ def export(
         options["precision"] = precision
     if explain is not None:
         options["explain"] = explain
-    of_users = {} if users is None else {"users": str(users.absolute())}
+    of_users: dict[str, Any] = {} if users is None else {"users": str(users.absolute())}
+    if user_vectors:
+        named = named_vectors(user_vectors, "--user-vectors")
+        of_users["user_vectors"] = {k: str(Path(v).absolute()) for k, v in named.items()}
     if refresh_trend:
         how = of_users | ({} if stray_times is None else {"stray_times": stray_times})
         events = trained.events(interactions, **how)

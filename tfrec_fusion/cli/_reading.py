@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -64,3 +65,18 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
             raise InputError(f"{option}: {name.strip()!r} occurs twice. Received: {texts}")
         pairs[name.strip()] = value
     return pairs
+
+
+def named_vectors(values: list[str], option: str = "--vectors") -> dict[str, str]:
+    """Parses `NAME=PATH` or `PATH` (named "text") into a mapping name -> path."""
+    named: dict[str, str] = {}
+    for value in values:
+        match = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", value)
+        name, path = match.groups() if match else ("text", value)
+        if name in named:
+            raise InputError(
+                f"{option}: two have the name {name!r}; name them, e.g. {option} image={path}. "
+                f"Received: {values}"
+            )
+        named[name] = path
+    return named

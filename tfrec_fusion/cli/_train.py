@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +10,14 @@ import typer
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
-from tfrec_fusion.cli._reading import Columns, ItemColumns, Lists, TimestampUnit, reading
+from tfrec_fusion.cli._reading import (
+    Columns,
+    ItemColumns,
+    Lists,
+    TimestampUnit,
+    named_vectors,
+    reading,
+)
 from tfrec_fusion.errors import InputError
 
 
@@ -35,6 +41,13 @@ def train(
             metavar="[NAME=]PATH",
             help="A vector store, or a .npy in the order of the items. Without a name it is "
             "called 'text'.",
+        ),
+    ] = None,
+    user_vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="The same of the users, for features of the kind vectors.",
         ),
     ] = None,
     model: Annotated[
@@ -95,7 +108,9 @@ def train(
     from tfrec_fusion.training import ProgressBar, Run
 
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
-    given = _given(interactions, items, users, vectors, model, split, seed, epochs, min_rating, how)
+    how["vectors"] = named_vectors(vectors) if vectors else None
+    how["user_vectors"] = named_vectors(user_vectors, "--user-vectors") if user_vectors else None
+    given = _given(interactions, items, users, model, split, seed, epochs, min_rating, how)
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
     trains = not run.done
     if not trains and not run.config.by_gradient:
@@ -185,7 +200,7 @@ def _config(
 
 
 def _given(
-    interactions, items, users, vectors, model, split, seed, epochs, min_rating, how
+    interactions, items, users, model, split, seed, epochs, min_rating, how
 ) -> dict[str, Any]:
     from tfrec_fusion.training.config_files import with_absolute_paths
 
@@ -193,7 +208,6 @@ def _given(
         "interactions": None if interactions is None else str(interactions),
         "items": None if items is None else str(items),
         "users": None if users is None else str(users),
-        "vectors": named_vectors(vectors) if vectors else None,
         "min_rating": min_rating,
         **how,
     }
@@ -205,18 +219,3 @@ def _given(
         given["split"] = {"kind": split}
     given |= {k: v for k, v in (("seed", seed), ("epochs", epochs)) if v is not None}
     return given
-
-
-def named_vectors(values: list[str]) -> dict[str, str]:
-    """Parses `NAME=PATH` or `PATH` (named "text") into a mapping name -> path."""
-    named: dict[str, str] = {}
-    for value in values:
-        match = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", value)
-        name, path = match.groups() if match else ("text", value)
-        if name in named:
-            raise InputError(
-                f"--vectors: two have the name {name!r}; name them, e.g. --vectors image={path}. "
-                f"Received: {values}"
-            )
-        named[name] = path
-    return named

@@ -18,6 +18,7 @@ from tfrec_fusion.data.tables import (
     with_missing,
 )
 from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.embeddings import AlignedVectors, open_vectors
 from tfrec_fusion.errors import InputError
 
 
@@ -29,16 +30,20 @@ class UserTable:
 
     Args:
       frame: a string column `user_id` and any further columns.
+      vectors: name -> what `open_vectors` takes: a `VectorStore`, its folder, a `.npy` file or an
+        array `[n, dim]` in the frame's order; for the feature `Vectors`.
       columns: name -> the frame's column for it, e.g. `{"user_id": "userId"}`.
       lists: column of several texts -> their separator, e.g. `{"interests": "|"}`.
 
     Attributes:
       frame: the rows.
       vocabulary: the ids, in the order of the frame.
+      vectors: name -> vectors in the order of the frame.
 
     Raises:
       InputError: `user_id` is missing, null, empty, not a string or repeated; a number is infinite
-        or beyond float32, or a text is not valid Unicode.
+        or beyond float32, or a text is not valid Unicode; `vectors` is no mapping, has the name of
+        a column, or a store does not fit.
 
     Example:
       >>> users = UserTable(pd.DataFrame({"user_id": ["a", "b"], "age": [31, 64]}))
@@ -49,6 +54,7 @@ class UserTable:
     def __init__(
         self,
         frame: pd.DataFrame,
+        vectors: Mapping[str, object] | None = None,
         *,
         columns: Mapping[str, str] | None = None,
         lists: Mapping[str, str] | None = None,
@@ -61,6 +67,22 @@ class UserTable:
             check_values(frame, column, "users")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
+        if vectors is not None and not isinstance(vectors, Mapping):
+            raise InputError(
+                "users: vectors must name each store, as in vectors={'text': array}. "
+                f"Received: {type(vectors).__name__}"
+            )
+        self.vectors: dict[str, AlignedVectors] = {}
+        for name, source in (vectors or {}).items():
+            if name in self.frame:
+                raise InputError(
+                    f"users: vectors: the table has a column {name!r} too; give the vectors "
+                    f"another name. Received: {list(vectors or {})}"
+                )
+            try:
+                self.vectors[name] = open_vectors(source, ids)
+            except InputError as error:
+                raise InputError(f"users: {name!r}: {error}") from None
 
     @classmethod
     def of(cls, users: UserTable | pd.DataFrame | str | os.PathLike | None) -> UserTable | None:
@@ -84,21 +106,33 @@ class UserTable:
     def from_file(
         cls,
         path: str | os.PathLike,
+        vectors: Mapping[str, object] | None = None,
         *,
         columns: Mapping[str, str] | None = None,
         lists: Mapping[str, str] | None = None,
     ) -> UserTable:
         """Reads a path that ends in .csv or .csv.gz as CSV, any other as Parquet."""
-        return cls(read_table(path, None, "users", columns), lists=lists)
+        return cls(read_table(path, None, "users", columns), vectors, lists=lists)
 
     def __len__(self) -> int:
         return len(self.vocabulary)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns and of the vectors, which `rows_of` returns."""
+        return [*self.frame.columns, *self.vectors]
 
     def rows_of(self, user_ids) -> pd.DataFrame:
         """Returns the rows of `user_ids` `[n]` in their order; all values missing if unknown.
 
         Whole numbers and booleans have pandas's nullable types, so that none changes where others
-        are missing.
+        are missing. Vectors are columns of arrays `[dim]`, None for missing ones.
         """
         rows = self.vocabulary.rows(np.asarray(user_ids, dtype=object))
-        return with_missing(self.frame).reindex(rows).reset_index(drop=True)
+        found = with_missing(self.frame).reindex(rows).reset_index(drop=True)
+        for name, aligned in self.vectors.items():
+            column = np.empty(len(rows), object)
+            for place in np.flatnonzero((rows >= 0) & aligned.mask[rows]):
+                column[place] = aligned.values[rows[place]]
+            found[name] = column
+        return found

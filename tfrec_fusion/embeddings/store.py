@@ -165,19 +165,19 @@ class VectorStore:
         rows = rows_of(wanted, self._content.ids)
         if not (rows >= 0).any():
             raise InputError(
-                f"vectors: none of the {len(wanted)} items has a vector in {self!r}; the ids must "
-                f"match exactly. Received: items {_examples(wanted)}; vectors "
+                f"vectors: none of the {len(wanted)} ids has a vector in {self!r}; the ids must "
+                f"match exactly. Received: ids {_examples(wanted)}; vectors "
                 f"{_examples(self._content.ids)}"
             )
         zero = self._is_zero(rows)
         if zero.sum() == (rows >= 0).sum():
             raise InputError(
-                f"vectors: all of the items' {zero.sum()} vectors are all-zero, which counts as "
+                f"vectors: all {zero.sum()} vectors of the ids are all-zero, which counts as "
                 f"missing; encode them again. Received: {self!r}"
             )
         if zero.any():
             _log.warning(
-                "vectors: %d of %d items have an all-zero vector, which counts as missing",
+                "vectors: %d of %d ids have an all-zero vector, which counts as missing",
                 zero.sum(),
                 len(rows),
             )

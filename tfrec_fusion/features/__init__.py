@@ -17,5 +17,6 @@ __getattr__, __dir__, __all__ = attach(
         "State": "state",
         "Tags": "kinds.tags",
         "Time": "kinds.times",
+        "Vectors": "kinds.vectors",
     },
 )

@@ -17,6 +17,7 @@ from tfrec_fusion.features.kinds.number import Number
 from tfrec_fusion.features.kinds.tags import Tags
 from tfrec_fusion.features.kinds.times import Time
 from tfrec_fusion.features.kinds.values import tag_lists
+from tfrec_fusion.features.kinds.vectors import Vectors
 from tfrec_fusion.features.side import AnyFeature
 
 _SEPARATORS = ("|", ";")
@@ -79,6 +80,10 @@ def _feature(column: str, values: pd.Series, counts: np.ndarray, table: str) -> 
     known = values.dropna()
     if not len(known):
         return "all values are missing"
+    if all(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in known):
+        if table == "users":
+            return Vectors(column=column)
+        return "it holds vectors, which Catalogue(vectors=) takes"
     if any(isinstance(value, list | tuple | np.ndarray) for value in known):
         return _tags(Tags(column=column, min_count=2), values, table)
     if _n_distinct(known) < 2:

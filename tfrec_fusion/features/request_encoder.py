@@ -70,7 +70,7 @@ class RequestEncoder(tf.Module):
         for one, names, table in zip(
             self.side.features, self._inputs_of, self._tables, strict=True
         ):
-            values = {column: given[name] for column, name in names.items()}
+            values = {column: given[name] for column, name in names.items()} or given
             known = None
             if table is not None:
                 known = tf.cast(table.lookup(values[one.column]), tf.int32)
@@ -90,8 +90,9 @@ class RequestEncoder(tf.Module):
           stored: encoded rows and numbers of the B requests.
         """
         here = {name: is_given(value) for name, value in given.items()}
+        never = tf.zeros_like(next(iter(here.values())))
         replaced = [
-            tf.reduce_any(tf.stack([here[name] for name in names.values()]), 0)
+            tf.reduce_any(tf.stack([never, *(here[name] for name in names.values())]), 0)
             for names in self._inputs_of
         ]
         replaced = tf.stack(replaced, 1)
@@ -117,7 +118,8 @@ def is_given(value: tf.Tensor) -> tf.Tensor:
 
 def _inputs(side: Side, prefix: str) -> tuple[tuple[Tensor, ...], dict[str, str], list[dict]]:
     """The inputs, input name -> column, and column -> input name of each feature."""
-    read = dict.fromkeys((c, one.reads) for one in side.features for c in one.columns)
+    asked = [one for one in side.features if one.reads]
+    read = dict.fromkeys((c, one.reads) for one in asked for c in one.columns)
     kinds = Counter(column for column, _ in read)
     names = {}
     for column, kind in read:
@@ -131,7 +133,9 @@ def _inputs(side: Side, prefix: str) -> tuple[tuple[Tensor, ...], dict[str, str]
             shape = f"[B, T_{name}]"
         described = _MEANINGS[kind]
         inputs.append(Tensor(name, dtype, shape, f"{side.table}: {column}; {described}"))
-    of_features = [{c: names[c, one.reads] for c in one.columns} for one in side.features]
+    of_features = [
+        {c: names[c, one.reads] for c in one.columns if one.reads} for one in side.features
+    ]
     return tuple(inputs), {name: column for (column, _), name in names.items()}, of_features
 
 

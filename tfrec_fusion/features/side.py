@@ -14,11 +14,12 @@ from tfrec_fusion.features.kinds.cross import Cross
 from tfrec_fusion.features.kinds.number import Number
 from tfrec_fusion.features.kinds.tags import Tags
 from tfrec_fusion.features.kinds.times import Time
+from tfrec_fusion.features.kinds.vectors import Vectors
 
 FEATURE_KINDS = {
-    one.model_fields["kind"].default: one for one in (Category, Tags, Number, Time, Cross)
+    one.model_fields["kind"].default: one for one in (Category, Tags, Number, Time, Cross, Vectors)
 }
-AnyFeature = Annotated[Category | Tags | Number | Time | Cross, Discriminator("kind")]
+AnyFeature = Annotated[Category | Tags | Number | Time | Cross | Vectors, Discriminator("kind")]
 
 
 def key_path(location: tuple) -> list:

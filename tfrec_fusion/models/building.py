@@ -134,7 +134,7 @@ def fitted_sides(
             )
         user_side = Side.fit("users", features.user, data.user_table.rows_of(known))
         # Values of users without events would fail only in an export.
-        user_side.encode(data.user_table.frame)
+        user_side.encode(data.user_table.rows_of(data.user_table.vocabulary.ids))
     return item_side, user_side
 
 
@@ -194,12 +194,12 @@ def check_features(spec: DataSpec, events: Interactions) -> None:
         )
     if spec.user_side is not None:
         table = events.user_table
-        lacking = [c for c in spec.user_side.columns if table is None or c not in table.frame]
+        lacking = [c for c in spec.user_side.columns if table is None or c not in table.columns]
         if lacking:
             raise InputError(
                 f"users: the model reads {len(lacking)} columns of users that the events lack: "
                 f"{', '.join(lacking[:3])}; pass users= to Interactions, with the columns of "
-                f"training. Received: {'no table' if table is None else list(table.frame.columns)}"
+                f"training. Received: {'no table' if table is None else table.columns}"
             )
     for name, kind in spec.numbers.items():
         catalogue.numeric(name)

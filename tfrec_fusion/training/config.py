@@ -66,7 +66,8 @@ class DataConfig(_Section):
     `columns` renames columns of the interactions; its `item_id` also applies to the items unless
     `item_columns` names another column. `numbers` are the numeric columns of the items that are
     features; None takes all but those that look like ids, [] takes none. `users` is
-    a table of users and their attributes, read with `user_columns` and `user_lists`.
+    a table of users and their attributes, read with `user_columns`, `user_lists` and
+    `user_vectors`.
     """
 
     interactions: str
@@ -83,6 +84,7 @@ class DataConfig(_Section):
     lists: dict[str, str] = {}
     user_columns: dict[str, str] = {}
     user_lists: dict[str, str] = {}
+    user_vectors: dict[str, str] = {}
     timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
     stray_times: Literal["error", "drop", "keep"] = "error"
 

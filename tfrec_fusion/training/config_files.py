@@ -43,10 +43,11 @@ def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
     for key in ("interactions", "items", "users"):
         if key in data:
             data[key] = absolute(data[key], key)
-    if isinstance(data.get("vectors"), Mapping):
-        data["vectors"] = {
-            name: absolute(value, f"vectors.{name}") for name, value in data["vectors"].items()
-        }
+    for key in ("vectors", "user_vectors"):
+        if isinstance(data.get(key), Mapping):
+            data[key] = {
+                name: absolute(value, f"{key}.{name}") for name, value in data[key].items()
+            }
     return data
 
 

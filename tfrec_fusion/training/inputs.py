@@ -39,6 +39,11 @@ def load_events(data: DataConfig) -> Interactions:
     Raises:
       InputError: a table or a vector store is invalid.
     """
+    if data.user_vectors and data.users is None:
+        raise InputError(
+            "data.user_vectors: vectors of users need a table of users; pass --users or "
+            f"data.users. Received: {data.user_vectors}"
+        )
     return Interactions.from_file(
         data.interactions,
         load_items(data),
@@ -54,14 +59,14 @@ def load_events(data: DataConfig) -> Interactions:
 
 
 def load_users(data: DataConfig, path: str) -> UserTable:
-    """Reads and checks the table of users.
+    """Reads and checks the table of users and their vectors.
 
     Raises:
-      InputError: a column is invalid.
+      InputError: a column or a vector store is invalid.
     """
     columns = {name: column for name, column in data.columns.items() if name == "user_id"}
     columns |= data.user_columns
-    return UserTable.from_file(path, columns=columns, lists=data.user_lists)
+    return UserTable.from_file(path, data.user_vectors, columns=columns, lists=data.user_lists)
 
 
 def load_items(data: DataConfig) -> Catalogue:
@@ -86,6 +91,7 @@ def record(data: DataConfig) -> Recorded:
     if data.users is not None:
         named["users"] = data.users
     named |= {f"vectors.{name}": path for name, path in data.vectors.items()}
+    named |= {f"user_vectors.{name}": path for name, path in data.user_vectors.items()}
     paths = {name: local_path(path, name) for name, path in named.items()}
     inputs = {}
     for name, path in paths.items():

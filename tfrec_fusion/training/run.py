@@ -193,6 +193,8 @@ class Run:
             now = record(data)
             if options.get("users") is not None:
                 now.inputs.pop("users", None)
+            for name in options.get("user_vectors", {}):
+                now.inputs.pop(f"user_vectors.{name}", None)
             check_inputs(self.config.recorded, now)
         else:
             path = local_path(interactions, "interactions")

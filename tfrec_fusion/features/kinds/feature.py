@@ -22,10 +22,10 @@ class Feature(BaseModel, ABC):
     Attributes:
       column: name of the table's column.
       reads: what a request gives for each of `columns`: a "text", a list of texts ("tags"), a
-        "number", or a "time" in unix seconds.
+        "number", or a "time" in unix seconds; None if a request gives nothing.
     """
 
-    reads: ClassVar[Literal["text", "tags", "number", "time"]] = "text"
+    reads: ClassVar[Literal["text", "tags", "number", "time"] | None] = "text"
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

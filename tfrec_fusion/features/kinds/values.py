@@ -64,7 +64,7 @@ def tag_lists(frame: pd.DataFrame, column: str, table: str, separator: str | Non
     for row, value in enumerate(values):
         if isinstance(value, _LISTS):
             parts: list = list(value)
-        elif value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        elif _is_missing(value):
             parts = []
         elif isinstance(value, str):
             parts = value.split(separator) if separator else [value]
@@ -87,6 +87,52 @@ def real_numbers(frame: pd.DataFrame, column: str, table: str) -> np.ndarray:
       InputError: the column is not numeric.
     """
     return numbers(frame, column, table)
+
+
+def vectors_of(
+    frame: pd.DataFrame, column: str, table: str, size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a column of vectors as float32 `[n, size]`, 0 for missing and empty ones, and a mask.
+
+    Args:
+      size: the number of dimensions; None takes that of the first vector.
+
+    Raises:
+      InputError: a value is no list of finite numbers, or has another number of dimensions.
+    """
+    values = frame[column].astype(object).to_numpy(object)
+    here = np.array([isinstance(value, _LISTS) and len(value) > 0 for value in values], bool)
+    rows = np.flatnonzero(here)
+    if size is None:
+        size = len(values[rows[0]]) if len(rows) else 0
+    found = np.zeros((len(values), size), np.float32)
+    for row, value in enumerate(values):
+        if here[row]:
+            vector = _vector(value)
+            if vector is not None and vector.shape == (size,):
+                found[row] = vector
+                continue
+        elif _is_missing(value) or (isinstance(value, _LISTS) and not len(value)):
+            continue
+        raise InputError(
+            f"{table}: column {column!r} holds vectors, so each value must be a list of {size} "
+            f"finite numbers; wrong at row {row}. Received: {str(value)[:80]}"
+        )
+    return found, here
+
+
+def _vector(value) -> np.ndarray | None:
+    try:
+        with np.errstate(over="ignore"):
+            given = np.asarray(value)
+            vector = given.astype(np.float32) if given.dtype.kind in "iufO" else None
+    except (TypeError, ValueError):
+        return None
+    return vector if vector is not None and np.isfinite(vector).all() else None
+
+
+def _is_missing(value) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
 
 
 def real_tensor(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
