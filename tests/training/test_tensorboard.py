@@ -8,7 +8,8 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_binary_file
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation import evaluate, feature_importance
+from tfrec_fusion.features import Cross, Features, Tags
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.optimizers import adam
 from tfrec_fusion.training import TensorBoard, write_projector
@@ -24,10 +25,12 @@ def trained(small_shop, tmp_path_factory):
     split = load_split(RunConfig.of({"data": data}))
     logs = tmp_path_factory.mktemp("logs")
     keras.utils.set_random_seed(0)
-    model = TwoTower(split.train, dim=8)
+    features = [Tags(column="title", separator="\t"), Cross(column="item", of=("title", "item_id"))]
+    model = TwoTower(split.train, dim=8, features=Features(item=features))
     batches = split.train.batches(16)
     model.compile(adam(1e-2, steps=3 * len(batches)))
-    model.fit(batches, epochs=3, verbose=0, callbacks=[TensorBoard(logs, split=split, every=2)])
+    board = TensorBoard(logs, split=split, every=2, importance=1)
+    model.fit(batches, epochs=3, verbose=0, callbacks=[board])
     events = EventAccumulator(str(logs), size_guidance={"tensors": 0})
     events.Reload()
     return model, split, len(batches), logs, events
@@ -65,6 +68,16 @@ def test_the_full_evaluation_is_periodic_and_comes_last(trained):
         # After every second epoch, and after the third, which is the last.
         assert list(values) == [2 * steps, 3 * steps]
         assert values[3 * steps] == pytest.approx(expected.metrics[label]["ndcg@10"], abs=1e-6)
+
+
+def test_coverage_once_and_importance_in_turn(trained):
+    model, split, steps, _, events = trained
+    assert _scalars(events, "coverage/item/title") == {0: 1.0}
+    first = _scalars(events, "importance/item/title")
+    second = _scalars(events, "importance/item/item")
+    assert (list(first), list(second)) == ([2 * steps], [3 * steps])
+    expected = feature_importance(model, split, features=["item/item"], repeats=1)
+    assert second[3 * steps] == pytest.approx(expected["drop"][0], abs=1e-6)
 
 
 def test_histograms_and_the_config(trained):

@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = attach(
         "Report": "report",
         "compare": "comparison",
         "explain": "explanation",
+        "feature_coverage": "importance",
+        "feature_importance": "importance",
         "plot": "figure",
         "paired_bootstrap": "bootstrap",
         "PairedDifference": "bootstrap",

@@ -89,6 +89,8 @@ class RequestEncoder(tf.Module):
           given: as for a call.
           stored: encoded rows and numbers of the B requests.
         """
+        if not given:
+            return stored
         here = {name: is_given(value) for name, value in given.items()}
         never = tf.zeros_like(next(iter(here.values())))
         replaced = [

@@ -11,7 +11,8 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions, Split
-from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.evaluation import evaluate, feature_coverage, feature_importance
+from tfrec_fusion.evaluation.importance import feature_names
 from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.layers import IdEmbedding
 from tfrec_fusion.paths import local_path
@@ -19,6 +20,7 @@ from tfrec_fusion.training.projector import write_projector
 
 _PROJECTED_ITEMS = 10_000
 _HISTOGRAM_ROWS = 10_000
+_MEASURED_USERS = 1_000
 _SLICES = ("total", "warm", "cold")
 
 
@@ -31,6 +33,9 @@ class TensorBoard(keras.callbacks.Callback):
       `examples`;
     - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end
       (only `total/gauc` for a `Ranker`);
+    - of a model with declared features: `coverage/...` once, the share of items or users with a
+      value of each; and `importance/...` with each full evaluation except a `Ranker`'s, see
+      `evaluation.feature_importance`, of a few features in turn, for up to 1,000 users;
     - histograms of the embedding tables (of up to 10,000 rows) after each epoch;
     - at the end, for the projector, the frozen and the fused vectors and the titles of the 10,000
       items with the most training events;
@@ -43,6 +48,8 @@ class TensorBoard(keras.callbacks.Callback):
       every: epochs between full evaluations.
       config: written as text; the model's own config by default.
       update_steps: steps between points of `batch/...`.
+      importance: number of declared features whose importance is measured with each full
+        evaluation, each at the cost of one more; 0 for none.
 
     Example:
       >>> board = TensorBoard("logs", split=split)
@@ -57,11 +64,12 @@ class TensorBoard(keras.callbacks.Callback):
         every: int = 1,
         config: Mapping | None = None,
         update_steps: int = 10,
+        importance: int = 4,
     ):
         super().__init__()
         self.logdir = str(local_path(logdir, "TensorBoard", tensorflow=True))
         self.split, self.every, self.update_steps = split, every, update_steps
-        self.config = config
+        self.config, self.importance, self._measured = config, importance, 0
 
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(self.logdir)
@@ -70,6 +78,9 @@ class TensorBoard(keras.callbacks.Callback):
         with self._writer.as_default(self._step()):
             # TensorBoard renders Markdown, where an indented block is code.
             tf.summary.text("config", "".join(f"    {line}\n" for line in text.splitlines()))
+            if self.split is not None and feature_names(self.model):
+                for name, share in feature_coverage(self.model, self.split.train).items():
+                    tf.summary.scalar(f"coverage/{name}", share)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._started = time.perf_counter()
@@ -133,6 +144,20 @@ class TensorBoard(keras.callbacks.Callback):
             if report.counts[label]["users"]:
                 for metric, value in report.metrics[label].items():
                     tf.summary.scalar(f"{label}/{metric}", value)
+        self._write_importance()
+
+    def _write_importance(self) -> None:
+        names = feature_names(self.model)
+        count = min(self.importance, len(names))
+        if not count:
+            return
+        turn = [names[(self._measured + place) % len(names)] for place in range(count)]
+        self._measured += count
+        found = feature_importance(
+            self.model, self.split, features=turn, repeats=1, users=_MEASURED_USERS, bootstrap=1
+        )
+        for row in found.itertuples():
+            tf.summary.scalar(f"importance/{row.side}/{row.feature}", row.drop)
 
     def _write_vectors(self, train: Interactions) -> None:
         counts = train.item_counts()

@@ -1,0 +1,104 @@
+"""What permuted features cost a model whose scores are known by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions, Split
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import feature_coverage, feature_importance
+from tfrec_fusion.features import Category, Features, Number, Tags
+from tfrec_fusion.models import TwoTower
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Each of two users took one item of their kind, and takes the other one in the test."""
+    items = pd.DataFrame({"item_id": ["e0", "e1", "o0", "o1"], "kind": ["e", "e", "o", "o"]})
+    items["tags"] = [["x"], None, ["x", "y"], []]
+    users = pd.DataFrame({"user_id": ["u", "v"], "taste": ["e", "o"], "age": [None, 3.0]})
+    rows = [("u", "e0", 1), ("v", "o0", 2), ("u", "e1", 3), ("v", "o1", 4)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    events = Interactions.from_frame(
+        frame, Catalogue(items), users=users, stray_times="keep"
+    ).first_events()
+    late = events.timestamp >= 3
+    return Split(events.select(~late), events.select(late), "temporal", 3.0)
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    """A score is 1 if kind and taste are the same, else 0; tags and ages have no weight."""
+    features = Features(
+        item=[Category(column="kind"), Tags(column="tags")],
+        user=[Number(column="age"), Category(column="taste")],
+    )
+    options = {"use_ids": False, "vectors": [], "trend": False, "feature_dim": 2}
+    model = TwoTower(split.train, dim=2, features=features, **options)
+    for layer, width in ((model.tower.features, 4), (model.user_side, 4)):
+        table = np.zeros(layer.table.shape)
+        table[1:3] = np.eye(2)  # both kinds come after the row of unseen ones
+        layer.table.assign(table)
+        layer.kernel.assign(np.eye(width, 2))
+    return model
+
+
+def test_the_drop_by_hand(split, model):
+    """The better item is first. Exchanged tastes put it behind two others: 1 / log2(4) = .5."""
+    # Two users are exchanged or they are not.
+    orders = np.random.default_rng([0, 3])
+    exchanged = [orders.permutation(2)[0] == 1 for _ in range(3)]
+    assert 0 < sum(exchanged) < 3
+    frame = feature_importance(
+        model, split, features=["item/tags", "user/taste"], history=0, bootstrap=9
+    )
+    assert list(frame) == ["side", "feature", "coverage", "drop", "low", "high"]
+    assert frame["feature"].tolist() == ["taste", "tags"]
+    drop = 0.5 * sum(exchanged) / 3  # the same for both users, so the interval is this point
+    assert frame.iloc[0, 2:].tolist() == pytest.approx([1.0, drop, drop, drop])
+    assert frame.iloc[1, 2:].tolist() == [0.5, 0, 0, 0]
+
+
+def test_the_model_is_as_before(split, model):
+    before = [weight.numpy() for weight in model.weights]
+    drops = feature_importance(model, split, features=["item/kind"], history=0)
+    assert 0 < drops["drop"][0] < 0.7
+    for mine, theirs in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_coverage(split, model):
+    assert feature_coverage(model, split.train) == {
+        "item/kind": 1.0,
+        "item/tags": 0.5,
+        "user/age": 0.5,
+        "user/taste": 1.0,
+    }
+
+
+def test_fewer_users(split, model):
+    one = feature_importance(
+        model, split, features=["user/age"], users=1, history=0, repeats=1, bootstrap=2
+    )
+    assert one.iloc[0, 3:].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"features": ["taste"]}, "must be a list of item/kind, item/tags, user/age, user/taste"),
+        ({"features": "user/taste"}, "must be a list"),
+        ({"repeats": 0}, "repeats must be at least 1"),
+        ({"users": 0}, "users must be at least 1"),
+        ({"bootstrap": 0}, "bootstrap must be at least 1"),
+        ({"k": 0}, "k must be"),
+    ],
+)
+def test_mistakes(split, model, options, says):
+    with pytest.raises(InputError, match=says):
+        feature_importance(model, split, **options)
+
+
+def test_a_model_without_features(split):
+    with pytest.raises(InputError, match="the model has no declared features"):
+        feature_importance(TwoTower(split.train, dim=2), split)
