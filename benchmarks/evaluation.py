@@ -50,7 +50,7 @@ class Model:
         users = np.arange(n_users, dtype=np.int32)
         targets = History(np.arange(n_users + 1), self.target[:n_users].astype(np.int32), None)
         train = SimpleNamespace(matrix=lambda: self.matrix, timestamp=None)
-        train.first_events = lambda: train
+        train.counted_events = lambda: train
         return SimpleNamespace(train=train, targets=lambda: (users, targets), kind="random")
 
     def exact(self, n_users: int, k: int) -> np.ndarray:

@@ -177,7 +177,7 @@ def evaluation(machine: Machine, options: Options):
     target = rng.integers(n_items // 2, n_items, n_users, dtype=np.int32)
     targets = History(np.arange(n_users + 1), target, None)
     train = SimpleNamespace(matrix=lambda: matrix, timestamp=None)
-    train.first_events = lambda: train
+    train.counted_events = lambda: train
     split = SimpleNamespace(
         train=train,
         targets=lambda: (np.arange(n_users, dtype=np.int32), targets),

@@ -67,6 +67,11 @@ def test_steps_on_stored_vectors(in_shop):
     assert store.dims == 128
 
 
+def test_repeated_events(in_shop, trained_shop):
+    split = run("events 0", {"tff": trained_shop["tff"]})["split"]
+    assert len(split.train) + len(split.test) == 900
+
+
 def test_shares(shop_names):
     frame = run("explain 0", shop_names)["frame"]
     parts = frame[["id", "text", "context", "bias"]].sum(axis=1)

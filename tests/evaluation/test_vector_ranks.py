@@ -43,7 +43,7 @@ def make_split(rng, n_users, n_items, seen, cold, most):
     targets = History(splits, np.concatenate([*items, []]).astype(np.int32), None)
     matrix = sparse.csr_matrix(pairs.astype(np.float32))
     train = SimpleNamespace(matrix=lambda: matrix, timestamp=None)
-    train.first_events = lambda: train
+    train.counted_events = lambda: train
     return SimpleNamespace(train=train, targets=lambda: (users, targets), kind="random")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Mapping
 
@@ -11,22 +10,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from tfrec_fusion.data._ratings import tell_of_ratings
-from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.data.catalogue import Catalogue
+from tfrec_fusion.data.event_table import NUMBERS, PERSON, REPEATS, encoded_events
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.split import Split
-from tfrec_fusion.data.stray_times import plausible_times, tell_of_old_times
-from tfrec_fusion.data.tables import (
-    check_ids,
-    check_present,
-    check_values,
-    drop_incomplete,
-    numbers,
-    read_table,
-    renamed,
-    require_columns,
-)
+from tfrec_fusion.data.tables import read_table, renamed
 from tfrec_fusion.data.user_table import UserTable
 from tfrec_fusion.data.vocabulary import Vocabulary
 from tfrec_fusion.errors import InputError
@@ -41,10 +29,6 @@ EXAMPLES = Registry(
         "pairs": "tfrec_fusion.examples:pair_examples",
     },
 )
-_NUMBERS = ("timestamp", "rating", "weight", "label")
-# The user's row before `encode_users`; it tells unknown users apart to find repeated events.
-_PERSON = "_person"
-_log = logging.getLogger(__name__)
 
 
 class Interactions:
@@ -63,6 +47,8 @@ class Interactions:
       rating, weight, label: `[n]` float32, or None.
       context: frame of all other columns, `n` rows.
       user_table: the table of users and their attributes, or None.
+      repeats: "first" if only the first positive event of each user-item pair counts, "all" if
+        every one does, as in groceries or music.
     """
 
     def __init__(
@@ -71,10 +57,12 @@ class Interactions:
         users: Vocabulary,
         columns: pd.DataFrame,
         user_table: UserTable | None = None,
+        repeats: str = "first",
     ):
         self.catalogue = catalogue
         self.users = users
         self.user_table = user_table
+        self.repeats = repeats
         self._columns = columns.reset_index(drop=True)
         self._are_first = False  # whether these are already the `first_events`
 
@@ -92,6 +80,7 @@ class Interactions:
         timestamp_unit: str | None = None,
         stray_times: str = "error",
         users: UserTable | pd.DataFrame | str | os.PathLike | None = None,
+        repeats: str = "first",
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -106,7 +95,7 @@ class Interactions:
             lowest rating as `min_rating` keeps every event without the warning.
           unknown_items: for events whose item is not in the catalogue: "error", or "drop" them.
           duplicates: for user-item pairs that occur twice without `timestamp`: "error", or keep
-            the "first". With times they are repeated events, which are kept.
+            the "first". With times or `repeats="all"` they are repeated events, which are kept.
           nulls: for null or empty ids and missing or non-finite numbers, or numbers beyond float32:
             "error", or "drop" the events. A log line gives the count.
           columns: name -> the frame's column for it, e.g. `{"user_id": "userId"}`.
@@ -117,103 +106,26 @@ class Interactions:
             "drop" the events, or "keep" them as they are.
           users: attributes of users: a `UserTable`, a frame with a column `user_id`, or the path of
             a Parquet or CSV file of one. Users of the events that it lacks have no attributes.
+          repeats: "first" counts the first positive event of each user-item pair, and what a user
+            had is not recommended again. "all" counts every one: histories hold them all, and items
+            of the history are trained, evaluated and recommended as any other.
 
         Raises:
           InputError: an option or a column is invalid; names the column, the count and the first
             examples.
         """
-        for name, value, allowed in (
-            ("unknown_items", unknown_items, ("error", "drop")),
-            ("duplicates", duplicates, ("error", "first")),
-            ("nulls", nulls, ("error", "drop")),
-            ("stray_times", stray_times, ("error", "drop", "keep")),
-        ):
-            if value not in allowed:
-                raise InputError(
-                    f"interactions: {name} must be one of {allowed}. Received: {value!r}"
-                )
-        frame = renamed(frame, columns, "interactions")
-        require_columns(frame, ["user_id", "item_id"], "interactions")
-        for name in ("user", "item", _PERSON):
-            if name in frame:
-                raise InputError(
-                    f"interactions: a context column may not have the name {name!r}, which is "
-                    f"reserved; rename it. Columns received: {list(frame.columns)}"
-                )
-        found = {
-            name: timestamps(frame, name, "interactions", timestamp_unit)
-            if name == "timestamp"
-            else numbers(frame, name, "interactions")
-            for name in _NUMBERS
-            if name in frame
-        }
-        if nulls == "drop":
-            frame, found = drop_incomplete(frame, found)
-        remedy = ", or pass nulls='drop'"
-        user_ids = check_ids(frame, "user_id", "interactions", remedy)
-        item_ids = check_ids(frame, "item_id", "interactions", remedy)
-        encoded = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
-        for name, values in found.items():
-            check_present(values, name, "interactions", remedy)
-            encoded[name] = values
-        _check_weights(encoded)
-        keep = np.ones(len(frame), bool)
-        if "timestamp" in encoded:
-            keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
-            tell_of_old_times(encoded["timestamp"].to_numpy()[keep])
-        context = [c for c in frame.columns if c not in ("user_id", "item_id", *_NUMBERS)]
-        for name in context:
-            check_values(frame, name, "interactions")
-        encoded[context] = frame[context].reset_index(drop=True)
-        unknown = encoded["item"].to_numpy() < 0
-        if unknown.any():
-            if unknown_items == "error":
-                examples = pd.unique(item_ids[unknown])[:3].tolist()
-                raise InputError(
-                    f"interactions: column 'item_id' has {unknown.sum()} events of items that are "
-                    f"not in the catalogue, first {examples}; add the items or pass "
-                    "unknown_items='drop'"
-                )
-            _log.warning(
-                "interactions: dropped %d events of items that are not in the catalogue",
-                unknown.sum(),
-            )
-            keep &= ~unknown
-        if min_rating is not None:
-            if "rating" not in encoded:
-                raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
-            keep &= encoded["rating"].to_numpy() >= min_rating
-        elif "rating" in encoded:
-            tell_of_ratings(encoded["rating"].to_numpy()[keep])
-        if not keep.any():
-            raise InputError(
-                f"interactions: no events are left of {len(frame)} after unknown_items="
-                f"{unknown_items!r}, stray_times={stray_times!r} and min_rating={min_rating}"
-            )
-        encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
-        codes, ids = pd.factorize(user_ids)
-        encoded.insert(0, "user", codes.astype(np.int32))
-        if "timestamp" not in encoded:
-            taken = np.ones(len(encoded), bool)
-            if "label" in encoded:
-                taken = (encoded["label"] > 0).to_numpy()
-            repeated = np.zeros(len(encoded), bool)
-            repeated[taken] = encoded.loc[taken, ["user", "item"]].duplicated()
-            if repeated.any():
-                if duplicates == "error":
-                    row = int(np.argmax(repeated))
-                    raise InputError(
-                        f"interactions: {repeated.sum()} repeated user-item pairs, first "
-                        f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
-                        "pass the column of their times as columns={'timestamp': 'COLUMN'} "
-                        "(--columns timestamp=COLUMN), or pass duplicates='first' (in a run's "
-                        f"config data.duplicates). Columns received: {list(frame.columns)}"
-                    )
-                _log.warning(
-                    "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
-                )
-                encoded = encoded[~repeated]
-        return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users))
+        encoded, ids = encoded_events(
+            renamed(frame, columns, "interactions"),
+            catalogue,
+            min_rating=min_rating,
+            unknown_items=unknown_items,
+            duplicates=duplicates,
+            nulls=nulls,
+            timestamp_unit=timestamp_unit,
+            stray_times=stray_times,
+            repeats=repeats,
+        )
+        return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users), repeats)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
@@ -277,11 +189,12 @@ class Interactions:
 
     @property
     def context(self) -> pd.DataFrame:
-        own = ["user", "item", _PERSON, *_NUMBERS]
+        own = ["user", "item", PERSON, *NUMBERS]
         return self._columns.drop(columns=own, errors="ignore")
 
     def _with(self, columns: pd.DataFrame, users: Vocabulary | None = None) -> Interactions:
-        return Interactions(self.catalogue, users or self.users, columns, self.user_table)
+        users = users or self.users
+        return Interactions(self.catalogue, users, columns, self.user_table, self.repeats)
 
     def select(self, mask: np.ndarray) -> Interactions:
         """Selects events by a boolean mask or an index; the vocabularies stay the same."""
@@ -294,7 +207,7 @@ class Interactions:
     def encode_users(self, users: Vocabulary) -> Interactions:
         """Encodes the users with another vocabulary; users that it lacks get row -1."""
         rows = np.append(users.rows(self.users.ids), np.int32(-1))
-        person = {_PERSON: self._person} if (rows[:-1] < 0).any() else {}
+        person = {PERSON: self._person} if (rows[:-1] < 0).any() else {}
         encoded = self._with(self._columns.assign(user=rows[self.user], **person), users)
         encoded._are_first = self._are_first
         return encoded
@@ -307,7 +220,7 @@ class Interactions:
 
     @property
     def _person(self) -> np.ndarray:
-        return self._columns[_PERSON if _PERSON in self._columns else "user"].to_numpy(np.int32)
+        return self._columns[PERSON if PERSON in self._columns else "user"].to_numpy(np.int32)
 
     @property
     def is_impression(self) -> np.ndarray:
@@ -321,8 +234,8 @@ class Interactions:
             return self
         return self._with(self._columns[~self.is_impression].drop(columns="label"))
 
-    def first_events(self, impressions: bool = False) -> Interactions:
-        """Returns the first positive event of each user-item pair, in time order.
+    def counted_events(self, impressions: bool = False) -> Interactions:
+        """Returns the positive events that count, in time order; see `repeats`.
 
         Models see only these events: training, evaluation, baselines and exports apply this method
         to their input and take histories, targets, trends and popularity from the result. Events
@@ -331,13 +244,22 @@ class Interactions:
         Args:
           impressions: whether to keep all impressions too, and the column `label`.
         """
+        if self.repeats == "first":
+            return self.first_events(impressions)
+        events = self if impressions else self.positives()
+        return events._with(events._in_order())
+
+    def first_events(self, impressions: bool = False) -> Interactions:
+        """Returns the first positive event of each user-item pair, in time order.
+
+        Args:
+          impressions: as in `counted_events`.
+        """
         if self._are_first:
             return self
         events = self if impressions else self.positives()
-        columns = events._columns
-        if "timestamp" in columns:
-            columns = columns.sort_values("timestamp", kind="stable")
-        person = _PERSON if _PERSON in columns else "user"
+        columns = events._in_order()
+        person = PERSON if PERSON in columns else "user"
         taken = ~events._with(columns).is_impression
         pairs = columns.loc[taken, [person, "item"]]
         repeated = pairs.duplicated().to_numpy() & (pairs[person] >= 0).to_numpy()
@@ -347,9 +269,24 @@ class Interactions:
         first._are_first = first.label is None
         return first
 
+    def with_repeats(self, repeats: str) -> Interactions:
+        """Returns the same events with another `repeats`."""
+        if repeats not in REPEATS:
+            raise InputError(
+                f"interactions: repeats must be one of {REPEATS}. Received: {repeats!r}"
+            )
+        if repeats == self.repeats:
+            return self
+        return Interactions(self.catalogue, self.users, self._columns, self.user_table, repeats)
+
+    def _in_order(self) -> pd.DataFrame:
+        if "timestamp" not in self._columns:
+            return self._columns
+        return self._columns.sort_values("timestamp", kind="stable")
+
     def item_counts(self) -> np.ndarray:
-        """Counts the `first_events` of each item: `[n_items]` int64."""
-        return np.bincount(self.first_events().item, minlength=len(self.catalogue))
+        """Counts the `counted_events` of each item: `[n_items]` int64."""
+        return np.bincount(self.counted_events().item, minlength=len(self.catalogue))
 
     def matrix(self) -> scipy.sparse.csr_matrix:
         """Sparse user-item matrix `[n_users, n_items]` float32: 1 for each positive pair."""
@@ -362,13 +299,13 @@ class Interactions:
         return matrix
 
     def histories(self) -> History:
-        """Returns each user's distinct items in the order of their first events."""
-        first = self.first_events()
-        first = first.select(first.user >= 0)
-        order = np.argsort(first.user, kind="stable")
-        counts = np.bincount(first.user, minlength=len(self.users))
-        times = None if first.timestamp is None else first.timestamp[order]
-        return History(np.concatenate([[0], np.cumsum(counts)]), first.item[order], times)
+        """Returns the items of each user's `counted_events`, in time order."""
+        events = self.counted_events()
+        events = events.select(events.user >= 0)
+        order = np.argsort(events.user, kind="stable")
+        counts = np.bincount(events.user, minlength=len(self.users))
+        times = None if events.timestamp is None else events.timestamp[order]
+        return History(np.concatenate([[0], np.cumsum(counts)]), events.item[order], times)
 
     def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
         """Splits into training and test events; see `Split.of`."""
@@ -401,12 +338,3 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
-
-
-def _check_weights(columns: pd.DataFrame) -> None:
-    if "weight" in columns and (columns["weight"] < 0).any():
-        negative = (columns["weight"] < 0).to_numpy()
-        raise InputError(
-            f"interactions: column 'weight' has {negative.sum()} negative values, first "
-            f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}; correct them"
-        )

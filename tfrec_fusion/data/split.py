@@ -22,8 +22,9 @@ KINDS = ("temporal", "leave_one_out", "random", "none")
 class Split:
     """Training events and held-out test events.
 
-    Both parts hold the first positive event of each user-item pair, and the impressions (events
-    with a label of 0 or less): rankers train on these, but they are never targets. The user
+    Both parts hold the positive events that count (`Interactions.counted_events`), and the
+    impressions (events with a label of 0 or less): rankers train on these, but they are never
+    targets. The user
     vocabulary holds only the users of `train`; test events of other users have row -1.
 
     Attributes:
@@ -65,35 +66,40 @@ class Split:
             raise InputError(
                 f"split: {kind!r} needs a column 'timestamp'; without times use 'random'"
             )
-        first = events.first_events(impressions=True)
-        first = first.select(first.user >= 0)
-        if len(first) == 0:
+        counted = events.counted_events(impressions=True)
+        counted = counted.select(counted.user >= 0)
+        if len(counted) == 0:
             raise InputError(f"split: none of the {len(events)} events has a known user")
-        taken = ~first.is_impression
+        taken = ~counted.is_impression
         if not taken.any():
             raise InputError(
-                f"split: all {len(first)} events are impressions, with a label of 0 or less; give "
-                "the events of taken items a label above 0"
+                f"split: all {len(counted)} events are impressions, with a label of 0 or less; "
+                "give the events of taken items a label above 0"
             )
         time = None
-        if kind == "temporal" and first.timestamp is not None:
-            time = float(np.quantile(first.timestamp[taken], 1 - test))
-            held_out = first.timestamp >= time
+        if kind == "temporal" and counted.timestamp is not None:
+            time = float(np.quantile(counted.timestamp[taken], 1 - test))
+            held_out = counted.timestamp >= time
         elif kind == "leave_one_out":
-            held_out = _last_events(first.user, taken)
+            held_out = _last_events(counted.user, taken)
         elif kind == "random":
-            held_out = np.random.default_rng(seed).random(len(first)) < test
+            held_out = np.random.default_rng(seed).random(len(counted)) < test
         else:
-            held_out = np.zeros(len(first), bool)
+            held_out = np.zeros(len(counted), bool)
         n_test, n_events = int(held_out[taken].sum()), int(taken.sum())
         if n_test == n_events or (kind != "none" and n_test == 0):
             side = "test" if n_test == 0 else "training"
             raise InputError(
                 f"split: {kind!r} with test={test} of {n_events} events leaves no {side} events"
             )
-        users = Vocabulary(first.users.ids[pd.unique(first.user[~held_out])])
-        first = first.encode_users(users)
-        return cls(first.select(~held_out), first.select(held_out), kind, time)
+        users = Vocabulary(counted.users.ids[pd.unique(counted.user[~held_out])])
+        counted = counted.encode_users(users)
+        return cls(counted.select(~held_out), counted.select(held_out), kind, time)
+
+    @property
+    def repeats(self) -> str:
+        """Which events of a user-item pair count; see `Interactions`."""
+        return self.train.repeats
 
     def validation(self, *, test: float | None = None, seed: int = 0) -> Split:
         """Splits the training events again, for early stopping, model selection and tuning.
@@ -121,16 +127,18 @@ class Split:
         return Split.of(self.train, kind, test=test, seed=seed)
 
     def targets(self) -> tuple[np.ndarray, History]:
-        """Returns the evaluated users `[e]` int32 and, in the same order, their new test items.
+        """Returns the evaluated users `[e]` int32 and, in the same order, their test items.
 
-        Evaluated users have a training event and at least one test item that is not among their
-        training items.
+        Evaluated users have a training event and at least one test item. Items are distinct; those
+        among the user's training items count only with `repeats="all"`.
         """
-        train, known = self.train.positives(), self.test.positives()
-        known = known.select(known.user >= 0)
-        held, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train))
-        new = ~np.isin(held, had) & np.isin(known.user, train.user)
-        histories = known.select(new).histories()
+        train = self.train.positives()
+        known = self.test.with_repeats("first").first_events()
+        wanted = (known.user >= 0) & np.isin(known.user, train.user)
+        if self.repeats == "first":
+            held, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train))
+            wanted &= ~np.isin(held, had)
+        histories = known.select(wanted).histories()
         users = np.flatnonzero(histories.lengths).astype(np.int32)
         return users, histories.take(users)
 

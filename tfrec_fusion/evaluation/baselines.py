@@ -3,6 +3,7 @@
 from tfrec_fusion.models.classic.classic_model import ClassicModel
 from tfrec_fusion.models.classic.ease import EASE
 from tfrec_fusion.models.classic.item_knn import ItemKNN
+from tfrec_fusion.models.classic.personal_frequency import PersonalFrequency
 from tfrec_fusion.models.classic.popularity import Popularity
 from tfrec_fusion.models.classic.recent_popularity import RecentPopularity
 from tfrec_fusion.models.classic.text_mean import TextMean
@@ -14,9 +15,9 @@ _TEXT_DIMS = 128
 def default_baselines(train) -> list[ClassicModel]:
     """Returns the unfitted baselines that apply to `train`, in the order for a table.
 
-    `Popularity` and `ItemKNN` always; `RecentPopularity` with timestamps; `EASE` up to 20,000 items
-    (its matrix is dense); with vectors, also `TextMean` and `EASE` with the catalogue's first
-    vector store.
+    `Popularity` and `ItemKNN` always; `PersonalFrequency` if repeated events count;
+    `RecentPopularity` with timestamps; `EASE` up to 20,000 items (its matrix is dense); with
+    vectors, also `TextMean` and `EASE` with the catalogue's first vector store.
 
     Example:
       >>> for baseline in default_baselines(split.train):
@@ -25,6 +26,8 @@ def default_baselines(train) -> list[ClassicModel]:
     store = next(iter(train.catalogue.vectors), None)
     dense = len(train.catalogue) <= _DENSE_ITEMS
     baselines: list[ClassicModel] = [Popularity()]
+    if train.repeats == "all":
+        baselines.append(PersonalFrequency())
     if train.timestamp is not None:
         baselines.append(RecentPopularity())
     baselines.append(ItemKNN())

@@ -34,7 +34,9 @@ def evaluate(
 
     Evaluated users have a training event and at least one test item that is not among their
     training items (`split.targets()`). Candidates are all items, cold ones included, except the
-    user's training items. Relevance is binary. Each metric is the mean over the users of a slice:
+    user's training items. If repeated events count (`Interactions(repeats="all")`), training items
+    are targets and candidates as all others. Relevance is binary. Each metric is the mean over the
+    users of a slice:
 
     - `recall@k`: share of the user's relevant items in the top k (divided by all of them).
     - `ndcg@k`: DCG with discount `1 / log2(rank + 1)`, divided by the best attainable at k.
@@ -58,6 +60,8 @@ def evaluate(
     - `head`, `tail`: the most popular 20 % of the warm items, and the other warm items. Targets are
       restricted to the slice; candidates are the whole catalogue except the user's targets outside
       the slice, as ranking those first is no mistake. So a perfect model reaches 1.
+    - `repeated`, `novel`, only if repeated events count: targets among the user's training items,
+      and all others; candidates as for `head`.
     - `new users`, `old users`: users with at most 5 and with more training items; candidates as in
       `total`.
 
@@ -120,12 +124,15 @@ def evaluate(
         )
     matrix = split.train.matrix()
     items = item_slices(matrix)
+    repeated = getattr(split, "repeats", "first") == "all"
+    masked = sparse.csr_matrix(matrix.shape, dtype=matrix.dtype) if repeated else matrix
     scorer = model.scorer(State.of(split.train).cut(history))
     cold = items["cold"] if slices else np.zeros(matrix.shape[1], bool)
     rank = _rank
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):
         from tfrec_fusion.evaluation.vector_ranks import rank_by_vectors as rank
-    ranks = rank(scorer, users, targets, matrix, cold, cuts, batch)
+    ranks = Ranks.of(targets, matrix, cuts)
+    rank(ranks, scorer, users, targets, masked, cold, cuts, batch)
 
     per_user: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, np.ndarray] = {}
@@ -136,8 +143,11 @@ def evaluate(
     counts["total"] = {"users": len(place), "targets": len(ranks.item)}
     per_user["total"] |= {f"novelty@{cut}": ranks.novelty[cut] for cut in cuts}
     if slices:
-        for label in ITEM_SLICES:
-            chosen = items[label][ranks.item]
+        chosen_targets = {label: items[label][ranks.item] for label in ITEM_SLICES}
+        if repeated:
+            had = np.asarray(matrix[users[ranks.user], ranks.item]).ravel() > 0
+            chosen_targets |= {"repeated": had, "novel": ~had}
+        for label, chosen in chosen_targets.items():
             place, per_user[label] = _slice_metrics(ranks, label, chosen, cuts)
             members[label] = users[place]
             counts[label] = {"users": len(place), "targets": int(chosen.sum())}
@@ -165,7 +175,7 @@ def evaluate(
         counts=counts,
         slice_users=members,
         slice_per_user=per_user,
-        split=split.kind,
+        split=f"{split.kind}, repeats" if repeated else split.kind,
         bootstrap=bootstrap,
         seed=seed,
         seconds=time.perf_counter() - started,
@@ -183,23 +193,24 @@ def _check_cuts(k: Iterable[int]) -> tuple[int, ...]:
 
 
 def _rank(
+    ranks: Ranks,
     scorer: Callable[[np.ndarray], np.ndarray],
     users: np.ndarray,
     targets,
-    matrix: sparse.csr_matrix,
+    masked: sparse.csr_matrix,
     cold: np.ndarray,
     cuts: tuple[int, ...],
     batch: int,
-) -> Ranks:
+) -> None:
     """Scores the users in blocks and keeps only the counts."""
-    n_items = matrix.shape[1]
+    n_items = masked.shape[1]
     step = max(1, min(batch, _BLOCK_SCORES // n_items))
     cold_items = np.flatnonzero(cold)
-    ranks, splits = Ranks.of(targets, matrix, cuts), targets.splits
+    splits = targets.splits
     for start in range(0, len(users), step):
         stop = min(start + step, len(users))
         block = _scores(scorer, users[start:stop], n_items)
-        seen = matrix[users[start:stop]]
+        seen = masked[users[start:stop]]
         block[np.repeat(np.arange(stop - start), np.diff(seen.indptr)), seen.indices] = -np.inf
         here = slice(splits[start], splits[stop])
         score = block[ranks.user[here] - start, ranks.item[here]]
@@ -211,7 +222,6 @@ def _rank(
                 block[:, cold_items], block_splits, score
             )
         ranks.add_lists(slice(start, stop), top_items(block, max(cuts)))
-    return ranks
 
 
 def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:

@@ -19,14 +19,15 @@ _FEW_USERS = 128  # smaller blocks would read the items too often
 
 
 def rank_by_vectors(
+    ranks: Ranks,
     scorer,
     users: np.ndarray,
     targets,
-    matrix: sparse.csr_matrix,
+    masked: sparse.csr_matrix,
     cold: np.ndarray,
     cuts: tuple[int, ...],
     batch: int,
-) -> Ranks:
+) -> None:
     """Ranks the whole catalogue for each user, from user and item vectors.
 
     Blocks of users are scored against blocks of items (`Segment`). Targets and candidates get their
@@ -36,11 +37,12 @@ def rank_by_vectors(
     Only if a target within reach of a cut-off ties with the last of them are all its ties counted.
 
     Args:
+      ranks: the counts of the targets, to be filled.
       scorer: has `item_vectors` `[items, D] float` and `user_vectors(users [B] int32)`, which
         returns `[B, D]`; arrays or tensors.
       users: `[users] int32` rows of the evaluated users.
       targets: their new test items, with `splits` and `items`.
-      matrix: `[users, items]` training pairs, masked for their user.
+      masked: `[users, items]` pairs that are no candidates.
       cold: `[items] bool`, items that are also ranked among themselves.
       cuts: cut-offs, ascending.
       batch: most users per block; large catalogues have smaller blocks.
@@ -48,7 +50,6 @@ def rank_by_vectors(
     Raises:
       InputError: vectors of a wrong shape or not finite, or targets among the training items.
     """
-    ranks = Ranks.of(targets, matrix, cuts)
     table = _Table(_checked(scorer.item_vectors, "item_vectors", len(cold)), cold)
     step = min(batch, max(_FEW_USERS, BLOCK_SCORES // len(cold)))
     lengths = np.diff(targets.splits)
@@ -63,7 +64,7 @@ def rank_by_vectors(
         chosen, count = order[first:last], lengths[order[first:last]]
         here = place[stops[first] - count[0] : stops[last - 1]]
         vectors = _checked(scorer.user_vectors(users[chosen]), "user_vectors", len(chosen))
-        seen = matrix[users[chosen]]
+        seen = masked[users[chosen]]
         positions = np.arange(len(chosen))
         ranked = pool.submit(
             table.rank,
@@ -92,7 +93,6 @@ def rank_by_vectors(
         while running:
             finish(*running.popleft())
     _raise_equal(ranks, cold)
-    return ranks
 
 
 class _Table:

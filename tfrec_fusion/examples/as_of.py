@@ -41,10 +41,11 @@ def as_of_examples(
     Cuts lie every `every_days` back from the end of the events, where events follow (see
     `cut_times`). The grid is halved while an epoch has fewer examples than there are returning
     users, e.g. because the events span few days. All examples of a batch share one cut t: their
-    inputs are computed from the events before t, and the targets are the new items in
-    `[t, t + horizon)`. An epoch visits each user of each cut once, in a new random order. The
-    weight of an example is `sqrt(n_targets) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1,
-    where T is the 99 % quantile of the event times.
+    inputs are computed from the events before t, and the targets are the new items in `[t, t +
+    horizon)`; with `repeats="all"` also those of the history, which is not masked then. An epoch
+    visits each user of each cut once, in a new random order. The weight of an example is
+    `sqrt(n_targets) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where T is the 99 %
+    quantile of the event times.
 
     Args:
       events: training events with times.
@@ -97,7 +98,8 @@ def as_of_examples(
     ):
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
-    events = events.first_events()
+    events = events.counted_events()
+    repeated = events.repeats == "all"
     trend = ItemTrend(events, numbers)
     histories = events.histories()
     counts_before = _CountsBefore(histories)
@@ -142,10 +144,13 @@ def as_of_examples(
         if last is not None:
             begin = np.maximum(begin, middle - last)
         features, seen = trend.at(time)
+        targets = ranges(middle, stop)
+        if repeated:
+            targets = _distinct(*targets, histories.items)
         return ExampleBatch.build(
             users=users,
             history=ranges(begin, middle),
-            targets=ranges(middle, stop),
+            targets=targets,
             items=histories.items,
             ages=lambda index: (time - histories.event_times[index]) / DAY,
             weight=weights_of[cut][order] * (count / total),
@@ -153,10 +158,18 @@ def as_of_examples(
             seen=seen,
             candidates=candidates,
             rng=rng,
+            mask_history=not repeated,
         )
 
     signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
     return epoch_batches(n_batches, plan, build, signature, epochs, shard)
+
+
+def _distinct(rows: np.ndarray, index: np.ndarray, items: np.ndarray):
+    """Keeps the first of each row's events of an item."""
+    code = rows * (np.int64(items.max(initial=0)) + 1) + items[index]
+    kept = np.sort(np.unique(code, return_index=True)[1])
+    return rows[kept], index[kept]
 
 
 def _returning_users(histories: History) -> int:

@@ -19,7 +19,8 @@ class ExampleBatch:
       `history_age` `[H]` float32: days before the cut, 0 without times;
     - `target` `[T, 2]` int32 pairs (position in the batch, position among the candidates),
       ascending by position in the batch;
-    - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has;
+    - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has, none if repeated
+      events count;
     - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
     - only with sampled candidates, `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
       log of the expected number of draws of each candidate. Otherwise candidate j is item j.
@@ -57,6 +58,7 @@ class ExampleBatch:
         seen: np.ndarray,
         candidates: int | None,
         rng: np.random.Generator,
+        mask_history: bool = True,
     ) -> dict[str, np.ndarray]:
         """Builds one batch.
 
@@ -71,6 +73,7 @@ class ExampleBatch:
           seen: `[n_items]` bool, the warm items.
           candidates: number of items to sample, or None for the whole catalogue.
           rng: generator for the sample.
+          mask_history: whether items of the history are masked candidates.
         """
         rows, index = history
         history_item = items[index]
@@ -84,6 +87,8 @@ class ExampleBatch:
             if ages is None
             else ages(index).astype(np.float32),
         }
+        if not mask_history:
+            rows, history_item = rows[:0], history_item[:0]
         if candidates is None:
             return batch | {
                 "target": np.stack([target_row, target_item], 1).astype(np.int32),

@@ -32,8 +32,9 @@ def continuations(
 ) -> tf.data.Dataset:
     """Returns batches for validation: histories and item features from `known`, targets after.
 
-    Each user with a history and at least one item in `events` that is not in it gives an example,
-    as in `Split.targets`. The order is that of the user rows, the same in every pass.
+    Each user with a history and at least one item in `events` gives an example, as in
+    `Split.targets`; items of the history are targets only if repeated events count. The order is
+    that of the user rows, the same in every pass.
 
     Args:
       name: of the examples, for errors.
@@ -59,7 +60,10 @@ def continuations(
         raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
     if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
         raise InputError(f"{name}: events and known must share their user and item vocabularies")
-    known, events = known.first_events(), events.first_events()
+    repeated = known.repeats == "all"
+    if not dated:
+        check_repeats(name, known)
+    known, events = known.counted_events(), events.with_repeats("first").first_events()
     features, time = np.zeros((len(events.catalogue), 0), np.float32), 0.0
     seen = known.item_counts() > 0
     if dated:
@@ -78,7 +82,7 @@ def continuations(
         features, seen = trend.at(time)
     past = known.histories()
     later, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known))
-    new = ~np.isin(later, had) & (events.user >= 0)
+    new = (events.user >= 0) & (repeated | ~np.isin(later, had))
     new &= past.lengths[np.maximum(events.user, 0)] > 0
     future = events.select(new).histories()
     users = np.flatnonzero(future.lengths).astype(np.int32)
@@ -113,12 +117,22 @@ def continuations(
             seen=seen,
             candidates=candidates,
             rng=rng,
+            mask_history=not repeated,
         )
 
     signature = ExampleBatch.signature(features.shape[1], sampled=candidates is not None)
     n_batches = -(-len(users) // batch_size)
     # Epochs are not counted, so every pass over the validation examples is the same.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)
+
+
+def check_repeats(name: str, events: Interactions) -> None:
+    """Raises InputError for events whose repeated events count."""
+    if events.repeats == "all":
+        raise InputError(
+            f"{name}: repeated events are trained with examples='as_of' alone; use these or pass "
+            "events.with_repeats('first'). Received: repeats='all'"
+        )
 
 
 def check_whole(name: str, shard: tuple[int, int]) -> None:

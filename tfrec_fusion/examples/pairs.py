@@ -10,6 +10,7 @@ import pandas as pd
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.continuations import check_repeats
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.negatives import Negatives
 from tfrec_fusion.examples.read_ahead import read_ahead
@@ -110,6 +111,8 @@ def pair_batches(
             raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
     if window_days <= 0:
         raise InputError(f"pair_examples: window_days must be positive. Received: {window_days}")
+    for one in (events, *([] if known is None else [known])):
+        check_repeats("pair_examples", one)
     past = events.positives() if known is None else _together(events, known)
     past = past.select(past.user >= 0).first_events()
     rows = events.select(events.user >= 0)

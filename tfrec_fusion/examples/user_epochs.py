@@ -11,6 +11,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.continuations import check_repeats
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
 
@@ -43,6 +44,7 @@ def user_epochs(
     """
     if batch_size <= 0:
         raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
+    check_repeats(name, events)
     histories = events.histories()
     users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
     if len(users) == 0:

@@ -94,9 +94,8 @@ def export(
     Args:
       model: a trained `tfrec_fusion.models.Model`, deep or classic.
       events: source of the histories and trends; may include events after training. As in training,
-        the first positive event of each user-item pair counts (`Interactions.first_events`). They
-        must have the model's catalogue and, if the model reads user ids, its users: encode them
-        with `encode_users(train.users)`.
+        `Interactions.counted_events` count. They must have the model's catalogue and, if the model
+        reads user ids, its users: encode them with `encode_users(train.users)`.
       path: folder of the model's versions, e.g. `saved_models/shop`.
       at: unix time of the export in seconds; later events are left out. Default: just after the
         last event. Needs timestamps.
@@ -157,8 +156,8 @@ def export(
     precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
         raise InputError(
-            "export: explain is for a TwoTower only; scores of other models are not split into "
-            f"shares. Received: {type(model).__name__}"
+            "export: explain is for a TwoTower only, without repeats='all'; scores of other models "
+            f"are not split into shares. Received: {type(model).__name__}"
         )
     check_precision(precision)
     if limits is not None and precision == "float32":
@@ -170,7 +169,7 @@ def export(
     if model.spec.user_side is not None:
         events = events.with_table_users()
     every = _before(events, at, any_time)
-    events = every.first_events()
+    events = every.counted_events()
     if len(events) == 0:
         raise InputError(
             "export: events must hold a positive event; all of them are impressions (label <= 0)"
@@ -308,13 +307,14 @@ class _Build:
             self.merging,
             [*CATALOGUE_SIGNATURES, *self.signatures],
             self.reranking,
+            self.state.events.repeats,
         )
 
 
 def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
     """NDCG@10 on the split's test events in both precisions, with its training histories."""
     build.model.check(split.train)
-    train = split.train.first_events()
+    train = split.train.counted_events()
     build = dataclasses.replace(
         build, state=State.of(train), explain=False, merging=None, signatures=()
     )

@@ -56,9 +56,9 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     if events.timestamp is None:
         raise InputError("refresh: the interactions have no column 'timestamp'")
     if not options.get("any_time"):
-        first, card = events.first_events(), latest_card(path)
-        _check_whole(first, card)
-        _check_later(first, card, options.get("at"))
+        counted, card = events.counted_events(), latest_card(path)
+        _check_whole(counted, card)
+        _check_later(counted, card, options.get("at"))
     events = with_known_users(model, events, lambda: _trained_users(model, path))
     return export(model, events, path, **options)
 

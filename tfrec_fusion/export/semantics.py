@@ -4,8 +4,6 @@ CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
     "the next export.",
     "A history in the request replaces the stored one; its items count as bought now.",
-    "Items of the history in use and excluded items are never returned, even if fewer than k items "
-    "are left. Scores of items in the user's own history are meaningless: training masks them.",
     "An unknown user without a history gets the items that are popular as of the export.",
     "Scores of recommend and serving_default include the boosts of the rules; the other signatures "
     "apply no rules.",
@@ -13,7 +11,7 @@ CATALOGUE_SEMANTICS = (
     "returned. Pinned items are at their positions, the best other items follow in order, and caps "
     "hold for the whole answer; all pins count towards them first, those beyond k too.",
     "An unknown item is scored as a new item of which nothing is known, and is never recommended. "
-    "Unknown and repeated ids in history and exclude are ignored.",
+    "Unknown ids in history and exclude are ignored.",
     "Items of equal score are in catalogue order.",
 )
 """For models that rank a catalogue."""
@@ -23,6 +21,19 @@ FEATURE_SEMANTICS = (
     "replace them, and describe a user that the export does not know.",
 )
 """In addition, for exports whose requests may give features of users."""
+
+FIRST_SEMANTICS = (
+    "Items of the history in use and excluded items are never returned, even if fewer than k items "
+    "are left. Scores of items in the user's own history are meaningless: training masks them. "
+    "Repeated ids in a history are ignored.",
+)
+"""In addition, if only the first event of a user and an item counts."""
+
+REPEATED_SEMANTICS = (
+    "Repeated events count, so items of the history are recommended again, unless exclude_seen is "
+    "True. Repeated ids in a history of the request count as often as they occur.",
+)
+"""In addition, if repeated events count."""
 
 RERANKED_SEMANTICS = (
     "The export's rerankers change the order and the scores of recommend and serving_default, "

@@ -14,6 +14,8 @@ from tfrec_fusion.export.saving import variables_of
 from tfrec_fusion.export.semantics import (
     CATALOGUE_SEMANTICS,
     FEATURE_SEMANTICS,
+    FIRST_SEMANTICS,
+    REPEATED_SEMANTICS,
     RERANKED_SEMANTICS,
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
@@ -62,9 +64,12 @@ class ServedModel(tf.Module):
         each alone.
       signatures: signature classes; those whose `is_offered` is False are left out.
       reranking: rerankers of the lists of `recommend` and `serving_default`.
+      repeats: with "all", repeated events count: items of the history are recommended too, unless
+        `exclude_seen` is True, and repeated ids of a requested history count.
 
     Attributes:
       described: `Signature` of each of its signatures.
+      repeats: whether repeated events count.
       plain: signature -> function without shape checks and request merging, for callers in this
         process and for converters.
     """
@@ -83,13 +88,15 @@ class ServedModel(tf.Module):
         merging: Merging | None = None,
         signatures: Sequence[type[ServedSignature]] = CATALOGUE_SIGNATURES,
         reranking: Reranking | None = None,
+        repeats: str = "first",
     ):
         super().__init__(name="served_model")
+        self.repeats = repeats == "all"
         self.serving = serving
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
         )
-        self.histories = StoredHistories(histories, precision)
+        self.histories = StoredHistories(histories, precision, distinct=not self.repeats)
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.filters = Filters(attributes, users.parent)
         self.rules = None if rules is None else ServedRules(rules)
@@ -162,9 +169,10 @@ class ServedModel(tf.Module):
     @property
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
+        seen = REPEATED_SEMANTICS if self.repeats else FIRST_SEMANTICS
         given = FEATURE_SEMANTICS if self.feature_inputs else ()
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
-        return CATALOGUE_SEMANTICS + given + reranked
+        return seen + CATALOGUE_SEMANTICS + given + reranked
 
     @property
     def context(self) -> None:
@@ -245,7 +253,10 @@ class ServedModel(tf.Module):
         also = exclude_seen & tf.reduce_any(history != "", 1)
         seen, _ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
         batch = tf.shape(user_id)[0]
-        masked = [_as_lists(history_pairs, batch), _as_lists(seen, batch)]
+        past = _as_lists(history_pairs, batch)
+        if self.repeats:
+            past = tf.where(exclude_seen[:, None], past, -1)
+        masked = [past, _as_lists(seen, batch)]
         ranking = Ranking(
             self.serving,
             users,
@@ -277,19 +288,20 @@ class ServedModel(tf.Module):
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         stored, stored_ages = self.histories.of(tf.where(given, -1, users))
-        asked = self._distinct_pairs(history)
+        asked = self._counted_pairs(history)
         pairs = tf.concat([stored, asked], 0)
         ages = tf.concat([stored_ages, tf.zeros(tf.shape(asked)[:1])], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
         return users, tf.gather(pairs, order), tf.gather(ages, order)
 
     @_signature(_text("ids", None, None))
-    def _distinct_pairs(self, ids) -> tf.Tensor:
-        """Known ids of `[B, W]` as distinct pairs `[P, 2]` int32, in order of position."""
+    def _counted_pairs(self, ids) -> tf.Tensor:
+        """Known ids of `[B, W]` that count as pairs `[P, 2]` int32, in order of position."""
         rows = self.item_table.lookup(ids)
         known = tf.where(rows >= 0)
         codes = known[:, 0] * self.count + tf.cast(tf.gather_nd(rows, known), tf.int64)
-        codes = tf.unique(codes).y
+        if not self.repeats:
+            codes = tf.unique(codes).y
         return tf.cast(tf.stack([codes // self.count, codes % self.count], 1), tf.int32)
 
 

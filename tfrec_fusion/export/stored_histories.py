@@ -21,23 +21,23 @@ class StoredHistories(tf.Module):
     error is at most 1.3 % of the age and a day.
 
     Args:
-      histories: items `[H]` and, as times, ages `[H]` float32 in days; the items of a user are
-        distinct.
+      histories: items `[H]` and, as times, ages `[H]` float32 in days.
       precision: one of `PRECISIONS`.
+      distinct: whether the items of each user are distinct; otherwise item rows are not packed.
     """
 
-    def __init__(self, histories: History, precision: str = "float32"):
+    def __init__(self, histories: History, precision: str = "float32", distinct: bool = True):
         super().__init__(name="histories")
-        self._packed = precision != "float32"
+        self._packed = precision != "float32" and distinct
         splits, items, ages = histories.splits, histories.items, histories.times
         self.age_step = None
+        if precision == "int8":
+            step = np.log1p(max(ages.max(initial=0), 1e-6)) / _STEPS
+            self.age_step = tf.Variable(step, False, dtype=tf.float32, name="age_step")
+            ages = np.rint(np.log1p(np.maximum(ages, 0)) / step).astype(np.uint8)
+        elif precision != "float32":
+            ages = np.clip(ages, 0, np.finfo(np.float16).max).astype(np.float16)
         if self._packed:
-            if precision == "int8":
-                step = np.log1p(max(ages.max(initial=0), 1e-6)) / _STEPS
-                self.age_step = tf.Variable(step, False, dtype=tf.float32, name="age_step")
-                ages = np.rint(np.log1p(np.maximum(ages, 0)) / step).astype(np.uint8)
-            else:
-                ages = np.clip(ages, 0, np.finfo(np.float16).max).astype(np.float16)
             splits, items, ages = _packed(splits, items, ages)
         self.splits = tf.Variable(splits, trainable=False, name="history_splits")
         self.items = tf.Variable(items, trainable=False, name="history_items")
@@ -67,16 +67,18 @@ class StoredHistories(tf.Module):
         index = tf.gather(begin, positions) + places
         items, ages = tf.gather(self.items, index), tf.gather(self.ages, index)
         if not self._packed:
-            return tf.stack([positions, items], 1), ages
+            return tf.stack([positions, items], 1), self._days(ages)
         ends = items > 0
         jumps = tf.where(ends, tf.cast(items, tf.int64), _STEPS * tf.cast(ages, tf.int64))
         so_far = tf.cumsum(jumps)
         before = tf.gather(tf.concat([tf.zeros([1], tf.int64), so_far], 0), starts)
         items = tf.cast(so_far - tf.gather(before, positions), tf.int32) - 1
-        ages = tf.cast(tf.boolean_mask(ages, ends), tf.float32)
-        if self.age_step is not None:
-            ages = tf.math.expm1(ages * self.age_step)
+        ages = self._days(tf.boolean_mask(ages, ends))
         return tf.boolean_mask(tf.stack([positions, items], 1), ends), ages
+
+    def _days(self, ages):
+        ages = tf.cast(ages, tf.float32)
+        return ages if self.age_step is None else tf.math.expm1(ages * self.age_step)
 
 
 def _packed(splits, items, ages):

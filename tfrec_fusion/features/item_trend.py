@@ -17,7 +17,7 @@ _CACHE_BYTES = 256 << 20
 
 
 class ItemTrend:
-    """Computes item features from the first events before a time t, never from later ones.
+    """Computes item features from the counted events before a time t, never from later ones.
 
     With N items, n_w events and n_wi events of item i in the w days before t, a log share is
     `log((n_wi + 1) / (n_w + N) * N)`: 0 for an item of average popularity. The features are: the
@@ -44,13 +44,13 @@ class ItemTrend:
                 "trend: item trends need a column 'timestamp' in the interactions. "
                 "Received: no times"
             )
-        first = events.first_events()
-        if len(first) == 0:
+        counted = events.counted_events()
+        if len(counted) == 0:
             raise InputError(
                 f"trend: none of the {len(events)} events is positive; a positive event has a "
                 "label above 0, or there is no column 'label'"
             )
-        self._times, self._items = first.event_times, first.item
+        self._times, self._items = counted.event_times, counted.item
         self._n_items = len(events.catalogue)
         numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
         # The additional last row is for an unknown item; see `unseen`.

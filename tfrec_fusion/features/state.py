@@ -22,11 +22,11 @@ from tfrec_fusion.times import DAY
 class State:
     """Histories and item features as of a time t: everything that a model scores from.
 
-    It uses only the first events of each user-item pair before t (`Interactions.first_events`), so
-    events at t or later never leak in.
+    It uses only the events before t that count (`Interactions.counted_events`), so events at t or
+    later never leak in.
 
     Attributes:
-      events: the first events before t.
+      events: the counted events before t.
       time: t in unix seconds; None without timestamps.
       last: number of last items that a history keeps; None for all.
 
@@ -43,28 +43,28 @@ class State:
         """Builds the state of events as of a time.
 
         Args:
-          events: interactions; impressions and repeated events are ignored.
+          events: interactions; impressions are ignored, and repeated events unless they count.
           at: unix seconds; by default one second after the last event. Needs timestamps.
 
         Raises:
           InputError: `at` without timestamps, or no positive event before it.
         """
-        if not hasattr(events, "first_events"):
+        if not hasattr(events, "counted_events"):
             require_interactions(events, "State")
-        first = events.first_events()
-        if first.timestamp is None:
+        counted = events.counted_events()
+        if counted.timestamp is None:
             if at is not None:
                 raise InputError(f"State: at needs events with a 'timestamp'. Received: at={at}")
-            return cls(first, None)
+            return cls(counted, None)
         if at is None:
-            at = float(first.timestamp.max(initial=0.0)) + 1.0
-        first = first.select(first.timestamp < at)
-        if len(first) == 0:
+            at = float(counted.timestamp.max(initial=0.0)) + 1.0
+        counted = counted.select(counted.timestamp < at)
+        if len(counted) == 0:
             raise InputError(
                 f"State: none of the {len(events)} events is positive and before {at:.0f}; a "
                 "positive event has a label above 0, or there is no column 'label'"
             )
-        return cls(first, at)
+        return cls(counted, at)
 
     def cut(self, last: int | None) -> State:
         """Returns the same state with histories of the last `last` items, e.g. 0 for new users.
@@ -99,12 +99,14 @@ class State:
 
     @cached_property
     def matrix(self) -> scipy.sparse.csr_matrix:
-        """`[n_users, n_items]` float32: 1 for each pair of a user and an item of the history."""
-        if self.last is None:
+        """`[n_users, n_items]` float32: how often each item is in a user's history."""
+        if self.last is None and self.events.repeats == "first":
             return self.events.matrix()
         histories, shape = self.histories, (len(self.events.users), len(self.catalogue))
         ones = np.ones(len(histories.items), np.float32)
-        return scipy.sparse.csr_matrix((ones, histories.items, histories.splits), shape)
+        matrix = scipy.sparse.csr_matrix((ones, histories.items, histories.splits), shape)
+        matrix.sum_duplicates()
+        return matrix
 
     def item_features(self, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
         """Returns the item features that a model reads.

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = attach(
         "NullSpaceFusion": "null_space_fusion",
         "PoolAverage": "pool_average",
         "PreNormAttention": "pre_norm_attention",
+        "RepeatScore": "repeat_score",
         "SideFeatures": "side_features",
         "Standardise": "standardise",
         "SumFusion": "sum_fusion",

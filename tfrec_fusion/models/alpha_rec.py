@@ -17,6 +17,7 @@ from tfrec_fusion.models.building import (
     check_vocabularies,
     checked,
     frozen_vectors,
+    require_first,
     vector_names,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
@@ -289,6 +290,7 @@ def _described(data, config: AlphaRecConfig) -> tuple[GraphSpec, dict]:
     if isinstance(data, GraphSpec | dict):
         return GraphSpec.model_validate(data), {}
     require_interactions(data, "AlphaRec")
+    require_first("AlphaRec", data)
     names = vector_names("AlphaRec", data.catalogue, config.vectors)
     if not names:
         raise InputError(

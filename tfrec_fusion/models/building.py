@@ -179,11 +179,40 @@ def _kind(catalogue: Catalogue, name: str) -> Literal["number", "flag"]:
     return "flag" if pd.api.types.is_bool_dtype(catalogue.frame[name]) else "number"
 
 
+def require_first(model: str, data: Interactions) -> None:
+    """Raises InputError for events whose repeated events count, for models that cannot use them."""
+    if data.repeats != "first":
+        raise InputError(
+            f"{model}: repeated events are read by TwoTower and classic models alone; pass "
+            "events.with_repeats('first'). Received: repeats='all'"
+        )
+
+
+def require_all(model: str, data: Interactions) -> None:
+    """Raises InputError for events of which only the first of a user-item pair counts."""
+    if data.repeats != "all":
+        raise InputError(
+            f"{model}: repeated events must count; pass events.with_repeats('all'), or read them "
+            f"with repeats='all'. Received: repeats={data.repeats!r}"
+        )
+
+
+def check_repeats(spec: DataSpec, events: Interactions) -> None:
+    """Raises InputError if other events of a user-item pair count than in training."""
+    if events.repeats != spec.repeats:
+        raise InputError(
+            f"interactions: the model was trained with repeats={spec.repeats!r}; pass "
+            f"events.with_repeats({spec.repeats!r}). Received: repeats={events.repeats!r}"
+        )
+
+
 def check_features(spec: DataSpec, events: Interactions) -> None:
     """Raises InputError if `events` lack columns that the features of `spec` need.
 
-    Columns are matched by name, in any order; extra columns are ignored.
+    Columns are matched by name, in any order; extra columns are ignored. Also if other events of a
+    user-item pair count than in training.
     """
+    check_repeats(spec, events)
     catalogue = events.catalogue
     missing = [name for name in spec.numbers if name not in catalogue.frame]
     if missing:

@@ -15,6 +15,7 @@ from tfrec_fusion.models.building import (
     fitted_sides,
     frozen_vectors,
     item_numbers_of,
+    require_first,
     vector_names,
 )
 from tfrec_fusion.models.ranker_config import RankerConfig
@@ -29,6 +30,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
     if isinstance(data, RankerSpec | dict):
         return RankerSpec.model_validate(data), {}, None
     require_interactions(data, "Ranker")
+    require_first("Ranker", data)
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)

@@ -8,7 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
-from tfrec_fusion.layers import SideFeatures
+from tfrec_fusion.layers import RepeatScore, SideFeatures
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
@@ -24,7 +24,7 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
-from tfrec_fusion.models.objectives.candidates import candidate_vectors
+from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
 from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
@@ -50,6 +50,9 @@ class TwoTower(RetrievalModel):
     time, and h = [u, size and recency of the history]:
 
         score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
+
+    If repeated events count (`Interactions(repeats="all")`), items of the history have a further
+    score of their own, `RepeatScore`, and the whole is no dot product.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
     (`PooledHistory`). f0 and f are linear plus a small MLP. `user_vectors` is
@@ -79,8 +82,6 @@ class TwoTower(RetrievalModel):
       >>> model.compile(tff.optimizers.adam(3e-3, steps=2 * len(batches)))
       >>> history = model.fit(batches, epochs=2, verbose=0)
     """
-
-    explains = True
 
     def __init__(self, data: Interactions | DataSpec | dict, *, initial=None, name=None, **options):
         # Scores are float32 under any policy; the item tower follows the policy.
@@ -124,6 +125,8 @@ class TwoTower(RetrievalModel):
             self.user_trend = keras.layers.Dense(
                 config.trend_dim, kernel_initializer="zeros", dtype="float32", name="user_trend"
             )
+        if spec.repeats == "all":
+            self.repeat_score = RepeatScore(name="repeat_score")
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
@@ -145,6 +148,11 @@ class TwoTower(RetrievalModel):
                 self.trend.numbers.fit(fitted_numbers(data))
         if initial is not None and spec.weighted_history:
             self.user_tower.history_weights.assign(initial.weights)
+
+    @property
+    def explains(self) -> bool:
+        """Whether scores can be split into shares; not if repeated events count."""
+        return self.spec.repeats == "first"
 
     @property
     def reads_history(self) -> bool:
@@ -252,8 +260,10 @@ class TwoTower(RetrievalModel):
 
         The score of a self-pair (`self_pairs`) leaves the item itself out of the history.
         """
-        users, items, fused = candidate_vectors(self, batch, training)
+        users, items, fused, history = candidate_vectors(self, batch, training)
         scores = tf.matmul(users, items, transpose_b=True)
+        if self.spec.repeats == "all":
+            return repeated_scores(self, batch, scores, history)
         if "self_pairs" in batch and self.reads_history:
             own = self.scale * self.user_tower.self_scores(fused, batch)
             scores = tf.tensor_scatter_nd_sub(scores, batch["self_pairs"], own)

@@ -66,6 +66,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
         feature_names=ItemTrend(data, numbers).names if trend else (),
         numbers=numbers,
+        repeats=data.repeats,
         weighted_history=weighted,
         item_side=item_side,
         user_side=user_side,

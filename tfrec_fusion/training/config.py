@@ -78,6 +78,7 @@ class DataConfig(_Section):
     min_rating: float | None = None
     unknown_items: Literal["error", "drop"] = "error"
     duplicates: Literal["error", "first"] = "error"
+    repeats: Literal["first", "all"] = "first"
     nulls: Literal["error", "drop"] = "error"
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}

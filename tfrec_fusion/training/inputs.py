@@ -50,6 +50,7 @@ def load_events(data: DataConfig) -> Interactions:
         min_rating=data.min_rating,
         unknown_items=data.unknown_items,
         duplicates=data.duplicates,
+        repeats=data.repeats,
         nulls=data.nulls,
         columns=data.columns,
         timestamp_unit=data.timestamp_unit,

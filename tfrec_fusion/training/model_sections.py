@@ -25,6 +25,7 @@ MODELS = Registry(
         "ranker": "tfrec_fusion.models:Ranker",
         "ease": "tfrec_fusion.models.classic:EASE",
         "item_knn": "tfrec_fusion.models.classic:ItemKNN",
+        "personal_frequency": "tfrec_fusion.models.classic:PersonalFrequency",
         "popularity": "tfrec_fusion.models.classic:Popularity",
         "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
         "text_mean": "tfrec_fusion.models.classic:TextMean",
@@ -55,6 +56,12 @@ class ItemKNNSection(ItemKNNConfig):
     """`kind: item_knn` and the options of `ItemKNNConfig`."""
 
     kind: Literal["item_knn"] = "item_knn"
+
+
+class PersonalFrequencySection(Options):
+    """`kind: personal_frequency`, without options."""
+
+    kind: Literal["personal_frequency"] = "personal_frequency"
 
 
 class PopularitySection(Options):
@@ -88,6 +95,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "ranker": RankerSection,
     "ease": EASESection,
     "item_knn": ItemKNNSection,
+    "personal_frequency": PersonalFrequencySection,
     "popularity": PopularitySection,
     "recent_popularity": RecentPopularitySection,
     "text_mean": TextMeanSection,
@@ -105,6 +113,7 @@ ModelSection = Annotated[
     | Annotated[RankerSection, Tag("ranker")]
     | Annotated[EASESection, Tag("ease")]
     | Annotated[ItemKNNSection, Tag("item_knn")]
+    | Annotated[PersonalFrequencySection, Tag("personal_frequency")]
     | Annotated[PopularitySection, Tag("popularity")]
     | Annotated[RecentPopularitySection, Tag("recent_popularity")]
     | Annotated[TextMeanSection, Tag("text_mean")]

@@ -90,7 +90,7 @@ def _ranked(ask: Callable, events: Interactions, groups: np.ndarray, random) -> 
 
 def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
     chosen = random.choice(len(events), min(REQUESTS, len(events)), replace=False)
-    taken = events.first_events().item
+    taken = events.counted_events().item
     items = taken[random.integers(0, len(taken), (len(chosen), _CANDIDATES))]
     items = events.catalogue.vocabulary.ids[items]
     users = np.append(events.users.ids, "")  # the last one, at row -1, is the unknown user

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "ItemScores": "item_scores",
         "ItemVectors": "item_vectors",
         "Options": "classic_model",
+        "PersonalFrequency": "personal_frequency",
         "Popularity": "popularity",
         "RecentPopularity": "recent_popularity",
         "RecentPopularityConfig": "recent_popularity",

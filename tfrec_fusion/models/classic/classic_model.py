@@ -18,7 +18,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.files import current_folder, new_folder
-from tfrec_fusion.models.building import check_vocabularies, checked
+from tfrec_fusion.models.building import check_repeats, check_vocabularies, checked
 from tfrec_fusion.models.classic.scores import Scorer, Scores
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.registry import load
@@ -80,13 +80,13 @@ class ClassicModel(ABC):
 
     @abstractmethod
     def fitted(self, train: Interactions) -> Scores:
-        """Computes scores from training events, the first event of each user-item pair."""
+        """Computes scores from training events, `counted_events` of `fit`'s."""
 
     def fit(self, train: Interactions) -> ClassicModel:
-        """Fits to the first event of each user-item pair, and returns the model itself."""
-        if not hasattr(train, "first_events"):
+        """Fits to the `counted_events` of `train`, and returns the model itself."""
+        if not hasattr(train, "counted_events"):
             require_interactions(train, f"{self.name}.fit")
-        scores = self.fitted(train.first_events())
+        scores = self.fitted(train.counted_events())
         if not isinstance(scores, Scores):
             raise InputError(
                 f"{self.name}: fitted must return ItemItem, ItemVectors or ItemScores. "
@@ -104,6 +104,7 @@ class ClassicModel(ABC):
             users=train.users.fingerprint,
             items=train.catalogue.vocabulary.fingerprint,
             vector_dims={},
+            repeats=train.repeats,
         )
         return self
 
@@ -111,6 +112,7 @@ class ClassicModel(ABC):
         """Raises InputError if `fit` was not called or the events have another catalogue."""
         spec, _ = self._check_fitted("it was used")
         check_vocabularies(spec, events, reads_user_ids=False)
+        check_repeats(spec, events)
 
     def scorer(self, state: State) -> Scorer:
         """Returns a function: user rows `[B] int32` of `state` -> scores `[B, n_items] float32`.
@@ -127,6 +129,7 @@ class ClassicModel(ABC):
                 f"{self.name}: state must have the fitted catalogue of {spec.n_items} items. "
                 f"Received: {len(state.catalogue)} items"
             )
+        check_repeats(spec, state.events)
         return scores.scorer(state)
 
     def serving(self, state: State, precision: str = "float32") -> CatalogueServing:

@@ -89,7 +89,7 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
             f"distillation=0, or train on other examples. Received: {sorted(batch)}"
         )
     rows, seen = candidates(model, batch)
-    users, items, _ = candidate_vectors(model, batch)
+    users, items, *_ = candidate_vectors(model, batch)
     cold = model.item_vectors(rows, batch["item_features"], tf.zeros_like(seen))
     return Distillation()(
         tf.matmul(users, cold, transpose_b=True),

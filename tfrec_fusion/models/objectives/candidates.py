@@ -15,11 +15,12 @@ def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Ten
 
 def candidate_vectors(
     model, batch: Mapping[str, tf.Tensor], training=None
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Computes user and candidate vectors of a `TwoTower` for a batch of `Interactions.batches`.
 
     Returns:
-      User vectors `[B, D]`, item vectors `[C, D]` and fused vectors `[C, dim]`.
+      User vectors `[B, D]`, item vectors `[C, D]`, and fused vectors of the candidates `[C, dim]`
+      and of the history's items `[H, dim]`.
     """
     history = batch["history_item"]
     rows, seen = candidates(model, batch)
@@ -43,4 +44,19 @@ def candidate_vectors(
         batch["history_age"],
         training=training,
     )
-    return users, items, fused
+    return users, items, fused, history_vectors
+
+
+def repeated_scores(model, batch: Mapping[str, tf.Tensor], scores, history_vectors) -> tf.Tensor:
+    """Adds the scores of history items for being taken again to scores `[B, C]`."""
+    pairs, added = model.repeat_score(
+        history_vectors, batch["history_item"], batch["history_row"], batch["history_age"]
+    )
+    if "candidate" in batch:
+        # Sampled candidates are distinct and ascending.
+        place = tf.searchsorted(batch["candidate"], pairs[:, 1])
+        place = tf.minimum(place, tf.size(batch["candidate"]) - 1)
+        there = tf.gather(batch["candidate"], place) == pairs[:, 1]
+        pairs = tf.boolean_mask(tf.stack([pairs[:, 0], place], 1), there)
+        added = tf.boolean_mask(added, there)
+    return tf.tensor_scatter_nd_add(scores, pairs, added)

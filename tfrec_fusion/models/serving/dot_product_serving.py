@@ -63,7 +63,7 @@ class DotProductServing(CatalogueServing):
 
     def users(self, users, items, positions, ages, given=None):
         more = () if given is None else (given,)
-        return self._user_vectors(users, self._past(items), items, positions, ages, *more)
+        return self._user_vectors(users, self.past(items), items, positions, ages, *more)
 
     def scores_of(self, queries, rows):
         return self.items.scores_of(queries, rows)
@@ -80,9 +80,9 @@ class DotProductServing(CatalogueServing):
 
     def explained(self, users, pairs, ages, rows, given=None) -> dict[str, tf.Tensor]:
         """Returns the shares of the model's inputs; see `ServedExplanation.shares`."""
-        past = self._past(pairs[:, 1])
+        past = self.past(pairs[:, 1])
         return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows), given)
 
-    def _past(self, items) -> tf.Tensor:
+    def past(self, items) -> tf.Tensor:
         """Returns the fused vectors `[P, dim]` of history items."""
         return self.items.gather(items)[:, : self.fused_dim]

@@ -44,6 +44,8 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
             side.user_side.trainable_weights, model.user_side.trainable_weights, strict=True
         ):
             mine.assign(theirs)
+    if model.spec.repeats == "all":
+        side.repeat_score.set_weights(model.repeat_score.get_weights())
     if model.spec.feature_names:
         side.user_trend.set_weights(model.user_trend.get_weights())
     if model.spec.weighted_history:

@@ -10,12 +10,13 @@ from tfrec_fusion.models.explained.explained_items import ExplainedItems
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 
 def tower_serving(
     model, side, state: State, precision: str, explain: bool = False
-) -> DotProductServing:
+) -> DotProductServing | RepeatServing:
     """Builds the scoring graph from the item vectors of a state and the user side.
 
     Args:
@@ -41,7 +42,8 @@ def tower_serving(
         def user_vectors(users, vectors, items, rows, ages, given=None):
             return side.user_vectors(users, vectors, items, rows, ages, **of_requests(users, given))
 
-    return DotProductServing(
+    repeated = model.spec.repeats == "all"
+    serving = DotProductServing(
         user_vectors,
         vectors[:-1],
         vectors[-1],
@@ -49,4 +51,6 @@ def tower_serving(
         precision,
         explanation,
         requested=of_requests,
+        has_vectors=not repeated,
     )
+    return RepeatServing(serving, side.repeat_score) if repeated else serving

@@ -1,0 +1,150 @@
+"""Checks and encodes a frame of events."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data._ratings import tell_of_ratings
+from tfrec_fusion.data._times import timestamps
+from tfrec_fusion.data.catalogue import Catalogue
+from tfrec_fusion.data.stray_times import plausible_times, tell_of_old_times
+from tfrec_fusion.data.tables import (
+    check_ids,
+    check_present,
+    check_values,
+    drop_incomplete,
+    numbers,
+    require_columns,
+)
+from tfrec_fusion.errors import InputError
+
+NUMBERS = ("timestamp", "rating", "weight", "label")
+# The user's row before `encode_users`; it tells unknown users apart to find repeated events.
+PERSON = "_person"
+REPEATS = ("first", "all")
+_log = logging.getLogger(__name__)
+
+
+def encoded_events(
+    frame: pd.DataFrame,
+    catalogue: Catalogue,
+    *,
+    min_rating: float | None,
+    unknown_items: str,
+    duplicates: str,
+    nulls: str,
+    timestamp_unit: str | None,
+    stray_times: str,
+    repeats: str,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Checks and encodes events; options as in `Interactions.from_frame`.
+
+    Returns:
+      The columns `user` and `item` (int32 rows), the numeric columns and the context; and the
+      users' ids `[n_users]`, in the order of their rows.
+
+    Raises:
+      InputError: as in `Interactions.from_frame`.
+    """
+    for name, value, allowed in (
+        ("unknown_items", unknown_items, ("error", "drop")),
+        ("duplicates", duplicates, ("error", "first")),
+        ("nulls", nulls, ("error", "drop")),
+        ("stray_times", stray_times, ("error", "drop", "keep")),
+        ("repeats", repeats, REPEATS),
+    ):
+        if value not in allowed:
+            raise InputError(f"interactions: {name} must be one of {allowed}. Received: {value!r}")
+    require_columns(frame, ["user_id", "item_id"], "interactions")
+    for name in ("user", "item", PERSON):
+        if name in frame:
+            raise InputError(
+                f"interactions: a context column may not have the name {name!r}, which is "
+                f"reserved; rename it. Columns received: {list(frame.columns)}"
+            )
+    found = {
+        name: timestamps(frame, name, "interactions", timestamp_unit)
+        if name == "timestamp"
+        else numbers(frame, name, "interactions")
+        for name in NUMBERS
+        if name in frame
+    }
+    if nulls == "drop":
+        frame, found = drop_incomplete(frame, found)
+    remedy = ", or pass nulls='drop'"
+    user_ids = check_ids(frame, "user_id", "interactions", remedy)
+    item_ids = check_ids(frame, "item_id", "interactions", remedy)
+    encoded = pd.DataFrame({"item": catalogue.vocabulary.rows(item_ids)})
+    for name, values in found.items():
+        check_present(values, name, "interactions", remedy)
+        encoded[name] = values
+    _check_weights(encoded)
+    keep = np.ones(len(frame), bool)
+    if "timestamp" in encoded:
+        keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
+        tell_of_old_times(encoded["timestamp"].to_numpy()[keep])
+    context = [c for c in frame.columns if c not in ("user_id", "item_id", *NUMBERS)]
+    for name in context:
+        check_values(frame, name, "interactions")
+    encoded[context] = frame[context].reset_index(drop=True)
+    unknown = encoded["item"].to_numpy() < 0
+    if unknown.any():
+        if unknown_items == "error":
+            examples = pd.unique(item_ids[unknown])[:3].tolist()
+            raise InputError(
+                f"interactions: column 'item_id' has {unknown.sum()} events of items that are "
+                f"not in the catalogue, first {examples}; add the items or pass "
+                "unknown_items='drop'"
+            )
+        _log.warning(
+            "interactions: dropped %d events of items that are not in the catalogue",
+            unknown.sum(),
+        )
+        keep &= ~unknown
+    if min_rating is not None:
+        if "rating" not in encoded:
+            raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
+        keep &= encoded["rating"].to_numpy() >= min_rating
+    elif "rating" in encoded:
+        tell_of_ratings(encoded["rating"].to_numpy()[keep])
+    if not keep.any():
+        raise InputError(
+            f"interactions: no events are left of {len(frame)} after unknown_items="
+            f"{unknown_items!r}, stray_times={stray_times!r} and min_rating={min_rating}"
+        )
+    encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
+    codes, ids = pd.factorize(user_ids)
+    encoded.insert(0, "user", codes.astype(np.int32))
+    if "timestamp" not in encoded and repeats == "first":
+        taken = np.ones(len(encoded), bool)
+        if "label" in encoded:
+            taken = (encoded["label"] > 0).to_numpy()
+        repeated = np.zeros(len(encoded), bool)
+        repeated[taken] = encoded.loc[taken, ["user", "item"]].duplicated()
+        if repeated.any():
+            if duplicates == "error":
+                row = int(np.argmax(repeated))
+                raise InputError(
+                    f"interactions: {repeated.sum()} repeated user-item pairs, first "
+                    f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
+                    "pass the column of their times as columns={'timestamp': 'COLUMN'} "
+                    "(--columns timestamp=COLUMN), or pass duplicates='first' (in a run's "
+                    f"config data.duplicates). Columns received: {list(frame.columns)}"
+                )
+            _log.warning(
+                "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
+            )
+            encoded = encoded[~repeated]
+    return encoded, ids
+
+
+def _check_weights(columns: pd.DataFrame) -> None:
+    if "weight" in columns and (columns["weight"] < 0).any():
+        negative = (columns["weight"] < 0).to_numpy()
+        raise InputError(
+            f"interactions: column 'weight' has {negative.sum()} negative values, first "
+            f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}; correct them"
+        )
