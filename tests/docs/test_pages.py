@@ -72,6 +72,18 @@ def test_repeated_events(in_shop, trained_shop):
     assert len(split.train) + len(split.test) == 900
 
 
+def test_types_of_events(in_shop, trained_shop):
+    tff, frame = trained_shop["tff"], pd.read_parquet("interactions.parquet")
+    frame["event"] = np.resize(["view", "cart", "buy"], len(frame))
+    names = {
+        "tff": tff,
+        "frame": frame,
+        "catalogue": tff.data.Catalogue.from_parquet("items.parquet"),
+    }
+    events = run("events 1", names)["events"]
+    assert len(events.target_events()) == 600
+
+
 def test_shares(shop_names):
     frame = run("explain 0", shop_names)["frame"]
     parts = frame[["id", "text", "context", "bias"]].sum(axis=1)

@@ -9,13 +9,13 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import as_of_examples, autoencoder_examples, held_out_examples
 from tfrec_fusion.models import TwoTowerConfig
 from tfrec_fusion.training import RunConfig
-from tfrec_fusion.training.config import (
+from tfrec_fusion.training.config_files import merged, read_mapping
+from tfrec_fusion.training.config_sections import (
     AsOfSection,
     AutoencoderSection,
     HeldOutSection,
     SpectralSection,
 )
-from tfrec_fusion.training.config_files import merged, read_mapping
 
 DATA = {"interactions": "events.parquet", "items": "items.parquet"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ def encoded_events(
     timestamp_unit: str | None,
     stray_times: str,
     repeats: str,
+    event_weights: Mapping[str, float] | None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Checks and encodes events; options as in `Interactions.from_frame`.
 
@@ -81,6 +83,9 @@ def encoded_events(
     for name, values in found.items():
         check_present(values, name, "interactions", remedy)
         encoded[name] = values
+    if event_weights is not None:
+        of_types = _weights_of_types(frame, event_weights, repeats)
+        encoded["weight"] = of_types * encoded.get("weight", 1.0)
     _check_weights(encoded)
     keep = np.ones(len(frame), bool)
     if "timestamp" in encoded:
@@ -139,6 +144,41 @@ def encoded_events(
             )
             encoded = encoded[~repeated]
     return encoded, ids
+
+
+def _weights_of_types(
+    frame: pd.DataFrame, weights: Mapping[str, float], repeats: str
+) -> np.ndarray:
+    """`[n]` float64: the weight of each event's type."""
+    for kind, weight in weights.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (number and 0 <= weight < np.inf):
+            raise InputError(
+                "interactions: event_weights must be finite numbers of 0 or more. "
+                f"Received: {weight!r} for {kind!r}"
+            )
+    if not any(weights.values()):
+        raise InputError(
+            "interactions: event_weights must give at least one type of event a weight above 0. "
+            f"Received: {dict(weights)}"
+        )
+    if repeats == "first" and not all(weights.values()):
+        raise InputError(
+            "interactions: event_weights of 0 need repeats='all', as only the first event of a "
+            "user and an item would count, be it a view; pass it or drop the events. "
+            f"Received: {dict(weights)}"
+        )
+    require_columns(frame, ["event"], "interactions")
+    found = frame["event"].map(dict(weights))
+    unknown = found.isna().to_numpy()
+    if unknown.any():
+        examples = pd.unique(frame["event"][unknown])[:3].tolist()
+        raise InputError(
+            f"interactions: column 'event' has {unknown.sum()} events of types that event_weights "
+            f"lacks, first {examples}; add them, with 0 for types that are never a target, or drop "
+            f"the events. Received: {dict(weights)}"
+        )
+    return found.to_numpy(np.float64)
 
 
 def _check_weights(columns: pd.DataFrame) -> None:

@@ -81,6 +81,7 @@ class Interactions:
         stray_times: str = "error",
         users: UserTable | pd.DataFrame | str | os.PathLike | None = None,
         repeats: str = "first",
+        event_weights: Mapping[str, float] | None = None,
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -109,6 +110,9 @@ class Interactions:
           repeats: "first" counts the first positive event of each user-item pair, and what a user
             had is not recommended again. "all" counts every one: histories hold them all, and items
             of the history are trained, evaluated and recommended as any other.
+          event_weights: type of event -> weight, for a column `event` with types such as "view",
+            "cart" and "buy"; multiplies `weight`. Events of weight 0 are part of histories, but
+            never targets, neither in training nor in evaluations; this needs `repeats="all"`.
 
         Raises:
           InputError: an option or a column is invalid; names the column, the count and the first
@@ -124,6 +128,7 @@ class Interactions:
             timestamp_unit=timestamp_unit,
             stray_times=stray_times,
             repeats=repeats,
+            event_weights=event_weights,
         )
         return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users), repeats)
 
@@ -234,6 +239,12 @@ class Interactions:
             return self
         return self._with(self._columns[~self.is_impression].drop(columns="label"))
 
+    def target_events(self) -> Interactions:
+        """Returns the positive events with a `weight` above 0: those that a model is to predict."""
+        events = self.positives()
+        weight = events.weight
+        return events if weight is None or (weight > 0).all() else events.select(weight > 0)
+
     def counted_events(self, impressions: bool = False) -> Interactions:
         """Returns the positive events that count, in time order; see `repeats`.
 
@@ -306,6 +317,16 @@ class Interactions:
         counts = np.bincount(events.user, minlength=len(self.users))
         times = None if events.timestamp is None else events.timestamp[order]
         return History(np.concatenate([[0], np.cumsum(counts)]), events.item[order], times)
+
+    def history_weights(self) -> np.ndarray | None:
+        """Returns the weights `[n_events]` float32 of the events of `histories`, or None."""
+        if self.weight is None:
+            return None
+        events = self.counted_events()
+        events = events.select(events.user >= 0)
+        return events._columns["weight"].to_numpy(np.float32)[
+            np.argsort(events.user, kind="stable")
+        ]
 
     def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
         """Splits into training and test events; see `Split.of`."""

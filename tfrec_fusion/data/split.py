@@ -129,11 +129,12 @@ class Split:
     def targets(self) -> tuple[np.ndarray, History]:
         """Returns the evaluated users `[e]` int32 and, in the same order, their test items.
 
-        Evaluated users have a training event and at least one test item. Items are distinct; those
-        among the user's training items count only with `repeats="all"`.
+        Evaluated users have a training event and at least one test item. Items are distinct, and
+        of events with a weight above 0; those among the user's training items count only with
+        `repeats="all"`.
         """
         train = self.train.positives()
-        known = self.test.with_repeats("first").first_events()
+        known = self.test.target_events().with_repeats("first").first_events()
         wanted = (known.user >= 0) & np.isin(known.user, train.user)
         if self.repeats == "first":
             held, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (known, train))

@@ -44,8 +44,9 @@ def as_of_examples(
     inputs are computed from the events before t, and the targets are the new items in `[t, t +
     horizon)`; with `repeats="all"` also those of the history, which is not masked then. An epoch
     visits each user of each cut once, in a new random order. The weight of an example is
-    `sqrt(n_targets) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where T is the 99 %
-    quantile of the event times.
+    `sqrt(w) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where w is the number of its
+    targets, or the sum of their weights, and T is the 99 % quantile of the event times. Events of
+    weight 0 are no targets.
 
     Args:
       events: training events with times.
@@ -102,7 +103,11 @@ def as_of_examples(
     repeated = events.repeats == "all"
     trend = ItemTrend(events, numbers)
     histories = events.histories()
-    counts_before = _CountsBefore(histories)
+    counts_before, weights = _CountsBefore(histories), events.history_weights()
+    # Without weights all events are targets of weight 1.
+    wanted = None if weights is None else weights > 0
+    targets_before = counts_before if wanted is None else _CountsBefore(histories, wanted)
+    mass_before = counts_before if weights is None else _CountsBefore(histories, weights)
     recent = np.quantile(events.event_times, 0.99)
     bounds = histories.splits
     returning, step = _returning_users(histories), every_days * DAY
@@ -110,13 +115,14 @@ def as_of_examples(
         times = cut_times(events.event_times, step, horizon_days * DAY, max_cuts)
         users_of, weights_of, total, count = [], [], 0.0, 0
         for time in times.tolist():
-            before = counts_before(time)
-            new = counts_before(time + horizon_days * DAY) - before
-            users = np.flatnonzero((before > 0) & (new > 0)).astype(np.int32)
-            weights = np.sqrt(new[users]) * np.exp(min(time - recent, 0) / (age_days * DAY))
+            end = time + horizon_days * DAY
+            new = targets_before(end) - targets_before(time)
+            users = np.flatnonzero((counts_before(time) > 0) & (new > 0)).astype(np.int32)
+            mass = (mass_before(end) - mass_before(time))[users]
+            shares = np.sqrt(mass) * np.exp(min(time - recent, 0) / (age_days * DAY))
             users_of.append(users)
-            weights_of.append(weights)
-            total, count = total + weights.sum(), count + len(users)
+            weights_of.append(shares)
+            total, count = total + shares.sum(), count + len(users)
         if count >= returning or len(times) >= max_cuts:
             break
         step /= 2
@@ -145,6 +151,8 @@ def as_of_examples(
             begin = np.maximum(begin, middle - last)
         features, seen = trend.at(time)
         targets = ranges(middle, stop)
+        if wanted is not None:
+            targets = tuple(part[wanted[targets[1]]] for part in targets)
         if repeated:
             targets = _distinct(*targets, histories.items)
         return ExampleBatch.build(
@@ -193,15 +201,17 @@ def _returning_users(histories: History) -> int:
 
 
 class _CountsBefore:
-    """Counts the events of each user before a time: `[n_users]` int64."""
+    """Counts the events of each user before a time, or sums their weights: `[n_users]`."""
 
-    def __init__(self, histories: History):
+    def __init__(self, histories: History, weights: np.ndarray | None = None):
         users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
         times = histories.event_times
         order = np.argsort(times, kind="stable")
         self._users, self._times = users[order], times[order]
+        self._weights = None if weights is None else weights[order].astype(np.float64)
         self._n_users = len(histories.lengths)
 
     def __call__(self, time: float) -> np.ndarray:
         end = np.searchsorted(self._times, time)
-        return np.bincount(self._users[:end], minlength=self._n_users)
+        weights = None if self._weights is None else self._weights[:end]
+        return np.bincount(self._users[:end], weights, self._n_users)

@@ -63,7 +63,10 @@ def continuations(
     repeated = known.repeats == "all"
     if not dated:
         check_repeats(name, known)
-    known, events = known.counted_events(), events.with_repeats("first").first_events()
+    known, events = (
+        known.counted_events(),
+        events.target_events().with_repeats("first").first_events(),
+    )
     features, time = np.zeros((len(events.catalogue), 0), np.float32), 0.0
     seen = known.item_counts() > 0
     if dated:

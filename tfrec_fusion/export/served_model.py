@@ -20,7 +20,7 @@ from tfrec_fusion.export.semantics import (
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.recommend import REPEATED_INPUTS, REQUEST_INPUTS
 from tfrec_fusion.export.signatures.tensors import neutral_inputs
 from tfrec_fusion.export.stored_histories import StoredHistories
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
@@ -159,7 +159,8 @@ class ServedModel(tf.Module):
     @property
     def request_inputs(self) -> tuple[Tensor, ...]:
         """The inputs of `recommend`."""
-        return (*REQUEST_INPUTS, *self.filters.inputs, *self.feature_inputs)
+        own = REPEATED_INPUTS if self.repeats else REQUEST_INPUTS
+        return (*own, *self.filters.inputs, *self.feature_inputs)
 
     @property
     def explanation(self) -> ServedExplanation | None:

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -23,6 +21,17 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.side import FEATURE_KINDS, key_path
 from tfrec_fusion.training.config_files import read_mapping
+from tfrec_fusion.training.config_sections import (
+    AsOfSection,
+    AutoencoderSection,
+    DataConfig,
+    HeldOutSection,
+    RankingSection,
+    Recorded,
+    Section,
+    SpectralSection,
+    SplitConfig,
+)
 from tfrec_fusion.training.model_sections import (
     BY_GRADIENT,
     OWN,
@@ -56,115 +65,7 @@ _GRADIENT_KEYS = (
 _SPECTRAL_EPOCHS, _SPECTRAL_RATE, _SPECTRAL_DIM = 3, 1e-4, 1024
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Section):
-    """Where the data is and how to read it; see `Interactions.from_frame` and `Catalogue`.
-
-    `columns` renames columns of the interactions; its `item_id` also applies to the items unless
-    `item_columns` names another column. `numbers` are the numeric columns of the items that are
-    features; None takes all but those that look like ids, [] takes none. `users` is
-    a table of users and their attributes, read with `user_columns`, `user_lists` and
-    `user_vectors`.
-    """
-
-    interactions: str
-    items: str
-    users: str | None = None
-    vectors: dict[str, str] = {}
-    numbers: list[str] | None = None
-    min_rating: float | None = None
-    unknown_items: Literal["error", "drop"] = "error"
-    duplicates: Literal["error", "first"] = "error"
-    repeats: Literal["first", "all"] = "first"
-    nulls: Literal["error", "drop"] = "error"
-    columns: dict[str, str] = {}
-    item_columns: dict[str, str] = {}
-    lists: dict[str, str] = {}
-    user_columns: dict[str, str] = {}
-    user_lists: dict[str, str] = {}
-    user_vectors: dict[str, str] = {}
-    timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
-    stray_times: Literal["error", "drop", "keep"] = "error"
-
-
-class SplitConfig(_Section):
-    """Options of `Interactions.split`; its own seed lets runs of other seeds share a test set."""
-
-    kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
-    test: float | None = Field(default=None, gt=0, lt=1)
-    seed: NonNegativeInt = 0
-
-
-class AsOfSection(_Section):
-    """`kind: as_of` and the options of `as_of_examples`."""
-
-    kind: Literal["as_of"] = "as_of"
-    horizon_days: PositiveFloat = 45.0
-    every_days: PositiveFloat = 7.0
-    max_cuts: PositiveInt = 150
-    age_days: PositiveFloat = 365.0
-    candidates: PositiveInt | None = None
-    last: PositiveInt | None = None
-
-
-class AutoencoderSection(_Section):
-    """`kind: autoencoder` and the options of `autoencoder_examples`."""
-
-    kind: Literal["autoencoder"] = "autoencoder"
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-
-
-class HeldOutSection(_Section):
-    """`kind: held_out` and the options of `held_out_examples`."""
-
-    kind: Literal["held_out"] = "held_out"
-    share: float = Field(default=0.2, gt=0, lt=1)
-    candidates: PositiveInt | None = None
-
-
-class RankingSection(_Section):
-    """`kind: ranking` and the options of `ranking_examples`."""
-
-    kind: Literal["ranking"] = "ranking"
-    negatives: NonNegativeInt | None = None
-    horizon_days: float = Field(default=45.0, ge=0)
-    every_days: PositiveFloat = 7.0
-    history: PositiveInt = 64
-    window_days: PositiveFloat = 7.0
-
-
-class SpectralSection(_Section):
-    """Options of `SpectralFusion`, which initializes the item vectors.
-
-    Its text vectors are the catalogue's vectors of the name `vectors`, by default the first ones.
-    The initial item vectors already contain them, so the model itself uses no vectors unless
-    `model.vectors` names some.
-    """
-
-    vectors: str | None = None
-    regularization: PositiveFloat = 200.0
-    text_weight: float = Field(default=20.0, ge=0)
-    user_power: float = 0.25
-    popularity_power: float = 0.0
-
-
-class Recorded(_Section):
-    """Hashes of the inputs and versions of the packages when a run started.
-
-    Attributes:
-      inputs: name of an input, e.g. "interactions" -> SHA-256 of its content; a later call with
-        other content raises InputError.
-      versions: package -> version.
-    """
-
-    inputs: dict[str, str] = {}
-    versions: dict[str, str] = {}
-
-
-class RunConfig(_Section):
+class RunConfig(Section):
     """The config of a `Run`. An unknown key or a bad value raises InputError with the key's path.
 
     Attributes:
@@ -212,7 +113,7 @@ class RunConfig(_Section):
     evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
     from_run: str | None = None
-    rerank: list[str | dict[str, Any]] = []
+    rerank: list[str | dict[str, Any]] = Field(default_factory=list)
     recorded: Recorded = Recorded()
 
     @field_validator("model", mode="before")

@@ -9,7 +9,8 @@ from pathlib import Path
 from tfrec_fusion.data import Catalogue, Interactions, Split, UserTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.training.config import DataConfig, Recorded, RunConfig
+from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.config_sections import DataConfig, Recorded
 
 _PACKAGES = (
     "tfrec-fusion",
@@ -51,6 +52,7 @@ def load_events(data: DataConfig) -> Interactions:
         unknown_items=data.unknown_items,
         duplicates=data.duplicates,
         repeats=data.repeats,
+        event_weights=data.event_weights,
         nulls=data.nulls,
         columns=data.columns,
         timestamp_unit=data.timestamp_unit,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.tensors import HISTORY, USER, ranked
 from tfrec_fusion.signature import Tensor
@@ -40,6 +42,16 @@ REQUEST_INPUTS = (
     ),
 )
 """Inputs of `recommend`, without the filters and the features of an export."""
+
+REPEATED_INPUTS = tuple(
+    one
+    if one.name != "exclude_seen"
+    else dataclasses.replace(
+        one, meaning="True excludes the items of the history, stored or in the request"
+    )
+    for one in REQUEST_INPUTS
+)
+"""The same if repeated events count."""
 
 
 class Recommend(ServedSignature):

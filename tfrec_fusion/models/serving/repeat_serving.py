@@ -25,6 +25,7 @@ class RepeatServing(CatalogueServing):
     def __init__(self, inner: DotProductServing, repeat_scores: Callable):
         super().__init__(name="serving")
         self.inner, self._repeat_scores = inner, repeat_scores
+        self.requested = inner.requested
         self._dim = inner.items.shape[1]
         self.shape = (inner.count, self._dim + inner.count)
 
@@ -32,9 +33,9 @@ class RepeatServing(CatalogueServing):
     def count(self) -> int:
         return self.inner.count
 
-    def users(self, users, items, positions, ages):
+    def users(self, users, items, positions, ages, given=None):
         past = self.inner.past(items)
-        vectors = self.inner.users(users, items, positions, ages)
+        vectors = self.inner.users(users, items, positions, ages, given)
         pairs, scores = self._repeat_scores(past, items, positions, ages)
         return tf.concat([vectors, tf.scatter_nd(pairs, scores, self._added(vectors))], 1)
 
