@@ -39,13 +39,16 @@ def test_every_record_is_answered(version):
         assert {len(value) for value in outputs.values()} == {len(next(iter(inputs.values())))}
 
 
+slow = pytest.mark.slow  # each makes an export
+
+
 @pytest.mark.parametrize(
     ("requests", "says"),
     [
         ({"recommnd": [{}]}, "no signature 'recommnd'"),
-        ({"item_vector": [{"item": ["a"]}]}, "has no input 'item'"),
-        ({"score": [{"user_id": ["a"]}]}, "needs the input 'item_id'"),
-        (
+        pytest.param({"item_vector": [{"item": ["a"]}]}, "has no input 'item'", marks=slow),
+        pytest.param({"score": [{"user_id": ["a"]}]}, "needs the input 'item_id'", marks=slow),
+        pytest.param(
             {
                 "recommend": [
                     {
@@ -59,13 +62,22 @@ def test_every_record_is_answered(version):
                 ]
             },
             "k must be int32",
+            marks=slow,
         ),
-        ({"user_vector": [{"user_id": ["a"], "history": ["b"]}]}, r"history must have the shape"),
+        pytest.param(
+            {"user_vector": [{"user_id": ["a"], "history": ["b"]}]},
+            r"history must have the shape",
+            marks=slow,
+        ),
         (
             {"user_vector": [{"user_id": ["a", "b"], "history": [["c"]]}]},
             "request 1: user_vector fails on it.*history must have .* as many rows",
         ),
-        ({"item_vector": [{"item_id": ["a"]}] * 1000}, "at most 1000 records. Received: 1010"),
+        pytest.param(
+            {"item_vector": [{"item_id": ["a"]}] * 1000},
+            "at most 1000 records. Received: 1010",
+            marks=slow,
+        ),
     ],
 )
 def test_a_request_that_does_not_fit_stops_the_export(

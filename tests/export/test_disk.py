@@ -42,7 +42,9 @@ def base(tmp_path_factory, model, events):
 
 
 # 100 bytes hold none of the files of ids, 500 not the variables, 100,000 not the graph.
-@pytest.mark.parametrize("size", [100, 500, 100_000])
+@pytest.mark.parametrize(
+    "size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (100, 500)), 100_000]
+)
 def test_where_a_file_cannot_grow(base, model, events, size):
     write = WRITERS["refresh" if size == 500 else "export"]
     with pytest.raises(OSError) as caught, no_file_beyond(size):

@@ -60,10 +60,7 @@ OPTIONS = {
 
 
 # Written in every run of the tests, as is what is refused.
-_QUICK = [
-    ("ranker", "plain"),
-    ("alpha_rec", "filters"),
-]
+_QUICK = [("ranker", "plain")]
 
 
 def _cases():

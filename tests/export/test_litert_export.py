@@ -31,6 +31,7 @@ def _check(golden, ranker, folder):
     return set(runner.get_input_details()), {file.name for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
     inputs, files = _check(golden, ranker("all"), tmp_path / "litert")
     assert inputs == {"user", "item", "history", "history_age", "hour", "channel"}

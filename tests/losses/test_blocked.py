@@ -67,8 +67,15 @@ def test_value_and_gradients_are_the_plain_ones(batch, candidates, block, n):
     _same(actual, _value_and_gradients(_plain, arguments, BY))
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("batch", [64, 50])
+@pytest.mark.parametrize(
+    ("batch", "jit"),
+    [
+        (50, False),
+        (64, True),
+        pytest.param(64, False, marks=pytest.mark.slow),
+        pytest.param(50, True, marks=pytest.mark.slow),
+    ],
+)
 def test_in_a_graph_and_on_the_second_use_under_jit(jit, batch):
     loss = SampledSoftmax(block_size=16)
 

@@ -55,8 +55,10 @@ def _trained(events, epochs=15, **options):
     ("options", "stores"),
     [
         ({}, 1),
-        ({"negatives": None, "whitening_dim": 4}, 2),
-        ({"layers": 0, "vectors": ["image"], "whitening_dim": None}, 2),
+        pytest.param({"negatives": None, "whitening_dim": 4}, 2, marks=pytest.mark.slow),
+        pytest.param(
+            {"layers": 0, "vectors": ["image"], "whitening_dim": None}, 2, marks=pytest.mark.slow
+        ),
     ],
     ids=["default", "two_stores", "no_layers"],
 )

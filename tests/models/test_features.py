@@ -106,6 +106,7 @@ def test_a_new_user_is_known_by_taste_and_a_cold_item_by_kind(events, trained):
     assert (sign * _even(scores, range(N_ITEMS - 4, N_ITEMS)) > 0).all()
 
 
+@pytest.mark.slow
 def test_shuffled_features_do_not_tell_them_apart(events):
     shuffled = USERS.assign(taste=np.random.default_rng(3).permutation(USERS["taste"]))
     events = _events(shuffled)

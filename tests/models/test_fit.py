@@ -99,7 +99,9 @@ class _Logs(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("strategy", "together"), [(None, 2), pytest.param("mirrored", 1, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("make", [_two_tower, _ranker, _alpha_rec])
+@pytest.mark.parametrize(
+    "make", [_two_tower, *(pytest.param(m, marks=pytest.mark.slow) for m in (_ranker, _alpha_rec))]
+)
 def test_the_loss_is_the_epoch_s_mean(make, strategy, together):
     """Rows 1 to 9 (3 for the two-tower) of weight 1 in a batch, and 3 (1) of weight 5 in another.
 

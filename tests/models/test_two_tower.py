@@ -50,6 +50,8 @@ def _batches(events, **options):
 
 # options, and whether the events have times
 MORE = {
+    "text_only": ({"use_ids": False}, True),
+    "timeless_both": ({"user": "both"}, False),
     "sum": ({"fusion": "sum"}, True),
     "id_only": ({"vectors": []}, True),
     "user_id": ({"user": "id"}, True),
@@ -66,8 +68,6 @@ MORE = {
     ("options", "times"),
     [
         pytest.param({}, True, id="null_space"),
-        pytest.param({"use_ids": False}, True, id="text_only"),
-        pytest.param({"user": "both"}, False, id="timeless_both"),
         *(pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in MORE.items()),
     ],
 )
