@@ -101,6 +101,7 @@ def evaluate_ranker(
         at=split.time,
         horizon_days=0.0,
         context=model.config.context if given else (),
+        context_side=model.spec.context_side if given else None,
         numbers=model.spec.numbers if given else (),
         seed=seed,
         shuffle=False,

@@ -15,7 +15,9 @@ from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
 
@@ -32,6 +34,7 @@ def as_of_examples(
     known: Interactions | None = None,
     at: float | None = None,
     numbers: Sequence[str] | None = None,
+    context_side: Side | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
@@ -64,6 +67,9 @@ def as_of_examples(
       at: unix time of that cut; by default the moment after the last known event.
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`; by default the catalogue's `numeric_columns`.
+      context_side: the context features of a model, its `spec.context_side`. The context of an
+        example is that of its first target after the cut, and the time is that event's: the
+        moment at which a request would have been made. Histories and trends stay as of the cut.
       seed: of the order and the sampled candidates.
       first_epoch: number of epochs already done; the dataset continues with the next one.
       shard: (index, count) of the worker; see `epoch_batches`.
@@ -87,6 +93,7 @@ def as_of_examples(
             last=last,
             candidates=candidates,
             numbers=numbers,
+            context_side=context_side,
             seed=seed,
         )
     if at is not None:
@@ -108,6 +115,7 @@ def as_of_examples(
     wanted = None if weights is None else weights > 0
     targets_before = counts_before if wanted is None else _CountsBefore(histories, wanted)
     mass_before = counts_before if weights is None else _CountsBefore(histories, weights)
+    contexts = {} if context_side is None else history_context(context_side, events)
     recent = np.quantile(events.event_times, 0.99)
     bounds = histories.splits
     returning, step = _returning_users(histories), every_days * DAY
@@ -155,6 +163,7 @@ def as_of_examples(
             targets = tuple(part[wanted[targets[1]]] for part in targets)
         if repeated:
             targets = _distinct(*targets, histories.items)
+        first = targets[1][np.unique(targets[0], return_index=True)[1]]
         return ExampleBatch.build(
             users=users,
             history=ranges(begin, middle),
@@ -167,9 +176,10 @@ def as_of_examples(
             candidates=candidates,
             rng=rng,
             mask_history=not repeated,
+            context={name: values[first] for name, values in contexts.items()},
         )
 
-    signature = ExampleBatch.signature(n_features=len(trend.names), sampled=candidates is not None)
+    signature = ExampleBatch.signature(len(trend.names), candidates is not None, context_side)
     return epoch_batches(n_batches, plan, build, signature, epochs, shard)
 
 

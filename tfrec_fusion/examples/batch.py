@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.features.context import CONTEXT_FIELDS
+from tfrec_fusion.features.side import Side
 
 
 class ExampleBatch:
@@ -22,12 +24,16 @@ class ExampleBatch:
     - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has, none if repeated
       events count;
     - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
+    - only with context features, `context_categories` `[B, width]` int32 and `context_numbers`
+      `[B, N]` float32: the encoded context of each user's first target;
     - only with sampled candidates, `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
       log of the expected number of draws of each candidate. Otherwise candidate j is item j.
     """
 
     @staticmethod
-    def signature(n_features: int, sampled: bool) -> dict[str, tf.TensorSpec]:
+    def signature(
+        n_features: int, sampled: bool, context: Side | None = None
+    ) -> dict[str, tf.TensorSpec]:
         """Returns the element spec of a dataset of such batches."""
         spec = {
             "user": tf.TensorSpec([None], tf.int32),
@@ -40,6 +46,12 @@ class ExampleBatch:
             "item_features": tf.TensorSpec([None, n_features], tf.float32),
             "is_warm": tf.TensorSpec([None], tf.bool),
         }
+        if context is not None:
+            shapes = ([None, context.width], tf.int32), ([None, context.n_numbers], tf.float32)
+            spec |= {
+                name: tf.TensorSpec(*of_name)
+                for name, of_name in zip(CONTEXT_FIELDS, shapes, strict=True)
+            }
         if sampled:
             spec["candidate"] = tf.TensorSpec([None], tf.int32)
             spec["log_q"] = tf.TensorSpec([None], tf.float32)
@@ -59,6 +71,7 @@ class ExampleBatch:
         candidates: int | None,
         rng: np.random.Generator,
         mask_history: bool = True,
+        context: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Builds one batch.
 
@@ -74,6 +87,7 @@ class ExampleBatch:
           candidates: number of items to sample, or None for the whole catalogue.
           rng: generator for the sample.
           mask_history: whether items of the history are masked candidates.
+          context: field -> encoded context `[B, ...]`; None without context features.
         """
         rows, index = history
         history_item = items[index]
@@ -86,6 +100,7 @@ class ExampleBatch:
             "history_age": np.zeros(len(index), np.float32)
             if ages is None
             else ages(index).astype(np.float32),
+            **(context or {}),
         }
         if not mask_history:
             rows, history_item = rows[:0], history_item[:0]

@@ -12,7 +12,9 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.item_trend import ItemTrend
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
 
@@ -28,6 +30,7 @@ def continuations(
     candidates: int | None = None,
     denoising: bool = False,
     numbers: Sequence[str] | None = None,
+    context_side: Side | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """Returns batches for validation: histories and item features from `known`, targets after.
@@ -47,6 +50,8 @@ def continuations(
       candidates: number of items to sample besides the batch's targets; None scores all.
       denoising: whether the items of the history are targets too, as in autoencoder examples.
       numbers: as in `as_of_examples`.
+      context_side: the context features of a model; the context is that of each user's first new
+        item.
       seed: of the sampled candidates.
 
     Returns:
@@ -87,7 +92,9 @@ def continuations(
     later, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known))
     new = (events.user >= 0) & (repeated | ~np.isin(later, had))
     new &= past.lengths[np.maximum(events.user, 0)] > 0
-    future = events.select(new).histories()
+    events = events.select(new)
+    future = events.histories()
+    contexts = {} if context_side is None else history_context(context_side, events)
     users = np.flatnonzero(future.lengths).astype(np.int32)
     if len(users) == 0:
         raise InputError(f"{name}: no user has both a known event and a new item in events")
@@ -121,9 +128,11 @@ def continuations(
             candidates=candidates,
             rng=rng,
             mask_history=not repeated,
+            context={n: values[future.splits[chosen]] for n, values in contexts.items()},
         )
 
-    signature = ExampleBatch.signature(features.shape[1], sampled=candidates is not None)
+    sampled = candidates is not None
+    signature = ExampleBatch.signature(features.shape[1], sampled, context_side)
     n_batches = -(-len(users) // batch_size)
     # Epochs are not counted, so every pass over the validation examples is the same.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)

@@ -15,9 +15,11 @@ from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.negatives import Negatives
 from tfrec_fusion.examples.read_ahead import read_ahead
 from tfrec_fusion.examples.windows import BlockWindow
+from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
-_RESERVED = ("history", "history_age", "_end", "_own")
+_RESERVED = ("history", "history_age", "_end", "_own", *CONTEXT_FIELDS)
 
 
 def pair_examples(
@@ -28,6 +30,7 @@ def pair_examples(
     negatives: int = 0,
     known: Interactions | None = None,
     context: Sequence[str] | None = None,
+    context_side: Side | None = None,
     window_days: float = 7.0,
     seed: int = 0,
     shuffle: bool = True,
@@ -49,7 +52,9 @@ def pair_examples(
     - `label` `[B]` float32, only with `negatives` or labelled events: the event's label, 1 without
       labels; 0 for negatives;
     - `rating` (only without negatives) and `weight` `[B]` float32, if the events have them;
-    - the context columns of the event, float32, or strings if named; repeated for its negatives.
+    - the context columns of the event, float32, or strings if named; repeated for its negatives;
+    - with a `context_side`, the event's own context, encoded: `context_categories` `[B, width]`
+      int32 and `context_numbers` `[B, n_numbers]` float32.
 
     Half of the negatives, in expectation, are items of random events within `window_days / 2` of
     the event (of any event, without times); the others are uniform over the items seen by then.
@@ -64,6 +69,7 @@ def pair_examples(
       known: more events, with the same vocabularies, for histories and negatives; they are not rows
         themselves. For test pairs: the training events.
       context: names of context columns; by default the numeric ones.
+      context_side: the context features of a model, its `spec.context_side`.
       window_days: width of the time window for negatives.
       seed: of order and samples. Equal seeds give equal epochs.
       shuffle: False keeps the order of the events.
@@ -83,6 +89,7 @@ def pair_examples(
         negatives=negatives,
         known=known,
         context=context,
+        context_side=context_side,
         window_days=window_days,
         seed=seed,
         shuffle=shuffle,
@@ -104,6 +111,7 @@ def pair_batches(
     seed: int,
     shuffle: bool,
     shard: tuple[int, int] = (0, 1),
+    context_side: Side | None = None,
 ) -> tf.data.Dataset:
     """As `pair_examples`, for a longer pipeline that counts the epochs itself."""
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
@@ -127,6 +135,8 @@ def pair_batches(
     if rows.timestamp is not None:
         columns["timestamp"] = rows.timestamp
     columns |= _context(rows.context, context)
+    if context_side is not None:
+        columns |= encoded_context(context_side, rows)
     if rows.weight is not None:
         columns["weight"] = rows.weight
     if rows.rating is not None and not negatives:

@@ -14,6 +14,7 @@ from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.pairs import pair_batches
 from tfrec_fusion.examples.read_ahead import read_ahead
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
 _MAX_CUTS = 150
@@ -32,6 +33,7 @@ def ranking_examples(
     history: int = 64,
     min_history: int = 0,
     context: Sequence[str] = (),
+    context_side: Side | None = None,
     window_days: float = 7.0,
     numbers: Sequence[str] | None = None,
     seed: int = 0,
@@ -54,7 +56,8 @@ def ranking_examples(
       those items to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times only the catalogue's
       numeric columns; NaN for missing numbers) and `is_warm` `[B, N]` bool, both as of c;
-    - the context columns `[B]`.
+    - the context columns `[B]`; with a `context_side`, the event's own context, encoded, as in
+      `pair_examples`.
 
     With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N.
     `pair_examples` describes how negatives are sampled.
@@ -77,6 +80,7 @@ def ranking_examples(
         describes the event's item (its price) would give it away among its negatives.
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`; by default the catalogue's `numeric_columns`.
+      context_side: the context features of a model, its `spec.context_side`.
       window_days, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
@@ -101,6 +105,7 @@ def ranking_examples(
         negatives=negatives,
         known=known,
         context=context,
+        context_side=context_side,
         window_days=window_days,
         seed=seed,
         shuffle=shuffle,

@@ -1,4 +1,4 @@
-"""Declares which columns of items and users a model reads."""
+"""Declares which columns of items, users and events a model reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfrec_fusion.features.side import AnyFeature
 
 
 class Features(BaseModel):
-    """The features of items and users that a model reads beside ids, vectors and trends.
+    """The features of items, users and requests that a model reads beside ids and vectors.
 
     Pass it to a model as `features=`; in a run's config it is the mapping `model.features`.
     `features="infer"` takes those of `infer`. The
@@ -21,6 +21,9 @@ class Features(BaseModel):
     Attributes:
       item: features of the columns of the catalogue.
       user: features of the columns of the users' table; see `data.UserTable`.
+      context: features of the context columns of the events, which a request gives, and of
+        "timestamp", the time of the event or request. Values must be known before the item is: a
+        column that describes the event's item, e.g. its price, would give it away in training.
 
     Example:
       >>> from tfrec_fusion.features import Category, Features, Number
@@ -33,10 +36,11 @@ class Features(BaseModel):
 
     item: tuple[AnyFeature, ...] = ()
     user: tuple[AnyFeature, ...] = ()
+    context: tuple[AnyFeature, ...] = ()
 
     @classmethod
     def infer(cls, events: Interactions) -> Features:
-        """Chooses a feature for each column of the items and of the users' table.
+        """Chooses a feature for each column of the items and of the users' table, not of events.
 
         A log line says for every column what it becomes, or why it is left out: ids, constants,
         free texts, and numbers that follow the number of events so closely that they may be made
@@ -59,7 +63,7 @@ class Features(BaseModel):
         users = events.user_table.rows_of(events.users.ids[active])
         return cls(item=items, user=inferred("users", users, "user_id", counts[active]))
 
-    @field_validator("item", "user")
+    @field_validator("item", "user", "context")
     @classmethod
     def _distinct(cls, features):
         names = [one.name for one in features]

@@ -31,16 +31,17 @@ class RequestEncoder(tf.Module):
     Args:
       side: the fitted features.
       prefix: put before the names of inputs that do not begin with it, e.g. "user_".
+      renamed: column -> name of its input.
 
     Attributes:
       inputs: the inputs of a request.
       names: input name -> column.
     """
 
-    def __init__(self, side: Side, prefix: str = ""):
+    def __init__(self, side: Side, prefix: str = "", renamed: Mapping[str, str] | None = None):
         super().__init__(name="request_encoder")
         self.side = side
-        self.inputs, self.names, self._inputs_of = _inputs(side, prefix)
+        self.inputs, self.names, self._inputs_of = _inputs(side, prefix, renamed or {})
         self._tables = [_table(one.vocabulary) if one.vocabulary else None for one in side.features]
         counts = [[place] * one.width for place, one in enumerate(side.features)]
         self._of_rows = [place for places in counts for place in places]
@@ -106,9 +107,11 @@ class RequestEncoder(tf.Module):
         )
 
 
-def request_inputs(side: Side, prefix: str = "") -> tuple[Tensor, ...]:
+def request_inputs(
+    side: Side, prefix: str = "", renamed: Mapping[str, str] | None = None
+) -> tuple[Tensor, ...]:
     """Returns the inputs that a `RequestEncoder` with these arguments reads."""
-    return _inputs(side, prefix)[0]
+    return _inputs(side, prefix, renamed or {})[0]
 
 
 def is_given(value: tf.Tensor) -> tf.Tensor:
@@ -118,14 +121,16 @@ def is_given(value: tf.Tensor) -> tf.Tensor:
     return ~tf.math.is_nan(value)
 
 
-def _inputs(side: Side, prefix: str) -> tuple[tuple[Tensor, ...], dict[str, str], list[dict]]:
+def _inputs(
+    side: Side, prefix: str, renamed: Mapping[str, str]
+) -> tuple[tuple[Tensor, ...], dict[str, str], list[dict]]:
     """The inputs, input name -> column, and column -> input name of each feature."""
     asked = [one for one in side.features if one.reads]
     read = dict.fromkeys((c, one.reads) for one in asked for c in one.columns)
     kinds = Counter(column for column, _ in read)
     names = {}
     for column, kind in read:
-        name = re.sub(r"\W", "_", column, flags=re.ASCII)
+        name = renamed.get(column, re.sub(r"\W", "_", column, flags=re.ASCII))
         name = name if name.startswith(prefix) else prefix + name
         names[column, kind] = name if kinds[column] == 1 else f"{name}_{kind}"
     inputs = []

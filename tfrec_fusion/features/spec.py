@@ -19,7 +19,8 @@ class DataSpec(BaseModel):
       feature_names: names of the item features that the model reads, in order: trends, then
         `numbers`; empty if there are none.
       numbers: numeric column of the catalogue -> "number", or "flag" for booleans; matched by name.
-      item_side, user_side: the declared features of items and users, fitted; None without any.
+      item_side, user_side, context_side: the declared features of items, users and the context of
+        requests, fitted; None without any.
       repeats: which events of a user-item pair count, see `Interactions`.
       weighted_history: whether items have a fixed weight in the history pools.
     """
@@ -35,5 +36,6 @@ class DataSpec(BaseModel):
     numbers: dict[str, Literal["number", "flag"]] = Field(default_factory=dict)
     item_side: Side | None = None
     user_side: Side | None = None
+    context_side: Side | None = None
     repeats: Literal["first", "all"] = "first"
     weighted_history: bool = False

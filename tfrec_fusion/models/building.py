@@ -15,6 +15,7 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.context import CONTEXT_FIELDS, TABLE, context_frame
 from tfrec_fusion.features.declared import Features
 from tfrec_fusion.features.item_trend import item_numbers
 from tfrec_fusion.features.side import Side, key_path
@@ -103,18 +104,16 @@ def frozen_vectors(
     return frozen
 
 
-def fitted_sides(
-    model: str, data: Interactions, features: Features
-) -> tuple[Side | None, Side | None]:
-    """Fits the declared features on the items and users of training events.
+def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Side | None]:
+    """Fits the declared features on the items, users and contexts of training events.
 
     Returns:
-      Those of the items and of the users; None for a table without features.
+      "item_side", "user_side" and "context_side" of a `DataSpec`; None for one without features.
 
     Raises:
       InputError: a column is missing or unfit, or the events have no users' table.
     """
-    item_side = user_side = None
+    item_side = user_side = context_side = None
     if features.item:
         rows = np.flatnonzero(data.item_counts() > 0)
         item_side = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
@@ -135,7 +134,9 @@ def fitted_sides(
         user_side = Side.fit("users", features.user, data.user_table.rows_of(known))
         # Values of users without events would fail only in an export.
         user_side.encode(data.user_table.rows_of(data.user_table.vocabulary.ids))
-    return item_side, user_side
+    if features.context:
+        context_side = Side.fit(TABLE, features.context, context_frame(data))
+    return {"item_side": item_side, "user_side": user_side, "context_side": context_side}
 
 
 def feature_sizes(side: Side, config) -> dict[str, Any]:
@@ -151,6 +152,30 @@ def side_values(data: Interactions, spec: DataSpec) -> dict[str, tuple[np.ndarra
     if spec.user_side is not None and data.user_table is not None:
         found["user_side"] = spec.user_side.encode(data.user_table.rows_of(data.users.ids))
     return found
+
+
+def check_context(model: str, spec: DataSpec, batch, make: str) -> None:
+    """Raises InputError if a batch lacks the context that a model reads, or has another one.
+
+    Args:
+      make: the call that makes batches, e.g. "events.batches(512".
+    """
+    if spec.context_side is None:
+        return
+    advice = f"make the batches by {make}, context_side=model.spec.context_side)"
+    for name, width in zip(
+        CONTEXT_FIELDS, (spec.context_side.width, spec.context_side.n_numbers), strict=True
+    ):
+        if name not in batch:
+            raise InputError(
+                f"{model}: the batches have no {name!r}, which a model with features of the "
+                f"context reads; {advice}. Received: {sorted(batch)}"
+            )
+        if width_of(batch[name]) not in (None, width):
+            raise InputError(
+                f"{model}: {name}: the model reads {width} columns; {advice}. "
+                f"Received: {width_of(batch[name])}"
+            )
 
 
 def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:

@@ -34,6 +34,8 @@ class FusionConfig(BaseModel):
         False, layers follow Keras's global policy.
       features: declared features of items and users: a `Features`, its mapping, or "infer".
       feature_dim: size of the embedding of a declared feature's category.
+      context_dropout: probability that training hides the declared context features of a row but
+        those of its time, so that the model learns to score requests that give none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,12 +48,15 @@ class FusionConfig(BaseModel):
     mixed_precision: bool = False
     features: Features | Literal["infer"] = Features()
     feature_dim: PositiveInt = 16
+    context_dropout: float = Field(default=0.2, ge=0, lt=1)
 
     @field_validator("features", mode="before")
     @classmethod
     def _mapping_or_infer(cls, features):
         if isinstance(features, str) and features != "infer":
-            raise ValueError("must be a Features, a mapping with item and user, or 'infer'")
+            raise ValueError(
+                "must be a Features, a mapping with item, user and context, or 'infer'"
+            )
         return features
 
     @property

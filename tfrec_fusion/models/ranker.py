@@ -11,9 +11,11 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.features.state import State
+from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.backbones.backbones import make_backbone
 from tfrec_fusion.models.building import (
+    check_context,
     check_features,
     check_vocabularies,
     check_width,
@@ -25,6 +27,7 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.heads.binary_head import BinaryHead
 from tfrec_fusion.models.objectives.catalogue import OBJECTIVES, find_loss
+from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
@@ -45,7 +48,8 @@ class Ranker(DataModel):
       (`HistoryPooling`), an embedding of the user id, or the sum of both; and the product u * v;
     - similarities of the item to the history's items (`HistoryMatch`), by v and each frozen vector;
     - the item's recency, trend and numbers, the size and recency of the history, and the numeric
-      context, batch-normalised; the embeddings of the context's categories.
+      context, batch-normalised; the embeddings of the context's categories; a vector of the
+      declared features of the context (`SideFeatures`).
 
     The backbone, by default cross layers beside a deep network (`DCNv2`), maps x_0 to a
     representation; the logit is linear in it. An item that is cold at the cut has no id.
@@ -84,6 +88,8 @@ class Ranker(DataModel):
         self.features = RankerFeatures(spec, config, name="features")
         self.backbone = make_backbone(config)
         self.head = BinaryHead(name="logit")
+        if spec.context_side is not None:
+            self.draws = add_draws(self)
         self(example(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
@@ -150,6 +156,9 @@ class Ranker(DataModel):
           InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
+        if training and self.spec.context_side is not None and self.config.context_dropout:
+            rate, seed = self.config.context_dropout, next_seed(self.draws)
+            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
         logits = self(batch, training=training)
         labels, flat, weights = self.head.examples(batch, logits)
         added = list(self.losses)
@@ -186,6 +195,7 @@ class Ranker(DataModel):
                 f"Ranker: the batches have no {missing[0]!r}, which the model reads; make them by "
                 f"ranking_examples(events, context={context}). {received}"
             )
+        check_context("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 
     def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:

@@ -25,6 +25,8 @@ class RankerConfig(FusionConfig):
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
       features: declared features of items and users: a `Features`, its mapping, or "infer".
       feature_dim: size of the embedding of a declared feature's category.
+      context_dropout: probability that training hides the declared context features of a row but
+        those of its time, so that the model learns to score requests that give none.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user vector is made from: "history", "id" or "both".

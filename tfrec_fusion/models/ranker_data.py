@@ -9,6 +9,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.ranking import feature_names
+from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.models.building import (
     check_storage,
@@ -63,7 +64,6 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
                 )
         else:
             strings[column] = sorted({value for value in values.dropna() if value != ""})
-    item_side, user_side = fitted_sides("Ranker", data, config.declared)
     spec = RankerSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
@@ -75,8 +75,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
         categories=categories,
         context_numbers=tuple(numbers),
         context_categories=strings,
-        item_side=item_side,
-        user_side=user_side,
+        **fitted_sides("Ranker", data, config.declared),
     )
     context = np.stack(list(numbers.values()), 1) if numbers else np.zeros((len(data), 0))
     return spec, frozen, (rows, context)
@@ -93,5 +92,7 @@ def example(spec: RankerSpec) -> dict[str, tf.Tensor]:
         "item_features": tf.zeros([1, len(spec.feature_names)]),
         "is_warm": tf.ones([1], tf.bool),
     }
+    if spec.context_side is not None:
+        batch |= dict(zip(CONTEXT_FIELDS, neutral_context(spec.context_side), strict=True))
     numbers = {column: tf.zeros([1]) for column in spec.context_numbers}
     return batch | numbers | {column: tf.constant([""]) for column in spec.context_categories}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.features.context import CONTEXT_FIELDS
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.layers import HistoryMatch, IdEmbedding, SideFeatures, Standardise
 from tfrec_fusion.layers.history_pooling import history_size
@@ -53,6 +54,9 @@ class RankerFeatures(keras.layers.Layer):
             self.user_side = SideFeatures(
                 spec.n_users, dim=config.dim, name="user_features", **sizes
             )
+        if spec.context_side is not None:
+            sizes = feature_sizes(spec.context_side, config)
+            self.context_side = SideFeatures(0, dim=config.dim, name="context_features", **sizes)
         self.user_tower = PooledHistory(
             config.dim,
             spec.n_users,
@@ -133,6 +137,9 @@ class RankerFeatures(keras.layers.Layer):
                 )
         user = for_each_item(tf.cast(user, self.tower.compute_dtype))
         embedded += [user, user * vectors]
+        if self.spec.context_side is not None:
+            context = self.context_side.of(*(batch[name] for name in CONTEXT_FIELDS))
+            embedded.append(for_each_item(context))
         for column in self.spec.categories:
             rows = tf.gather(self.category_rows[column], tf.maximum(items, 0))
             embedded.append(self.category_tables[column](tf.where(items >= 0, rows, -1)))

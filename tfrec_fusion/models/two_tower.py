@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers import RepeatScore, SideFeatures
@@ -26,6 +27,7 @@ from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
+from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
@@ -115,6 +117,9 @@ class TwoTower(RetrievalModel):
             self.user_side = SideFeatures(
                 spec.n_users, dim=config.dim, name="user_features", **sizes
             )
+        if spec.context_side is not None:
+            sizes = feature_sizes(spec.context_side, config)
+            self.context_side = SideFeatures(0, dim=config.dim, name="context_features", **sizes)
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
             self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
@@ -130,7 +135,7 @@ class TwoTower(RetrievalModel):
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
-        if config.history_dropout:
+        if config.history_dropout or spec.context_side is not None:
             self.draws = add_draws(self)
         if config.alignment:
             self.content_view = content_view(self.tower)
@@ -208,6 +213,7 @@ class TwoTower(RetrievalModel):
         training=None,
         hide_size=False,
         user_features=None,
+        context=None,
     ):
         """Computes the user side of the score.
 
@@ -221,6 +227,8 @@ class TwoTower(RetrievalModel):
           user_features: encoded categories `[B, width]` and numbers `[B, n_numbers]` of the users,
             as `State.user_features`; None takes those stored in training. Rows from `spec.n_users`
             on are users whose id is unknown.
+          context: encoded categories `[B, width]` and numbers `[B, n_numbers]` of the requests;
+            None knows nothing of them.
 
         Returns:
           `[B, vector_dim]` float32.
@@ -250,6 +258,9 @@ class TwoTower(RetrievalModel):
         if self.spec.user_side is not None:
             stored = user_features is None
             user += self.user_side(users) if stored else self.user_side.of(*user_features)
+        if self.spec.context_side is not None:
+            given = neutral_context(self.spec.context_side) if context is None else context
+            user += self.context_side.of(*map(tf.convert_to_tensor, given))
         parts = [self.scale * user]
         if self.spec.feature_names:
             parts.append(self.user_trend(tf.concat([user, size], 1)))
@@ -279,6 +290,9 @@ class TwoTower(RetrievalModel):
         if training and self.config.history_dropout:
             rate, seed = self.config.history_dropout, next_seed(self.draws)
             batch = hidden_histories(batch, rate, seed)
+        if training and self.spec.context_side is not None and self.config.context_dropout:
+            rate, seed = self.config.context_dropout, next_seed(self.draws)
+            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
         objective, weight = self.objective_for(batch), batch.get("weight")
         if "item" in batch:
             users, items, targets, touched = pair_vectors(self, batch, training)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
 from tfrec_fusion.features.spec import DataSpec
-from tfrec_fusion.models.building import check_width, width_of
+from tfrec_fusion.models.building import check_context, check_width, width_of
 from tfrec_fusion.models.objectives.pairs import check_pairs
 
 # Fields of a batch of `Interactions.batches`, except for pairs.
@@ -24,7 +25,7 @@ EXAMPLE_FIELDS = (
 def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
     """Returns a batch of one user, one history item and one candidate, to build all variables."""
     one = tf.zeros([1], tf.int32)
-    return {
+    batch = {
         "user": one,
         "history_item": one,
         "history_row": one,
@@ -33,6 +34,9 @@ def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
         "is_warm": tf.ones([1], tf.bool),
         "candidate": one,
     }
+    if spec.context_side is not None:
+        batch |= dict(zip(CONTEXT_FIELDS, neutral_context(spec.context_side), strict=True))
+    return batch
 
 
 def check_batch(model, batch) -> None:
@@ -53,6 +57,7 @@ def check_batch(model, batch) -> None:
         )
     if "item" in batch:
         check_pairs(model, batch)
+        check_context("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
         return
     missing = [name for name in EXAMPLE_FIELDS if name not in batch]
     if missing:
@@ -60,6 +65,7 @@ def check_batch(model, batch) -> None:
             f"TwoTower: the batches have no {missing[0]!r}; pass batches of events.batches(512). "
             f"{received}"
         )
+    check_context("TwoTower", model.spec, batch, "events.batches(512, examples='as_of'")
     names = model.spec.feature_names
     columns = width_of(batch["item_features"])
     if names and columns == 0:

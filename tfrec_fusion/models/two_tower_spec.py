@@ -57,7 +57,6 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     trend = config.trend and data.timestamp is not None
     numbers = item_numbers_of("TwoTower", catalogue) if trend else {}
     weighted = initial is not None and USER_TOWERS.class_of(config.user).weighs_history
-    item_side, user_side = fitted_sides("TwoTower", data, config.declared)
     spec = DataSpec(
         n_users=len(data.users),
         n_items=len(catalogue),
@@ -68,7 +67,6 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
         numbers=numbers,
         repeats=data.repeats,
         weighted_history=weighted,
-        item_side=item_side,
-        user_side=user_side,
+        **fitted_sides("TwoTower", data, config.declared),
     )
     return spec, frozen

@@ -9,6 +9,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.training.config import RunConfig
@@ -16,6 +17,8 @@ from tfrec_fusion.training.model_sections import MODELS
 
 TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
 """Class name in a checkpoint -> class, of the models that are trained in epochs."""
+
+_WITHOUT_CONTEXT = ("autoencoder", "held_out")  # a model that reads a context refuses them
 
 
 def build_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:
@@ -40,12 +43,21 @@ def build_model(config: RunConfig, train: Interactions) -> keras.Model | Classic
 
 
 def training_batches(
-    config: RunConfig, train: Interactions, first_epoch: int = 0
+    config: RunConfig,
+    train: Interactions,
+    first_epoch: int = 0,
+    context_side: Side | None = None,
 ) -> tf.data.Dataset:
-    """Returns the training examples of a resolved config, starting at `first_epoch`."""
+    """Returns the training examples of a resolved config, starting at `first_epoch`.
+
+    Args:
+      context_side: the context features of the model.
+    """
     examples: Any = config.examples
     model: Any = config.model
     options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
+    if context_side is not None and getattr(examples, "kind", None) not in _WITHOUT_CONTEXT:
+        options["context_side"] = context_side
     if config.model.kind == "two_tower":
         return train.batches(
             config.batch_size, examples=examples.kind, first_epoch=first_epoch, **options

@@ -325,7 +325,7 @@ class Run:
         if config.epochs == 0:
             self._checkpoints.save(model, 0, {})
             return
-        batches = training_batches(config, self.split.train, done)
+        batches = training_batches(config, self.split.train, done, model.spec.context_side)
         steps = config.epochs * len(batches)
         model.compile(
             resolve(config.optimizer)

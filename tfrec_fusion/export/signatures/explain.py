@@ -9,6 +9,8 @@ from tfrec_fusion.signature import Tensor
 
 _MEANINGS = {
     "id": "share of item ids, item biases and, if the model reads them, user ids",
+    "features": "share of the declared features of items and users",
+    "request": "share of the request's context",
     "context": "share of the item's recency, trend and numbers, and the history's size and recency",
 }
 

@@ -9,6 +9,7 @@ from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.signatures.tensors import ITEMS
 from tfrec_fusion.features.request_encoder import request_inputs
 from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.models.towers.request_context import RENAMED
 from tfrec_fusion.models.towers.user_features import PREFIX
 from tfrec_fusion.signature import Tensor
 
@@ -20,7 +21,10 @@ def given_features(spec: DataSpec) -> tuple[Tensor, ...]:
       InputError: two inputs would have the same name.
     """
     inputs = () if spec.user_side is None else request_inputs(spec.user_side, PREFIX)
+    if spec.context_side is not None:
+        inputs += request_inputs(spec.context_side, renamed=RENAMED)
     others = [tensor.name for tensor in (*REQUEST_INPUTS, ITEMS)]
+    others += [*getattr(spec, "context_numbers", ()), *getattr(spec, "context_categories", ())]
     counts = Counter([*others, *(tensor.name for tensor in inputs)])
     repeated = [tensor for tensor in inputs if counts[tensor.name] > 1]
     if repeated:

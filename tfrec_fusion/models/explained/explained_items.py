@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_VECTORS = 4
 # Names of the other shares, of their sum, and of an entry that the page adds.
-_TAKEN = ("id", "features", "context", "bias", "score", "rules")
+_TAKEN = ("id", "features", "request", "context", "bias", "score", "rules")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from tfrec_fusion.models.towers.item_tower import FEATURES
 if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
 
+REQUEST = "request"
+"""Name of the context of requests among the inputs that can be hidden."""
+
 
 class HiddenInputs:
     """Computes the vectors of a TwoTower as if some of its inputs were missing.
@@ -23,6 +26,7 @@ class HiddenInputs:
       the user's id (the user becomes unknown);
     - the name of a frozen vector: hides it for every item;
     - "features": hides the declared features of items and of users;
+    - "request": hides the context of requests, its time too;
     - "context": sets the items' recency, trend and numbers to 0, an average item, and the size and
       recency of the history to 0. The recent pool keeps its weights.
 
@@ -47,7 +51,8 @@ class HiddenInputs:
         self._features = features
         ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
         declared = (FEATURES,) if spec.item_side or spec.user_side else ()
-        self.inputs = (*ids, *vectors, *declared, "context")
+        requests = (REQUEST,) if spec.context_side else ()
+        self.inputs = (*ids, *vectors, *declared, *requests, "context")
         of_items = (FEATURES,) if spec.item_side else ()
         self.fused = (*(("id",) if model.config.use_ids else ()), *vectors, *of_items)
 
@@ -85,7 +90,9 @@ class HiddenInputs:
         """
         features = {}
         if self._features is not None:
-            features = self._features(users, given, hide_users=FEATURES in hidden)
+            features = self._features(
+                users, given, hide_users=FEATURES in hidden, hide_context=REQUEST in hidden
+            )
         if "id" in hidden:
             users = -tf.ones_like(users)
         return self._model.user_vectors(

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.features.context import CONTEXT_FIELDS
 
 
 def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the candidates' item rows `[C]` int32, and whether each is warm, `[C]` bool."""
     rows = batch["candidate"] if "candidate" in batch else tf.range(model.spec.n_items)
     return rows, batch["is_warm"]
+
+
+def context_of(batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...] | None:
+    """Returns the encoded context of a batch; None without one."""
+    return tuple(batch[n] for n in CONTEXT_FIELDS) if CONTEXT_FIELDS[0] in batch else None
 
 
 def candidate_vectors(
@@ -43,6 +49,7 @@ def candidate_vectors(
         batch["history_row"],
         batch["history_age"],
         training=training,
+        context=context_of(batch),
     )
     return users, items, fused, history_vectors
 

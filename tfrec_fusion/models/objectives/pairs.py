@@ -10,6 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import InBatchSoftmax
+from tfrec_fusion.models.objectives.candidates import context_of
 from tfrec_fusion.models.objectives.targets import Targets
 
 
@@ -47,6 +48,7 @@ def pair_vectors(
         history_row,
         history_age,
         training=training,
+        context=context_of(batch),
     )
     # The distinct items of the pairs come first.
     own = position[:n_pairs]

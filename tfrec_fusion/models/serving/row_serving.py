@@ -43,6 +43,6 @@ class RowServing(tf.Module, ABC):
         Args:
           inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,
             and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days;
-            and the context columns, `[B]` float32 or int32 rows. Encoded features of users, by the
+            and the context columns, `[B]` float32 or int32 rows. Encoded features, by the
             names of `RequestFeatures.fields`, replace the stored ones.
         """
