@@ -113,8 +113,8 @@ def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
 
 
 @pytest.mark.slow
-def test_declared_features(featured, tmp_path):
-    version, asked, scores = featured
+def test_declared_features(unhashed, tmp_path):
+    version, asked, scores = unhashed
     export_onnx(version, tmp_path / "onnx")
     found = Sessions(tmp_path / "onnx").answer("score", asked)["score"]
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-5)

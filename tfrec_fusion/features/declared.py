@@ -71,3 +71,11 @@ class Features(BaseModel):
         if repeated:
             raise ValueError(f"must have different names; {repeated[0]!r} occurs twice")
         return features
+
+    @field_validator("context")
+    @classmethod
+    def _requested(cls, features):
+        unasked = [one.name for one in features if one.reads is None]
+        if unasked:
+            raise ValueError(f"must be what a request can give, and it gives no {unasked[0]!r}")
+        return features

@@ -84,7 +84,7 @@ def _predicted(logged, answered: bool, where: str) -> Iterator[dict]:
         found = {
             name: _plain(value[row])
             for name, value in inputs.items()
-            if value.ndim == 1 and name not in _ITEM_LISTS
+            if value.ndim == 1 and name not in (*_ITEM_LISTS, "time")  # the log's own time counts
         }
         if ranked:
             found.setdefault("k", float(_DEFAULT_K))

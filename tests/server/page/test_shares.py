@@ -27,8 +27,10 @@ def test_shares_and_what_rules_add():
 
 def test_the_same_user_is_asked_for_the_items():
     asked = {"user_id": np.array([b"u"]), "history": np.array([[b"a"]]), "k": np.array([2])}
-    found = explain_inputs(asked, ["käse", "b"])
-    assert set(found) == {"user_id", "history", "item_id"}
+    asked["user_age"] = np.array([31.0])
+    found = explain_inputs(asked, ["käse", "b"], ["history", "item_id", "user_age", "user_id"])
+    assert list(found) == ["history", "item_id", "user_age", "user_id"]
+    assert found["user_age"].tolist() == [31.0]
     assert found["item_id"].tolist() == [["käse".encode(), b"b"]]
 
 
@@ -38,8 +40,12 @@ def test_the_same_user_is_asked_for_the_items():
         (["user_id", "history", "item_id"], OUTPUTS, True),
         (["user_id", "item_id"], OUTPUTS, False),
         (["user_id", "history", "item_id"], ["score"], False),
+        (["user_id", "history", "item_id", "user_age"], OUTPUTS, True),
+        (["user_id", "history", "item_id", "more"], OUTPUTS, False),
     ],
 )
 def test_a_signature_of_another_program(inputs, outputs, does):
-    assert explains({"explain": SimpleNamespace(inputs=inputs, outputs=outputs)}) is does
+    recommend = SimpleNamespace(inputs=["user_id", "history", "k", "user_age"])
+    found = SimpleNamespace(inputs=inputs, outputs=outputs)
+    assert explains({"explain": found, "recommend": recommend}) is does
     assert not explains({})

@@ -236,7 +236,8 @@ class _Api:
     async def _explain(self, servable: Servable, asked: dict, rows: list[dict], deadline: float):
         """Adds shares to the items of an answer, up to the maximum list length."""
         rows = rows[: self._predictor.limits.list_length]
-        inputs = explain_inputs(asked, [row["item_id"] for row in rows])
+        names = servable.signatures[SIGNATURE].inputs
+        inputs = explain_inputs(asked, [row["item_id"] for row in rows], names)
         outputs = await self._predictor.predict(servable, SIGNATURE, inputs, deadline=deadline)
         for row, found in zip(rows, shares(outputs, [row["score"] for row in rows]), strict=True):
             row["shares"] = found

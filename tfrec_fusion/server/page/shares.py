@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,19 +16,29 @@ _ROUNDING = 1e-4  # relative float32 error; larger differences are boosts of rul
 def explains(signatures: Mapping) -> bool:
     """Whether a version has a signature `explain`, which splits scores into shares.
 
+    Its inputs, e.g. features of users, must be those of `recommend` and the item ids.
+
     Args:
       signatures: name -> object with `inputs` and `outputs`.
     """
-    found = signatures.get(SIGNATURE)
-    return (
-        found is not None and set(found.inputs) == _INPUTS and {"score", "bias"} <= {*found.outputs}
-    )
+    found, asked = signatures.get(SIGNATURE), getattr(signatures.get("recommend"), "inputs", ())
+    if found is None or not {"score", "bias"} <= {*found.outputs}:
+        return False
+    return {*found.inputs} >= _INPUTS and {*found.inputs} <= {*asked} | _INPUTS
 
 
-def explain_inputs(asked: Mapping[str, np.ndarray], item_ids: Sequence[str]) -> dict:
-    """Inputs of `explain` for the items recommended to a batch of one user."""
+def explain_inputs(
+    asked: Mapping[str, np.ndarray], item_ids: Sequence[str], names: Iterable[str]
+) -> dict:
+    """Inputs of `explain` for the items recommended to a batch of one user.
+
+    Args:
+      asked: the inputs of `recommend`.
+      item_ids: the recommended items.
+      names: names of the inputs of `explain`.
+    """
     items = np.array([[item.encode("utf-8", "surrogatepass") for item in item_ids]], object)
-    return {"user_id": asked["user_id"], "history": asked["history"], "item_id": items}
+    return {name: items if name == "item_id" else asked[name] for name in names}
 
 
 def shares(outputs: Mapping[str, np.ndarray], scores: Sequence[float]) -> list[dict[str, float]]:
