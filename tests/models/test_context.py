@@ -203,6 +203,19 @@ def test_an_export_takes_the_context_of_requests(events, trained, version):
     assert np.abs(answer["share_request"]).mean() > 0.05
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_fewer_bytes_change_little(events, trained, tmp_path, precision):
+    version = export(trained, events, tmp_path / "shop", precision=precision, deployment=False)
+    served = tf.saved_model.load(str(version)).signatures["score"]
+    users = tf.constant([f"u{row}" for row in range(8)])
+    items = tf.constant([ITEMS["item_id"].tolist()] * 8)
+    asked = _given(8, device=["pc"] * 8, time=[START] * 8)
+    found = served(user_id=users, item_id=items, **asked)["score"]
+    expected = _score(trained, events)(device="pc", timestamp=START)
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+
+
 def test_a_recommender_takes_a_context_or_none(trained, version, events):
     shop = Recommender(version)
     assert shop.features == ("device", "basket", "sources", "time")

@@ -142,6 +142,7 @@ class _Asked:
         self._ranks = not served.ranks_catalogue
         default = next(one for one in served.described if one.name == "serving_default")
         self._inputs = [one for one in default.inputs if not one.kind]
+        self._features = served.feature_inputs
 
     def default(self, users, items):
         """Outputs of `serving_default`; only a ranker needs `items`."""
@@ -158,7 +159,9 @@ class _Asked:
         """Scores `[B, N]` of items `[B, N]`."""
         if self._ranks:
             return self.default(users, items)["score"]
-        return self._score(user_id=tf.constant(users), item_id=tf.constant(items))["score"].numpy()
+        given = neutral_inputs(self._features, len(users))
+        asked = {"user_id": tf.constant(users), "item_id": tf.constant(items), **given}
+        return self._score(**asked)["score"].numpy()
 
 
 def _overlap(ours: np.ndarray, theirs: np.ndarray) -> float:

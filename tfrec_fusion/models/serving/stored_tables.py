@@ -39,11 +39,11 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
         side.user_tower.to_user = _StoredDense(tower.to_user, "float16")
     if tower.reads_user_ids:
         side.user_tower.ids = _StoredIds(tower.ids, precision)
-    if model.spec.user_side is not None:
-        for mine, theirs in zip(
-            side.user_side.trainable_weights, model.user_side.trainable_weights, strict=True
-        ):
-            mine.assign(theirs)
+    for name in ("user_side", "context_side"):
+        if getattr(model.spec, name) is not None:
+            mine, theirs = (getattr(one, name).trainable_weights for one in (side, model))
+            for weight, value in zip(mine, theirs, strict=True):
+                weight.assign(value)
     if model.spec.repeats == "all":
         side.repeat_score.set_weights(model.repeat_score.get_weights())
     if model.spec.feature_names:
