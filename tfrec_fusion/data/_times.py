@@ -155,7 +155,7 @@ def _of_numbers(
     if UNITS[found] > UNITS[taken] or (found != taken and median > 1e8):
         try:
             date = pd.Timestamp(int(median / UNITS[found]), unit="s").date()
-        except pd.errors.OutOfBoundsDatetime:
+        except (pd.errors.OutOfBoundsDatetime, NotImplementedError, OverflowError):
             raise InputError(
                 f"{what}: column {column!r} holds numbers beyond all times, e.g. {median:g}; "
                 "correct them"

@@ -314,7 +314,10 @@ def of_categories(values: pd.Series) -> pd.Series:
     dtype = values.cat.categories.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in _NULLABLE:  # these have no missing value
         return values.astype(_NULLABLE[dtype.kind])
-    return values.astype(dtype)
+    try:
+        return values.astype(dtype)
+    except (TypeError, ValueError):  # intervals have no missing value either
+        return values.astype(object)
 
 
 def with_missing(frame: pd.DataFrame) -> pd.DataFrame:

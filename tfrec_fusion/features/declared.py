@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.features.inference import inferred
+from tfrec_fusion.features.kinds.one_line import OneLineErrors
 from tfrec_fusion.features.side import AnyFeature
 
 
-class Features(BaseModel):
+class Features(BaseModel, metaclass=OneLineErrors):
     """The features of items, users and requests that a model reads beside ids and vectors.
 
     Pass it to a model as `features=`; in a run's config it is the mapping `model.features`.

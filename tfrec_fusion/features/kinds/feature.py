@@ -11,9 +11,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.features.kinds.one_line import OneLineErrors
 
 
-class Feature(BaseModel, ABC):
+class Feature(BaseModel, ABC, metaclass=OneLineErrors):
     """A column of a table that a model reads, and what was learned of it from training rows.
 
     `fit` returns a copy with the learned fields set; only a fitted feature can `encode`. A feature

@@ -1,0 +1,41 @@
+"""Errors of wrong options in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tfrec_fusion.errors import InputError
+
+
+class OneLineErrors(type(BaseModel)):  # type: ignore[misc]
+    """Metaclass of pydantic models: `Model(...)` in Python raises InputError with one line.
+
+    Where a config is validated, which calls no class, errors keep the place of the wrong key.
+    """
+
+    def __call__(cls, *args, **options) -> Any:
+        try:
+            return super().__call__(*args, **options)
+        except ValidationError as error:
+            raise InputError(_line(cls.__name__, list(cls.model_fields), error)) from None
+
+
+def _line(name: str, options: list[str], error: ValidationError) -> str:
+    found: list[Any] = error.errors()
+    # A misspelt option is missing under its own name too.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    # After the number of a feature in a list comes its kind.
+    place = [
+        str(part)
+        for at, part in enumerate(first["loc"])
+        if not (at and isinstance(first["loc"][at - 1], int) and isinstance(part, str))
+    ]
+    where = ": ".join([name, ".".join(place)]) if place else name
+    if first["type"] == "extra_forbidden" and len(place) == 1:
+        return f"{where}: unknown option; the options are {', '.join(options)}"
+    if first["type"] == "missing":
+        return f"{where}: this option is needed"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    return f"{where}: {message}. Received: {first['input']!r}"
