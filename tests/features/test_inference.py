@@ -29,6 +29,9 @@ def _events():
             "size": RNG.permutation([36, 37, 38, 39] * (N // 4)),
             "new": RNG.permutation([True, False] * (N // 2)),
             "since": [day + datetime.timedelta(days=row) for row in range(N)],
+            "made": [f"202{row % 5}-0{row % 9 + 1}-01" for row in range(N)],
+            "sent": [f"2024-05-31T12:3{row % 9}:00Z" for row in range(N)],
+            "day": [datetime.date(2024, 1, row % 28 + 1) for row in range(N)],
             "world": "earth",
             "tmdbId": RNG.permutation(N) + 100,
             "motto": [f"motto no. {max(row, 8)}" for row in range(N)],
@@ -57,7 +60,7 @@ def test_every_column_becomes_something_or_is_named(caplog):
         Number(column="stock", scale="log"),
         Category(column="size", min_count=2),
         Category(column="new"),
-        Time(column="since", parts=("age", "season")),
+        *(Time(column=x, parts=("age", "season")) for x in ("since", "made", "sent", "day")),
     )
     assert found.user == (Category(column="country", min_count=2), Number(column="age"))
     said = caplog.text

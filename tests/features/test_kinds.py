@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfrec_fusion.data import UserTable
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features import Category, Cross, Number, Side, Tags, Time, Vectors
+from tfrec_fusion.features import Category, Cross, Features, Number, Side, Tags, Time, Vectors
 
 DAY = 86_400
 
@@ -242,6 +242,43 @@ def test_missing_rows_of_any_type_of_number(feature, dtype):
 def test_unfit_columns_are_named(feature, values, message):
     with pytest.raises(InputError, match=message):
         Side.fit("items", (feature,), _frame(x=values))
+
+
+@pytest.mark.parametrize(("table", "column"), [("items", "item_id"), ("users", "user_id")])
+@pytest.mark.parametrize("crossed", [False, True])
+def test_ids_are_no_features(crossed, table, column):
+    feature = Cross(column="c", of=(column, "x")) if crossed else Category(column=column)
+    frame = _frame(x=["a", "b"]).assign(**{column: ["i", "j"]})
+    with pytest.raises(InputError, match=f"^{table}: '{column}' is the column of the ids"):
+        Side.fit(table, (feature,), frame)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Category(column="x", min_count=0), "Category: min_count: Input should be greater"),
+        (lambda: Category(), "Category: column: this option is needed"),
+        (lambda: Tags(colum="x"), "Tags: colum: unknown option; the options are kind, column, se"),
+        (lambda: Cross(column="c", of=["a"]), "Cross: of: Tuple should have at least 2 items"),
+        (lambda: Time(column="x", parts=["week"]), "Time: parts: must be different ones of age"),
+        (lambda: Features(items=[]), "Features: items: unknown option; the options are item, user"),
+        (lambda: Features(item=["x"]), "Features: item.0: Input should be a valid"),
+        (lambda: Features(item=[{"kind": "bin"}]), "Features: item.0: Input tag 'bin'"),
+        (
+            lambda: Features(item=[{"kind": "tags", "column": "x", "most": 0}]),
+            "Features: item.0.most: Input should be greater than 0. Received: 0",
+        ),
+        (
+            lambda: Features(item=[Category(column="x"), Tags(column="x")]),
+            "Features: item: must have different names; 'x' occurs twice",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line(make, says):
+    with pytest.raises(InputError) as refused:
+        make()
+    assert str(refused.value).startswith(says)
+    assert "\n" not in str(refused.value)
 
 
 def test_another_kind_of_column_than_in_training():

@@ -25,7 +25,7 @@ def trained(small_shop, tmp_path_factory):
     split = load_split(RunConfig.of({"data": data}))
     logs = tmp_path_factory.mktemp("logs")
     keras.utils.set_random_seed(0)
-    features = [Tags(column="title", separator="\t"), Cross(column="item", of=("title", "item_id"))]
+    features = [Tags(column="title", separator="\t"), Cross(column="item", of=("title", "title"))]
     model = TwoTower(split.train, dim=8, features=Features(item=features))
     batches = split.train.batches(16)
     model.compile(adam(1e-2, steps=3 * len(batches)))

@@ -23,6 +23,8 @@ from tfrec_fusion.features.side import AnyFeature
 _SEPARATORS = ("|", ";")
 _FEW_NUMBERS = 12  # so many different whole numbers are categories
 _LEAST_DISTINCT = 30  # fewer different texts are never free texts
+# ISO 8601, with or without a time of day.
+_DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 _LEAK = 0.6  # rank correlation with the number of events
 _log = logging.getLogger(__name__)
 
@@ -130,6 +132,8 @@ def _text(column: str, known: pd.Series, table: str) -> AnyFeature | str:
     for separator in _SEPARATORS:
         if known.str.contains(separator, regex=False).mean() > 0.2:
             return _tags(Tags(column=column, separator=separator, min_count=2), known, table)
+    if known.str.fullmatch(_DATE).all():
+        return Time(column=column, parts=("age", "season"))
     distinct = known.nunique()
     if distinct == len(known):
         return "no value occurs twice"

@@ -19,7 +19,8 @@ class OneLineErrors(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **options)
         except ValidationError as error:
-            raise InputError(_line(cls.__name__, list(cls.model_fields), error)) from None
+            model: Any = cls
+            raise InputError(_line(cls.__name__, list(model.model_fields), error)) from None
 
 
 def _line(name: str, options: list[str], error: ValidationError) -> str:
