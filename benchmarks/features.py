@@ -1,7 +1,8 @@
-"""What declared features of users and items add, on MovieLens 100k.
+"""What declared features add: of users and items on MovieLens 100k, of all sides on retail.
 
     python benchmarks/features.py --wheel recbole-1.2.1-py3-none-any.whl [--seeds 3] [--json F]
                                   [--page]
+    python benchmarks/features.py --retail [--seeds 3] [--page]
 
 The data comes with the wheel of RecBole (`pip download --no-deps recbole==1.2.1`); GroupLens's
 terms allow research and no redistribution. Ratings of 4 and more, split at random by 80 to 20. Each
@@ -9,6 +10,9 @@ model is evaluated with whole histories and with those cut to the last 0, 1 and 
 users. `shuffled` gives every user and item the features of another. The intervals are 95 % paired
 bootstraps over users, of the mean over seeds, against the model without features, which is trained
 with the same history dropout. `--page` writes the table into docs/features.md.
+
+
+
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -27,11 +32,12 @@ from markers import write_between
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.evaluation import evaluate, paired_bootstrap
-from tfrec_fusion.features import Category, Features, Number, Tags
+from tfrec_fusion.features import Category, Features, Number, Tags, Time
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import Popularity
 from tfrec_fusion.optimizers import adam
 
+DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 EPOCHS = 30
 HISTORIES = (0, 1, 3, None)
@@ -48,6 +54,18 @@ MODELS = {
     "features of items": Features(item=ITEM),
     "shuffled": Features(item=ITEM, user=USER),
 }
+
+PRICE = (Number(column="price", scale="quantile"),)
+COUNTRY = (Category(column="country", min_count=5),)
+SEASON = (Time(column="timestamp", parts=("season",)),)
+RETAIL = {
+    "no features": Features(),
+    "price, country, season": Features(item=PRICE, user=COUNTRY, context=SEASON),
+    "price": Features(item=PRICE),
+    "country": Features(user=COUNTRY),
+    "season": Features(context=SEASON),
+}
+SLICES = ("total", "warm", "cold", "head", "tail", "new users", "old users")
 
 
 def table(wheel: Path, name: str) -> pd.DataFrame:
@@ -94,13 +112,56 @@ def trained(split: Split, features: Features, seed: int) -> TwoTower:
     return model
 
 
+def retail(seeds: int) -> list[dict]:
+    """The rows of the table by slices; differences are of the total."""
+    folder = DATA / "retail"
+    frame = pd.read_parquet(folder / "interactions.parquet")
+    users = frame.groupby("user_id")["country"].agg(lambda values: values.mode()[0]).reset_index()
+    catalogue = Catalogue.from_parquet(
+        folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
+    )
+    columns = ["user_id", "item_id", "timestamp"]
+    split = Interactions.from_frame(frame[columns], catalogue, users=users).split("temporal")
+    rows: list[dict] = []
+    control = None
+    for name, features in RETAIL.items():
+        reports = []
+        for seed in range(seeds):
+            keras.utils.set_random_seed(seed)
+            batches = split.train.batches(512, seed=seed)
+            model = TwoTower(split.train, features=features)
+            model.compile(adam(3e-3, steps=2 * len(batches)))
+            model.fit(batches, epochs=2, verbose=0)
+            reports.append(evaluate(model, split, bootstrap=0))
+        users_mean = np.mean([report.per_user["ndcg@10"] for report in reports], 0)
+        row: dict = {"model": name}
+        for part in SLICES:
+            values = [report.metrics[part]["ndcg@10"] for report in reports]
+            row[part] = {"N@10": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        if control is None:
+            control = users_mean
+        else:
+            found = paired_bootstrap(users_mean, control, bootstrap=2000)
+            row["total"] |= {"low": found.low, "high": found.high}
+        print(name, {part: round(row[part]["N@10"], 4) for part in SLICES}, flush=True)
+        rows.append(row)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--wheel", type=Path, required=True)
+    parser.add_argument("--retail", action="store_true", help="retail instead of MovieLens 100k")
+    parser.add_argument("--wheel", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--page", action="store_true", help="write the table into docs/features.md")
     arguments = parser.parse_args()
+    if arguments.retail:
+        rows = retail(arguments.seeds)
+        finish(rows, arguments, "retail")
+        return
+    if arguments.wheel is None:
+        parser.error("--wheel or --retail is needed")
     splits = {shuffle: split_of(arguments.wheel, shuffle) for shuffle in (False, True)}
     results = {"popularity": per_user(Popularity().fit(splits[False].train), splits[False], "pop")}
     for name, features in MODELS.items():
@@ -119,17 +180,22 @@ def main() -> None:
                 found = paired_bootstrap(users, control[label], bootstrap=2000)
                 row[label] |= {"low": found.low, "high": found.high}
         rows.append(row)
+    finish(rows, arguments, "ml-100k")
+
+
+def finish(rows: list[dict], arguments: argparse.Namespace, name: str) -> None:
+    """Prints the rows and writes them where the arguments say."""
     print(markdown(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if arguments.page:
-        write_between(ROOT / "docs" / "features.md", "ml-100k", markdown(rows))
+        write_between(ROOT / "docs" / "features.md", name, markdown(rows))
 
 
 def markdown(rows: list[dict]) -> str:
     labels = [label for label in rows[0] if label != "model"]
     names = {"all": "whole histories", "cold": "cold items"}
-    heads = [names.get(label, f"last {label}") for label in labels]
+    heads = [names.get(label, label if label in SLICES else f"last {label}") for label in labels]
     lines = ["| model | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
     for row in rows:
         cells = []
