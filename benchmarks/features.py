@@ -12,7 +12,8 @@ bootstraps over users, of the mean over seeds, against the model without feature
 with the same history dropout. `--page` writes the table into docs/features.md.
 
 
-
+Retail is split in time; the features are the item's price in bins, the user's country and the
+season of the request. The data is read from TFREC_FUSION_DATA, else ../shared/data.
 """
 
 from __future__ import annotations
