@@ -158,16 +158,16 @@ def as_of_examples(
         if last is not None:
             begin = np.maximum(begin, middle - last)
         features, seen = trend.at(time)
-        targets = ranges(middle, stop)
+        rows, index = ranges(middle, stop)
         if wanted is not None:
-            targets = tuple(part[wanted[targets[1]]] for part in targets)
+            rows, index = rows[wanted[index]], index[wanted[index]]
         if repeated:
-            targets = _distinct(*targets, histories.items)
-        first = targets[1][np.unique(targets[0], return_index=True)[1]]
+            rows, index = _distinct(rows, index, histories.items)
+        first = index[np.unique(rows, return_index=True)[1]]
         return ExampleBatch.build(
             users=users,
             history=ranges(begin, middle),
-            targets=targets,
+            targets=(rows, index),
             items=histories.items,
             ages=lambda index: (time - histories.event_times[index]) / DAY,
             weight=weights_of[cut][order] * (count / total),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
@@ -23,7 +25,6 @@ from tfrec_fusion.models.building import (
     side_values,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
-from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
@@ -33,6 +34,7 @@ from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
 from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
 from tfrec_fusion.models.serving.tower_serving import tower_serving
 from tfrec_fusion.models.towers.item_tower import ItemTower
@@ -321,8 +323,10 @@ class TwoTower(RetrievalModel):
         """Raises InputError if the model cannot be trained on batches with these fields."""
         check_batch(self, batch)
 
-    def scorer(self, state: State) -> DotProductScorer:
-        """Returns a function: user rows `[B]` -> scores `[B, n_items]` float32, with its vectors.
+    def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns a function: user rows `[B]` -> scores `[B, n_items]` float32.
+
+        It is a `DotProductScorer`, with its vectors, unless repeated events count.
 
         Args:
           state: histories and item features; its vocabularies must be those of the model.
@@ -332,7 +336,7 @@ class TwoTower(RetrievalModel):
 
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False
-    ) -> DotProductServing:
+    ) -> DotProductServing | RepeatServing:
         """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
         return tower_serving(self, side, state, precision, explain)
