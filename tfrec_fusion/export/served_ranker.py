@@ -121,12 +121,13 @@ class ServedRanker(tf.Module):
 
     def _scored_function(self) -> tf.types.experimental.ConcreteFunction:
         """Like `by_row`, with the features of requests."""
-        if self.serving.requested is None:
+        requested = self.serving.requested
+        if requested is None:
             return self.by_row
 
         def scores(**inputs):
             given = {tensor.name: inputs.pop(tensor.name) for tensor in self.feature_inputs}
-            fields = self.serving.requested.fields(inputs["user"], given)
+            fields = requested.fields(inputs["user"], given)
             return self._score_rows(**inputs, **fields)
 
         return self._by_row_function(

@@ -104,7 +104,7 @@ def frozen_vectors(
     return frozen
 
 
-def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Side | None]:
+def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Any]:
     """Fits the declared features on the items, users and contexts of training events.
 
     Returns:

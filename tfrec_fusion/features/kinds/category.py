@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ class Category(Feature):
         return self.rows_of(texts)[:, None], self._numbers(frame)
 
     def encode_tensors(
-        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+        self, values: Mapping[str, tf.Tensor], known: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
         texts = values[self.column]
         if self.hash_buckets:

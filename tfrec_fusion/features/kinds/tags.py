@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -86,7 +86,7 @@ class Tags(Feature):
         return rows, self._numbers(frame)
 
     def encode_tensors(
-        self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
+        self, values: Mapping[str, tf.Tensor], known: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
         absent = self.n_values  # sorts behind all rows
         rows = tf.where(known < 0, absent, known)

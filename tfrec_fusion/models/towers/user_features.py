@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class UserFeatures(tf.Module):
         texts: Mapping[str, np.ndarray] | None = None,
     ):
         super().__init__(name="user_features")
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.texts = {
             column: tf.Variable(np.append(values, ""), trainable=False, dtype=tf.string)
             for column, values in (texts or {}).items()
