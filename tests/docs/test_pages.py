@@ -29,9 +29,10 @@ NOT_RUN = {
     "explain 1": "needs a server",
     "server 0": "runs a server",
     "serving 1": "needs a server",
-    "serving 3": "needs a server",
-    "serving 5": "needs a server",
-    "serving 6": "needs a server with a key",
+    "serving 2": "needs a server",
+    "serving 4": "needs a server",
+    "serving 6": "needs a server",
+    "serving 7": "needs a server with a key",
     "training 0": "run by tests/training/test_guide.py",
 }
 # Of the retail shop on the page -> of the tests' shop
@@ -98,7 +99,8 @@ def test_a_fusion_of_ones_own(shop_names):
 def test_features_of_items_and_users():
     names = run("features 0", {})
     model = names["model"]
-    assert run("features 1", names)["ranker"].optimizer.iterations == 1
+    assert run("features 1", names)["aware"].spec.context_side.columns == ("device", "timestamp")
+    assert run("features 2", names)["ranker"].optimizer.iterations == 1
     assert model.spec.user_side.columns == ("country", "age")
     assert model.spec.item_side.width == 3
 
@@ -113,7 +115,7 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
 
 
 def test_a_reranker_of_ones_own():
-    reranker = run("serving 2", {})["CheapFirst"]()
+    reranker = run("serving 3", {})["CheapFirst"]()
     reranker.fit(SimpleNamespace(frame=pd.DataFrame({"price": [3.0, 1.0, 2.0]})), None)
     rows, scores = reranker(tf.constant([[0, 1, 2]]), tf.constant([[0.5, 0.0, 0.0]]), None)
     # 0.5 - 3, 0 - 1 and 0 - 2
@@ -155,8 +157,8 @@ def test_a_refresh(in_shop):
     from tfrec_fusion.training import Run, RunConfig
 
     Run.start("runs/shop", RunConfig.load("shop.yaml")).train()
-    run("serving 4", {})
-    run("serving 4", {})
+    run("serving 5", {})
+    run("serving 5", {})
     assert (in_shop / "saved_models/shop/2/saved_model.pb").is_file()
 
 

@@ -59,7 +59,8 @@ def explain(
     Returns:
       One row per pair: `user_id`, `item_id`, `score`; the shares `id` (item and user ids, item
       biases), one share for each of the model's vectors, `features` (declared features of item and
-      user, if the model has any), `context` (recency, trend and numbers of
+      user, if the model has any), `request` (the context of requests, of which only the time is
+      known here, if the model reads one), `context` (recency, trend and numbers of
       the item, size and recency of the history) and `bias`; `nearest_items` and `nearest_cosines`,
       lists of ids and floats, the most similar first, empty if item or history have no vector.
 
