@@ -105,6 +105,12 @@ def test_features_of_items_and_users():
     assert model.spec.item_side.width == 3
 
 
+@pytest.mark.slow
+def test_the_importance_of_features(capsys):
+    run("features 3", run("features 0", {}))
+    assert "brand" in capsys.readouterr().out
+
+
 def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
     parts = (
         run("own_parts 0", shop_names)["model"].objective,
