@@ -16,7 +16,7 @@ class SideFeatures(keras.layers.Layer):
     """Maps categories and numbers of rows to one vector: `W x + MLP(x)`, zero at the start.
 
     x concatenates the pooled embeddings of each feature's categories and the numbers. All features
-    share one embedding table, so a step gathers once. W and the last layer of the MLP start at
+    share one embedding table, as in FBGEMM and HugeCTR, so a step gathers once. W and the last layer of the MLP start at
     zero, so that a model starts as the same model without features.
 
     Args:

@@ -20,6 +20,7 @@ class Category(Feature):
     """A column of one category a row, embedded.
 
     Values that are rare or unseen in training share one row; a missing value has the embedding 0.
+    Hashing is that of Weinberger et al. (2009).
 
     Attributes:
       min_count: values with fewer training rows count as unseen.

@@ -18,7 +18,8 @@ from tfrec_fusion.features.kinds.values import category_texts
 class Cross(Feature):
     """The combination of several categorical columns, hashed to rows and embedded.
 
-    A row that lacks one of the values has the embedding 0.
+    A row that lacks one of the values has the embedding 0. These are the cross-product features of
+    Wide & Deep (Cheng et al. 2016).
 
     Attributes:
       column: name of the feature.

@@ -21,7 +21,8 @@ class Tags(Feature):
     """A column of lists of texts; the embeddings of a row's tags are pooled to one.
 
     Tags that are rare or unseen in training are left out; a row without known tags has the
-    embedding 0. Of a row with more than `most` tags, the most frequent ones count.
+    embedding 0. Of a row with more than `most` tags, the most frequent ones count. Their mean is
+    that of the multivalent features of Covington et al. (2016).
 
     Attributes:
       separator: splits a column of texts into tags, e.g. "|"; None for a column of lists.
