@@ -16,8 +16,12 @@ class SideFeatures(keras.layers.Layer):
     """Maps categories and numbers of rows to one vector: `W x + MLP(x)`, zero at the start.
 
     x concatenates the pooled embeddings of each feature's categories and the numbers. All features
-    share one embedding table, as in FBGEMM and HugeCTR, so a step gathers once. W and the last layer of the MLP start at
-    zero, so that a model starts as the same model without features.
+    share one embedding table, as in FBGEMM and HugeCTR, so a step gathers once. W and the last
+    layer of the MLP start at zero, so that a model starts as the same model without features. The
+    sum of a linear and a deep part is that of Wide & Deep (Cheng et al. 2016).
+
+    Pooling by "attention" is a mean with the weights `softmax(e . q / sqrt(d))` over the present
+    embeddings e of the feature and its trained query q, which starts at zero: as the mean.
 
     Args:
       n_rows: rows of the stored tables, e.g. of the catalogue.
