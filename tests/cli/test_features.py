@@ -135,3 +135,38 @@ def test_a_column_that_is_missing_is_one_line(tables, small_shop, tmp_path, caps
     error = capsys.readouterr().err
     assert "users: 1 columns of the declared features are missing: age" in error
     assert "Traceback" not in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["two_tower", "ranker"])
+def test_a_run_with_a_context(small_shop, kind, tmp_path, capsys):
+    events = pd.read_parquet(small_shop / "interactions.parquet")
+    events["device"] = np.where(np.arange(len(events)) % 3, "tv", "phone")
+    events.to_parquet(tmp_path / "events.parquet")
+    context = [
+        {"kind": "category", "column": "device"},
+        {"kind": "time", "column": "timestamp", "parts": ["hour", "weekday"]},
+    ]
+    config = {
+        "model": {"kind": kind, "dim": 4, "features": {"context": context}},
+        "batch_size": 16,
+        "epochs": 1,
+    }
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(config))
+    files = ["--interactions", str(tmp_path / "events.parquet")]
+    files += ["--items", str(small_shop / "items.parquet"), "--config", str(tmp_path / "shop.yaml")]
+    run, shop = tmp_path / "run", tmp_path / "shop"
+    assert main(["train", *files, "--out", str(run)]) == 0
+    assert main(["evaluate", str(run)]) == 0
+    assert main(["export", str(run), "--to", str(shop), "--no-deployment"]) == 0
+    card = json.loads((shop / "1" / "model_card.json").read_text())
+    assert card["features"] == ["device", "time"]
+    assert card["choices"] == {"device": ["tv", "phone"]}
+    if kind == "two_tower":
+        assert len(Recommender(shop).recommend("u3", k=3, features={"device": "tv"})) == 3
+        capsys.readouterr()
+        config["examples"] = {"kind": "autoencoder"}
+        (tmp_path / "shop.yaml").write_text(yaml.safe_dump(config))
+        assert main(["train", *files, "--out", str(tmp_path / "other")]) != 0
+        said = capsys.readouterr().err
+        assert "no 'context_categories'" in said and "Traceback" not in said

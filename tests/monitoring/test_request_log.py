@@ -78,6 +78,13 @@ def test_an_empty_log_has_no_requests(tmp_path):
     assert len(read_requests(tmp_path / "a.jsonl")) == 0
 
 
+def test_tags_of_requests_are_left_out(tmp_path):
+    rows = [{"user_id": "u", "user_likes": ["a", "b"], "user_age": 31}, {"user_id": "v"}]
+    found = read_requests(_lines(tmp_path / "a.jsonl", rows))
+    assert found["user_age"].tolist()[:1] == [31.0]
+    assert "user_likes" not in found
+
+
 def test_null_scores_are_not_finite(tmp_path):
     found = read_requests(
         _lines(tmp_path / "a.jsonl", [{"user_id": "u", "item_ids": ["a"], "scores": [None]}])

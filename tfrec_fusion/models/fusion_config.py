@@ -32,7 +32,8 @@ class FusionConfig(BaseModel):
         or "int8", one for all or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32. If
         False, layers follow Keras's global policy.
-      features: declared features of items and users: a `Features`, its mapping, or "infer".
+      features: declared features of items, users and the context: a `Features`, its mapping, or
+        "infer".
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.

@@ -23,7 +23,8 @@ class RankerConfig(FusionConfig):
       storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
         or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
-      features: declared features of items and users: a `Features`, its mapping, or "infer".
+      features: declared features of items, users and the context: a `Features`, its mapping, or
+        "infer".
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.

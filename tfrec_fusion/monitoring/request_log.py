@@ -133,7 +133,8 @@ def as_requests(
     """Converts a frame of logged requests to the columns and types of `read_requests`.
 
     Args:
-      frame: any of `COLUMNS`, at least `user_id` or `history`; other columns are context.
+      frame: any of `COLUMNS`, at least `user_id` or `history`; other columns are context, but
+        columns of lists of texts, e.g. of tags, which are left out.
       place: describes the source of a row number, for error messages.
 
     Raises:
@@ -168,7 +169,9 @@ def as_requests(
     for name in ("time", "version", "k"):
         columns[name] = np.array(columns[name], float)
     for name, values in given.items():
-        columns[name] = _context(name, values, place)
+        present = [value for value in values if not _missing(value)]
+        if not present or not all(map(_are_texts, present)):
+            columns[name] = _context(name, values, place)
     found = pd.DataFrame(index=range(n))
     for name, values in columns.items():
         dtype = float if name in ("time", "version", "k") else getattr(values, "dtype", object)
@@ -199,6 +202,10 @@ def _missing(value) -> bool:
         or value is pd.NA
         or (isinstance(value, float) and np.isnan(value))
     )
+
+
+def _are_texts(value) -> bool:
+    return isinstance(value, list | np.ndarray) and set(map(type, value)) <= {str}
 
 
 def _text(value) -> str:
