@@ -8,8 +8,10 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
+from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.examples import as_of_examples, pair_examples, ranking_examples
 from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.export.reference.reference import Reference
 from tfrec_fusion.features import Category, Features, Number, State, Tags, Time
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.models import Ranker, TwoTower
@@ -229,6 +231,14 @@ def test_a_recommender_takes_a_context_or_none(trained, version, events):
         _close([found[item] for item in cold], expected[3, 8:])
 
 
+def test_the_reference_knows_the_contexts_of_training(version):
+    """32 events on each device, 13 of 64 without a basket; tags and times are left out."""
+    features = Reference.load(version).features
+    assert set(features) == {"device", "basket"}
+    assert (features["device"].values, features["device"].counts) == (["pc", "tv"], [32, 32, 0, 0])
+    assert features["basket"].psi(np.array([np.nan] * 64)) > 1
+
+
 def test_explain_splits_off_the_time_of_the_state(events, trained):
     frame = explain(trained, events, ["u0", "u1"], ["i0", "i3"])
     parts = frame[["id", "request", "context", "bias"]]
@@ -265,12 +275,7 @@ def test_a_two_tower_comes_back_from_a_file(events, trained, tmp_path):
 
 
 def test_a_ranker_reads_the_context(events, tmp_path):
-    """The export in an event's context scores as the model on the batch of that event."""
-    model = Ranker(events, dim=4, hidden=[4], features=FEATURES)
-    side = model.spec.context_side
-    model.compile(keras.optimizers.Adam(0.01))
-    model.fit(ranking_examples(events, 32, negatives=1, context_side=side), verbose=0)
-    model = _noise(model)
+    model = _noise(Ranker(events, dim=4, hidden=[4], features=FEATURES))
     users = np.arange(8, dtype=np.int32)
     state = State.of(events)
     scores = model.scorer(state)(users)
@@ -289,6 +294,32 @@ def test_a_ranker_reads_the_context(events, tmp_path):
     # As the only thing that is known of a request is its time, half a day later is another state.
     later = served(**asked, **_given(8, time=[state.time + DAY / 2] * 8))["score"]
     assert np.abs(later - scores).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_ranker_learns_what_is_taken_on_which_device():
+    """The device tells the event's item from half of the others: GAUC .75 instead of .5."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user": rng.integers(0, 60, 1500), "item": rng.integers(0, 40, 1500)})
+    frame = frame.drop_duplicates()
+    frame["device"] = np.where(frame["item"] % 2, "pc", "tv")
+    for name in ("user", "item"):
+        frame[f"{name}_id"] = name[0] + frame[name].astype(str)
+    shop = Catalogue(pd.DataFrame({"item_id": [f"i{row}" for row in range(40)]}))
+    rows = frame[["user_id", "item_id", "device"]]
+    split = Interactions.from_frame(rows, shop).split("random", test=0.3)
+    keras.utils.set_random_seed(0)
+    options = {"dim": 8, "hidden": [16], "id_dropout": 0.0}
+    found = []
+    for features in (Features(), Features(context=FEATURES.context[:1])):
+        model = Ranker(split.train, features=features, **options)
+        batches = ranking_examples(
+            split.train, 32, negatives=2, context_side=model.spec.context_side
+        )
+        model.compile(keras.optimizers.Adam(0.02))
+        model.fit(batches, epochs=6, verbose=0)
+        found.append(evaluate_ranker(model, split).gauc)
+    assert found[1] > found[0] + 0.1
 
 
 @pytest.mark.parametrize("make", [TwoTower, Ranker])

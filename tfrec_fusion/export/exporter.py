@@ -26,6 +26,7 @@ from tfrec_fusion.export.parity import Parity
 from tfrec_fusion.export.parity_limits import ParityLimits
 from tfrec_fusion.export.parity_report import REPORT
 from tfrec_fusion.export.reference.builder import build_reference, item_events
+from tfrec_fusion.export.reference.contexts import context_values
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
 from tfrec_fusion.export.served_model import ServedModel
@@ -216,7 +217,9 @@ def export(
         # The shop chose these columns for requests, so callers may see their values.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
-        build_reference(_asked(served), every, served.context).save(folder / REFERENCE)
+        contexts = context_values(served.serving.requested, every)
+        reference = build_reference(_asked(served), every, served.context, contexts)
+        reference.save(folder / REFERENCE)
         entries = card_entries(served.described) | {
             "semantics": served.semantics,
             "precision": precision,

@@ -27,7 +27,10 @@ def item_events(events: Interactions) -> np.ndarray:
 
 
 def build_reference(
-    serving_default: Callable, events: Interactions, context: Mapping[str, str] | None = None
+    serving_default: Callable,
+    events: Interactions,
+    context: Mapping[str, str] | None = None,
+    features: Mapping[str, np.ndarray] | None = None,
 ) -> Reference:
     """Builds the reference of a model that is being exported; deterministic.
 
@@ -41,6 +44,7 @@ def build_reference(
       events: all events before the export, with impressions and repeated events, as their contexts
         occur in requests too.
       context: for a ranker, context column -> "number" or "text"; None for a recommender.
+      features: further inputs of requests -> their values in events, numbers or texts.
     """
     random = np.random.default_rng(0)
     histories, items = events.histories(), item_events(events)
@@ -56,8 +60,8 @@ def build_reference(
         history_length=Distribution.of(histories.lengths),
         history_popularity=_group_counts(groups, histories.items),
         features={
-            name: (Distribution if (context or {})[name] == "number" else Categories).of(values)
-            for name, values in columns.items()
+            name: (Categories if values.dtype == object else Distribution).of(values)
+            for name, values in (columns | dict(features or {})).items()
         },
         **answers,
     )
