@@ -106,6 +106,10 @@ def vectors_of(
     if size is None:
         size = len(values[rows[0]]) if len(rows) else 0
     found = np.zeros((len(values), size), np.float32)
+    if _are_arrays(values[rows], size) and (here | frame[column].isna().to_numpy(bool)).all():
+        found[rows] = np.stack(values[rows])
+        if np.isfinite(found).all():
+            return found, here
     for row, value in enumerate(values):
         if here[row]:
             vector = _vector(value)
@@ -119,6 +123,15 @@ def vectors_of(
             f"finite numbers; wrong at row {row}. Received: {str(value)[:80]}"
         )
     return found, here
+
+
+def _are_arrays(values: np.ndarray, size: int) -> bool:
+    """Whether all are arrays of numbers `[size]`, as those of a vector store."""
+    shape = (size,)
+    return len(values) > 0 and all(
+        isinstance(one, np.ndarray) and one.dtype.kind in "iuf" and one.shape == shape
+        for one in values
+    )
 
 
 def _vector(value) -> np.ndarray | None:

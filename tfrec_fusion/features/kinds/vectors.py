@@ -16,6 +16,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
 from tfrec_fusion.features.kinds.values import vectors_of
 
+_ROWS = 1 << 16  # whitened at once
+
 
 class Vectors(Feature):
     """Precomputed vectors, e.g. of a user's texts, with a flag for missing ones.
@@ -71,7 +73,11 @@ class Vectors(Feature):
         if self.projection:
             whitening = Whitening(self.n_numbers - 1)
             whitening.mean, whitening.projection = self._matrix[:, 0], self._matrix[:, 1:]
-            values = np.clip(whitening.transform(values, here), -6, 6)
+            whitened = np.zeros((len(values), self.n_numbers - 1), np.float32)
+            for start in range(0, len(values), _ROWS):
+                part = slice(start, start + _ROWS)
+                whitened[part] = np.clip(whitening.transform(values[part], here[part]), -6, 6)
+            values = whitened
         return self._rows(frame), np.concatenate([values, ~here[:, None]], 1).astype(np.float32)
 
     def encode_tensors(
