@@ -1,5 +1,7 @@
 """Declared features of the context, from training to the export."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -235,6 +237,9 @@ def test_the_reference_knows_the_contexts_of_training(version):
     """32 events on each device, 13 of 64 without a basket; tags and times are left out."""
     features = Reference.load(version).features
     assert set(features) == {"device", "basket"}
+    semantics = " ".join(json.loads((version / "model_card.json").read_text())["semantics"])
+    assert "without a time is at the time of the export" in semantics
+    assert "Features of users" not in semantics
     assert (features["device"].values, features["device"].counts) == (["pc", "tv"], [32, 32, 0, 0])
     assert features["basket"].psi(np.array([np.nan] * 64)) > 1
 

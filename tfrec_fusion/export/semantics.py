@@ -1,5 +1,7 @@
 """What the answers of an export mean, for all its signatures; the model card repeats it."""
 
+from tfrec_fusion.models.serving.request_features import RequestFeatures
+
 CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
     "the next export.",
@@ -21,6 +23,12 @@ FEATURE_SEMANTICS = (
     "replace them, and describe a user that the export does not know.",
 )
 """In addition, for exports whose requests may give features of users."""
+
+CONTEXT_SEMANTICS = (
+    "Of a context that a request leaves out nothing is known; a request without a time is at the "
+    "time of the export.",
+)
+"""In addition, for exports whose requests may give a context."""
 
 FIRST_SEMANTICS = (
     "Items of the history in use and excluded items are never returned, even if fewer than k items "
@@ -51,3 +59,11 @@ RANKER_SEMANTICS = (
     "purchases.",
 )
 """For models that score the items of a request."""
+
+
+def feature_semantics(requested: RequestFeatures | None) -> tuple[str, ...]:
+    """The sentences about the features that requests may give."""
+    if requested is None:
+        return ()
+    users = () if requested.users is None else FEATURE_SEMANTICS
+    return users + (() if requested.context is None else CONTEXT_SEMANTICS)

@@ -13,10 +13,10 @@ from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
 from tfrec_fusion.export.semantics import (
     CATALOGUE_SEMANTICS,
-    FEATURE_SEMANTICS,
     FIRST_SEMANTICS,
     REPEATED_SEMANTICS,
     RERANKED_SEMANTICS,
+    feature_semantics,
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
@@ -171,7 +171,7 @@ class ServedModel(tf.Module):
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
         seen = REPEATED_SEMANTICS if self.repeats else FIRST_SEMANTICS
-        given = FEATURE_SEMANTICS if self.feature_inputs else ()
+        given = feature_semantics(self.serving.requested)
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
         return seen + CATALOGUE_SEMANTICS + given + reranked
 

@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History
 from tfrec_fusion.export.saving import variables_of
-from tfrec_fusion.export.semantics import FEATURE_SEMANTICS, RANKER_SEMANTICS
+from tfrec_fusion.export.semantics import RANKER_SEMANTICS, feature_semantics
 from tfrec_fusion.export.signatures import RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.tensors import neutral_inputs
@@ -88,7 +88,7 @@ class ServedRanker(tf.Module):
     @property
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
-        return RANKER_SEMANTICS + (FEATURE_SEMANTICS if self.feature_inputs else ())
+        return RANKER_SEMANTICS + feature_semantics(self.serving.requested)
 
     @property
     def context(self) -> dict[str, str]:

@@ -59,7 +59,8 @@ class TwoTower(RetrievalModel):
     score of their own, `RepeatScore`, and the whole is no dot product.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
-    (`PooledHistory`). f0 and f are linear plus a small MLP. `user_vectors` is
+    (`PooledHistory`); `SideFeatures` of the user and of the request's context are added to it. f0
+    and f are linear plus a small MLP. `user_vectors` is
     `[scale * u, A h, 1]` and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. A cold item has
     neither id nor bias.
 
