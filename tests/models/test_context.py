@@ -14,7 +14,7 @@ from tfrec_fusion.evaluation.ranking_report import evaluate_ranker
 from tfrec_fusion.examples import as_of_examples, pair_examples, ranking_examples
 from tfrec_fusion.export import Recommender, export
 from tfrec_fusion.export.reference.reference import Reference
-from tfrec_fusion.features import Category, Features, Number, State, Tags, Time
+from tfrec_fusion.features import Category, Features, Number, Side, State, Tags, Time
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.models import Ranker, TwoTower
 
@@ -114,6 +114,27 @@ def test_as_of_examples_have_the_context_of_the_first_target(events):
             _close(batch["context_numbers"][row, 2], np.sin(2 * np.pi * turns))
             found += 1
     assert found > 10
+
+
+def test_repeated_events_have_a_context_of_their_own():
+    """The event after the history is the first target, whether or not the item is new."""
+    user, order = np.repeat([0, 1], 6), np.tile(np.arange(6), 2)
+    frame = pd.DataFrame({"user_id": [f"u{u}" for u in user]})
+    frame["item_id"] = [f"i{i}" for i in order % 2]
+    frame["timestamp"] = START + DAY * (2 * order + user)
+    frame["device"] = [f"d{u}{o}" for u, o in zip(user, order, strict=True)]
+    events = Interactions.from_frame(frame, Catalogue(ITEMS), repeats="all")
+    side = Side.fit("interactions", (Category(column="device"),), events.context)
+    row_of = {value: 1 + row for row, value in enumerate(side.features[0].values)}
+    found = 0
+    for batch in as_of_examples(events, 2, every_days=1.0, horizon_days=3.0, context_side=side):
+        lengths = np.bincount(batch["history_row"], minlength=len(batch["user"]))
+        expected = [
+            row_of[f"d{u}{length}"] for u, length in zip(batch["user"], lengths, strict=True)
+        ]
+        assert batch["context_categories"][:, 0].numpy().tolist() == expected
+        found += len(expected)
+    assert found > 4
 
 
 def test_validation_has_the_context_of_the_first_new_item(events):
