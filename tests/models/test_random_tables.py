@@ -53,7 +53,8 @@ items_tables = partial(odd_tables, ITEM_IDS, "item_id")
 def _events(users, items=ITEMS):
     """Each of the first six users took two of the first five items."""
     rows = [(f"u{u}", f"i{(u + more) % 5}") for u in range(6) for more in (0, 2)]
-    frame = pd.DataFrame(rows, columns=["user_id", "item_id"]).assign(timestamp=1.7e9)
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    frame["timestamp"] = 1.6e9 + 1e6 * np.arange(len(rows))
     return Interactions.from_frame(frame, Catalogue(items, numbers=[]), users=users)
 
 
