@@ -129,8 +129,9 @@ def retail(seeds: int) -> list[dict]:
         reports = []
         for seed in range(seeds):
             keras.utils.set_random_seed(seed)
-            batches = split.train.batches(512, seed=seed)
             model = TwoTower(split.train, features=features)
+            side = model.spec.context_side
+            batches = split.train.batches(512, seed=seed, context_side=side)
             model.compile(adam(3e-3, steps=2 * len(batches)))
             model.fit(batches, epochs=2, verbose=0)
             reports.append(evaluate(model, split, bootstrap=0))
