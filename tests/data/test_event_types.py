@@ -21,11 +21,13 @@ ROWS = [
 ]
 
 
-def _events(rows=ROWS, repeats="all", event_weights=WEIGHTS, **columns):
+def _events(rows=ROWS, repeats="all", event_weights=WEIGHTS, nulls="error", **columns):
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day", "event"]).assign(**columns)
     frame["timestamp"] = 1.6e9 + DAY * frame.pop("day")
     catalogue = Catalogue(pd.DataFrame({"item_id": [f"i{row}" for row in range(4)]}))
-    return Interactions.from_frame(frame, catalogue, repeats=repeats, event_weights=event_weights)
+    return Interactions.from_frame(
+        frame, catalogue, repeats=repeats, event_weights=event_weights, nulls=nulls
+    )
 
 
 def test_the_weight_is_that_of_the_type():
@@ -67,7 +69,13 @@ def test_as_of_examples_weigh_their_targets():
     ("options", "message"),
     [
         ({"event_weights": {"view": 0, "buy": 1}}, "1 events of types .* lacks, first .'cart'"),
-        ({"event_weights": WEIGHTS | {"view": -1}}, "finite numbers of 0 or more. Received: -1"),
+        ({"event_weights": WEIGHTS | {"view": -1}}, "numbers from 0 to 1e38. Received: -1"),
+        ({"event_weights": WEIGHTS | {"view": 10**400}}, "numbers from 0 to 1e38"),
+        ({"event_weights": [("view", 0)]}, "must be a mapping .* Received: list"),
+        ({"event_weights": WEIGHTS | {"buy": 1e-50, "cart": 0}}, "0 for all events in float32"),
+        ({"weight": [1e30] * 8, "event_weights": WEIGHTS | {"buy": 1e30}}, "beyond float32"),
+        ({"event": [["view"]] * 8}, "must hold texts, and it holds lists"),
+        ({"event": [None, *["buy"] * 7]}, "1 missing values; fill them in, or pass nulls='drop'"),
         ({"event_weights": WEIGHTS | {"view": "no"}}, "Received: 'no' for 'view'"),
         ({"event_weights": dict.fromkeys(WEIGHTS, 0)}, "at least one type"),
         ({"repeats": "first"}, "event_weights of 0 need repeats='all'"),
@@ -77,6 +85,42 @@ def test_bad_weights_are_one_line(options, message):
     with pytest.raises(InputError, match=message) as error:
         _events(**options)
     assert "\n" not in str(error.value)
+
+
+def test_events_without_a_type_can_be_dropped():
+    assert len(_events(event=[None, *["buy"] * 7], nulls="drop")) == 7
+
+
+def test_numbers_of_numpy_are_weights():
+    weights = {"view": np.int64(0), "cart": np.float32(0.5), "buy": np.float64(2)}
+    assert _events(event_weights=weights).weight.tolist() == [0, 2, 0, 0, 0.5, 2, 2, 0]
+
+
+def test_the_last_purchase_is_left_out_and_not_the_last_view():
+    split = _events().split("leave_one_out")
+    assert split.test.item.tolist() == [2]
+    users, targets = split.targets()
+    assert len(users) == 1 and targets.of(0).tolist() == [2]
+    # A view after the purchase that is left out belongs to the test part.
+    split = _events([*ROWS, ("ada", "i3", 9, "view")]).split("leave_one_out")
+    assert split.test.item.tolist() == [2, 3]
+
+
+def test_the_first_purchase_counts_and_not_a_view_before_it():
+    events = _events().with_repeats("first")
+    first = events.counted_events()
+    pairs = list(zip(first.users.ids[first.user], first.item.tolist(), strict=True))
+    assert pairs == [("bea", 2), ("ada", 0), ("ada", 1), ("bea", 3), ("ada", 2)]
+    assert first.weight.tolist() == [2, 2, 0.5, 0, 2]
+
+
+def test_validation_weighs_its_targets_as_training_does():
+    rows = [*ROWS, ("bea", "i1", 8, "cart")]
+    split = _events(rows).split("temporal", test=0.5)
+    (batch,) = split.test.batches(8, known=split.train).as_numpy_iterator()
+    names = split.train.users.ids[batch["user"]].tolist()
+    weight = dict(zip(names, batch["weight"].tolist(), strict=True))
+    assert weight["ada"] / weight["bea"] == pytest.approx(np.sqrt(2.5 / 0.5))
 
 
 def test_without_the_column_it_says_so():

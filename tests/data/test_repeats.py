@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import compare, evaluate
+from tfrec_fusion.evaluation import compare, evaluate, explain
 from tfrec_fusion.evaluation.baselines import default_baselines
 from tfrec_fusion.examples import ranking_examples
-from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.export import Recommender, export, refresh
 from tfrec_fusion.features import State
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 from tfrec_fusion.models.classic import EASE, PersonalFrequency, Popularity
@@ -100,7 +100,7 @@ def test_as_of_examples_do_not_mask_the_history(split, candidates):
     batches = split.train.batches(8, candidates=candidates, every_days=1.0, horizon_days=3.0)
     again = False
     for batch in batches.as_numpy_iterator():
-        assert len(batch["masked"]) == 0
+        assert "masked" not in batch
         column = batch["target"][:, 1]
         items = batch["candidate"][column] if candidates else column
         pairs = list(zip(batch["target"][:, 0].tolist(), items.tolist(), strict=True))
@@ -205,6 +205,10 @@ def test_histories_with_repetitions_keep_their_items_in_fewer_bytes(
 
 def test_what_cannot_use_repetitions_refuses_in_one_line(model, split):
     train = split.train
+    first = train.with_repeats("first")
+    steps = {"every_days": 1.0, "horizon_days": 3.0}
+    two_tower = TwoTower(first, dim=4)
+    spec_of_all = train.batches(8, **steps).element_spec
     for act, message in (
         (lambda: train.batches(8, examples="pairs"), "pair_examples: repeated events .*'as_of'"),
         (lambda: train.batches(8, examples="autoencoder"), "autoencoder_examples: repeated"),
@@ -213,14 +217,39 @@ def test_what_cannot_use_repetitions_refuses_in_one_line(model, split):
         (lambda: Ranker(train, dim=4), "Ranker: repeated events .*with_repeats"),
         (lambda: AlphaRec(train, dim=4), "AlphaRec: repeated events .*with_repeats"),
         (lambda: export(model, train, "nowhere", explain=True), "explain is for a TwoTower only"),
-        (lambda: model.scorer(State.of(train.with_repeats("first"))), "trained with repeats='all'"),
-        (lambda: EASE().fit(train).check(train.with_repeats("first")), "trained with repeats"),
+        (lambda: explain(model, train, "ada", ["i0"]), "must be a TwoTower of first events"),
+        (lambda: model.scorer(State.of(first)), "trained with repeats='all'"),
+        (lambda: EASE().fit(train).check(first), "trained with repeats"),
+        (lambda: refresh(model, first, "nowhere"), "trained with repeats='all'"),
+        (lambda: two_tower.check_batch(spec_of_all), "are of events with repeats='all'"),
+        (
+            lambda: model.check_batch(first.batches(8, **steps).element_spec),
+            "are of events with repeats='first'",
+        ),
+        (lambda: split.test.batches(8, known=first), "must have the same repeats"),
         (lambda: train.with_repeats("last"), r"repeats must be one of .* Received: 'last'"),
         (lambda: _events(repeats="last"), r"repeats must be one of .* Received: 'last'"),
     ):
         with pytest.raises(InputError, match=message) as error:
             act()
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_in_onnx_it_answers_as_the_saved_model(served, expected, split, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    from tfrec_fusion.export import export_onnx
+
+    left_out = export_onnx(served.path, tmp_path / "onnx")
+    assert "score" not in left_out and "recommend" not in left_out
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "score.onnx"))
+    inputs = {
+        "user_id": np.array(split.train.users.ids, object),
+        "item_id": np.array([ITEMS] * 2, object),
+    }
+    (scores,) = session.run(["score"], inputs)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_without_times_repetitions_count_too():
@@ -230,6 +259,8 @@ def test_without_times_repetitions_count_too():
     )
     scores = PersonalFrequency().fit(events).scorer(State.of(events))(np.array([0, -1]))
     assert scores.tolist() == [[2, 0, 0, 0, 0, 0], [0] * 6]
+    with pytest.raises(InputError, match="repeated events are trained with a column 'timestamp'"):
+        events.batches(8)
 
 
 _TABLES = st.lists(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ NUMBERS = ("timestamp", "rating", "weight", "label")
 # The user's row before `encode_users`; it tells unknown users apart to find repeated events.
 PERSON = "_person"
 REPEATS = ("first", "all")
+_LARGEST = 1e38
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,11 @@ def encoded_events(
         for name in NUMBERS
         if name in frame
     }
+    if nulls == "drop" and event_weights is not None and "event" in frame:
+        here = frame["event"].notna().to_numpy()
+        if not here.all():
+            _log.warning("interactions: dropped %d events without a type", (~here).sum())
+        frame, found = frame[here], {name: values[here] for name, values in found.items()}
     if nulls == "drop":
         frame, found = drop_incomplete(frame, found)
     remedy = ", or pass nulls='drop'"
@@ -84,7 +91,7 @@ def encoded_events(
         check_present(values, name, "interactions", remedy)
         encoded[name] = values
     if event_weights is not None:
-        of_types = _weights_of_types(frame, event_weights, repeats)
+        of_types = _weights_of_types(frame, event_weights, repeats, nulls)
         encoded["weight"] = of_types * encoded.get("weight", 1.0)
     _check_weights(encoded)
     keep = np.ones(len(frame), bool)
@@ -147,14 +154,19 @@ def encoded_events(
 
 
 def _weights_of_types(
-    frame: pd.DataFrame, weights: Mapping[str, float], repeats: str
+    frame: pd.DataFrame, weights: Mapping[str, float], repeats: str, nulls: str
 ) -> np.ndarray:
     """`[n]` float64: the weight of each event's type."""
+    if not isinstance(weights, Mapping):
+        raise InputError(
+            "interactions: event_weights must be a mapping from types to weights, e.g. "
+            f"{{'view': 0, 'buy': 1}}. Received: {type(weights).__name__}"
+        )
     for kind, weight in weights.items():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not (number and 0 <= weight < np.inf):
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not (number and 0 <= weight <= _LARGEST):
             raise InputError(
-                "interactions: event_weights must be finite numbers of 0 or more. "
+                "interactions: event_weights must be numbers from 0 to 1e38. "
                 f"Received: {weight!r} for {kind!r}"
             )
     if not any(weights.values()):
@@ -169,8 +181,16 @@ def _weights_of_types(
             f"Received: {dict(weights)}"
         )
     require_columns(frame, ["event"], "interactions")
-    found = frame["event"].map(dict(weights))
+    kinds = frame["event"]
+    if not kinds.dropna().map(lambda kind: isinstance(kind, Hashable)).all():
+        raise InputError("interactions: column 'event' must hold texts, and it holds lists")
+    found = kinds.map({kind: float(weight) for kind, weight in weights.items()})
     unknown = found.isna().to_numpy()
+    if kinds.isna().any() and not any(pd.isna(kind) for kind in weights):
+        raise InputError(
+            f"interactions: column 'event' has {int(kinds.isna().sum())} missing values; fill them "
+            f"in, or pass nulls='drop'. Received: nulls={nulls!r}"
+        )
     if unknown.any():
         examples = pd.unique(frame["event"][unknown])[:3].tolist()
         raise InputError(
@@ -182,6 +202,20 @@ def _weights_of_types(
 
 
 def _check_weights(columns: pd.DataFrame) -> None:
+    if "weight" not in columns:
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        single = columns["weight"].to_numpy(np.float32)
+    if not np.isfinite(single).all():
+        raise InputError(
+            f"interactions: column 'weight' has {int((~np.isfinite(single)).sum())} values beyond "
+            "float32, after event_weights if given; scale them"
+        )
+    if not (single > 0).any() and not (columns["weight"] < 0).any():
+        raise InputError(
+            "interactions: column 'weight' is 0 for all events in float32, so none could be a "
+            "target; give those to predict a weight above 0"
+        )
     if "weight" in columns and (columns["weight"] < 0).any():
         negative = (columns["weight"] < 0).to_numpy()
         raise InputError(

@@ -233,6 +233,12 @@ class Interactions:
         label = self.label
         return np.zeros(len(self), bool) if label is None else label <= 0
 
+    @property
+    def is_target(self) -> np.ndarray:
+        """`[n]` bool: True for events to predict: no impressions, with a `weight` above 0."""
+        weight = self.weight
+        return ~self.is_impression if weight is None else ~self.is_impression & (weight > 0)
+
     def positives(self) -> Interactions:
         """Returns the events that are not impressions, without `label`."""
         if self.label is None:
@@ -242,8 +248,7 @@ class Interactions:
     def target_events(self) -> Interactions:
         """Returns the positive events with a `weight` above 0: those that a model is to predict."""
         events = self.positives()
-        weight = events.weight
-        return events if weight is None or (weight > 0).all() else events.select(weight > 0)
+        return events if events.is_target.all() else events.select(events.is_target)
 
     def counted_events(self, impressions: bool = False) -> Interactions:
         """Returns the positive events that count, in time order; see `repeats`.
@@ -263,6 +268,8 @@ class Interactions:
     def first_events(self, impressions: bool = False) -> Interactions:
         """Returns the first positive event of each user-item pair, in time order.
 
+        If some events of a pair have a `weight` of 0 and others do not, it is the first of these.
+
         Args:
           impressions: as in `counted_events`.
         """
@@ -273,7 +280,8 @@ class Interactions:
         person = PERSON if PERSON in columns else "user"
         taken = ~events._with(columns).is_impression
         pairs = columns.loc[taken, [person, "item"]]
-        repeated = pairs.duplicated().to_numpy() & (pairs[person] >= 0).to_numpy()
+        repeated = _repeated(pairs, columns.loc[taken, "weight"] if "weight" in columns else None)
+        repeated = repeated & (pairs[person] >= 0).to_numpy()
         keep = np.ones(len(columns), bool)
         keep[taken] = ~repeated
         first = self._with(columns[keep])
@@ -348,6 +356,12 @@ class Interactions:
         Raises:
           InputError: an unknown kind of example, or an option out of range.
         """
+        if self.repeats == "all" and self.timestamp is None:
+            raise InputError(
+                "batches: repeated events are trained with a column 'timestamp' alone; add it, or "
+                "pass events.with_repeats('first') (in a run's config data.repeats: first). "
+                "Received: repeats='all' without times"
+            )
         kind = examples or ("autoencoder" if self.timestamp is None else "as_of")
         return EXAMPLES.resolve(kind)(self, batch_size, **options)
 
@@ -359,3 +373,13 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
+
+
+def _repeated(pairs: pd.DataFrame, weight: pd.Series | None) -> np.ndarray:
+    """`[n]` bool: True for all but the first of equal pairs, those of weight 0 coming last."""
+    if weight is None or (weight > 0).all():
+        return pairs.duplicated().to_numpy()
+    order = np.argsort((weight <= 0).to_numpy(), kind="stable")
+    repeated = np.empty(len(pairs), bool)
+    repeated[order] = pairs.iloc[order].duplicated()
+    return repeated

@@ -30,7 +30,7 @@ class Split:
     Attributes:
       train, test: the events; `test` is empty for kind "none".
       kind: "temporal" (test from a quantile of event time on), "leave_one_out" (each user's last
-        event), "random" (each pair with probability `test`) or "none".
+        event), "random" (each event with probability `test`) or "none".
       time: the unix second at which the test period starts, or None.
     """
 
@@ -48,9 +48,9 @@ class Split:
         Args:
           events: at least one event of a known user; events of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
-          test: share of positive events in the test set (expected share, for random), in (0, 1);
-            .1 for temporal, .2 for random by default. Impressions follow the positives of their
-            time.
+          test: share of the events that can be targets in the test set (expected share, for random),
+            in (0, 1); .1 for temporal, .2 for random by default. Impressions and events of weight 0
+            follow the others of their time.
           seed: of the random split.
 
         Raises:
@@ -70,11 +70,11 @@ class Split:
         counted = counted.select(counted.user >= 0)
         if len(counted) == 0:
             raise InputError(f"split: none of the {len(events)} events has a known user")
-        taken = ~counted.is_impression
+        taken = counted.is_target
         if not taken.any():
             raise InputError(
-                f"split: all {len(counted)} events are impressions, with a label of 0 or less; "
-                "give the events of taken items a label above 0"
+                f"split: none of {len(counted)} events can be a target: all have a label or a "
+                "weight of 0 or less; give the events of taken items a label and a weight above 0"
             )
         time = None
         if kind == "temporal" and counted.timestamp is not None:

@@ -74,7 +74,14 @@ def explain(
       ['user_id', 'item_id', 'score', 'id', 'text', 'context', 'bias']
     """
     if not getattr(model, "explains", False):
-        raise InputError(f"explain: model must be a TwoTower. Received: {type(model).__name__}")
+        kind = type(model).__name__
+        spec = getattr(model, "spec", None)
+        if getattr(spec, "repeats", "first") == "all":
+            kind = f"{kind} of repeats='all'"
+        raise InputError(
+            "explain: model must be a TwoTower of first events, as other scores are not split into "
+            f"shares. Received: {kind}"
+        )
     if nearest < 0:
         raise InputError(f"explain: nearest must be 0 or more items. Received: {nearest}")
     users, items = _pairs(users, items)

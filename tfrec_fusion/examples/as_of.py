@@ -179,7 +179,8 @@ def as_of_examples(
             context={name: values[first] for name, values in contexts.items()},
         )
 
-    signature = ExampleBatch.signature(len(trend.names), candidates is not None, context_side)
+    sampled = candidates is not None
+    signature = ExampleBatch.signature(len(trend.names), sampled, context_side, not repeated)
     return epoch_batches(n_batches, plan, build, signature, epochs, shard)
 
 

@@ -21,8 +21,8 @@ class ExampleBatch:
       `history_age` `[H]` float32: days before the cut, 0 without times;
     - `target` `[T, 2]` int32 pairs (position in the batch, position among the candidates),
       ascending by position in the batch;
-    - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has, none if repeated
-      events count;
+    - `masked` `[M, 2]` int32 pairs likewise: candidates that the user already has; absent if
+      repeated events count;
     - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
     - only with context features, `context_categories` `[B, width]` int32 and `context_numbers`
       `[B, N]` float32: the encoded context of each user's first target;
@@ -32,7 +32,7 @@ class ExampleBatch:
 
     @staticmethod
     def signature(
-        n_features: int, sampled: bool, context: Side | None = None
+        n_features: int, sampled: bool, context: Side | None = None, masked: bool = True
     ) -> dict[str, tf.TensorSpec]:
         """Returns the element spec of a dataset of such batches."""
         spec = {
@@ -42,10 +42,11 @@ class ExampleBatch:
             "history_row": tf.TensorSpec([None], tf.int32),
             "history_age": tf.TensorSpec([None], tf.float32),
             "target": tf.TensorSpec([None, 2], tf.int32),
-            "masked": tf.TensorSpec([None, 2], tf.int32),
             "item_features": tf.TensorSpec([None, n_features], tf.float32),
             "is_warm": tf.TensorSpec([None], tf.bool),
         }
+        if masked:
+            spec["masked"] = tf.TensorSpec([None, 2], tf.int32)
         if context is not None:
             shapes = ([None, context.width], tf.int32), ([None, context.n_numbers], tf.float32)
             spec |= {
@@ -102,23 +103,23 @@ class ExampleBatch:
             else ages(index).astype(np.float32),
             **(context or {}),
         }
-        if not mask_history:
-            rows, history_item = rows[:0], history_item[:0]
         if candidates is None:
+            if mask_history:
+                batch["masked"] = np.stack([rows, history_item], 1).astype(np.int32)
             return batch | {
                 "target": np.stack([target_row, target_item], 1).astype(np.int32),
-                "masked": np.stack([rows, history_item], 1).astype(np.int32),
                 "item_features": features,
                 "is_warm": seen,
             }
         candidate, log_q = _sample(target_item, len(seen), candidates, rng)
         position = np.full(len(seen), -1, np.int32)
         position[candidate] = np.arange(len(candidate), dtype=np.int32)
-        masked = position[history_item]
-        drawn = masked >= 0
+        if mask_history:
+            masked = position[history_item]
+            drawn = masked >= 0
+            batch["masked"] = np.stack([rows[drawn], masked[drawn]], 1).astype(np.int32)
         return batch | {
             "target": np.stack([target_row, position[target_item]], 1).astype(np.int32),
-            "masked": np.stack([rows[drawn], masked[drawn]], 1).astype(np.int32),
             "item_features": features[candidate],
             "is_warm": seen[candidate],
             "candidate": candidate.astype(np.int32),

@@ -65,6 +65,12 @@ def continuations(
         raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
     if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
         raise InputError(f"{name}: events and known must share their user and item vocabularies")
+    if events.repeats != known.repeats:
+        raise InputError(
+            f"{name}: events and known must have the same repeats; pass "
+            f"events.with_repeats({known.repeats!r}). Received: {events.repeats!r} and "
+            f"{known.repeats!r}"
+        )
     repeated = known.repeats == "all"
     if not dated:
         check_repeats(name, known)
@@ -99,7 +105,8 @@ def continuations(
     if len(users) == 0:
         raise InputError(f"{name}: no user has both a known event and a new item in events")
     items = np.concatenate([past.items, future.items])
-    weights = np.ones(len(users)) if denoising else np.sqrt(future.lengths[users])
+    mass = np.bincount(events.user, events.weight, len(events.users))[users]
+    weights = np.ones(len(users)) if denoising else np.sqrt(mass)
     weights /= weights.mean()
 
     def ages(index):
@@ -132,7 +139,7 @@ def continuations(
         )
 
     sampled = candidates is not None
-    signature = ExampleBatch.signature(features.shape[1], sampled, context_side)
+    signature = ExampleBatch.signature(features.shape[1], sampled, context_side, not repeated)
     n_batches = -(-len(users) // batch_size)
     # Epochs are not counted, so every pass over the validation examples is the same.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)
@@ -143,7 +150,8 @@ def check_repeats(name: str, events: Interactions) -> None:
     if events.repeats == "all":
         raise InputError(
             f"{name}: repeated events are trained with examples='as_of' alone; use these or pass "
-            "events.with_repeats('first'). Received: repeats='all'"
+            "events.with_repeats('first') (in a run's config data.repeats: first). "
+            "Received: repeats='all'"
         )
 
 

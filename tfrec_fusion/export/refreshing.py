@@ -16,6 +16,7 @@ from tfrec_fusion.export.exporter import export
 from tfrec_fusion.export.kept_options import latest_card
 from tfrec_fusion.export.known_users import with_known_users
 from tfrec_fusion.export.versions import versions
+from tfrec_fusion.models.building import check_repeats
 from tfrec_fusion.times import utc
 
 USERS = "assets/users.txt"
@@ -27,7 +28,7 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     """Writes the next version with trends and histories of newer events, without training.
 
     The catalogue needs only ids, titles and numbers, as the model holds the vectors. As in training
-    and in `export`, the first positive event of each user-item pair counts. New users are allowed;
+    and in `export`, `Interactions.counted_events` count. New users are allowed;
     if the model reads user ids, they count in the trends only, and the users of training are read
     from an earlier version.
 
@@ -53,6 +54,7 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     """
     _check_trend(model)
     require_interactions(events, "refresh")
+    check_repeats(model.spec, events)
     if events.timestamp is None:
         raise InputError("refresh: the interactions have no column 'timestamp'")
     if not options.get("any_time"):

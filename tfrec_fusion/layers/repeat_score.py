@@ -54,9 +54,9 @@ class RepeatScore(keras.layers.Layer):
         of_user = tf.math.unsorted_segment_sum(sums[:, 0], owner, users)
         own = tf.gather(of_user, owner)
         x = tf.concat([tf.math.log1p(sums), tf.stack([tf.math.log1p(own), latest, first], 1)], 1)
-        # All events of an item have the same vector: any of them will do.
-        one = tf.math.unsorted_segment_max(tf.range(tf.size(place)), place, count)
-        vector = tf.gather(tf.cast(vectors, tf.float32), one)
+        # All events of an item have the same vector, which is their mean.
+        vectors = tf.math.unsorted_segment_sum(tf.cast(vectors, tf.float32), place, count)
+        vector = vectors / sums[:, :1]
         scores = self.linear(x) + self.last(self.hidden(tf.concat([x, vector], 1)))
         return tf.stack([owner, tf.cast(distinct % _PAIR, tf.int32)], 1), scores[:, 0]
 

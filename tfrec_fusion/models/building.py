@@ -209,7 +209,8 @@ def require_first(model: str, data: Interactions) -> None:
     if data.repeats != "first":
         raise InputError(
             f"{model}: repeated events are read by TwoTower and classic models alone; pass "
-            "events.with_repeats('first'). Received: repeats='all'"
+            "events.with_repeats('first') (in a run's config data.repeats: first). "
+            "Received: repeats='all'"
         )
 
 
@@ -227,7 +228,8 @@ def check_repeats(spec: DataSpec, events: Interactions) -> None:
     if events.repeats != spec.repeats:
         raise InputError(
             f"interactions: the model was trained with repeats={spec.repeats!r}; pass "
-            f"events.with_repeats({spec.repeats!r}). Received: repeats={events.repeats!r}"
+            f"events.with_repeats({spec.repeats!r}) (in a run's config data.repeats). "
+            f"Received: repeats={events.repeats!r}"
         )
 
 

@@ -94,6 +94,6 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return Distillation()(
         tf.matmul(users, cold, transpose_b=True),
         tf.matmul(users, items, transpose_b=True),
-        batch.get("masked", batch.get("self_pairs")),
+        batch.get("masked", batch.get("self_pairs", tf.zeros([0, 2], tf.int32))),
         batch.get("log_q"),
     )
