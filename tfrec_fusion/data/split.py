@@ -48,9 +48,9 @@ class Split:
         Args:
           events: at least one event of a known user; events of unknown users (-1) are left out.
           kind: one of "temporal", "leave_one_out", "random", "none".
-          test: share of the events that can be targets in the test set (expected share, for random),
-            in (0, 1); .1 for temporal, .2 for random by default. Impressions and events of weight 0
-            follow the others of their time.
+          test: share of the events that can be targets in the test set (for random the expected
+            share), in (0, 1); .1 for temporal, .2 for random by default. Impressions and events of
+            weight 0 follow the others of their time.
           seed: of the random split.
 
         Raises:

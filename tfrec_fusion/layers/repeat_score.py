@@ -39,26 +39,32 @@ class RepeatScore(keras.layers.Layer):
         )
 
     def call(self, vectors, items, rows, ages):
-        ages = tf.maximum(tf.cast(ages, tf.float32), 0.0)
+        vectors, ages = tf.cast(vectors, tf.float32), tf.cast(ages, tf.float32)
         codes = tf.cast(rows, tf.int64) * _PAIR + tf.cast(items, tf.int64)
-        distinct, place = tf.unique(codes)
+        # An event of nobody comes first, as ONNX has no minima and maxima of no events.
+        ages = tf.pad(tf.maximum(ages, 0.0), [[1, 0]])
+        one = tf.pad(tf.ones_like(ages[1:]), [[1, 0]])
+        distinct, place = tf.unique(tf.concat([[tf.constant(-1, tf.int64)], codes], 0))
         count = tf.shape(distinct)[0]
         rate = tf.constant([0.0, *(1 / days for days in _DECAYS)])
-        sums = tf.math.unsorted_segment_sum(tf.exp(-ages[:, None] * rate), place, count)
+        sums = tf.math.unsorted_segment_sum(tf.exp(-ages[:, None] * rate), place, count)[1:]
         latest, first = (
-            tf.math.log1p(of_segments(ages, place, count)) / 4
+            tf.math.log1p(of_segments(ages, place, count)[1:]) / 4
             for of_segments in (tf.math.unsorted_segment_min, tf.math.unsorted_segment_max)
         )
-        owner = tf.cast(distinct // _PAIR, tf.int32)
-        users = tf.reduce_max(tf.concat([owner, [-1]], 0)) + 1
-        of_user = tf.math.unsorted_segment_sum(sums[:, 0], owner, users)
+        # In float32, as ONNX has no maxima of integers.
+        owner = tf.pad(tf.cast(rows, tf.float32), [[1, 0]])
+        owner = tf.cast(tf.math.unsorted_segment_max(owner, place, count)[1:], tf.int32)
+        users = tf.reduce_max(tf.concat([rows, [-1]], 0)) + 2
+        of_user = tf.math.unsorted_segment_sum(one, tf.pad(rows, [[1, 0]]), users)
         own = tf.gather(of_user, owner)
         x = tf.concat([tf.math.log1p(sums), tf.stack([tf.math.log1p(own), latest, first], 1)], 1)
         # All events of an item have the same vector, which is their mean.
-        vectors = tf.math.unsorted_segment_sum(tf.cast(vectors, tf.float32), place, count)
-        vector = vectors / sums[:, :1]
+        vector = tf.pad(vectors, [[1, 0], [0, 0]])
+        vector = tf.math.unsorted_segment_sum(vector, place, count)[1:] / sums[:, :1]
         scores = self.linear(x) + self.last(self.hidden(tf.concat([x, vector], 1)))
-        return tf.stack([owner, tf.cast(distinct % _PAIR, tf.int32)], 1), scores[:, 0]
+        item = tf.cast(distinct[1:] - tf.cast(owner, tf.int64) * _PAIR, tf.int32)
+        return tf.stack([owner, item], 1), scores[:, 0]
 
     def get_config(self):
         return super().get_config() | {"hidden": self.units}
