@@ -190,6 +190,7 @@ def ranked(ranker, tmp_path_factory):
     return export(ranker, _events(), folder, deployment=False)
 
 
+@pytest.mark.slow
 def test_a_ranker_takes_them(ranker, ranked):
     signatures = tf.saved_model.load(str(ranked)).signatures
     items, nothing = tf.constant([ITEMS["item_id"].tolist()]), tf.fill([1, 0], "")

@@ -300,6 +300,7 @@ def test_a_two_tower_comes_back_from_a_file(events, trained, tmp_path):
     _close(loaded.scorer(state)(users), trained.scorer(state)(users))
 
 
+@pytest.mark.slow
 def test_a_ranker_reads_the_context(events, tmp_path):
     model = _noise(Ranker(events, dim=4, hidden=[4], features=FEATURES))
     users = np.arange(8, dtype=np.int32)

@@ -40,6 +40,7 @@ def version(tmp_path_factory):
     return export(model, events, folder, explain=True, deployment=True)
 
 
+@pytest.mark.slow
 def test_warm_up_requests_give_none(version):
     asked = {name: inputs for name, inputs in iterate_warmup(version)}
     assert "user_age" not in asked["serving_default"]
