@@ -59,12 +59,17 @@ MODELS = {
 PRICE = (Number(column="price", scale="quantile"),)
 COUNTRY = (Category(column="country", min_count=5),)
 SEASON = (Time(column="timestamp", parts=("season",)),)
-RETAIL = {
-    "no features": Features(),
-    "price, country, season": Features(item=PRICE, user=COUNTRY, context=SEASON),
-    "price": Features(item=PRICE),
-    "country": Features(user=COUNTRY),
-    "season": Features(context=SEASON),
+ALL_SIDES = Features(item=PRICE, user=COUNTRY, context=SEASON)
+RETAIL: dict[str, tuple[Features, dict]] = {
+    "no features": (Features(), {}),
+    "price, country, season": (ALL_SIDES, {}),
+    "the same, `feature_dim=4`, `history_dropout=0`": (
+        ALL_SIDES,
+        {"feature_dim": 4, "history_dropout": 0.0},
+    ),
+    "price": (Features(item=PRICE), {}),
+    "country": (Features(user=COUNTRY), {}),
+    "season": (Features(context=SEASON), {}),
 }
 SLICES = ("total", "warm", "cold", "head", "tail", "new users", "old users")
 
@@ -125,11 +130,11 @@ def retail(seeds: int) -> list[dict]:
     split = Interactions.from_frame(frame[columns], catalogue, users=users).split("temporal")
     rows: list[dict] = []
     control = None
-    for name, features in RETAIL.items():
+    for name, (features, options) in RETAIL.items():
         reports = []
         for seed in range(seeds):
             keras.utils.set_random_seed(seed)
-            model = TwoTower(split.train, features=features)
+            model = TwoTower(split.train, features=features, **options)
             side = model.spec.context_side
             batches = split.train.batches(512, seed=seed, context_side=side)
             model.compile(adam(3e-3, steps=2 * len(batches)))
