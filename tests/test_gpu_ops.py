@@ -41,6 +41,7 @@ def events():
     rng = np.random.default_rng(0)
     n = 200
     items = pd.DataFrame({"item_id": [f"i{i}" for i in range(12)], "price": rng.random(12)})
+    items["kind"] = list("abcd") * 3
     shop = Catalogue(items, {"text": rng.normal(size=(12, 6)).astype(np.float32)})
     frame = pd.DataFrame(
         {
@@ -87,9 +88,9 @@ def test_a_rankers_training_step(events):
 
 
 def test_declared_features(events):
-    features = {"item": [{"kind": "category", "column": "item_id"}]}
-    features["user"] = [{"kind": "tags", "column": "user_id"}, {"kind": "number", "column": "age"}]
-    users = pd.DataFrame({"user_id": events.users.ids, "age": 1.0})
+    features = {"item": [{"kind": "category", "column": "kind"}]}
+    features["user"] = [{"kind": "tags", "column": "likes"}, {"kind": "number", "column": "age"}]
+    users = pd.DataFrame({"user_id": events.users.ids, "likes": "tea", "age": 1.0})
     events = Interactions(events.catalogue, events.users, events._columns, UserTable(users))
     for model, batches in (
         (TwoTower(events, dim=8, features=features), events.batches(8)),
@@ -97,6 +98,13 @@ def test_declared_features(events):
     ):
         model.compile(for_tables(0.01))
         assert ops_without_gpu_kernel(_step(model, batches)) == set()
+
+
+def test_repeated_events(events):
+    events = events.with_repeats("all")
+    model = TwoTower(events, dim=8)
+    model.compile(for_tables(0.01))
+    assert ops_without_gpu_kernel(_step(model, events.batches(8))) == set()
 
 
 def test_top_k():

@@ -9,12 +9,15 @@ import pytest
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
+from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.signature import Signature, Tensor, card_entries, neutral
 
 DOCS = Path(__file__).parents[1] / "docs" / "serving.md"
 # What describing reads of an export: one without filters, of ids and texts, and a context of none.
 SERVED = SimpleNamespace(
     filters=SimpleNamespace(inputs=()),
+    request_inputs=REQUEST_INPUTS,
+    feature_inputs=(),
     explanation=SimpleNamespace(inputs=("id", "text", "context")),
     numbers=(),
     texts=(),

@@ -79,6 +79,10 @@ def test_as_of_examples_weigh_their_targets():
         ({"event_weights": WEIGHTS | {"view": "no"}}, "Received: 'no' for 'view'"),
         ({"event_weights": dict.fromkeys(WEIGHTS, 0)}, "at least one type"),
         ({"repeats": "first"}, "event_weights of 0 need repeats='all'"),
+        (
+            {"repeats": "first", "event_weights": None, "weight": [0, 2, 0, 0, 0.5, 2, 2, 0]},
+            "2 user-item pairs with events of weight 0 and others",
+        ),
     ],
 )
 def test_bad_weights_are_one_line(options, message):
@@ -106,12 +110,12 @@ def test_the_last_purchase_is_left_out_and_not_the_last_view():
     assert split.test.item.tolist() == [2, 3]
 
 
-def test_the_first_purchase_counts_and_not_a_view_before_it():
+def test_a_view_does_not_take_the_place_of_a_purchase():
     events = _events().with_repeats("first")
     first = events.counted_events()
     pairs = list(zip(first.users.ids[first.user], first.item.tolist(), strict=True))
-    assert pairs == [("bea", 2), ("ada", 0), ("ada", 1), ("bea", 3), ("ada", 2)]
-    assert first.weight.tolist() == [2, 2, 0.5, 0, 2]
+    assert pairs == [("bea", 2), ("ada", 0), ("ada", 1), ("ada", 2)]
+    assert first.weight.tolist() == [2, 2, 0.5, 2]
 
 
 def test_validation_weighs_its_targets_as_training_does():

@@ -130,6 +130,8 @@ def encoded_events(
     encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
     codes, ids = pd.factorize(user_ids)
     encoded.insert(0, "user", codes.astype(np.int32))
+    if repeats == "first":
+        _check_first_weights(encoded)
     if "timestamp" not in encoded and repeats == "first":
         taken = np.ones(len(encoded), bool)
         if "label" in encoded:
@@ -199,6 +201,21 @@ def _weights_of_types(
             f"the events. Received: {dict(weights)}"
         )
     return found.to_numpy(np.float64)
+
+
+def _check_first_weights(columns: pd.DataFrame) -> None:
+    """Checks that no pair has events of weight 0 and others: which is first would decide."""
+    if "weight" not in columns:
+        return
+    taken = columns[columns["label"] > 0] if "label" in columns else columns
+    of_pairs = taken.groupby(["user", "item"])["weight"]
+    mixed = int(((of_pairs.min() <= 0) & (of_pairs.max() > 0)).sum())
+    if mixed:
+        raise InputError(
+            f"interactions: column 'weight' has {mixed} user-item pairs with events of weight 0 "
+            "and others; if only the first counts, one of weight 0 may hide a target. Pass "
+            "repeats='all', or drop the events of weight 0"
+        )
 
 
 def _check_weights(columns: pd.DataFrame) -> None:

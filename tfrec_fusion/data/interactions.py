@@ -268,8 +268,6 @@ class Interactions:
     def first_events(self, impressions: bool = False) -> Interactions:
         """Returns the first positive event of each user-item pair, in time order.
 
-        If some events of a pair have a `weight` of 0 and others do not, it is the first of these.
-
         Args:
           impressions: as in `counted_events`.
         """
@@ -280,8 +278,7 @@ class Interactions:
         person = PERSON if PERSON in columns else "user"
         taken = ~events._with(columns).is_impression
         pairs = columns.loc[taken, [person, "item"]]
-        repeated = _repeated(pairs, columns.loc[taken, "weight"] if "weight" in columns else None)
-        repeated = repeated & (pairs[person] >= 0).to_numpy()
+        repeated = pairs.duplicated().to_numpy() & (pairs[person] >= 0).to_numpy()
         keep = np.ones(len(columns), bool)
         keep[taken] = ~repeated
         first = self._with(columns[keep])
@@ -289,14 +286,21 @@ class Interactions:
         return first
 
     def with_repeats(self, repeats: str) -> Interactions:
-        """Returns the same events with another `repeats`."""
+        """Returns the same events with another `repeats`.
+
+        With "first", events of weight 0 are left out: a view before a purchase would count in its
+        place.
+        """
         if repeats not in REPEATS:
             raise InputError(
                 f"interactions: repeats must be one of {REPEATS}. Received: {repeats!r}"
             )
         if repeats == self.repeats:
             return self
-        return Interactions(self.catalogue, self.users, self._columns, self.user_table, repeats)
+        columns = self._columns
+        if repeats == "first":
+            columns = columns[self.is_target | self.is_impression]
+        return Interactions(self.catalogue, self.users, columns, self.user_table, repeats)
 
     def _in_order(self) -> pd.DataFrame:
         if "timestamp" not in self._columns:
@@ -373,13 +377,3 @@ class Interactions:
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
-
-
-def _repeated(pairs: pd.DataFrame, weight: pd.Series | None) -> np.ndarray:
-    """`[n]` bool: True for all but the first of equal pairs, those of weight 0 coming last."""
-    if weight is None or (weight > 0).all():
-        return pairs.duplicated().to_numpy()
-    order = np.argsort((weight <= 0).to_numpy(), kind="stable")
-    repeated = np.empty(len(pairs), bool)
-    repeated[order] = pairs.iloc[order].duplicated()
-    return repeated

@@ -14,7 +14,7 @@ from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.protocol import evaluate
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.state import State
-from tfrec_fusion.models.building import side_values
+from tfrec_fusion.models.building import check_features, side_values
 
 
 def feature_importance(
@@ -68,12 +68,13 @@ def feature_importance(
     names = feature_names(model)
     if not names:
         raise InputError(
-            "feature_importance: the model has no declared features; pass features= to it. "
+            "feature_importance: the model has no declared features of items or users; pass "
+            "features= to it. "
             f"Received: {type(model).__name__}"
         )
     chosen = names if features is None else list(dict.fromkeys(features))
     unknown = [name for name in chosen if name not in names]
-    if unknown or isinstance(features, str):
+    if unknown or isinstance(features, str) or not chosen:
         raise InputError(
             f"feature_importance: features must be a list of {', '.join(names)}. "
             f"Received: {features!r}"
@@ -122,6 +123,7 @@ def feature_coverage(model, events: Interactions) -> dict[str, float]:
       model: a model with declared features.
       events: events with the columns that it reads.
     """
+    check_features(model.spec, events)
     encoded, found = side_values(events, model.spec), {}
     for table, side in _sides(model):
         rows, numbers = encoded[f"{table}_side"]

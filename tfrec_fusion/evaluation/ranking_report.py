@@ -94,8 +94,9 @@ def evaluate_ranker(
     given = _scores_given_items(model)
     if given:
         model.check(split.train)
+    test = split.test
     batches = ranking_examples(
-        split.test,
+        test.select(test.is_target | test.is_impression),
         negatives=negatives,
         known=split.train,
         at=split.time,

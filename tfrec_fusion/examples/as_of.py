@@ -48,8 +48,8 @@ def as_of_examples(
     horizon)`; with `repeats="all"` also those of the history, which is not masked then. An epoch
     visits each user of each cut once, in a new random order. The weight of an example is
     `sqrt(w) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where w is the number of its
-    targets, or the sum of their weights, and T is the 99 % quantile of the event times. Events of
-    weight 0 are no targets.
+    targets, or the sum of their weights (each of repeated events counts), and T is the 99 %
+    quantile of the event times. Events of weight 0 are no targets.
 
     Args:
       events: training events with times.

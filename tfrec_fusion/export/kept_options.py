@@ -54,7 +54,7 @@ def kept_options(
     card = latest_card(path)
     names = ("filters", "rules", "rerank", "precision")
     before = {name: card[name] for name in names if card.get(name)}
-    if card.get("explain"):
+    if card.get("explain") and model.explains:
         before["explain"] = True
     kept = [name for name, value in before.items() if given[name] is None]
     kept = [name for name in kept if before[name] != _NOTHING[name]]

@@ -50,8 +50,8 @@ class ServedModel(tf.Module):
     ids are variables, and the lookup tables from id to row are filled from text assets.
 
     Unknown ids and "" get row -1. If the request's history holds any id other than "", it is used
-    with all ages 0, else the stored history with its ages as of the export. Unknown and repeated
-    ids in a request are ignored.
+    with all ages 0, else the stored history with its ages as of the export. Unknown ids in a
+    request are ignored, and so are repeated ones unless repeated events count.
 
     Args:
       serving: the model over rows of users and items; its variables are saved in the export.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.signature import Tensor
 
@@ -133,6 +135,11 @@ def _inputs(
         name = renamed.get(column, re.sub(r"\W", "_", column, flags=re.ASCII))
         name = name if name.startswith(prefix) else prefix + name
         names[column, kind] = name if kinds[column] == 1 else f"{name}_{kind}"
+        if not name.isidentifier() or keyword.iskeyword(name) or name == "self":
+            raise InputError(
+                f"{side.table}: the name of a column of the context becomes that of an input of "
+                f"requests, which {name!r} cannot be; rename it. Received: {column!r}"
+            )
     inputs = []
     for (column, kind), name in names.items():
         dtype, shape = ("string" if kind in ("text", "tags") else "float64"), "[B]"

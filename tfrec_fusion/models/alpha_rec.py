@@ -14,6 +14,7 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.losses import SampledSoftmax
 from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
 from tfrec_fusion.models.building import (
+    check_repeats,
     check_vocabularies,
     checked,
     frozen_vectors,
@@ -256,6 +257,7 @@ class AlphaRec(RetrievalModel):
     def check(self, events: Interactions) -> None:
         """Raises InputError if the catalogue of `events` is not that of the model."""
         check_vocabularies(self.spec, events, reads_user_ids=False)
+        check_repeats(self.spec, events)
         self.check_weights()
 
     def _take_graph(self, data: Interactions) -> None:

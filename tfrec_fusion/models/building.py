@@ -18,6 +18,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.context import CONTEXT_FIELDS, TABLE, context_frame
 from tfrec_fusion.features.declared import Features
 from tfrec_fusion.features.item_trend import item_numbers
+from tfrec_fusion.features.request_encoder import request_inputs
 from tfrec_fusion.features.side import Side, key_path
 from tfrec_fusion.features.spec import DataSpec
 
@@ -136,6 +137,7 @@ def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str
         user_side.encode(data.user_table.rows_of(data.user_table.vocabulary.ids))
     if features.context:
         context_side = Side.fit(TABLE, features.context, context_frame(data))
+        request_inputs(context_side)  # names that exports cannot have are refused before training
     return {"item_side": item_side, "user_side": user_side, "context_side": context_side}
 
 

@@ -165,7 +165,7 @@ class TwoTower(RetrievalModel):
     @property
     def reads_history(self) -> bool:
         """Whether the score depends on the user's history."""
-        return self.user_tower.reads_history
+        return self.user_tower.reads_history or self.spec.repeats == "all"
 
     @property
     def reads_user_ids(self) -> bool:

@@ -55,14 +55,6 @@ def check_batch(model, batch) -> None:
             f"{type(model.user_tower).__name__} cannot subtract an item's own contribution from "
             f"its score; train on examples='as_of', 'held_out' or 'pairs'. {received}"
         )
-    repeated = not {"item", "masked", "self_pairs"} & set(batch)
-    if repeated != (model.spec.repeats == "all"):
-        theirs = "all" if repeated else "first"
-        raise InputError(
-            f"TwoTower: the batches are of events with repeats={theirs!r}, and the model was built "
-            f"for repeats={model.spec.repeats!r}; make them of "
-            f"events.with_repeats({model.spec.repeats!r}). {received}"
-        )
     if "item" in batch:
         check_pairs(model, batch)
         check_context("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
@@ -72,6 +64,14 @@ def check_batch(model, batch) -> None:
         raise InputError(
             f"TwoTower: the batches have no {missing[0]!r}; pass batches of events.batches(512). "
             f"{received}"
+        )
+    repeated = not {"masked", "self_pairs"} & set(batch)
+    if repeated != (model.spec.repeats == "all"):
+        theirs = "all" if repeated else "first"
+        raise InputError(
+            f"TwoTower: the batches are of events with repeats={theirs!r}, and the model was built "
+            f"for repeats={model.spec.repeats!r}; make them of "
+            f"events.with_repeats({model.spec.repeats!r}). {received}"
         )
     check_context("TwoTower", model.spec, batch, "events.batches(512, examples='as_of'")
     names = model.spec.feature_names

@@ -114,7 +114,9 @@ def _by_example(logged, answered: bool, where: str) -> Iterator[dict]:
         values = {name: _feature(value) for name, value in example.features.feature.items()}
         found = {name: value[0] for name, value in values.items() if len(value) == 1}
         found |= {"history": values.get("history", []), "items": values.get("item_id", [])}
-        found.pop("item_id", None)
+        # The log's own time is when it was asked; the input is the time to score for.
+        for name in ("item_id", "time"):
+            found.pop(name, None)
         if answered:
             found["scores"] = [_logit(_probability(results[row]))]
         yield found

@@ -32,7 +32,7 @@ class DataConfig(Section):
     unknown_items: Literal["error", "drop"] = "error"
     duplicates: Literal["error", "first"] = "error"
     repeats: Literal["first", "all"] = "first"
-    event_weights: dict[str, float] | None = None
+    event_weights: dict[str | int | bool, float] | None = None
     nulls: Literal["error", "drop"] = "error"
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}

@@ -193,7 +193,7 @@ class Run:
             now = record(data)
             if options.get("users") is not None:
                 now.inputs.pop("users", None)
-            for name in options.get("user_vectors", {}):
+            for name in options.get("user_vectors") or {}:
                 now.inputs.pop(f"user_vectors.{name}", None)
             check_inputs(self.config.recorded, now)
         else:

@@ -29,7 +29,7 @@ def context_values(requested: RequestFeatures | None, events: Interactions) -> d
         inputs_of.setdefault(column, []).append(name)
     for one in encoder.side.features:
         names = inputs_of.get(one.column, [])
-        if len(names) != 1:
+        if len(names) != 1 or one.column not in frame:
             continue
         if isinstance(one, Category):
             texts = category_texts(frame, one.column, TABLE)

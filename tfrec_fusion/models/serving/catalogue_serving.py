@@ -39,7 +39,8 @@ class CatalogueServing(tf.Module, ABC):
 
         Args:
           users: `[B]` int32 user rows, -1 unknown.
-          items: `[P]` int32 rows of the items of all histories, distinct for each user.
+          items: `[P]` int32 rows of the items of all histories, distinct for each user unless
+            repeated events count.
           positions: `[P]` int32 ascending: the position in `[B]` of each item's user.
           ages: `[P]` float32 days.
           given: the inputs of `requested`; it is passed only if there are some.

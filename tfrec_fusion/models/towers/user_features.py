@@ -9,7 +9,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.kinds.cross import Cross
-from tfrec_fusion.features.request_encoder import RequestEncoder
+from tfrec_fusion.features.request_encoder import RequestEncoder, is_given
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 
@@ -30,6 +30,8 @@ class UserFeatures(tf.Module):
       encoder: encodes the features of requests; None if they give none.
       texts: column of a combination -> the users' texts `[n_users]`, "" for missing, of which a
         request may give others.
+      missing: encoded features `[1, ...]` of a user without any value, for unknown users of whom a
+        request gives some features.
     """
 
     def __init__(
@@ -38,20 +40,26 @@ class UserFeatures(tf.Module):
         numbers: np.ndarray,
         encoder: RequestEncoder | None = None,
         texts: Mapping[str, np.ndarray] | None = None,
+        missing: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         super().__init__(name="user_features")
         self.encoder: Any = encoder
         self.texts = {
-            column: tf.Variable(np.append(values, ""), trainable=False, dtype=tf.string)
+            column: tf.Variable(np.append(values, ["", ""]), trainable=False, dtype=tf.string)
             for column, values in (texts or {}).items()
         }
-        unknown = np.full((1, categories.shape[1]), -1, np.int32)
-        nothing = np.zeros((1, numbers.shape[1]), np.float32)
+        nobody = (
+            np.full((1, categories.shape[1]), -1, np.int32),
+            np.zeros((1, numbers.shape[1]), np.float32),
+        )
+        more = list(zip(nobody, nobody if missing is None else missing, strict=True))
         self.categories = tf.Variable(
-            np.concatenate([categories, unknown]), trainable=False, name="user_categories"
+            np.concatenate([categories, *more[0]]),
+            trainable=False,
+            name="user_categories",
         )
         self.numbers = tf.Variable(
-            np.concatenate([numbers, nothing]), trainable=False, name="user_numbers"
+            np.concatenate([numbers, *more[1]]), trainable=False, name="user_numbers"
         )
 
     @classmethod
@@ -71,7 +79,8 @@ class UserFeatures(tf.Module):
             return cls(*found)
         crossed = [c for one in side.features if isinstance(one, Cross) for c in one.of]
         texts = {column: state.user_texts(column) for column in dict.fromkeys(crossed)}
-        return cls(*found, RequestEncoder(side, PREFIX), texts)
+        missing = side.encode(state.events.user_table.rows_of([""]))
+        return cls(*found, RequestEncoder(side, PREFIX), texts, missing)
 
     def __call__(
         self, users, given: Mapping[str, tf.Tensor] | None = None
@@ -83,7 +92,11 @@ class UserFeatures(tf.Module):
           given: the inputs of `encoder` in a request; features that are not given keep the stored
             values. None gives none.
         """
-        rows = tf.where(users < 0, tf.shape(self.numbers)[0] - 1, users)
+        absent = tf.shape(self.numbers)[0] - 2
+        if given:
+            some = tf.reduce_any(tf.stack([is_given(value) for value in given.values()]), 0)
+            absent += tf.cast(some, tf.int32)
+        rows = tf.where(users < 0, absent, users)
         stored = tf.gather(self.categories, rows), tf.gather(self.numbers, rows)
         if given is None:
             return stored
