@@ -27,7 +27,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from harness import ROOT
 from markers import write_between
 
 from tfrec_fusion._compat import keras
@@ -38,6 +37,7 @@ from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import Popularity
 from tfrec_fusion.optimizers import adam
 
+ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 EPOCHS = 30

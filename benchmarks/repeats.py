@@ -18,7 +18,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from harness import ROOT
 from markers import write_between
 
 from tfrec_fusion._compat import keras
@@ -29,6 +28,7 @@ from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import EASE, ItemKNN, PersonalFrequency, RecentPopularity
 from tfrec_fusion.optimizers import adam
 
+ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")
 BASELINES = {
     "personal frequency": PersonalFrequency,
