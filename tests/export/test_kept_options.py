@@ -11,7 +11,9 @@ import pytest
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import ParityLimits, Recommender, export
+from tfrec_fusion.export.exporter import _tell_changed_signatures
 from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.signature import Signature, Tensor
 
 ITEMS = pd.DataFrame(
     {"item_id": [f"i{i}" for i in range(12)], "brand": [f"b{i % 3}" for i in range(12)]}
@@ -91,6 +93,20 @@ def test_each_can_be_left_out(first, model, events, caplog):
     # The next one goes by this one, not by the first.
     card = Recommender(export(model, events, first.parent, deployment=False)).card
     assert (card["filters"], card["rules"], card["kept"]) == ([], None, [])
+
+
+def test_inputs_that_the_version_before_had_not_are_told(tmp_path, caplog):
+    (tmp_path / "1").mkdir()
+    signatures = {"best": {"inputs": {"user_id": "string [B]: ids"}, "outputs": {}}}
+    (tmp_path / "1" / "model_card.json").write_text(json.dumps({"signatures": signatures}))
+    user, more = Tensor("user_id", "string"), Tensor("user_age", "float64")
+    with caplog.at_level(logging.WARNING):
+        _tell_changed_signatures(tmp_path, [Signature("best", "", (user,), ())])
+        _tell_changed_signatures(tmp_path, [Signature("other", "", (user, more), ())])
+    assert "inputs that the latest" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        _tell_changed_signatures(tmp_path, [Signature("best", "", (user, more), ())])
+    assert "inputs that the latest version had not: user_age (best)" in caplog.text
 
 
 def test_a_filter_that_is_kept_and_impossible_says_so(first, model):

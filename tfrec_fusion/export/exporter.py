@@ -230,7 +230,7 @@ def export(
             entries["features"] = [tensor.name for tensor in of_requests.inputs]
             known = of_requests.choices
             entries["choices"] = {name: list(v[:_MOST_CHOICES]) for name, v in known.items()}
-        _tell_lost_signatures(path, served.described)
+        _tell_changed_signatures(path, served.described)
         if reranking is not None:
             entries["rerank"] = described_rerankers(options["rerank"])
         explanation = getattr(served, "explanation", None)
@@ -261,16 +261,29 @@ def _asked(served: ServedModel | ServedRanker) -> Callable:
     )
 
 
-def _tell_lost_signatures(path: str | os.PathLike, described: Sequence[Signature]) -> None:
-    """Warns if the latest version has custom signatures that this one lacks."""
+def _tell_changed_signatures(path: str | os.PathLike, described: Sequence[Signature]) -> None:
+    """Warns of custom signatures of the latest version that this one lacks, and of new inputs."""
+    before = latest_card(path).get("signatures", {})
     known = {one.name for one in (*CATALOGUE_SIGNATURES, *RANKER_SIGNATURES)}
     known |= {one.name for one in described}
-    lost = sorted(set(latest_card(path).get("signatures", ())) - known)
+    lost = sorted(set(before) - known)
     if lost:
         _log.warning(
             "export: the latest version has the signatures %s, which this one lacks; pass "
             "signatures=[...] to add them",
             ", ".join(lost),
+        )
+    added = {
+        tensor.name: one.name
+        for one in described
+        for tensor in one.inputs
+        if one.name in before and tensor.name not in before[one.name].get("inputs", {})
+    }
+    if added:
+        _log.warning(
+            "export: requests need inputs that the latest version had not: %s; clients that send "
+            "raw requests must give them, if only their neutral values (docs/serving.md)",
+            ", ".join(f"{name} ({signature})" for name, signature in added.items()),
         )
 
 
