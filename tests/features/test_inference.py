@@ -99,6 +99,16 @@ def test_odd_columns_are_left_out_with_a_reason(caplog):
         assert f"{name}: left out, " in caplog.text
 
 
+def test_a_column_that_other_rows_spoil_is_left_out(caplog):
+    items = pd.DataFrame({"item_id": [f"i{row}" for row in range(5)]})
+    items["released"] = ["2020-01-01", "2021-01-01", "2020-01-01", "2021-01-01", "n/a"]
+    bought = pd.DataFrame({"user_id": list("aabb"), "item_id": ["i0", "i1", "i2", "i3"]})
+    with caplog.at_level(logging.WARNING):
+        found = Features.infer(Interactions.from_frame(bought, Catalogue(items)))
+    assert found.item == ()
+    assert "released: left out" in caplog.text and "n/a" in caplog.text
+
+
 def test_without_users_and_without_columns():
     catalogue = Catalogue(pd.DataFrame({"item_id": ["a", "b"]}))
     frame = pd.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"]})

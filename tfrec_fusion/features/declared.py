@@ -56,13 +56,16 @@ class Features(BaseModel, metaclass=OneLineErrors):
         """
         counts = events.item_counts()
         warm = np.flatnonzero(counts)
-        items = inferred("items", events.catalogue.frame.iloc[warm], "item_id", counts[warm])
+        every = events.catalogue.frame
+        items = inferred("items", every.iloc[warm], "item_id", counts[warm], every)
         if events.user_table is None:
             return cls(item=items)
         counts = np.diff(events.histories().splits)
         active = np.flatnonzero(counts)
-        users = events.user_table.rows_of(events.users.ids[active])
-        return cls(item=items, user=inferred("users", users, "user_id", counts[active]))
+        table = events.user_table
+        users = table.rows_of(events.users.ids[active])
+        every = table.rows_of(table.vocabulary.ids)
+        return cls(item=items, user=inferred("users", users, "user_id", counts[active], every))
 
     @field_validator("item", "user", "context")
     @classmethod

@@ -30,7 +30,11 @@ _log = logging.getLogger(__name__)
 
 
 def inferred(
-    table: str, frame: pd.DataFrame, id_column: str, counts: np.ndarray
+    table: str,
+    frame: pd.DataFrame,
+    id_column: str,
+    counts: np.ndarray,
+    everything: pd.DataFrame,
 ) -> tuple[AnyFeature, ...]:
     """Chooses a feature for each column that can be one, and logs every column.
 
@@ -39,12 +43,13 @@ def inferred(
       frame: the training rows.
       id_column: name of the column of ids, which is no feature.
       counts: `[n]` number of training events of each row.
+      everything: all rows; a feature must be able to encode them too.
     """
     chosen, said = [], []
     for column in frame:
         if column == id_column or column in TEXT_COLUMNS:
             continue
-        found = _fitting(table, frame, column, counts)
+        found = _fitting(table, frame, column, counts, everything)
         if isinstance(found, str):
             said.append(f"{column}: left out, {found}")
         else:
@@ -55,7 +60,9 @@ def inferred(
     return tuple(chosen)
 
 
-def _fitting(table: str, frame: pd.DataFrame, column, counts: np.ndarray) -> AnyFeature | str:
+def _fitting(
+    table: str, frame: pd.DataFrame, column, counts: np.ndarray, everything: pd.DataFrame
+) -> AnyFeature | str:
     """A feature that can be fitted on a column, or why there is none."""
     if not isinstance(column, str) or not column:
         return "its name is no text"
@@ -64,7 +71,7 @@ def _fitting(table: str, frame: pd.DataFrame, column, counts: np.ndarray) -> Any
     try:
         found = _feature(column, frame[column], counts, table)
         if not isinstance(found, str):
-            found.fit(frame, table)
+            found.fit(frame, table).encode(everything, table)
         return found
     except InputError as error:
         return str(error).removeprefix(f"{table}: ")
