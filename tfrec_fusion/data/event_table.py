@@ -128,6 +128,11 @@ def encoded_events(
             f"{unknown_items!r}, stray_times={stray_times!r} and min_rating={min_rating}"
         )
     encoded, user_ids = encoded[keep].reset_index(drop=True), user_ids[keep]
+    if "weight" in encoded and not (encoded["weight"].to_numpy(np.float32) > 0).any():
+        raise InputError(
+            "interactions: column 'weight' is 0 for all events in float32, so none could be a "
+            "target; give those to predict a weight above 0"
+        )
     codes, ids = pd.factorize(user_ids)
     encoded.insert(0, "user", codes.astype(np.int32))
     if repeats == "first":
@@ -228,13 +233,8 @@ def _check_weights(columns: pd.DataFrame) -> None:
             f"interactions: column 'weight' has {int((~np.isfinite(single)).sum())} values beyond "
             "float32, after event_weights if given; scale them"
         )
-    if not (single > 0).any() and not (columns["weight"] < 0).any():
-        raise InputError(
-            "interactions: column 'weight' is 0 for all events in float32, so none could be a "
-            "target; give those to predict a weight above 0"
-        )
-    if "weight" in columns and (columns["weight"] < 0).any():
-        negative = (columns["weight"] < 0).to_numpy()
+    negative = (columns["weight"] < 0).to_numpy()
+    if negative.any():
         raise InputError(
             f"interactions: column 'weight' has {negative.sum()} negative values, first "
             f"{columns['weight'][negative].iloc[0]} at row {int(np.argmax(negative))}; correct them"
