@@ -95,6 +95,12 @@ def test_events_without_a_type_can_be_dropped():
     assert len(_events(event=[None, *["buy"] * 7], nulls="drop")) == 7
 
 
+@pytest.mark.parametrize("weights", [{1: 0, 2: 1.5}, {"1": 0, "2": 1.5}])
+def test_types_may_be_numbers_which_a_saved_config_has_as_texts(weights):
+    events = _events(event=[1, 2] * 4, event_weights=weights)
+    assert events.weight.tolist() == [0, 1.5] * 4
+
+
 def test_numbers_of_numpy_are_weights():
     weights = {"view": np.int64(0), "cart": np.float32(0.5), "buy": np.float64(2)}
     assert _events(event_weights=weights).weight.tolist() == [0, 2, 0, 0, 0.5, 2, 2, 0]

@@ -192,6 +192,9 @@ def _weights_of_types(
     if not kinds.dropna().map(lambda kind: isinstance(kind, Hashable)).all():
         raise InputError("interactions: column 'event' must hold texts, and it holds lists")
     found = kinds.map({kind: float(weight) for kind, weight in weights.items()})
+    # A saved config has types that are numbers as texts.
+    texts = {str(kind): float(weight) for kind, weight in weights.items()}
+    found = found.fillna(kinds[kinds.notna()].map(str).map(texts))
     unknown = found.isna().to_numpy()
     if kinds.isna().any() and not any(pd.isna(kind) for kind in weights):
         raise InputError(
