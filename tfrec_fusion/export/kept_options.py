@@ -54,7 +54,7 @@ def kept_options(
     card = latest_card(path)
     names = ("filters", "rules", "rerank", "precision")
     before = {name: card[name] for name in names if card.get(name)}
-    if card.get("explain") and model.explains:
+    if card.get("explain"):
         before["explain"] = True
     kept = [name for name, value in before.items() if given[name] is None]
     kept = [name for name in kept if before[name] != _NOTHING[name]]
@@ -67,6 +67,12 @@ def kept_options(
                 " and ".join(left_out),
             )
         kept = [name for name in kept if name == "precision"]
+    if "explain" in kept and not model.explains:
+        _log.warning(
+            "export: explain of the latest version is not taken over, as the scores of this model "
+            "are not split into shares"
+        )
+        kept.remove("explain")
     if kept:
         _log.warning(
             "export: %s taken over from version %d; pass %s for none (command line: --no-keep)",
