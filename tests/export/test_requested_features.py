@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from featured import with_noise
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
@@ -45,16 +46,9 @@ def _events(users=USERS):
     return Interactions.from_frame(frame, Catalogue(ITEMS), users=users)
 
 
-def _noise(model):
-    rng = np.random.default_rng(1)
-    for weight in model.trainable_weights:
-        weight.assign_add(rng.normal(scale=0.3, size=weight.shape).astype(np.float32))
-    return model
-
-
 @pytest.fixture(scope="module")
 def model():
-    return _noise(TwoTower(_events(), dim=4, features=FEATURES))
+    return with_noise(TwoTower(_events(), dim=4, features=FEATURES))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +175,7 @@ def test_an_input_of_a_taken_name_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def ranker():
-    return _noise(Ranker(_events(), dim=4, hidden=[4], features=FEATURES))
+    return with_noise(Ranker(_events(), dim=4, hidden=[4], features=FEATURES))
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +216,7 @@ def test_onnx_takes_them(tmp_path):
 
     for hashed in (False, True):
         features = FEATURES if hashed else Features(user=FEATURES.user[:-1])
-        model = _noise(TwoTower(_events(), dim=4, features=features))
+        model = with_noise(TwoTower(_events(), dim=4, features=features))
         version = export(model, _events(), tmp_path / f"shop{hashed}", deployment=False)
         if hashed:
             left_out = export_onnx(version, tmp_path / f"onnx{hashed}")

@@ -14,6 +14,7 @@ from tfrec_fusion.layers import (
     HistoryPooling,
     IdEmbedding,
     PreNormAttention,
+    RepeatScore,
     SideFeatures,
     Standardise,
 )
@@ -68,6 +69,19 @@ def _filled_side(**options):
     return _with_noise(layer)
 
 
+def _filled_repeats(**options):
+    layer = RepeatScore(3, **options)
+    layer(*_events_of_users(2))
+    return _with_noise(layer)
+
+
+def _events_of_users(batch):
+    """Three events a user, of a few items."""
+    users = _users(batch)
+    names = ("history_vector", "history_item", "history_row", "history_age")
+    return tuple(users[name] for name in names)
+
+
 def _filled_frozen(**options):
     layer = FrozenVectors(7, 3, 4, **options)
     layer.assign(np.linspace(-1, 2, 21).reshape(7, 3), [True, False, *[True] * 5])
@@ -110,6 +124,7 @@ CASES = {
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
     "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),
     "side_features": (lambda **k: _filled_side(**k), lambda b: (_rows(b),)),
+    "repeat_score": (lambda **k: _filled_repeats(**k), _events_of_users),
     "standardise": (
         lambda **k: Standardise(2, **k),
         lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from featured import with_noise
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
@@ -48,13 +49,6 @@ def _events(**columns):
         }
     ).assign(**columns)
     return Interactions.from_frame(frame, Catalogue(ITEMS))
-
-
-def _noise(model):
-    rng = np.random.default_rng(1)
-    for weight in model.trainable_weights:
-        weight.assign_add(rng.normal(scale=0.3, size=weight.shape).astype(np.float32))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +296,7 @@ def test_a_two_tower_comes_back_from_a_file(events, trained, tmp_path):
 
 @pytest.mark.slow
 def test_a_ranker_reads_the_context(events, tmp_path):
-    model = _noise(Ranker(events, dim=4, hidden=[4], features=FEATURES))
+    model = with_noise(Ranker(events, dim=4, hidden=[4], features=FEATURES))
     users = np.arange(8, dtype=np.int32)
     state = State.of(events)
     scores = model.scorer(state)(users)
