@@ -15,7 +15,15 @@ from tfrec_fusion.features import State
 from tfrec_fusion.models.classic import EASE
 from tfrec_fusion.training import Run
 
-KINDS = ["item_knn", "ease", "popularity", "recent_popularity", "text_mean"]
+KINDS = [
+    "item_knn",
+    "user_knn",
+    "rp3beta",
+    "ease",
+    "popularity",
+    "recent_popularity",
+    "text_mean",
+]
 VECTORS = {"popularity": False, "recent_popularity": False, "text_mean": True}
 
 

@@ -54,7 +54,8 @@ def train(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="two_tower, ranker, ease, item_knn, popularity, recent_popularity, text_mean, or "
+            help="two_tower, ranker, or a classic model: ease, item_knn, user_knn, rp3beta, "
+            "popularity, recent_popularity, text_mean, personal_frequency, or "
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,

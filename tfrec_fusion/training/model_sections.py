@@ -13,7 +13,9 @@ from tfrec_fusion.models.classic import (
     ItemKNNConfig,
     Options,
     RecentPopularityConfig,
+    RP3BetaConfig,
     TextMeanConfig,
+    UserKNNConfig,
 )
 from tfrec_fusion.registry import Registry
 
@@ -28,7 +30,9 @@ MODELS = Registry(
         "personal_frequency": "tfrec_fusion.models.classic:PersonalFrequency",
         "popularity": "tfrec_fusion.models.classic:Popularity",
         "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
+        "rp3beta": "tfrec_fusion.models.classic:RP3Beta",
         "text_mean": "tfrec_fusion.models.classic:TextMean",
+        "user_knn": "tfrec_fusion.models.classic:UserKNN",
     },
 )
 """The built-in kinds of models; `module:Class` names others."""
@@ -76,10 +80,22 @@ class RecentPopularitySection(RecentPopularityConfig):
     kind: Literal["recent_popularity"] = "recent_popularity"
 
 
+class RP3BetaSection(RP3BetaConfig):
+    """`kind: rp3beta` and the options of `RP3BetaConfig`."""
+
+    kind: Literal["rp3beta"] = "rp3beta"
+
+
 class TextMeanSection(TextMeanConfig):
     """`kind: text_mean` and the options of `TextMeanConfig`."""
 
     kind: Literal["text_mean"] = "text_mean"
+
+
+class UserKNNSection(UserKNNConfig):
+    """`kind: user_knn` and the options of `UserKNNConfig`."""
+
+    kind: Literal["user_knn"] = "user_knn"
 
 
 class OwnSection(BaseModel):
@@ -98,7 +114,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "personal_frequency": PersonalFrequencySection,
     "popularity": PopularitySection,
     "recent_popularity": RecentPopularitySection,
+    "rp3beta": RP3BetaSection,
     "text_mean": TextMeanSection,
+    "user_knn": UserKNNSection,
     OWN: OwnSection,
 }
 
@@ -116,7 +134,9 @@ ModelSection = Annotated[
     | Annotated[PersonalFrequencySection, Tag("personal_frequency")]
     | Annotated[PopularitySection, Tag("popularity")]
     | Annotated[RecentPopularitySection, Tag("recent_popularity")]
+    | Annotated[RP3BetaSection, Tag("rp3beta")]
     | Annotated[TextMeanSection, Tag("text_mean")]
+    | Annotated[UserKNNSection, Tag("user_knn")]
     | Annotated[OwnSection, Tag(OWN)],
     Discriminator(_tag),
 ]

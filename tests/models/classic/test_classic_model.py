@@ -16,7 +16,9 @@ from tfrec_fusion.models.classic import (
     ItemScores,
     Popularity,
     RecentPopularity,
+    RP3Beta,
     TextMean,
+    UserKNN,
 )
 
 TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "a"), ("w", "c")]
@@ -26,6 +28,11 @@ MODELS = [
     lambda: EASE(l2=2.0, top=1),
     lambda: EASE(l2=2.0, vectors="text", text_weight=5.0),
     lambda: ItemKNN(k=2),
+    lambda: ItemKNN(similarity="tf_idf", shrinkage=1.0),
+    lambda: ItemKNN(similarity="bm25"),
+    lambda: RP3Beta(k=2),
+    lambda: UserKNN(k=2),
+    lambda: UserKNN(similarity="tf_idf", shrinkage=1.0),
     lambda: Popularity(),
     lambda: RecentPopularity(share=0.5),
     lambda: TextMean(dims=2),
