@@ -2,11 +2,13 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
 import tfrec_fusion
 from tfrec_fusion.cli import main
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender
 
 
@@ -165,6 +167,65 @@ def test_recommend_names_the_ids_that_are_unknown(trained, capsys, caplog):
     assert caplog.text.count("ignored unknown ids: {'user_id': ['U1']") == 2
     assert main(["recommend", export, "--user", "u1", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["unknown"] == {}
+
+
+def test_recommend_to_many(trained, tmp_path, capsys):
+    export, out = str(trained.parent / "export"), tmp_path / "recs.parquet"
+    command = ["recommend", export, "--users", "all", "--out", str(out), "--k", "3"]
+    assert main([*command, "--exclude", "i3", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    frame = pd.read_parquet(out)
+    assert frame.columns.tolist() == ["user_id", "rank", "item_id", "score", "known"]
+    assert (
+        (len(frame), frame["user_id"].nunique()) == (result["rows"], result["users"]) == (120, 40)
+    )
+    assert "i3" not in set(frame["item_id"])
+    assert f"{out}: 120 rows of 40 users, " in captured.err
+    users = tmp_path / "users.csv"
+    users.write_text("user_id\nu1\nnobody\n")
+    command[3] = str(users)
+    assert main([*command, "--new-users", "drop"]) == 0
+    assert pd.read_parquet(out)["user_id"].tolist() == ["u1"] * 3
+
+
+def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
+    export, out = str(trained.parent / "export"), ["--out", str(tmp_path / "recs.parquet")]
+    for source, options, says in (
+        (export, [], "pass one of --user ID and --users all|FILE"),
+        (export, ["--user", "u1", "--users", "all", *out], "pass one of --user ID and --users"),
+        (export, ["--users", "all"], "pass both --users all|FILE and --out FILE, or neither"),
+        (export, ["--user", "u1", *out], "pass both --users all|FILE and --out FILE, or neither"),
+        (export, ["--users", "all", "--history", "i1", *out], "--history is of one --user"),
+        (export, ["--users", "ALL", *out], "users: no such file or folder. Received: ALL"),
+        (str(trained), ["--users", "all", *out], "--users needs an export"),
+        (str(trained), ["--user", "u1", "--exclude-seen"], "--exclude-seen needs an export"),
+        (export, ["--user", "u1", "--filter", "x"], "--filter: must be NAME=VALUE. Received: 'x'"),
+        (export, ["--user", "u1", "--filter", "x=1"], "the export has no filter 'x'"),
+    ):
+        assert main(["recommend", source, *options]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_filters_are_parsed_by_their_kinds():
+    from tfrec_fusion.cli._recommend import _filters
+
+    dtypes = {"kind": "string", "price_max": "float32", "in_stock": "bool"}
+    texts = ["kind=a=b", "kind=c, d", "price_max=2e1", "in_stock=True"]
+    found = {"kind": ["a=b", "c, d"], "price_max": 20.0, "in_stock": True}
+    assert _filters(texts, dtypes) == found
+    for text, says in (
+        ("price_max=x", "price_max must be a number. Received: 'x'"),
+        ("in_stock=1", "in_stock must be true or false. Received: '1'"),
+        ("=1", "must be NAME=VALUE"),
+    ):
+        with pytest.raises(InputError, match=says):
+            _filters([text], dtypes)
+    with pytest.raises(InputError, match="'price_max' occurs twice"):
+        _filters(["price_max=1", "price_max=2"], dtypes)
 
 
 def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):

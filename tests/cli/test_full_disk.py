@@ -98,6 +98,20 @@ def test_what_is_written_beside(trained, tmp_path, capsys):
     )
 
 
+def test_a_batch_of_recommendations_goes_on(trained, tmp_path, capsys):
+    out = tmp_path / "recs.parquet"
+    out.write_text("the old one")
+    command = ["recommend", str(trained.parent / "export"), "--users", "all", "--out", str(out)]
+    # 2,000 bytes hold the plan and not the part.
+    error = _fails(command, 2000, capsys)
+    assert f"error: {out}: " in error
+    assert "finished parts are kept, and the same command goes on after them" in error
+    assert out.read_text() == "the old one"
+    assert main(command) == 0
+    assert pd.read_parquet(out)["user_id"].nunique() == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["recs.parquet"]
+
+
 def test_labels_stay(trained, tmp_path, capsys):
     pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
     shop = tmp_path / "shop"

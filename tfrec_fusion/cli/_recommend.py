@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -26,7 +27,23 @@ def recommend(
             help="Run folder, folder of exported versions, or one exported version.",
         ),
     ],
-    user: Annotated[str, typer.Option(metavar="ID", help="User id; may be unknown.")],
+    user: Annotated[str | None, typer.Option(metavar="ID", help="User id; may be unknown.")] = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|FILE",
+            help="Recommend to all users of an export, or to those of a Parquet or CSV file with a "
+            "column user_id or of a .txt file with one id a line, and write --out.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet file for --users. After an interruption, the same command goes on where "
+            "it was.",
+        ),
+    ] = None,
     history: Annotated[
         str,
         typer.Option(
@@ -36,25 +53,68 @@ def recommend(
     exclude: Annotated[
         str, typer.Option(metavar="ID,ID", help="Items that must not be recommended.")
     ] = "",
-    k: Annotated[int, typer.Option("-k", help="Number of recommendations.")] = 10,
+    include: Annotated[
+        str | None,
+        typer.Option(metavar="ID,ID", help="The only items that may be recommended; exports only."),
+    ] = None,
+    exclude_seen: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-seen",
+            help="Also exclude the stored history if --history is given or repeated events count; "
+            "exports only.",
+        ),
+    ] = False,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=VALUE",
+            help="Filter of the export, e.g. category=cheese, price_max=20 or in_stock=true. May "
+            "be repeated.",
+        ),
+    ] = None,
+    new_users: Annotated[
+        Literal["keep", "drop"],
+        typer.Option(
+            help="With --users: whether users whom the export does not know get the answer of a "
+            "new user, or are left out."
+        ),
+    ] = "keep",
+    k: Annotated[int, typer.Option("-k", "--k", help="Number of recommendations.")] = 10,
     explain: Annotated[
         bool, typer.Option("--explain", help="Explain each score by its sources; runs only.")
     ] = False,
     json: Json = None,
 ) -> None:
-    """Recommend items to a user, from an export or a run."""
+    """Recommend items to a user or to many, from an export or a run."""
     output = Output(json)
-    check_unicode([user, history, exclude], "recommend: one of user, history and exclude")
+    if (user is None) == (users is None):
+        raise InputError("recommend: pass one of --user ID and --users all|FILE")
+    if (users is None) != (out is None):
+        raise InputError("recommend: pass both --users all|FILE and --out FILE, or neither")
+    if users is not None and history:
+        raise InputError("recommend: --history is of one --user; leave it out with --users")
+    asked = [user or "", users or "", history, exclude, include or "", *(filters or ())]
+    check_unicode(asked, "recommend: one of the given ids")
     if k < 1:
         raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k}")
     start_tensorflow()
     if (source / "config.yaml").is_file():
-        if history:
-            raise InputError(
-                "recommend: --history needs an export; a run takes histories from its own events. "
-                f"Received: {source}"
-            )
-        _from_run(source, user, _ids(exclude), k, explain, output)
+        of_exports = {
+            "--history": history,
+            "--users": users,
+            "--include": include,
+            "--exclude-seen": exclude_seen,
+            "--filter": filters,
+        }
+        for name, value in of_exports.items():
+            if value:
+                raise InputError(
+                    f"recommend: {name} needs an export (tfrec-fusion export RUN --to DIR); a run "
+                    f"takes histories from its own events. Received: {source}"
+                )
+        _from_run(source, user or "", _ids(exclude), k, explain, output)
         return
     if explain:
         raise InputError(
@@ -65,15 +125,31 @@ def recommend(
     from tfrec_fusion.export import Recommender
 
     recommender = Recommender(source)
-    asked = user, _ids(history), _ids(exclude)
-    best = recommender.recommend(*asked, k)
+    options = {
+        "include": None if include is None else _ids(include),
+        "exclude_seen": exclude_seen,
+        "filters": _filters(filters or [], recommender.filters),
+    }
+    if users is not None and out is not None:
+        excluded = _ids(exclude)
+        report = recommender.recommend_all(
+            out, users, k, exclude=excluded, new_users=new_users, **options
+        )
+        output.print(
+            f"{report.path}: {report.rows:,} rows of {report.users:,} users, "
+            f"{report.seconds:.1f} s, {report.users_per_second:,.0f} users/s"
+        )
+        output.write({"export": str(recommender.path), **report.to_dict()})
+        return
+    ids = user, _ids(history), _ids(exclude)
+    best = recommender.recommend(*ids, k, **options)
     titles = recommender.titles
     output.print(recommendations(best, titles))
     output.write(
         {
             "export": str(recommender.path),
             "user_id": user,
-            "unknown": recommender.unknown(*asked),
+            "unknown": recommender.unknown(*ids, options["include"] or ()),
             "items": [
                 {"item_id": item, "score": score, "title": titles[item]} for item, score in best
             ],
@@ -173,3 +249,29 @@ def _explanations(frame, title_of) -> Table:
 
 def _ids(text: str) -> list[str]:
     return [value.strip() for value in text.split(",") if value.strip()]
+
+
+def _filters(texts: list[str], dtypes: Mapping[str, str]) -> dict[str, Any]:
+    """Parses `NAME=VALUE` by the dtypes of the export's filters; repeated texts are a list."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise InputError(f"--filter: must be NAME=VALUE. Received: {text!r}")
+        dtype = dtypes.get(name, "string")  # an unknown name is refused later
+        if dtype == "string":
+            found.setdefault(name, []).append(value)
+        elif name in found:
+            raise InputError(f"--filter: {name!r} occurs twice. Received: {texts}")
+        elif dtype == "bool":
+            if value.lower() not in ("true", "false"):
+                raise InputError(f"--filter: {name} must be true or false. Received: {value!r}")
+            found[name] = value.lower() == "true"
+        else:
+            try:
+                found[name] = float(value)
+            except ValueError:
+                raise InputError(
+                    f"--filter: {name} must be a number. Received: {value!r}"
+                ) from None
+    return found

@@ -9,6 +9,7 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "BatchReport": "batch",
         "ParityLimits": "parity_limits",
         "ParityReport": "parity_report",
         "REPORT": "parity_report",

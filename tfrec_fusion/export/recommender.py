@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.batch import BatchReport, write_recommendations
 from tfrec_fusion.export.exporter import TITLES
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.saving import plain_function
@@ -100,27 +102,86 @@ class Recommender:
           InputError: ids that are not strings, k below 1, or a filter or a feature that the export
             lacks.
         """
-        if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
-            raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
-        given: list[Any] = [
-            value if isinstance(value, str | None) else list(value)
-            for value in (history, exclude, include)
-        ]
-        history, exclude, include = given
-        lacking = self.unknown(user_id, history, exclude, include or ())
-        if lacking:
-            _log.warning("recommend: ignored unknown ids: %s", lacking)
+        _check_k(k)
+        history, exclude, include = map(_listed, (history, exclude, include))
+        self._tell_unknown(user_id, history, exclude, include or ())
         answer = self._recommend(
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
             history=tf.constant([_ids(history, "history")], tf.string),
-            exclude=tf.constant([_ids(exclude, "exclude")], tf.string),
-            include=tf.constant([_choices(include, "include")], tf.string),
-            exclude_seen=tf.constant([bool(exclude_seen)]),
-            k=tf.constant([min(int(k), len(self.titles))]),
-            **self._others(filters or {}, features or {}),
+            **self._shared(exclude, k, include, exclude_seen, filters, features),
         )
         pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
         return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+
+    def recommend_all(
+        self,
+        out: str | os.PathLike,
+        users: str | os.PathLike | Iterable[str] = "all",
+        k: int = 10,
+        *,
+        exclude: Iterable[str] = (),
+        include: Iterable[str] | None = None,
+        exclude_seen: bool = False,
+        filters: Mapping[str, object] | None = None,
+        features: Mapping[str, object] | None = None,
+        new_users: str = "keep",
+        progress: bool = True,
+    ) -> BatchReport:
+        """Writes the best items of many users to a Parquet file, each user's as `recommend`'s.
+
+        The file has a row for each recommended item: `user_id`, `rank` (int32, from 1), `item_id`,
+        `score` (float32) and `known` (bool, whether the export has the user), in the order of the
+        users. It appears when it is complete. Until then its parts are in the folder `.NAME.parts`
+        beside it, and the same call goes on after them, e.g. if the process was killed; if the
+        export, the users or an option has changed since, it starts anew and a log line says so.
+        Memory does not grow with the number of rows.
+
+        Args:
+          out: path of the file, e.g. "recs.parquet"; an old file is replaced.
+          users: "all" for all users of the export; a path of a Parquet or CSV file with a column
+            `user_id`, or of a `.txt` file with one id a line; or user ids. Repeated ids count once.
+          k: number of items of each user, at least 1; fewer if fewer are left.
+          exclude, include, exclude_seen, filters, features: as in `recommend`, for all users.
+          new_users: whether users that the export does not know are answered as new users ("keep")
+            or left out ("drop"); a log line counts them.
+          progress: whether to show a bar on standard error, or without a terminal a line every half
+            minute.
+
+        Returns:
+          The numbers of users and rows, and the seconds taken.
+
+        Raises:
+          InputError: as in `recommend`; or no user is left, ids are missing or no strings, a file
+            is not readable, `out` is a folder, or another process writes it.
+          OSError: the disk is full; finished parts are kept.
+
+        Example:
+          >>> report = Recommender("saved_models/shop").recommend_all("recs.parquet", k=5)
+          >>> report.rows == 5 * report.users
+          True
+        """
+        _check_k(k)
+        exclude, include = _listed(exclude), _listed(include)
+        self._tell_unknown(None, (), exclude, include or ())
+        shared = self._shared(exclude, k, include, exclude_seen, filters, features)
+
+        def answers(ids):
+            given = {name: tf.repeat(value, len(ids), 0) for name, value in shared.items()}
+            user_id, history = tf.constant(ids), tf.fill([len(ids), 0], "")
+            answer = self._recommend(user_id=user_id, history=history, **given)
+            return answer["item_id"].numpy(), answer["score"].numpy()
+
+        return write_recommendations(
+            answers,
+            lambda ids: self._rows(ids, self._loaded.user_table) >= 0,
+            self.path,
+            len(self.titles),
+            users,
+            out,
+            {name: repr(value.numpy().tolist()) for name, value in shared.items()},
+            new_users,
+            progress,
+        )
 
     def unknown(
         self,
@@ -143,12 +204,8 @@ class Recommender:
         for name, ids in asked.items():
             table = self._loaded.user_table if name == "user_id" else self._loaded.item_table
             ids = ids if isinstance(ids, str) else list(ids)
-            rows = tf.raw_ops.LookupTableFindV2(
-                table_handle=table.table.resource_handle,
-                keys=tf.constant(_ids(ids, name), tf.string),
-                default_value=tf.constant(-1, tf.int64),
-            )
-            lacking = [own for own, row in zip(ids, rows.numpy(), strict=True) if row < 0 and own]
+            rows = self._rows(_ids(ids, name), table)
+            lacking = [own for own, row in zip(ids, rows, strict=True) if row < 0 and own]
             if lacking:
                 found[name] = lacking
         return found
@@ -168,15 +225,44 @@ class Recommender:
         """Names of the inputs that give features."""
         return tuple(self.card.get("features", ()))
 
+    @cached_property
+    def filters(self) -> dict[str, str]:
+        """Input -> dtype ("string", "float32" or "bool") of the inputs that filter."""
+        specs = self._recommend.structured_input_signature[1]
+        taken = {*(tensor.name for tensor in REQUEST_INPUTS), *self.features}
+        return {name: spec.dtype.name for name, spec in specs.items() if name not in taken}
+
+    def _rows(self, ids, table) -> np.ndarray:
+        """Rows `[n]` of ids in a table of the export, -1 for unknown ones."""
+        rows = tf.raw_ops.LookupTableFindV2(
+            table_handle=table.table.resource_handle,
+            keys=tf.constant(ids, tf.string),
+            default_value=tf.constant(-1, tf.int64),
+        )
+        return rows.numpy()
+
+    def _tell_unknown(self, *asked) -> None:
+        lacking = self.unknown(*asked)
+        if lacking:
+            _log.warning("recommend: ignored unknown ids: %s", lacking)
+
+    def _shared(self, exclude, k, include, exclude_seen, filters, features) -> dict[str, tf.Tensor]:
+        """The inputs of one request, without the user and the history."""
+        return {
+            "exclude": tf.constant([_ids(exclude, "exclude")], tf.string),
+            "include": tf.constant([_choices(include, "include")], tf.string),
+            "exclude_seen": tf.constant([bool(exclude_seen)]),
+            "k": tf.constant([min(int(k), len(self.titles))]),
+            **self._others(filters or {}, features or {}),
+        }
+
     def _others(
         self, filters: Mapping[str, object], features: Mapping[str, object]
     ) -> dict[str, tf.Tensor]:
         """All inputs of filters and features, with neutral values for those not given."""
         specs = self._recommend.structured_input_signature[1]
-        taken = {*(tensor.name for tensor in REQUEST_INPUTS), *self.features}
-        of_filters = [name for name in specs if name not in taken]
         for kind, given, names in (
-            ("filter", filters, of_filters),
+            ("filter", filters, self.filters),
             ("feature", features, self.features),
         ):
             unknown = [name for name in given if name not in names]
@@ -185,7 +271,7 @@ class Recommender:
                     f"recommend: the export has no {kind} {unknown[0]!r}. Its {kind}s: "
                     f"{sorted(names)}"
                 )
-        found = {name: _filter(name, filters.get(name), specs[name]) for name in of_filters}
+        found = {name: _filter(name, filters.get(name), specs[name]) for name in self.filters}
         return found | {
             name: _feature(name, features.get(name), specs[name]) for name in self.features
         }
@@ -196,6 +282,15 @@ class Recommender:
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(f"export: {self.path / name} is not readable: {reason}") from None
+
+
+def _check_k(k) -> None:
+    if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= int(k) < 2**31:
+        raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
+
+
+def _listed(values) -> Any:
+    return values if isinstance(values, str | None) else list(values)
 
 
 def _choices(values: Iterable[str] | None, name: str) -> list[bytes]:
