@@ -19,12 +19,13 @@ KINDS = [
     "item_knn",
     "user_knn",
     "rp3beta",
+    "ials",
     "ease",
     "popularity",
     "recent_popularity",
     "text_mean",
 ]
-VECTORS = {"popularity": False, "recent_popularity": False, "text_mean": True}
+VECTORS = {"popularity": False, "recent_popularity": False, "text_mean": True, "ials": True}
 
 
 def _train_and_export(kind, small_shop, folder):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from tfrec_fusion.models import RankerConfig, TwoTowerConfig
 from tfrec_fusion.models.classic import (
     EASEConfig,
+    IALSConfig,
     ItemKNNConfig,
     Options,
     RecentPopularityConfig,
@@ -26,6 +27,7 @@ MODELS = Registry(
         "two_tower": "tfrec_fusion.models:TwoTower",
         "ranker": "tfrec_fusion.models:Ranker",
         "ease": "tfrec_fusion.models.classic:EASE",
+        "ials": "tfrec_fusion.models.classic:IALS",
         "item_knn": "tfrec_fusion.models.classic:ItemKNN",
         "personal_frequency": "tfrec_fusion.models.classic:PersonalFrequency",
         "popularity": "tfrec_fusion.models.classic:Popularity",
@@ -54,6 +56,12 @@ class EASESection(EASEConfig):
     """`kind: ease` and the options of `EASEConfig`."""
 
     kind: Literal["ease"] = "ease"
+
+
+class IALSSection(IALSConfig):
+    """`kind: ials` and the options of `IALSConfig`."""
+
+    kind: Literal["ials"] = "ials"
 
 
 class ItemKNNSection(ItemKNNConfig):
@@ -110,6 +118,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "two_tower": TwoTowerSection,
     "ranker": RankerSection,
     "ease": EASESection,
+    "ials": IALSSection,
     "item_knn": ItemKNNSection,
     "personal_frequency": PersonalFrequencySection,
     "popularity": PopularitySection,
@@ -130,6 +139,7 @@ ModelSection = Annotated[
     Annotated[TwoTowerSection, Tag("two_tower")]
     | Annotated[RankerSection, Tag("ranker")]
     | Annotated[EASESection, Tag("ease")]
+    | Annotated[IALSSection, Tag("ials")]
     | Annotated[ItemKNNSection, Tag("item_knn")]
     | Annotated[PersonalFrequencySection, Tag("personal_frequency")]
     | Annotated[PopularitySection, Tag("popularity")]

@@ -10,6 +10,7 @@ from tfrec_fusion.features import State
 from tfrec_fusion.models import Model
 from tfrec_fusion.models.classic import (
     EASE,
+    IALS,
     ClassicModel,
     ItemItem,
     ItemKNN,
@@ -30,6 +31,7 @@ MODELS = [
     lambda: ItemKNN(k=2),
     lambda: ItemKNN(similarity="tf_idf", shrinkage=1.0),
     lambda: ItemKNN(similarity="bm25"),
+    lambda: IALS(dim=3, epochs=2, unobserved_weight=0.5),
     lambda: RP3Beta(k=2),
     lambda: UserKNN(k=2),
     lambda: UserKNN(similarity="tf_idf", shrinkage=1.0),
