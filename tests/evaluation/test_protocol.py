@@ -22,6 +22,17 @@ class Table:
         return lambda users: self.scores[users]
 
 
+class Vectors(Table):
+    """The same scores as dot products."""
+
+    def scorer(self, state):
+        def scores(users):
+            return self.scores[users]
+
+        scores.item_vectors, scores.user_vectors = np.eye(5, dtype=np.float32), scores
+        return scores
+
+
 @pytest.fixture
 def split(temporal):
     # Users u, v. Training popularity: a 2, b 1, d 1; c and e are cold.
@@ -256,3 +267,26 @@ def test_histories_are_cut_and_training_items_stay_no_candidates(temporal):
     for wrong in (-1, 1.5, "x", True):
         with pytest.raises(InputError, match="history must be a whole number of 0 or more items"):
             evaluate(Last(), split, history=wrong)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_training_items_may_be_candidates(split, vectors):
+    model = Vectors(SCORES) if vectors else Table(SCORES)
+    report = evaluate(model, split, k=3, bootstrap=0, mask_history=False)
+    # u: a 9, b 8, c 5, d 4, e 1: targets d, e at ranks 4 and 5. v: a 9, d 8, b 3, then c or e.
+    np.testing.assert_allclose(report.per_user["recall@3"], [0, 0])
+    report = evaluate(model, split, k=4, bootstrap=0, mask_history=False)
+    np.testing.assert_allclose(report.per_user["mrr@4"], [1 / 4, 1 / 4 / 2])
+    assert report.split == "temporal, history not masked"
+    masked = evaluate(model, split, k=4, bootstrap=0, mask_history=True)
+    assert masked.metrics["total"] == evaluate(model, split, k=4, bootstrap=0).metrics["total"]
+    assert masked.split == "temporal"
+
+
+def test_repeated_targets_cannot_be_masked(temporal):
+    train = temporal([("u", "a")], [("u", "b")])
+    both = type(train)(
+        *(part.with_repeats("all") for part in (train.train, train.test)), "temporal"
+    )
+    with pytest.raises(InputError, match=r"mask_history=True with repeats='all'"):
+        evaluate(Table([[1, 2, 3, 4, 5]]), both, mask_history=True)

@@ -76,3 +76,25 @@ def test_users_of_one_item_are_no_examples():
     events = Interactions.from_frame(frame, Catalogue(pd.DataFrame({"item_id": ["a"]})))
     with pytest.raises(InputError, match="two items"):
         autoencoder_examples(events)
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "held_out", "pairs"])
+def test_ages_are_steps_where_events_have_positions(kind):
+    frame = pd.DataFrame([("u", item, -place) for place, item in enumerate("abcd")])
+    frame.columns = ["user_id", "item_id", "position"]
+    shop = Catalogue(pd.DataFrame({"item_id": list("abcde")}))
+    events = Interactions.from_frame(frame, shop)
+    # u took d, c, b, a, so the number of later items is the row of the item.
+    batch = next(events.batches(2, examples=kind).as_numpy_iterator())
+    name = "history" if kind == "pairs" else "history_item"
+    items, ages = batch[name], batch["history_age"]
+    assert (items >= 0).sum() >= 1
+    assert ages[items >= 0].tolist() == items[items >= 0].tolist()
+    new = pd.DataFrame({"user_id": ["u"], "item_id": ["e"], "position": [9]})
+    later = Interactions.from_frame(new, shop).encode_users(events.users)
+    batch = next(later.batches(2, examples=kind, known=events).as_numpy_iterator())
+    items, ages = batch[name].ravel(), batch["history_age"].ravel()
+    # With e as the last event, pairs count it too.
+    steps = items + (1 if kind == "pairs" else 0)
+    assert sorted(items[items >= 0]) == [0, 1, 2, 3]
+    assert ages[items >= 0].tolist() == steps[items >= 0].tolist()

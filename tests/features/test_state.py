@@ -62,6 +62,25 @@ def test_without_times(make_events):
     assert features.shape == (3, 0) and unknown.shape == (0,)
 
 
+def test_ages_are_steps_where_events_have_positions():
+    frame = pd.DataFrame(
+        [("u", "a", 9), ("v", "b", 5), ("u", "b", 4), ("u", "c", 6)],
+        columns=["user_id", "item_id", "position"],
+    )
+    state = State.of(
+        Interactions.from_frame(frame, Catalogue(pd.DataFrame({"item_id": list("abc")})))
+    )
+    # u took b, c, a; v took b.
+    items, rows, ages = state.flat_histories(np.array([0, -1, 1]))
+    assert items.tolist() == [1, 2, 0, 1] and rows.tolist() == [0, 0, 0, 2]
+    assert ages.tolist() == [2, 1, 0, 0] and ages.dtype == np.float32
+    assert state.aged_histories().times.tolist() == [2, 1, 0, 0]
+    assert state.cut(2).flat_histories(np.array([0]))[2].tolist() == [1, 0]
+    # Rankers are trained without ages of positions.
+    items, ages = state.padded_histories(np.array([0]), 2)
+    assert items.tolist() == [[2, 0]] and ages.tolist() == [[0, 0]]
+
+
 @pytest.mark.parametrize("at", [None, 1.0])
 def test_what_is_refused(make_events, events_of, at):
     undated = make_events([("u", "a")], items="a")

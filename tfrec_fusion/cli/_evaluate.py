@@ -25,6 +25,15 @@ def evaluate(
             "users.",
         ),
     ] = None,
+    mask_history: Annotated[
+        bool | None,
+        typer.Option(
+            "--mask-history/--no-mask-history",
+            help="Whether a user's training items are no candidates.  [default: yes, unless "
+            "repeated events count]",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Evaluate a run: rank the whole catalogue for its test users."""
@@ -35,11 +44,11 @@ def evaluate(
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
-    report = trained.evaluate(history=history)
+    report = trained.evaluate(history=history, mask_history=mask_history)
     output.print(report)
     result = {"run": str(run), "evaluation": report.to_dict()}
     if baselines:
-        reports = [report, *trained.evaluate_baselines()]
+        reports = [report, *trained.evaluate_baselines(mask_history)]
         of_ranker = isinstance(report, RankingReport)
         table = ranking_table(reports) if of_ranker else compare(reports)
         table.caption = None  # already printed with the report

@@ -76,13 +76,15 @@ def quickstart(
     if not section["vectors"]:
         output.print("the folder has no vectors, so only ids are trained")
         models = {"ID-only": _MODELS["ID-only"]}
-    kind = "temporal" if "timestamp" in _columns(section) else "random"
+    names = _columns(section)
+    kind = "leave_one_out" if "position" in names else "random"
+    kind = "temporal" if "timestamp" in names else kind
     output.print(f"split: {kind}")
 
     runs, reports = {}, []
     for name, options in models.items():
         values = {"data": section, "split": {"kind": kind}, "model": options, "seed": seed}
-        if kind == "random" and name == "ID-only":
+        if kind != "temporal" and name == "ID-only":
             # The start of the fused model without text, so that the two differ in text alone.
             values["spectral"] = {"text_weight": 0.0}
         config = RunConfig.of(values, "quickstart")

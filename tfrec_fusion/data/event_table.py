@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from numbers import Real
 
 import numpy as np
@@ -23,11 +23,13 @@ from tfrec_fusion.data.tables import (
 )
 from tfrec_fusion.errors import InputError
 
-NUMBERS = ("timestamp", "rating", "weight", "label")
+POSITION = "position"
+_NUMBERS = ("timestamp", "rating", "weight", "label")
 # The user's row before `encode_users`; it tells unknown users apart to find repeated events.
 PERSON = "_person"
 REPEATS = ("first", "all")
 _LARGEST = 1e38
+_LARGEST_WHOLE = 2.0**53  # beyond it float64 skips whole numbers
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +65,12 @@ def encoded_events(
         if value not in allowed:
             raise InputError(f"interactions: {name} must be one of {allowed}. Received: {value!r}")
     require_columns(frame, ["user_id", "item_id"], "interactions")
+    numeric = number_columns(frame)
+    if POSITION in frame and POSITION not in numeric:
+        _log.warning(
+            "interactions: the column 'timestamp' orders the events, so 'position' is a context "
+            "column"
+        )
     for name in ("user", "item", PERSON):
         if name in frame:
             raise InputError(
@@ -73,7 +81,7 @@ def encoded_events(
         name: timestamps(frame, name, "interactions", timestamp_unit)
         if name == "timestamp"
         else numbers(frame, name, "interactions")
-        for name in NUMBERS
+        for name in numeric
         if name in frame
     }
     if nulls == "drop" and event_weights is not None and "event" in frame:
@@ -98,7 +106,7 @@ def encoded_events(
     if "timestamp" in encoded:
         keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
         tell_of_old_times(encoded["timestamp"].to_numpy()[keep])
-    context = [c for c in frame.columns if c not in ("user_id", "item_id", *NUMBERS)]
+    context = [c for c in frame.columns if c not in ("user_id", "item_id", *numeric)]
     for name in context:
         check_values(frame, name, "interactions")
     encoded[context] = frame[context].reset_index(drop=True)
@@ -135,9 +143,11 @@ def encoded_events(
         )
     codes, ids = pd.factorize(user_ids)
     encoded.insert(0, "user", codes.astype(np.int32))
+    if POSITION in numeric and POSITION in encoded:
+        encoded[POSITION] = _whole_positions(encoded, ids)
     if repeats == "first":
         _check_first_weights(encoded)
-    if "timestamp" not in encoded and repeats == "first":
+    if "timestamp" not in encoded and POSITION not in encoded and repeats == "first":
         taken = np.ones(len(encoded), bool)
         if "label" in encoded:
             taken = (encoded["label"] > 0).to_numpy()
@@ -150,14 +160,43 @@ def encoded_events(
                     f"interactions: {repeated.sum()} repeated user-item pairs, first "
                     f"({user_ids[row]!r}, {catalogue.vocabulary.ids[encoded['item'][row]]!r}); "
                     "pass the column of their times as columns={'timestamp': 'COLUMN'} "
-                    "(--columns timestamp=COLUMN), or pass duplicates='first' (in a run's "
-                    f"config data.duplicates). Columns received: {list(frame.columns)}"
+                    "(--columns timestamp=COLUMN), or of their order as 'position', or pass "
+                    "duplicates='first' (in a run's config data.duplicates). "
+                    f"Columns received: {list(frame.columns)}"
                 )
             _log.warning(
                 "interactions: kept the first of %d repeated user-item pairs", repeated.sum()
             )
             encoded = encoded[~repeated]
     return encoded, ids
+
+
+def number_columns(columns: Container[str]) -> tuple[str, ...]:
+    """Returns the names of the numeric columns; `position` is one only without `timestamp`."""
+    return _NUMBERS if "timestamp" in columns else (*_NUMBERS, POSITION)
+
+
+def _whole_positions(columns: pd.DataFrame, ids: np.ndarray) -> np.ndarray:
+    """`[n]` int64: the positions, checked to be whole and distinct for each user."""
+    positions = columns[POSITION].to_numpy(np.float64)
+    broken = (positions != np.rint(positions)) | (np.abs(positions) > _LARGEST_WHOLE)
+    if broken.any():
+        raise InputError(
+            f"interactions: column 'position' must hold whole numbers, the order of a user's "
+            f"events, but {broken.sum()} values are not. Received: {positions[broken][0]:g} at row "
+            f"{int(np.argmax(broken))}"
+        )
+    tied = columns.duplicated(["user", POSITION]).to_numpy()
+    if tied.any():
+        first = int(np.argmax(tied))
+        raise InputError(
+            f"interactions: column 'position' must give each event of a user another number, but "
+            f"{tied.sum()} events have that of an earlier one; number each user's events 0, 1, 2, "
+            "..., or rename the column if it is no order of events, e.g. "
+            "columns={'slot': 'position'}. Received: "
+            f"{positions[first]:.0f} twice for user {str(ids[columns['user'][first]])!r}"
+        )
+    return positions.astype(np.int64)
 
 
 def _weights_of_types(

@@ -11,7 +11,7 @@ from tfrec_fusion.errors import InputError
 
 @dataclass(frozen=True)
 class History:
-    """Each user's items in time order, in compressed sparse rows.
+    """Each user's items in order of time or position, in compressed sparse rows.
 
     Attributes:
       splits: `[n_users + 1]` int64; user u's events are `splits[u]:splits[u + 1]`.
@@ -26,6 +26,11 @@ class History:
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.splits)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """`[n_events]` int64: how many events of the user come later; 0 for the last one."""
+        return np.repeat(self.splits[1:], self.lengths) - np.arange(len(self.items)) - 1
 
     @property
     def event_times(self) -> np.ndarray:

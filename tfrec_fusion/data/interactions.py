@@ -11,7 +11,13 @@ import pandas as pd
 import scipy.sparse
 
 from tfrec_fusion.data.catalogue import Catalogue
-from tfrec_fusion.data.event_table import NUMBERS, PERSON, REPEATS, encoded_events
+from tfrec_fusion.data.event_table import (
+    PERSON,
+    POSITION,
+    REPEATS,
+    encoded_events,
+    number_columns,
+)
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.split import Split
 from tfrec_fusion.data.tables import read_table, renamed
@@ -44,6 +50,7 @@ class Interactions:
       user: `[n]` int32 rows of `users`, -1 where unknown.
       item: `[n]` int32 rows of the catalogue.
       timestamp: `[n]` float64 unix seconds, or None.
+      position: `[n]` int64, the order of each user's events where there are no times, or None.
       rating, weight, label: `[n]` float32, or None.
       context: frame of all other columns, `n` rows.
       user_table: the table of users and their attributes, or None.
@@ -88,15 +95,18 @@ class Interactions:
         Args:
           frame: string columns `user_id` and `item_id`; optional `timestamp` (unix seconds,
             datetimes, dates or ISO 8601 texts; UTC without a zone) and numeric `rating`, `weight`
-            (not negative) and `label`; every other column is context. Rows in any order.
+            (not negative) and `label`; every other column is context. Rows in any order. Without
+            `timestamp`, an optional `position` of whole numbers orders each user's events; beside
+            it, `position` is context, and a log line says so.
           catalogue: the items.
           min_rating: drops events with a lower rating; needs `rating`. None keeps every event as a
             positive, whatever its rating; if the ratings are on a scale (2 to 101 different
             values), a log line warns and suggests the value at three quarters of the scale. The
             lowest rating as `min_rating` keeps every event without the warning.
           unknown_items: for events whose item is not in the catalogue: "error", or "drop" them.
-          duplicates: for user-item pairs that occur twice without `timestamp`: "error", or keep
-            the "first". With times or `repeats="all"` they are repeated events, which are kept.
+          duplicates: for user-item pairs that occur twice without `timestamp` or `position`:
+            "error", or keep the "first". With an order or `repeats="all"` they are repeated events,
+            which are kept.
           nulls: for null or empty ids and missing or non-finite numbers, or numbers beyond float32:
             "error", or "drop" the events. A log line gives the count.
           columns: name -> the frame's column for it, e.g. `{"user_id": "userId"}`.
@@ -171,6 +181,10 @@ class Interactions:
         return self._column("timestamp", np.float64)
 
     @property
+    def position(self) -> np.ndarray | None:
+        return None if "timestamp" in self._columns else self._column(POSITION, np.int64)
+
+    @property
     def event_times(self) -> np.ndarray:
         """`timestamp`, or InputError if the events have no times."""
         times = self.timestamp
@@ -194,7 +208,7 @@ class Interactions:
 
     @property
     def context(self) -> pd.DataFrame:
-        own = ["user", "item", PERSON, *NUMBERS]
+        own = ["user", "item", PERSON, *number_columns(self._columns)]
         return self._columns.drop(columns=own, errors="ignore")
 
     def _with(self, columns: pd.DataFrame, users: Vocabulary | None = None) -> Interactions:
@@ -251,11 +265,11 @@ class Interactions:
         return events if events.is_target.all() else events.select(events.is_target)
 
     def counted_events(self, impressions: bool = False) -> Interactions:
-        """Returns the positive events that count, in time order; see `repeats`.
+        """Returns the positive events that count, by time or else by position; see `repeats`.
 
         Models see only these events: training, evaluation, baselines and exports apply this method
         to their input and take histories, targets, trends and popularity from the result. Events
-        at the same time keep their order, as do all events without times.
+        at the same time keep their order, as do all events without times and positions.
 
         Args:
           impressions: whether to keep all impressions too, and the column `label`.
@@ -266,7 +280,7 @@ class Interactions:
         return events._with(events._in_order())
 
     def first_events(self, impressions: bool = False) -> Interactions:
-        """Returns the first positive event of each user-item pair, in time order.
+        """Returns the first positive event of each user-item pair, in the same order.
 
         Args:
           impressions: as in `counted_events`.
@@ -303,9 +317,8 @@ class Interactions:
         return Interactions(self.catalogue, self.users, columns, self.user_table, repeats)
 
     def _in_order(self) -> pd.DataFrame:
-        if "timestamp" not in self._columns:
-            return self._columns
-        return self._columns.sort_values("timestamp", kind="stable")
+        by = next((name for name in ("timestamp", POSITION) if name in self._columns), None)
+        return self._columns if by is None else self._columns.sort_values(by, kind="stable")
 
     def item_counts(self) -> np.ndarray:
         """Counts the `counted_events` of each item: `[n_items]` int64."""
@@ -322,7 +335,7 @@ class Interactions:
         return matrix
 
     def histories(self) -> History:
-        """Returns the items of each user's `counted_events`, in time order."""
+        """Returns the items of each user's `counted_events`, in their order."""
         events = self.counted_events()
         events = events.select(events.user >= 0)
         order = np.argsort(events.user, kind="stable")
@@ -370,10 +383,10 @@ class Interactions:
         return EXAMPLES.resolve(kind)(self, batch_size, **options)
 
     def fingerprint(self) -> str:
-        """SHA-256 over users, items and times."""
+        """SHA-256 over users, items and times or positions."""
         digest = hashlib.sha256(self.users.fingerprint.encode())
         digest.update(self.catalogue.vocabulary.fingerprint.encode())
-        for values in (self.user, self.item, self.timestamp):
+        for values in (self.user, self.item, self.timestamp, self.position):
             if values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()

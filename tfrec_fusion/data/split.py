@@ -55,16 +55,22 @@ class Split:
 
         Raises:
           InputError: an unknown kind, a share outside (0, 1), no timestamps although the kind needs
-            them, or a split that leaves one part empty.
+            them (a position does for "leave_one_out"), or a split that leaves one part empty.
         """
         if kind not in KINDS:
             raise InputError(f"split: kind must be one of {', '.join(KINDS)}. Received: {kind!r}")
         test = (0.2 if kind == "random" else 0.1) if test is None else test
         if not 0 < test < 1:
             raise InputError(f"split: test must be a share between 0 and 1. Received: {test}")
-        if kind in ("temporal", "leave_one_out") and events.timestamp is None:
+        if kind == "temporal" and events.timestamp is None:
+            other = "random" if events.position is None else "leave_one_out"
             raise InputError(
-                f"split: {kind!r} needs a column 'timestamp'; without times use 'random'"
+                f"split: 'temporal' needs a column 'timestamp'; without times use {other!r}"
+            )
+        if kind == "leave_one_out" and events.timestamp is None and events.position is None:
+            raise InputError(
+                "split: 'leave_one_out' needs a column 'timestamp' or 'position'; without an order "
+                "use 'random'"
             )
         counted = events.counted_events(impressions=True)
         counted = counted.select(counted.user >= 0)
@@ -123,7 +129,8 @@ class Split:
         """
         kind = self.kind
         if kind == "none":
-            kind = "random" if self.train.timestamp is None else "temporal"
+            kind = "random" if self.train.position is None else "leave_one_out"
+            kind = kind if self.train.timestamp is None else "temporal"
         return Split.of(self.train, kind, test=test, seed=seed)
 
     def targets(self) -> tuple[np.ndarray, History]:

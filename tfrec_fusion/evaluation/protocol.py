@@ -29,14 +29,16 @@ def evaluate(
     batch: int = 4096,
     name: str | None = None,
     history: int | None = None,
+    mask_history: bool | None = None,
 ) -> Report:
     """Evaluates a model by full-catalogue ranking of the test items of every evaluated user.
 
     Evaluated users have a training event and at least one test item that is not among their
     training items (`split.targets()`). Candidates are all items, cold ones included, except the
-    user's training items. If repeated events count (`Interactions(repeats="all")`), training items
-    are targets and candidates as all others. Relevance is binary. Each metric is the mean over the
-    users of a slice:
+    user's training items; with `mask_history=False` these are candidates too, as in the protocols
+    of some published tables. If repeated events count (`Interactions(repeats="all")`), training
+    items are targets and candidates as all others. Relevance is binary. Each metric is the mean
+    over the users of a slice:
 
     - `recall@k`: share of the user's relevant items in the top k (divided by all of them).
     - `ndcg@k`: DCG with discount `1 / log2(rank + 1)`, divided by the best attainable at k.
@@ -83,10 +85,13 @@ def evaluate(
         vectors, items are scored in blocks too, and a block holds at most 2^25 scores.
       name: of the model in tables; by default its `name`, or else its class.
       history: number of last training items of each user that the model may read, e.g. 0 to measure
-        new users; None for all. Training items are no candidates in any case.
+        new users; None for all. It does not change the candidates.
+      mask_history: whether a user's training items are left out of the candidates; None leaves them
+        out unless repeated events count.
 
     Raises:
-      InputError: a bad argument, no evaluated user, or scores of a wrong shape or not finite.
+      InputError: a bad argument, no evaluated user, scores of a wrong shape or not finite, or
+        `mask_history=True` with repeated events that count.
 
     Example:
       >>> from tfrec_fusion.models.classic import Popularity
@@ -125,7 +130,13 @@ def evaluate(
     matrix = split.train.matrix()
     items = item_slices(matrix)
     repeated = getattr(split, "repeats", "first") == "all"
-    masked = sparse.csr_matrix(matrix.shape, dtype=matrix.dtype) if repeated else matrix
+    if mask_history and repeated:
+        raise InputError(
+            "evaluate: mask_history would mask the repeated targets; leave it out, or pass a split "
+            "of events.with_repeats('first'). Received: mask_history=True with repeats='all'"
+        )
+    hides = not repeated if mask_history is None else mask_history
+    masked = matrix if hides else sparse.csr_matrix(matrix.shape, dtype=matrix.dtype)
     scorer = model.scorer(State.of(split.train).cut(history))
     cold = items["cold"] if slices else np.zeros(matrix.shape[1], bool)
     rank = _rank
@@ -175,7 +186,7 @@ def evaluate(
         counts=counts,
         slice_users=members,
         slice_per_user=per_user,
-        split=f"{split.kind}, repeats" if repeated else split.kind,
+        split=split.kind + (", repeats" if repeated else "" if hides else ", history not masked"),
         bootstrap=bootstrap,
         seed=seed,
         seconds=time.perf_counter() - started,

@@ -9,7 +9,7 @@ from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
 from tfrec_fusion.examples.continuations import check_whole, continuations
-from tfrec_fusion.examples.user_epochs import user_epochs
+from tfrec_fusion.examples.user_epochs import step_ages, user_epochs
 
 
 def autoencoder_examples(
@@ -69,7 +69,7 @@ def autoencoder_examples(
             history=(rows[kept], index[kept]),
             targets=(rows, index),
             items=chosen.items,
-            ages=None,
+            ages=step_ages(events, chosen),
             weight=np.ones(len(users)),
             features=features,
             seen=seen,

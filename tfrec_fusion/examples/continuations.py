@@ -109,7 +109,11 @@ def continuations(
     weights = np.ones(len(users)) if denoising else np.sqrt(mass)
     weights /= weights.mean()
 
+    steps = None if known.position is None else past.steps
+
     def ages(index):
+        if steps is not None:
+            return steps[index]
         return (time - past.event_times[index]) / DAY
 
     def build(_, place: int, rng: np.random.Generator) -> dict:
@@ -128,7 +132,7 @@ def continuations(
             history=history,
             targets=targets,
             items=items,
-            ages=ages if dated else None,
+            ages=ages if dated or steps is not None else None,
             weight=weights[place * batch_size : (place + 1) * batch_size],
             features=features,
             seen=seen,

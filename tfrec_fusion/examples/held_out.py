@@ -9,7 +9,7 @@ from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
 from tfrec_fusion.examples.continuations import check_whole, continuations
-from tfrec_fusion.examples.user_epochs import user_epochs
+from tfrec_fusion.examples.user_epochs import step_ages, user_epochs
 
 
 def held_out_examples(
@@ -71,7 +71,7 @@ def held_out_examples(
             history=(rows[~target], index[~target]),
             targets=(rows[target], index[target]),
             items=chosen.items,
-            ages=None,
+            ages=step_ages(events, chosen),
             weight=weight / weight.mean(),
             features=features,
             seen=seen,

@@ -177,6 +177,8 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
     }
     if events.timestamp is not None:
         columns["timestamp"] = np.concatenate([known.event_times, events.event_times])
+    elif events.position is not None and known.position is not None:
+        columns["position"] = np.concatenate([known.position, events.position])
     return Interactions(events.catalogue, events.users, pd.DataFrame(columns), events.user_table)
 
 
@@ -215,9 +217,11 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     histories = past.histories()
     items, times, lengths = histories.items, histories.times, histories.lengths
     owners = np.repeat(np.arange(len(lengths)), lengths)
+    steps = None if past.position is None else histories.steps.astype(np.float32)
     if times is None:
         order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
         items = items[order]
+        steps = None if steps is None else steps[order]
         end = histories.splits[rows.user + 1]
     else:
         moments = np.unique(np.concatenate([times, rows.event_times]))
@@ -233,6 +237,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
     with tf.device("CPU:0"):
         items, starts = tf.constant(items), tf.constant(histories.splits[:-1])
         times = None if times is None else tf.constant(times)
+        steps = None if steps is None else tf.constant(steps)
 
     def attach(batch):
         end, own = batch.pop("_end")[:, None], batch.pop("_own")[:, None]
@@ -244,6 +249,8 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
         if times is not None:
             age = (batch["timestamp"][:, None] - tf.gather(times, place)) / DAY
             batch["history_age"] = tf.where(real, tf.cast(age, tf.float32), 0.0)
+        elif steps is not None:
+            batch["history_age"] = tf.where(real, tf.gather(steps, place), 0.0)
         return batch
 
     return attach, {"_end": end.astype(np.int64), "_own": own.astype(np.int64)}

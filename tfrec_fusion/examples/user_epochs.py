@@ -70,6 +70,17 @@ def user_epochs(
     return epoch_batches(-(-len(users) // batch_size), plan, batch, signature, epochs, shard)
 
 
+def step_ages(events: Interactions, histories: History):
+    """Returns a function from indices of history items to ages in steps; None without positions.
+
+    These are the ages of `State.flat_histories`.
+    """
+    if events.position is None:
+        return None
+    steps = histories.steps
+    return lambda index: steps[index]
+
+
 class _Epoch(NamedTuple):
     """Users in order `[n]`, position of each batch's first item, and the generator's state."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
@@ -309,6 +310,9 @@ class _Build:
         histories = self.state.aged_histories()
         if isinstance(serving, RowServing):
             own = [*RANKER_SIGNATURES, *self.signatures]
+            if self.state.has_steps:  # rankers are trained without ages of positions
+                ages = np.zeros(len(histories.items), np.float32)
+                histories = dataclasses.replace(histories, times=ages)
             return ServedRanker(serving, histories, users, items, precision, own)
         if self.reranking is not None:
             self.reranking.fit(self.business.catalogue, self.state)
@@ -324,6 +328,7 @@ class _Build:
             [*CATALOGUE_SIGNATURES, *self.signatures],
             self.reranking,
             self.state.events.repeats,
+            self.state.has_steps,
         )
 
 

@@ -44,9 +44,9 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
       The folder of the new version.
 
     Raises:
-      InputError: the model has no trend, the events have no timestamps or do not start before the
-        latest version's time, the new version would be as of an earlier time than the latest, or
-        `export` raises it.
+      InputError: the model has no trend, the events have neither timestamps nor positions, or no
+        timestamps after a version that had them; they do not start before the latest version's
+        time, the new version would be as of an earlier time than the latest, or `export` raises it.
 
     Example:
       >>> refresh(model, events, "saved_models/shop").name
@@ -55,12 +55,15 @@ def refresh(model, events: Interactions, path: str | os.PathLike, **options) -> 
     _check_trend(model)
     require_interactions(events, "refresh")
     check_repeats(model.spec, events)
-    if events.timestamp is None:
+    card = latest_card(path)
+    dated = bool((card.get("data") or {}).get("as_of"))
+    if events.timestamp is None and (dated or events.position is None):
         raise InputError("refresh: the interactions have no column 'timestamp'")
     if not options.get("any_time"):
-        counted, card = events.counted_events(), latest_card(path)
+        counted = events.counted_events()
         _check_whole(counted, card)
-        _check_later(counted, card, options.get("at"))
+        if counted.timestamp is not None:
+            _check_later(counted, card, options.get("at"))
     events = with_known_users(model, events, lambda: _trained_users(model, path))
     return export(model, events, path, **options)
 
@@ -70,7 +73,7 @@ def _check_whole(events: Interactions, card: dict) -> None:
     before = card.get("data")
     if not before:
         return
-    begin = float(events.timestamp.min())
+    begin = 0.0 if events.timestamp is None else float(events.timestamp.min())
     if before["as_of"] and begin >= datetime.fromisoformat(before["as_of"]).timestamp():
         raise InputError(
             "refresh: interactions must be all events up to now, as users' histories are built "

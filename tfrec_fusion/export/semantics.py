@@ -5,7 +5,8 @@ from tfrec_fusion.models.serving.request_features import RequestFeatures
 CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
     "the next export.",
-    "A history in the request replaces the stored one; its items count as bought now.",
+    "A history in the request replaces the stored one; its items count as bought now, the last one "
+    "as the latest.",
     "An unknown user without a history gets the items that are popular as of the export.",
     "Scores of recommend and serving_default include the boosts of the rules; the other signatures "
     "apply no rules.",
@@ -42,6 +43,12 @@ REPEATED_SEMANTICS = (
     "True. Repeated ids in a history of the request count as often as they occur.",
 )
 """In addition, if repeated events count."""
+
+STEP_SEMANTICS = (
+    "Events have an order and no times: the age of a history item is the number of later items, "
+    "also in a history of the request.",
+)
+"""In addition, if the events have positions and no times."""
 
 RERANKED_SEMANTICS = (
     "The export's rerankers change the order and the scores of recommend and serving_default, "

@@ -16,6 +16,7 @@ from tfrec_fusion.export.semantics import (
     FIRST_SEMANTICS,
     REPEATED_SEMANTICS,
     RERANKED_SEMANTICS,
+    STEP_SEMANTICS,
     feature_semantics,
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
@@ -25,6 +26,7 @@ from tfrec_fusion.export.signatures.tensors import neutral_inputs
 from tfrec_fusion.export.stored_histories import StoredHistories
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.later_items import later_items
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.compiled_rules import CompiledRules
 from tfrec_fusion.rerank.filters import Filters
@@ -50,12 +52,13 @@ class ServedModel(tf.Module):
     ids are variables, and the lookup tables from id to row are filled from text assets.
 
     Unknown ids and "" get row -1. If the request's history holds any id other than "", it is used
-    with all ages 0, else the stored history with its ages as of the export. Unknown ids in a
+    with all ages 0 (with `steps`: 0 for the last, 1 for the one before, and so on), else the
+    stored history with its ages as of the export. Unknown ids in a
     request are ignored, and so are repeated ones unless repeated events count.
 
     Args:
       serving: the model over rows of users and items; its variables are saved in the export.
-      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days.
+      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days or steps.
       users, items: files with one id a line, copied into the export.
       attributes: item attributes that `recommend` filters by.
       rules: rules over the N items for `recommend` and `serving_default`.
@@ -66,6 +69,7 @@ class ServedModel(tf.Module):
       reranking: rerankers of the lists of `recommend` and `serving_default`.
       repeats: with "all", repeated events count: items of the history are recommended too, unless
         `exclude_seen` is True, and repeated ids of a requested history count.
+      steps: whether ages are numbers of later events instead of days.
 
     Attributes:
       described: `Signature` of each of its signatures.
@@ -89,9 +93,10 @@ class ServedModel(tf.Module):
         signatures: Sequence[type[ServedSignature]] = CATALOGUE_SIGNATURES,
         reranking: Reranking | None = None,
         repeats: str = "first",
+        steps: bool = False,
     ):
         super().__init__(name="served_model")
-        self.repeats = repeats == "all"
+        self.repeats, self._steps = repeats == "all", steps
         self.serving = serving
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
@@ -173,7 +178,8 @@ class ServedModel(tf.Module):
         seen = REPEATED_SEMANTICS if self.repeats else FIRST_SEMANTICS
         given = feature_semantics(self.serving.requested)
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
-        return seen + CATALOGUE_SEMANTICS + given + reranked
+        steps = STEP_SEMANTICS if self._steps else ()
+        return seen + CATALOGUE_SEMANTICS + steps + given + reranked
 
     @property
     def context(self) -> None:
@@ -291,7 +297,10 @@ class ServedModel(tf.Module):
         stored, stored_ages = self.histories.of(tf.where(given, -1, users))
         asked = self._counted_pairs(history)
         pairs = tf.concat([stored, asked], 0)
-        ages = tf.concat([stored_ages, tf.zeros(tf.shape(asked)[:1])], 0)
+        asked_ages = tf.zeros(tf.shape(asked)[:1])
+        if self._steps:
+            asked_ages = tf.cast(later_items(asked[:, 0], tf.shape(user_id)[0]), tf.float32)
+        ages = tf.concat([stored_ages, asked_ages], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
         return users, tf.gather(pairs, order), tf.gather(ages, order)
 

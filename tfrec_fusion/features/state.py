@@ -84,6 +84,11 @@ class State:
         """The items."""
         return self.events.catalogue
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether ages are numbers of later events, as the events have positions and no times."""
+        return self.events.position is not None
+
     @cached_property
     def seen(self) -> np.ndarray:
         """`[n_items]` bool: whether each item has an event."""
@@ -91,7 +96,7 @@ class State:
 
     @cached_property
     def histories(self) -> History:
-        """Each user's items in time order."""
+        """Each user's items in order of time or position."""
         histories = self.events.histories()
         if self.last is None:
             return histories
@@ -163,8 +168,8 @@ class State:
         """Returns the concatenated histories of `users` `[B]`.
 
         Returns:
-          Items `[H]` int32, positions in `users` `[H]` int32 and ages `[H]` float32 in days, 0
-          without timestamps.
+          Items `[H]` int32, positions in `users` `[H]` int32 and ages `[H]` float32: days, or
+          without timestamps but with positions the number of later events of the user, else 0.
         """
         chosen = self.histories.take(users)
         rows = np.repeat(np.arange(len(users), dtype=np.int32), chosen.lengths)
@@ -175,7 +180,7 @@ class State:
 
         Returns:
           Items `[B, length]` int32 with padding -1 at the front, and ages `[B, length]` float32 in
-          days, 0 for padding and without timestamps.
+          days, 0 for padding and without timestamps, also with positions.
         """
         chosen = self.histories.take(users, length)
         items = np.full((len(users), length), -1, np.int32)
@@ -183,14 +188,17 @@ class State:
         row = np.repeat(np.arange(len(users)), chosen.lengths)
         column = np.arange(len(row)) - np.repeat(chosen.splits[1:], chosen.lengths) + length
         items[row, column] = chosen.items
-        ages[row, column] = self._ages(chosen)
+        if chosen.times is not None:
+            ages[row, column] = self._ages(chosen)
         return items, ages
 
     def aged_histories(self) -> History:
-        """Returns all histories with ages in days, float32, instead of times; 0 without times."""
+        """Returns all histories with ages, as in `flat_histories`, instead of times."""
         return History(self.histories.splits, self.histories.items, self._ages(self.histories))
 
     def _ages(self, histories: History) -> np.ndarray:
+        if self.has_steps:
+            return histories.steps.astype(np.float32)
         if histories.times is None:
             return np.zeros(len(histories.items), np.float32)
         return ((self.time - histories.times) / DAY).astype(np.float32)

@@ -268,7 +268,10 @@ class Run:
         return model
 
     def evaluate(
-        self, name: str | None = None, history: int | None = None
+        self,
+        name: str | None = None,
+        history: int | None = None,
+        mask_history: bool | None = None,
     ) -> Report | RankingReport:
         """Evaluates the model on the test events.
 
@@ -279,6 +282,7 @@ class Run:
           name: of the model in the report; by default its kind.
           history: number of last training items of each user that a recommender may read; None for
             all.
+          mask_history: whether a user's training items are no candidates; see `evaluate`.
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
@@ -287,23 +291,32 @@ class Run:
         model = self.model()
         name = name or self.config.model.kind
         if model.ranks_catalogue:
-            return evaluate(model, self.split, name=name, history=history)
-        if history is not None:
-            raise InputError(
-                "run: history is for models that rank the whole catalogue; leave it out for a "
-                f"ranker. Received: {history}"
+            return evaluate(
+                model, self.split, name=name, history=history, mask_history=mask_history
             )
+        for option, value in (("history", history), ("mask_history", mask_history)):
+            if value is not None:
+                raise InputError(
+                    f"run: {option} is for models that rank the whole catalogue; leave it out for "
+                    f"a ranker. Received: {value}"
+                )
         return evaluate_ranker(model, self.split, name=name)
 
-    def evaluate_baselines(self) -> Iterator[Report | RankingReport]:
-        """Fits and evaluates the baselines that suit the data, one by one."""
+    def evaluate_baselines(
+        self, mask_history: bool | None = None
+    ) -> Iterator[Report | RankingReport]:
+        """Fits and evaluates the baselines that suit the data, one by one.
+
+        Args:
+          mask_history: as in `evaluate`.
+        """
         self._check_test()
         train = self.split.train
         if self.config.model.kind == "ranker":
             yield evaluate_ranker(classic.Popularity().fit(train), self.split)
             return
         for baseline in default_baselines(train):
-            yield evaluate(baseline.fit(train), self.split)
+            yield evaluate(baseline.fit(train), self.split, mask_history=mask_history)
 
     def _check_test(self) -> None:
         if self.config.split.kind == "none":
