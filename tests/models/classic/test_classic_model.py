@@ -21,6 +21,7 @@ from tfrec_fusion.models.classic import (
     TextMean,
     UserKNN,
 )
+from tfrec_fusion.models.serving.item_item_serving import ItemItemServing
 
 TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "a"), ("w", "c")]
 VECTORS = np.array([[1, 0], [0, 1], [1, 1], [0.1, 1]], np.float32)
@@ -84,7 +85,7 @@ def test_histories_of_many_items_are_summed_in_parts():
     users = np.zeros(300, np.int32)
     items, positions = np.tile([0, 1, 2], 300), np.repeat(np.arange(300), 3)
     for given in (weights, scipy.sparse.csr_array(weights)):
-        one = ItemItem(given).serving("float32")
+        one = ItemItemServing(given)
         arrays = (users, items.astype(np.int32), positions.astype(np.int32), np.zeros(900, "f4"))
         np.testing.assert_array_equal(
             one.users(*map(tf.constant, arrays)), np.tile([12, 15, 18, 21], (300, 1))

@@ -136,7 +136,7 @@ class ClassicModel(ABC):
         """Returns the scoring graph to export, with the fitted arrays stored in `precision`."""
         self.check(state.events)
         _, scores = self._check_fitted("it was used")
-        return scores.serving(precision)
+        return scores.serving(state, precision)
 
     def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns an empty mapping: classic models read no frozen vectors when they score."""

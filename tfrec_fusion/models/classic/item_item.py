@@ -60,7 +60,7 @@ class ItemItem(Scores):
             return lambda users: (histories(state.matrix, users) @ self.weights).toarray()
         return lambda users: histories(state.matrix, users) @ self.weights
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         if not scipy.sparse.issparse(self.weights) and self.weights.nbytes > self.most_gib * _GIB:
             size = self.weights.nbytes / _GIB
             raise InputError(

@@ -26,7 +26,7 @@ class ItemScores(Scores):
     def scorer(self, state):
         return lambda users: np.broadcast_to(self.scores, (len(users), len(self.scores)))
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         def user_vectors(users, *_):
             return tf.ones([tf.shape(users)[0], 1])
 

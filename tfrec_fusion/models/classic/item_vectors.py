@@ -33,7 +33,7 @@ class ItemVectors(Scores):
 
         return score
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         dim = self.vectors.shape[1]
 
         def user_vectors(users, past, items, positions, ages):

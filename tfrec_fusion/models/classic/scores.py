@@ -27,8 +27,8 @@ class Scores(ABC):
         """Returns a function: user rows `[B]`, -1 unknown -> scores `[B, n_items]` float32."""
 
     @abstractmethod
-    def serving(self, precision: str) -> CatalogueServing:
-        """Returns the same scores as a graph to export, stored in `precision`."""
+    def serving(self, state: State, precision: str) -> CatalogueServing:
+        """Returns the scores as of `state` as a graph to export, stored in `precision`."""
 
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:

@@ -67,7 +67,7 @@ class UserUser(Scores):
 
         return score
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         return UserUserServing(
             self.taken,
             self.lent,
