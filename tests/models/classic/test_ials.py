@@ -28,7 +28,7 @@ def test_a_user_vector_by_hand():
     scores = FoldedFactors(np.array([[2, 0], [1, 1]]), np.diag([1.0, 2.0]), 0.5, 3.0, 0.5)
     history = scipy.sparse.csr_array(np.array([[1, 0], [0, 0]], np.float32))
     np.testing.assert_allclose(scores.folded(history), [[1 / 3, 0], [0, 0]], atol=1e-7)
-    users = scores.serving("float32").users
+    users = scores.serving(None, "float32").users
     found = users(tf.zeros(2, tf.int32), tf.constant([0]), tf.constant([0]), tf.zeros(1))
     np.testing.assert_allclose(found, [[1 / 3, 0], [0, 0]], atol=1e-7)
 
@@ -70,7 +70,7 @@ def test_long_and_short_histories_in_one_batch_of_the_graph():
     histories = scipy.sparse.csr_array(dense)
     positions, items = np.nonzero(dense)
     arrays = (np.zeros(4), items, positions.astype(np.int32), np.zeros(len(items)))
-    found = scores.serving("float32").users(*map(tf.constant, arrays))
+    found = scores.serving(None, "float32").users(*map(tf.constant, arrays))
     np.testing.assert_allclose(found, scores.folded(histories), atol=1e-6)
 
 

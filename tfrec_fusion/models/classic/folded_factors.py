@@ -46,7 +46,7 @@ class FoldedFactors(Scores):
         ridge = self.l2 * (counts + self.unobserved) ** self.exponent
         return solved_rows(matrix, self.vectors, self.gram.astype(np.float64), ridge)
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         dim = self.vectors.shape[1]
         users = LeastSquaresUsers(self.gram, self.l2, self.unobserved, self.exponent)
         return DotProductServing(users, self.vectors, np.zeros(dim, np.float32), dim, precision)
