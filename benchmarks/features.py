@@ -48,12 +48,17 @@ USER = (
     Category(column="gender"),
     Category(column="occupation"),
 )
-MODELS = {
-    "no features": Features(),
-    "features of users and items": Features(item=ITEM, user=USER),
-    "features of users": Features(user=USER),
-    "features of items": Features(item=ITEM),
-    "shuffled": Features(item=ITEM, user=USER),
+MODELS: dict[str, tuple[Features, dict]] = {
+    "no features": (Features(), {}),
+    "features of users and items": (Features(item=ITEM, user=USER), {}),
+    "features of users": (Features(user=USER), {}),
+    "features of items": (Features(item=ITEM), {}),
+    "of items, fused, `modality_dropout=.2`": (
+        Features(item=ITEM),
+        {"item_features": "fused", "modality_dropout": 0.2},
+    ),
+    "of items, `id_dropout=.25`": (Features(item=ITEM), {"id_dropout": 0.25}),
+    "shuffled": (Features(item=ITEM, user=USER), {}),
 }
 
 PRICE = (Number(column="price", scale="quantile"),)
@@ -109,9 +114,9 @@ def per_user(model, split: Split, name: str) -> dict[str, np.ndarray]:
     return found
 
 
-def trained(split: Split, features: Features, seed: int) -> TwoTower:
+def trained(split: Split, features: Features, options: dict, seed: int) -> TwoTower:
     keras.utils.set_random_seed(seed)
-    model = TwoTower(split.train, dim=128, features=features, history_dropout=0.2)
+    model = TwoTower(split.train, dim=128, features=features, history_dropout=0.2, **options)
     batches = split.train.batches(64, seed=seed)
     model.compile(adam(3e-3, steps=EPOCHS * len(batches)))
     model.fit(batches, epochs=EPOCHS, verbose=0)
@@ -171,10 +176,11 @@ def main() -> None:
         parser.error("--wheel or --retail is needed")
     splits = {shuffle: split_of(arguments.wheel, shuffle) for shuffle in (False, True)}
     results = {"popularity": per_user(Popularity().fit(splits[False].train), splits[False], "pop")}
-    for name, features in MODELS.items():
+    for name, (features, options) in MODELS.items():
         split = splits[name == "shuffled"]
         runs = [
-            per_user(trained(split, features, seed), split, name) for seed in range(arguments.seeds)
+            per_user(trained(split, features, options, seed), split, name)
+            for seed in range(arguments.seeds)
         ]
         results[name] = {label: np.mean([run[label] for run in runs], 0) for label in runs[0]}
         print(name, {label: round(v.mean(), 4) for label, v in results[name].items()}, flush=True)

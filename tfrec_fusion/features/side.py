@@ -92,9 +92,20 @@ class Side(BaseModel):
         return [(one.width, one.pool) for one in self.features if one.width]
 
     @property
+    def flags(self) -> list[int]:
+        """The numeric columns that flag missing values: the last of each feature with numbers."""
+        ends = np.cumsum([one.n_numbers for one in self.features if one.n_numbers])
+        return [int(end) - 1 for end in ends]
+
+    @property
     def sizes(self) -> dict:
         """The arguments of `layers.SideFeatures` that depend on the features."""
-        return {"n_values": self.n_values, "slots": self.slots, "n_numbers": self.n_numbers}
+        return {
+            "n_values": self.n_values,
+            "slots": self.slots,
+            "n_numbers": self.n_numbers,
+            "flags": self.flags,
+        }
 
     def encode(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Encodes rows by column name; other columns are ignored.

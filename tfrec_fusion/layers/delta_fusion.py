@@ -33,6 +33,8 @@ class DeltaFusion(Fusion):
       bound: maximum length of the change, relative to the content's length; None for no bound.
     """
 
+    frozen_content = True
+
     def __init__(self, dim: int, bound: float | None = 0.5, **kwargs):
         super().__init__(dim, **kwargs)
         if bound is not None and bound <= 0:

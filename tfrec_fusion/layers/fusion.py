@@ -20,6 +20,8 @@ class Fusion(keras.layers.Layer):
         content keeps its own number of columns.
       unknown_id: whether one shared trained vector replaces a missing or hidden id, which then
         counts as present; if False, the id is masked.
+      frozen_content: whether all content must be frozen vectors, e.g. because `fuse` relies on the
+        order of whitened columns; declared features then cannot be an input.
 
     Args:
       dim: size of the fused vector.
@@ -35,6 +37,7 @@ class Fusion(keras.layers.Layer):
 
     projected = False
     unknown_id = False
+    frozen_content = False
 
     def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)

@@ -24,6 +24,8 @@ class NullSpaceFusion(Fusion):
       cover: whether the id replaces these columns of the content instead of adding to them.
     """
 
+    frozen_content = True
+
     def __init__(self, dim: int, k: int | None = None, cover: bool = False, **kwargs):
         super().__init__(dim, **kwargs)
         if k is not None and not 1 <= k <= dim:

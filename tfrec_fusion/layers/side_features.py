@@ -33,6 +33,7 @@ class SideFeatures(keras.layers.Layer):
       hidden: units of the MLP; 0 for none.
       zero_start: False starts W at random values, for a tower that has nothing else: the gradient
         of a product of two towers is zero where both are.
+      flags: numeric columns that are 1 where a feature has no value.
 
     Input: rows, integer `[...]`, -1 unknown; or, for `of`, categories `[..., width]` int32 with -1
       for missing and numbers `[..., n_numbers]` float32.
@@ -53,6 +54,7 @@ class SideFeatures(keras.layers.Layer):
         embedding_dim: int = 16,
         hidden: int = 32,
         zero_start: bool = True,
+        flags: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(autocast=False, **({"dtype": "float32"} | kwargs))
@@ -71,6 +73,7 @@ class SideFeatures(keras.layers.Layer):
             "embedding_dim": embedding_dim,
             "hidden": hidden,
             "zero_start": zero_start,
+            "flags": list(flags),
         }
         self.slots, self.n_numbers, self.dim = slots, n_numbers, dim
         self.width = sum(width for width, _ in slots)
@@ -118,6 +121,16 @@ class SideFeatures(keras.layers.Layer):
         safe, known = tf.maximum(rows, 0), (rows >= 0)[..., None]
         categories = tf.where(known, tf.gather(self.rows, safe), -1)
         return self.of(categories, tf.where(known, tf.gather(self.numbers, safe), 0.0))
+
+    def present(self, rows):
+        """Returns `[...]` bool: whether each row of the stored tables has a value of a feature."""
+        rows = tf.convert_to_tensor(rows)
+        safe = tf.maximum(rows, 0)
+        found = tf.reduce_any(tf.gather(self.rows, safe) >= 0, -1)
+        if self.options["flags"]:
+            flags = tf.gather(self.numbers, self.options["flags"], axis=1)
+            found |= tf.reduce_any(tf.gather(flags, safe) == 0, -1)
+        return found & (rows >= 0)
 
     def of(self, categories, numbers):
         """Computes vectors from encoded categories and numbers."""

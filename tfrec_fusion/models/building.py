@@ -21,6 +21,8 @@ from tfrec_fusion.features.item_trend import item_numbers
 from tfrec_fusion.features.request_encoder import request_inputs
 from tfrec_fusion.features.side import Side, key_path
 from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.models.fusion_config import FusionConfig
+from tfrec_fusion.models.towers.item_tower import FEATURES
 
 _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=BaseModel)
@@ -80,6 +82,25 @@ def check_storage(model: str, storage: str | dict[str, str], names: list[str]) -
         raise InputError(
             f"{model}: storage: {len(unknown)} names are not vectors of the model; the vectors are "
             f"{names}. Received: {unknown[0]!r}"
+        )
+
+
+def check_item_features(model: str, config: FusionConfig, names: list[str]) -> None:
+    """Raises InputError if features of items are to be fused and there are none to fuse.
+
+    Also if a vector of the model has the name that the features have in the fusion.
+    """
+    if config.item_features == "added":
+        return
+    if not config.declared.item:
+        raise InputError(
+            f"{model}: item_features='fused' needs features of items; declare some by features=, "
+            f"or leave it out. Received: features={config.declared.model_dump(mode='json')}"
+        )
+    if FEATURES in names:
+        raise InputError(
+            f"{model}: a vector named {FEATURES!r} cannot be fused beside declared features, which "
+            f"have this name in the fusion; rename it in the catalogue. Received: {names}"
         )
 
 

@@ -34,6 +34,8 @@ class FusionConfig(BaseModel):
         False, layers follow Keras's global policy.
       features: declared features of items, users and the context: a `Features`, its mapping, or
         "infer".
+      item_features: "added" adds the vector of an item's declared features to the fused vector;
+        "fused" makes it one more input of the fusion, beside the id and the vectors.
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.
@@ -48,6 +50,7 @@ class FusionConfig(BaseModel):
     storage: str | dict[str, str] = "float32"
     mixed_precision: bool = False
     features: Features | Literal["infer"] = Features()
+    item_features: Literal["added", "fused"] = "added"
     feature_dim: PositiveInt = 16
     context_dropout: float = Field(default=0.2, ge=0, lt=1)
 
@@ -84,6 +87,21 @@ class FusionConfig(BaseModel):
         from tfrec_fusion.layers.fusions import FUSIONS
 
         return taken_options(FUSIONS, options, info, ["dim"])
+
+    @field_validator("item_features")
+    @classmethod
+    def _fusible(cls, item_features, info):
+        from tfrec_fusion.layers.fusions import FUSIONS
+
+        fusion = info.data.get("fusion")
+        if item_features == "fused" and fusion is not None:
+            chosen = FUSIONS.class_of(fusion)
+            if chosen.frozen_content:
+                raise ValueError(
+                    f"must be 'added' with {chosen.__name__}, which fuses frozen vectors alone; or "
+                    "choose another fusion"
+                )
+        return item_features
 
     @field_validator("storage")
     @classmethod

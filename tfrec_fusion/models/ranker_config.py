@@ -25,6 +25,8 @@ class RankerConfig(FusionConfig):
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
       features: declared features of items, users and the context: a `Features`, its mapping, or
         "infer".
+      item_features: "added" adds the vector of an item's declared features to the fused vector;
+        "fused" makes it one more input of the fusion, beside the id and the vectors.
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.

@@ -12,6 +12,7 @@ from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
 from tfrec_fusion.features.ranker_spec import RankerSpec
 from tfrec_fusion.models.building import (
+    check_item_features,
     check_storage,
     fitted_sides,
     frozen_vectors,
@@ -35,6 +36,7 @@ def described(data, config: RankerConfig) -> tuple[RankerSpec, dict, tuple | Non
     catalogue = data.catalogue
     names = vector_names("Ranker", catalogue, config.vectors)
     check_storage("Ranker", config.storage, names)
+    check_item_features("Ranker", config, names)
     if not (config.use_ids or names or config.declared.item):
         raise InputError(
             "Ranker: use_ids=False needs vectors or features of items; no vectors are chosen or in "

@@ -47,6 +47,7 @@ class RankerFeatures(keras.layers.Layer):
             modality_dropout=config.modality_dropout,
             storage=config.storage,
             features=spec.item_side and feature_sizes(spec.item_side, config),
+            item_features=config.item_features,
             name="item_tower",
         )
         if spec.user_side is not None:

@@ -112,6 +112,7 @@ class TwoTower(RetrievalModel):
             modality_dropout=config.modality_dropout,
             storage=config.storage,
             features=spec.item_side and feature_sizes(spec.item_side, config),
+            item_features=config.item_features,
             name="item_tower",
         )
         self.user_tower = user_tower

@@ -16,8 +16,8 @@ class TwoTowerConfig(FusionConfig):
       dim: size of the item vector.
       fusion: how to fuse an item's id and vectors: a key of `tfrec_fusion.layers.FUSIONS`,
         `module:Class` or the registered name of your own `Fusion`, or in Python the class or an
-        object. None means "null_space" if there are timestamps, ids and whitened vectors, else
-        "sum".
+        object. None means "null_space" if there are timestamps, ids and whitened vectors and no
+        features are fused, else "sum".
       fusion_options: further arguments of the fusion's class, e.g. `{"bound": None}` for "delta".
       modality_dropout: probability that training hides an input of an item (its id, or one of its
         vectors); at least one input always remains.
@@ -26,6 +26,8 @@ class TwoTowerConfig(FusionConfig):
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
       features: declared features of items, users and the context: a `Features`, its mapping, or
         "infer".
+      item_features: "added" adds the vector of an item's declared features to the fused vector;
+        "fused" makes it one more input of the fusion, beside the id and the vectors.
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.
@@ -109,8 +111,9 @@ class TwoTowerConfig(FusionConfig):
           vectors: whether the catalogue has vectors and no `initial` vectors are given.
         """
         whole = ordered and vectors and self.use_ids and self.vectors != [] and self.whitening_dim
+        fused = self.item_features == "fused"
         values = {
-            "fusion": "null_space" if whole else "sum",
+            "fusion": "null_space" if whole and not fused else "sum",
             "user_layer": ordered,
             "id_l2": 5e-4 if ordered else 1e-4,
             "history_dropout": 0.2 if self.declared.user else 0.0,

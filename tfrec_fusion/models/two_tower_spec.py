@@ -10,6 +10,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import (
+    check_item_features,
     check_storage,
     fitted_sides,
     frozen_vectors,
@@ -37,6 +38,7 @@ def described(data, config: TwoTowerConfig, initial) -> tuple[DataSpec, dict]:
     catalogue = data.catalogue
     names = vector_names("TwoTower", catalogue, config.vectors)
     check_storage("TwoTower", config.storage, [*names, "initial"])
+    check_item_features("TwoTower", config, names)
     if not (config.use_ids or names or initial is not None or config.declared.item):
         raise InputError(
             "TwoTower: use_ids=False needs vectors or features of items; no vectors are chosen or "

@@ -63,7 +63,7 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         rows = tf.gather(batch["candidate"], position) if "candidate" in batch else position
         seen = tf.gather(batch["is_warm"], position)
     inputs, masks = model.tower.inputs(rows, seen)
-    contents = [name for name in inputs if name != "id"]
+    contents = list(model.tower.frozen)
     content = tf.concat([tf.cast(inputs[name], tf.float32) for name in contents], 1)
     has_content = tf.reduce_any(tf.stack([masks[name] for name in contents], 1), 1)
     return InfoNCE()(inputs["id"], model.content_view(content), seen & has_content)

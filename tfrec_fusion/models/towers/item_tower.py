@@ -1,4 +1,4 @@
-"""Item tower: one vector from an item's id and vectors."""
+"""Item tower: one vector from an item's id, vectors and declared features."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.fusions import make_fusion
 
 FEATURES = "features"
-"""Name of an item's declared features among the inputs that can be hidden."""
+"""Name of an item's declared features among the inputs of the fusion and those to hide."""
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class ItemTower(keras.layers.Layer):
-    """Fuses an item's trained id with its frozen vectors, and adds its declared features.
+    """Fuses an item's trained id with its frozen vectors, and adds or fuses declared features.
 
     Args:
       n_items: rows of the catalogue.
@@ -34,6 +34,8 @@ class ItemTower(keras.layers.Layer):
       storage: storage of the frozen vectors, see `FrozenVectors`: one for all, or name -> storage
         with default "float32". "initial" is float32 unless named.
       features: sizes of the declared features, arguments of `SideFeatures`; None without any.
+      item_features: "added" adds the vector of the features to the fused one; "fused" makes it one
+        more input of the fusion, named "features", absent in items without any value.
 
     Input: `rows` int32 `[M]` (-1 unknown); `seen` bool `[M]`, as a cold item has no id; `hidden`,
       names of inputs to hide, as if the items lacked them: a hidden id becomes the unknown id,
@@ -54,6 +56,7 @@ class ItemTower(keras.layers.Layer):
         modality_dropout: float = 0.0,
         storage: str | Mapping[str, str] = "float32",
         features: Mapping[str, Any] | None = None,
+        item_features: str = "added",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,6 +64,8 @@ class ItemTower(keras.layers.Layer):
             raise ValueError("an item needs ids, vectors or features. Received: none of them")
         if not 0 <= modality_dropout < 1:
             raise ValueError(f"modality_dropout must be in [0, 1). Received: {modality_dropout}")
+        if item_features not in ("added", "fused"):
+            raise ValueError(f"item_features must be added or fused. Received: {item_features!r}")
         self.options = {
             "n_items": n_items,
             "dim": dim,
@@ -74,9 +79,17 @@ class ItemTower(keras.layers.Layer):
             "modality_dropout": modality_dropout,
             "storage": storage if isinstance(storage, str) else dict(storage),
             "features": None if features is None else dict(features),
+            "item_features": item_features,
         }
         self.use_ids, self.modality_dropout = use_ids, modality_dropout
+        self.adds_features = features is not None and item_features == "added"
+        self.fuses_features = features is not None and item_features == "fused"
         self.fusion = make_fusion(fusion, dim, fusion_options)
+        if self.fuses_features and self.fusion.frozen_content:
+            raise ValueError(
+                f"{type(self.fusion).__name__} fuses frozen vectors alone, so item_features must "
+                "be 'added'. Received: 'fused'"
+            )
         stored = dict.fromkeys(vector_dims, storage) if isinstance(storage, str) else storage
         projected = dim if self.fusion.projected else None
         self.frozen = {
@@ -121,15 +134,15 @@ class ItemTower(keras.layers.Layer):
             fused = self.fusion(inputs, masks, training=training)
         else:
             fused = tf.zeros([tf.size(rows), self.options["dim"]], self.compute_dtype)
-        if self.options["features"] is not None and FEATURES not in hidden:
+        if self.adds_features and FEATURES not in hidden:
             fused += tf.cast(self.features(rows), fused.dtype)
         return fused
 
     def inputs(self, rows, seen, training=None, hidden: Collection[str] = ()) -> tuple[dict, dict]:
         """Returns the inputs of the fusion: name -> vectors `[M, d]` and name -> mask `[M]` bool.
 
-        The id's name is "id". `tower.fusion(inputs, masks)` equals `tower(rows, seen)` without
-        declared features.
+        The id's name is "id". `tower.fusion(inputs, masks)` equals `tower(rows, seen)` unless
+        declared features are added.
         """
         inputs, masks = {}, {}
         for name, layer in self.frozen.items():
@@ -137,9 +150,11 @@ class ItemTower(keras.layers.Layer):
         if self.use_ids:
             known = tf.where(seen, rows, -1)
             inputs["id"], masks["id"] = self.ids(known, training=training, with_mask=True)
+        if self.fuses_features:
+            inputs[FEATURES], masks[FEATURES] = self.features(rows), self.features.present(rows)
         if training and self.modality_dropout:
             masks = self._dropped(rows, masks)
-        for name in set(hidden) - {FEATURES}:
+        for name in set(hidden) - ({FEATURES} if self.adds_features else set()):
             masks[name] = tf.zeros_like(masks[name])
         if self.use_ids and self.fusion.unknown_id:
             unknown = tf.cast(self.ids.unknown, inputs["id"].dtype)
