@@ -17,5 +17,8 @@ __getattr__, __dir__, __all__ = attach(
         "RankingReport": "ranking_report",
         "default_baselines": "baselines",
         "evaluate_ranker": "ranking_report",
+        "rolling_origins": "rolling",
+        "RollingReport": "rolling_report",
+        "Window": "window",
     },
 )

@@ -1,5 +1,8 @@
 """Bootstrap over users: intervals of means, and a test for the difference of two models."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +17,14 @@ class PairedDifference(NamedTuple):
     low: float
     high: float
     p_value: float
+
+    @classmethod
+    def of(cls, difference: float, resampled: np.ndarray) -> PairedDifference:
+        """Returns the interval and p value of a difference from those of the resamples."""
+        low, high = interval(resampled)
+        tail = min(np.count_nonzero(resampled <= 0), np.count_nonzero(resampled >= 0)) + 1
+        p_value = min(1.0, 2 * tail / (len(resampled) + 1))
+        return cls(difference, float(low), float(high), p_value)
 
 
 def resampled_means(values: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
@@ -31,16 +42,19 @@ def resampled_means(values: np.ndarray, bootstrap: int, seed: int) -> np.ndarray
       >>> resampled_means(np.array([[2.0], [2.0]]), 3, 0).ravel()
       array([2., 2., 2.])
     """
+    drawn = resamples(len(values), bootstrap, seed)
+    return np.concatenate([counts @ values / len(values) for counts in drawn])
+
+
+def resamples(users: int, bootstrap: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields how often each user is in each resample, `[some resamples, users] float64`."""
     generator = np.random.default_rng(seed)
-    users = len(values)
     step = max(1, (1 << 22) // users)
-    means = []
     for start in range(0, bootstrap, step):
         drawn = np.empty((min(step, bootstrap - start), users))
         for row in drawn:
             row[:] = np.bincount(generator.integers(0, users, users), minlength=users)
-        means.append(drawn @ values / users)
-    return np.concatenate(means)
+        yield drawn
 
 
 def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,8 +109,4 @@ def paired_bootstrap(
             f"Received: {int((~np.isfinite(difference)).sum())} values that are not"
         )
     means = resampled_means(difference[:, None], bootstrap, seed)[:, 0]
-    low, high = interval(means)
-    tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0)) + 1
-    return PairedDifference(
-        float(difference.mean()), float(low), float(high), min(1.0, 2 * tail / (bootstrap + 1))
-    )
+    return PairedDifference.of(float(difference.mean()), means)

@@ -100,15 +100,7 @@ def evaluate(
       True
     """
     started = time.perf_counter()
-    cuts = _check_cuts(k)
-    if bootstrap < 0:
-        raise InputError(f"evaluate: bootstrap must be 0 or more resamples. Received: {bootstrap}")
-    whole = isinstance(history, int | np.integer) and not isinstance(history, bool)
-    if history is not None and not (whole and history >= 0):
-        raise InputError(
-            "evaluate: history must be a whole number of 0 or more items, or None. "
-            f"Received: {history!r}"
-        )
+    cuts = checked_cuts(k, bootstrap, history)
     if batch < 1:
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
     if not callable(getattr(model, "scorer", None)):
@@ -193,7 +185,16 @@ def evaluate(
     )
 
 
-def _check_cuts(k: Iterable[int]) -> tuple[int, ...]:
+def checked_cuts(k: Iterable[int], bootstrap: int, history: int | None) -> tuple[int, ...]:
+    """Returns the cut-offs in ascending order; InputError if an argument of `evaluate` is bad."""
+    if bootstrap < 0:
+        raise InputError(f"evaluate: bootstrap must be 0 or more resamples. Received: {bootstrap}")
+    number = isinstance(history, int | np.integer) and not isinstance(history, bool)
+    if history is not None and not (number and history >= 0):
+        raise InputError(
+            "evaluate: history must be a whole number of 0 or more items, or None. "
+            f"Received: {history!r}"
+        )
     cuts = tuple(k) if isinstance(k, Iterable) else (k,)
     whole = all(isinstance(cut, int | np.integer) and cut >= 1 for cut in cuts)
     if not cuts or not whole or len(set(cuts)) != len(cuts):
