@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +114,60 @@ def test_no_returning_user():
     events = Interactions.from_frame(frame, Catalogue(pd.DataFrame({"item_id": ["a"]})))
     with pytest.raises(InputError, match=r"two different times.*every user has one item"):
         as_of_examples(events)
+
+
+def test_an_epoch_draws_so_many_cuts_of_each_user_anew(events):
+    every = as_of_examples(events, 8, cuts_per_user=None)
+    all_of = np.bincount(np.concatenate([b["user"] for b in every.as_numpy_iterator()]))
+    assert all_of.max() > 3
+    drawn = as_of_examples(events, 8, cuts_per_user=3)
+    epochs = [list(drawn.as_numpy_iterator()) for _ in range(2)]
+    assert [len(epoch) for epoch in epochs] == [len(drawn)] * 2
+    # Epochs have a fixed number of batches, so few examples come twice or are left out.
+    for epoch in epochs:
+        users = np.bincount(np.concatenate([b["user"] for b in epoch]), minlength=len(all_of))
+        assert abs(users.sum() - np.minimum(all_of, 3).sum()) < 24
+    ages = [sorted(float(b["history_age"].sum()) for b in epoch) for epoch in epochs]
+    assert ages[0] != ages[1]
+
+
+def test_the_default_bounds_an_epoch_of_many_examples(events, monkeypatch):
+    whole = len(as_of_examples(events, 8, cuts_per_user=None))
+    assert len(as_of_examples(events, 8)) == whole
+    monkeypatch.setattr("tfrec_fusion.examples.as_of._EXAMPLES", 1)
+    assert len(as_of_examples(events, 8)) == len(as_of_examples(events, 8, cuts_per_user=4))
+    assert len(as_of_examples(events, 8)) < whole
+
+
+def test_batches_of_few_cuts_come_together_where_features_are_large(events, monkeypatch):
+    dataset = as_of_examples(events, 4)
+    one = [b["user"].tolist() for b in dataset.as_numpy_iterator()]
+    monkeypatch.setattr("tfrec_fusion.features.item_trend._CACHE_BYTES", 1)
+    batches = list(as_of_examples(events, 4).as_numpy_iterator())
+    assert sorted(b["user"].tolist() for b in batches) == sorted(one)
+    # The features of one cut are kept, so they change only as often as there are cuts.
+    features = [b["item_features"].tobytes() for b in batches]
+    changes = sum(a != b for a, b in itertools.pairwise(features))
+    assert changes == len(set(features)) - 1 < len(batches) - 1
+
+
+def test_many_scores_are_sampled_by_default(events, monkeypatch):
+    assert "candidate" not in as_of_examples(events, 8).element_spec
+    monkeypatch.setattr("tfrec_fusion.examples.candidates.FULL_SCORES", 8 * 40 - 1)
+    assert "candidate" in as_of_examples(events, 8).element_spec
+    assert "candidate" not in as_of_examples(events, 8, candidates=None).element_spec
+    with pytest.raises(InputError, match=r"candidates must be .* Received: 'many'"):
+        as_of_examples(events, 8, candidates="many")
+
+
+@pytest.mark.parametrize("kind", ["as_of", "held_out", "autoencoder", "pairs"])
+def test_a_shorter_epoch_has_a_new_part_each_time(events, kind):
+    dataset = events.first_events().batches(8, examples=kind, steps_per_epoch=2)
+    epochs = [[b["user"].tolist() for b in dataset.as_numpy_iterator()] for _ in range(2)]
+    assert [len(epoch) for epoch in epochs] == [2, 2]
+    assert len(dataset) == 2
+    assert epochs[0] != epochs[1]
+    later = events.first_events().batches(8, examples=kind, steps_per_epoch=2, first_epoch=1)
+    assert [b["user"].tolist() for b in later.as_numpy_iterator()] == epochs[1]
+    with pytest.raises(InputError, match=r"steps_per_epoch must be .* Received: 0"):
+        events.batches(8, examples=kind, steps_per_epoch=0)

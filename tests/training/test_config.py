@@ -44,6 +44,8 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
             "config: data.vectors.a: Input should be a valid",
         ),
         ({"seed": "x"}, "config: seed: Input should be a valid integer"),
+        ({"time_budget": "soon"}, "config: time_budget: must be seconds, or a time such as '90s'"),
+        ({"time_budget": 0}, "config: time_budget: Input should be greater than 0. Received: 0"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(values, says):
@@ -96,7 +98,7 @@ def test_what_is_left_open_follows_the_data(small_shop):
     timed = Interactions.from_parquet(small_shop / "interactions.parquet", shop)
     train = timed.split("temporal").train
     resolved = RunConfig.of({"data": DATA}).resolved(train)
-    assert resolved.examples == AsOfSection()
+    assert resolved.examples == AsOfSection(candidates=None)
     assert (resolved.epochs, resolved.batch_size, resolved.learning_rate) == (2, 512, 3e-3)
     assert resolved.model.trend
     # A random split has no "before".

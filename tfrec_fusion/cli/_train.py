@@ -73,6 +73,14 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Number of passes over the training examples.")
     ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time to prepare and train, e.g. 90s, 20m or 1h30m: each epoch has as many "
+            "examples as fit.",
+        ),
+    ] = None,
     min_rating: Annotated[
         float | None, typer.Option(help="Drop interactions with a lower rating.")
     ] = None,
@@ -112,6 +120,8 @@ def train(
     how["vectors"] = named_vectors(vectors) if vectors else None
     how["user_vectors"] = named_vectors(user_vectors, "--user-vectors") if user_vectors else None
     given = _given(interactions, items, users, model, split, seed, epochs, min_rating, how)
+    if time_budget is not None:
+        given["time_budget"] = time_budget
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
     trains = not run.done
     if not trains and not run.config.by_gradient:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,14 +13,20 @@ from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
+from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.cuts import cut_times
-from tfrec_fusion.examples.epoch_batches import epoch_batches
+from tfrec_fusion.examples.epoch_batches import check_shard, check_steps, epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.user_cuts import UserCuts
 from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
+
+# By default an epoch has all examples up to so many, and beyond that so many cuts of each user.
+_EXAMPLES = 1 << 18
+_CUTS = 4
 
 
 def as_of_examples(
@@ -29,8 +37,10 @@ def as_of_examples(
     every_days: float = 7.0,
     max_cuts: int = 150,
     age_days: float = 365.0,
-    candidates: int | None = None,
+    cuts_per_user: int | Literal["auto"] | None = "auto",
+    candidates: int | Literal["auto"] | None = "auto",
     last: int | None = None,
+    steps_per_epoch: int | None = None,
     known: Interactions | None = None,
     at: float | None = None,
     numbers: Sequence[str] | None = None,
@@ -46,10 +56,11 @@ def as_of_examples(
     users, e.g. because the events span few days. All examples of a batch share one cut t: their
     inputs are computed from the events before t, and the targets are the new items in `[t, t +
     horizon)`; with `repeats="all"` also those of the history, which is not masked then. An epoch
-    visits each user of each cut once, in a new random order. The weight of an example is
-    `sqrt(w) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where w is the number of its
-    targets, or the sum of their weights (each of repeated events counts), and T is the 99 %
-    quantile of the event times. Events of weight 0 are no targets.
+    visits each user of each cut once, in a new random order; with many events it draws
+    `cuts_per_user` cuts of each user anew, so that it grows with the events. The weight of an
+    example is `sqrt(w) exp(-max(T - t, 0) / age_days)`, scaled to a mean of 1, where w is the
+    number of its targets, or the sum of their weights (each of repeated events counts), and T is
+    the 99 % quantile of the event times. Events of weight 0 are no targets.
 
     Args:
       events: training events with times.
@@ -58,9 +69,13 @@ def as_of_examples(
       every_days: days between cuts.
       max_cuts: largest number of cuts; more are thinned out evenly over the events.
       age_days: decay time of the weight of older cuts.
+      cuts_per_user: most cuts of a user in an epoch, drawn evenly over the user's cuts; None for
+        all of them. "auto" takes as many as give 262,144 examples, but at least 4.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
-        the batch's targets.
+        the batch's targets. "auto" samples 8,192 if `batch_size` x items is beyond 2^24, i.e.
+        beyond 32,768 items for batches of 512.
       last: keep only this many last events of a history.
+      steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, for histories
         and item features. There is one cut, and all new items of a user are targets:
         `split.test.batches(known=split.train)`. See `continuations`.
@@ -81,6 +96,7 @@ def as_of_examples(
       InputError: no timestamps, bad sizes, no user with items at two times, `at` without `known`,
         or as in `continuations`.
     """
+    candidates = resolved_candidates(candidates, len(events.catalogue), batch_size)
     if known is not None:
         check_whole("as_of_examples", shard)
         return continuations(
@@ -103,34 +119,24 @@ def as_of_examples(
         ("horizon_days", horizon_days),
         ("every_days", every_days),
         ("max_cuts", max_cuts),
+        ("cuts_per_user", 1 if cuts_per_user in ("auto", None) else cuts_per_user),
     ):
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
+    check_steps("as_of_examples", steps_per_epoch)
     events = events.counted_events()
     repeated = events.repeats == "all"
     trend = ItemTrend(events, numbers)
     histories = events.histories()
-    counts_before, weights = _CountsBefore(histories), events.history_weights()
+    weights = events.history_weights()
     # Without weights all events are targets of weight 1.
     wanted = None if weights is None else weights > 0
-    targets_before = counts_before if wanted is None else _CountsBefore(histories, wanted)
-    mass_before = counts_before if weights is None else _CountsBefore(histories, weights)
     contexts = {} if context_side is None else history_context(context_side, events)
-    recent = np.quantile(events.event_times, 0.99)
-    bounds = histories.splits
     returning, step = _returning_users(histories), every_days * DAY
     while True:
         times = cut_times(events.event_times, step, horizon_days * DAY, max_cuts)
-        users_of, weights_of, total, count = [], [], 0.0, 0
-        for time in times.tolist():
-            end = time + horizon_days * DAY
-            new = targets_before(end) - targets_before(time)
-            users = np.flatnonzero((counts_before(time) > 0) & (new > 0)).astype(np.int32)
-            mass = (mass_before(end) - mass_before(time))[users]
-            shares = np.sqrt(mass) * np.exp(min(time - recent, 0) / (age_days * DAY))
-            users_of.append(users)
-            weights_of.append(shares)
-            total, count = total + shares.sum(), count + len(users)
+        pairs = UserCuts(histories, times, horizon_days * DAY, wanted)
+        count = int(pairs.counts.sum())
         if count >= returning or len(times) >= max_cuts:
             break
         step /= 2
@@ -139,22 +145,52 @@ def as_of_examples(
             f"as_of_examples: none of {len(times)} cuts lies between two events of a user; raise "
             f"max_cuts. Received: max_cuts={max_cuts}"
         )
-    n_batches = sum(-(-len(users) // batch_size) for users in users_of)
+    most = _most_cuts(pairs.counts) if cuts_per_user == "auto" else cuts_per_user
+    bounded = most is not None and int(pairs.counts.max()) > most
+    lookup = _Positions(histories, times, horizon_days * DAY)
+    mass = None if weights is None else np.concatenate([[0.0], np.cumsum(weights, dtype=float)])
+    recent = np.quantile(events.event_times, 0.99)
+    decay = [np.exp(min(time - recent, 0) / (age_days * DAY)) for time in times.tolist()]
+    whole = None if bounded else pairs.all()
+
+    def drawn(rng):
+        """Users of an epoch's examples, by cut, and the place of each cut's first one."""
+        users, cuts = pairs.drawn(most, rng) if whole is None else whole
+        order = np.argsort(cuts, kind="stable")
+        return users[order], np.searchsorted(cuts[order], np.arange(len(times) + 1))
+
+    def n_batches_of(places):
+        return int((-(-np.diff(places) // batch_size)).sum())
+
+    # Each epoch of drawn cuts has a slightly different number of batches, but one length is told.
     epochs = Epochs(seed, first_epoch)
+    n_batches = n_batches_of(drawn(np.random.default_rng(seed))[1])
+    if steps_per_epoch is not None:
+        n_batches = min(n_batches, steps_per_epoch * check_shard(shard)[1])
 
     def plan(rng):
-        batches = []
-        for cut, users in enumerate(users_of):
-            order = rng.permutation(len(users))
+        users, places = drawn(rng)
+        shares, batches = np.empty(len(users)), []
+        for cut, (start, stop) in enumerate(itertools.pairwise(places.tolist())):
+            shares[start:stop] = lookup.masses(users[start:stop], cut, mass)
+            shares[start:stop] = np.sqrt(shares[start:stop]) * decay[cut]
+            order = start + rng.permutation(stop - start)
             batches += [(cut, order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
-        return [batches[chosen] for chosen in rng.permutation(len(batches))]
+        shares *= len(users) / sum(shares[a:b].sum() for a, b in itertools.pairwise(places))
+        chosen = rng.permutation(len(batches))
+        chosen = np.resize(chosen, n_batches)
+        if len(times) > trend.capacity:
+            # Features of few cuts are kept, so batches come in groups of so many cuts.
+            group = rng.permutation(len(times)) // trend.capacity
+            cut_of = np.array([batches[place][0] for place in chosen])
+            chosen = chosen[np.argsort(group[cut_of], kind="stable")]
+        return users, shares, [batches[place] for place in chosen]
 
-    def build(batches, place, rng):
+    def build(epoch, place, rng):
+        all_users, shares, batches = epoch
         cut, order = batches[place]
-        time, users = float(times[cut]), users_of[cut][order]
-        begin = bounds[users]
-        middle = begin + counts_before(time)[users]
-        stop = begin + counts_before(time + horizon_days * DAY)[users]
+        time, users = float(times[cut]), all_users[order]
+        begin, middle, stop = lookup(users, cut)
         if last is not None:
             begin = np.maximum(begin, middle - last)
         features, seen = trend.at(time)
@@ -170,7 +206,7 @@ def as_of_examples(
             targets=(rows, index),
             items=histories.items,
             ages=lambda index: (time - histories.event_times[index]) / DAY,
-            weight=weights_of[cut][order] * (count / total),
+            weight=shares[order],
             features=features,
             seen=seen,
             candidates=candidates,
@@ -182,6 +218,39 @@ def as_of_examples(
     sampled = candidates is not None
     signature = ExampleBatch.signature(len(trend.names), sampled, context_side, not repeated)
     return epoch_batches(n_batches, plan, build, signature, epochs, shard)
+
+
+def _most_cuts(counts: np.ndarray) -> int:
+    """The default of `cuts_per_user` for users with so many cuts each."""
+    at_least = len(counts) - np.cumsum(np.bincount(counts))[:-1]  # users with more than 0, 1, ...
+    return max(int(np.searchsorted(np.cumsum(at_least), _EXAMPLES, "right")), _CUTS)
+
+
+class _Positions:
+    """Finds where the history of a user ends at a cut, and where its targets do.
+
+    A key of user and time is ascending over all events, so one search finds the place.
+    """
+
+    def __init__(self, histories: History, cuts: np.ndarray, horizon: float):
+        moments = np.unique(histories.event_times)
+        owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+        self._n_moments = len(moments) + 1
+        self._keys = owners * self._n_moments + np.searchsorted(moments, histories.event_times)
+        self._begins = histories.splits
+        self._middles = np.searchsorted(moments, cuts)
+        self._ends = np.searchsorted(moments, cuts + horizon)
+
+    def __call__(self, users: np.ndarray, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns begin and end of the histories, and end of the targets, each `[B]`."""
+        keys = users * np.int64(self._n_moments)
+        middle = np.searchsorted(self._keys, keys + self._middles[cut])
+        return self._begins[users], middle, np.searchsorted(self._keys, keys + self._ends[cut])
+
+    def masses(self, users: np.ndarray, cut: int, sums: np.ndarray | None) -> np.ndarray:
+        """Returns the number of targets, or the sum of their weights: `[B]`."""
+        _, middle, stop = self(users, cut)
+        return stop - middle if sums is None else sums[stop] - sums[middle]
 
 
 def _distinct(rows: np.ndarray, index: np.ndarray, items: np.ndarray):
@@ -209,20 +278,3 @@ def _returning_users(histories: History) -> int:
         f"cut and a target after it; {remedy}. Received: first events of "
         f"{len(histories.lengths)} users"
     )
-
-
-class _CountsBefore:
-    """Counts the events of each user before a time, or sums their weights: `[n_users]`."""
-
-    def __init__(self, histories: History, weights: np.ndarray | None = None):
-        users = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
-        times = histories.event_times
-        order = np.argsort(times, kind="stable")
-        self._users, self._times = users[order], times[order]
-        self._weights = None if weights is None else weights[order].astype(np.float64)
-        self._n_users = len(histories.lengths)
-
-    def __call__(self, time: float) -> np.ndarray:
-        end = np.searchsorted(self._times, time)
-        weights = None if self._weights is None else self._weights[:end]
-        return np.bincount(self._users[:end], weights, self._n_users)

@@ -17,6 +17,7 @@ def autoencoder_examples(
     batch_size: int = 256,
     *,
     dropout: float = 0.2,
+    steps_per_epoch: int | None = None,
     known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
@@ -35,6 +36,7 @@ def autoencoder_examples(
       batch_size: users per batch.
       dropout: probability that an item is missing in the history, in [0, 1); each user keeps at
         least one.
+      steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, which are the
         history; the user's new items are the dropped ones. See `continuations`.
       seed: of the order and the dropout.
@@ -80,7 +82,15 @@ def autoencoder_examples(
 
     signature = _with_self_pairs(ExampleBatch.signature(n_features=0, sampled=False))
     return user_epochs(
-        "autoencoder_examples", events, batch_size, seed, first_epoch, build, signature, shard
+        "autoencoder_examples",
+        events,
+        batch_size,
+        seed,
+        first_epoch,
+        build,
+        signature,
+        shard,
+        steps_per_epoch,
     )
 
 

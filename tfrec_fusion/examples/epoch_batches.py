@@ -81,6 +81,16 @@ def epoch_elements(
     return epochs.numbers().flat_map(lambda epoch: numbers.map(lambda place: element(epoch, place)))
 
 
+def check_steps(name: str, steps_per_epoch: int | None) -> None:
+    """Raises InputError if the number of batches of an epoch is not positive."""
+    whole = isinstance(steps_per_epoch, int | np.integer) and not isinstance(steps_per_epoch, bool)
+    if steps_per_epoch is not None and not (whole and steps_per_epoch > 0):
+        raise InputError(
+            f"{name}: steps_per_epoch must be a positive whole number, or None for all batches. "
+            f"Received: {steps_per_epoch!r}"
+        )
+
+
 def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
     """Checks a shard and returns (index, count).
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
+from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.user_epochs import step_ages, user_epochs
 
@@ -17,7 +20,8 @@ def held_out_examples(
     batch_size: int = 256,
     *,
     share: float = 0.2,
-    candidates: int | None = None,
+    candidates: int | Literal["auto"] | None = "auto",
+    steps_per_epoch: int | None = None,
     known: Interactions | None = None,
     seed: int = 0,
     first_epoch: int = 0,
@@ -35,7 +39,8 @@ def held_out_examples(
       share: probability that an item is a target, in (0, 1); each user has at least one target and
         one history item.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
-        the batch's targets.
+        the batch's targets. "auto" samples 8,192 if `batch_size` x items is beyond 2^24.
+      steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, for the
         histories; all new items of a user are targets. See `continuations`.
       seed: of the order, the targets and the sampled candidates.
@@ -48,6 +53,7 @@ def held_out_examples(
     Raises:
       InputError: bad sizes, no user with two items, or as in `continuations`.
     """
+    candidates = resolved_candidates(candidates, len(events.catalogue), batch_size)
     if known is not None:
         check_whole("held_out_examples", shard)
         return continuations(
@@ -81,5 +87,13 @@ def held_out_examples(
 
     signature = ExampleBatch.signature(n_features=0, sampled=candidates is not None)
     return user_epochs(
-        "held_out_examples", events, batch_size, seed, first_epoch, build, signature, shard
+        "held_out_examples",
+        events,
+        batch_size,
+        seed,
+        first_epoch,
+        build,
+        signature,
+        shard,
+        steps_per_epoch,
     )

@@ -11,9 +11,10 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.continuations import check_repeats
+from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.negatives import Negatives
-from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.examples.windows import BlockWindow
 from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
 from tfrec_fusion.features.side import Side
@@ -32,6 +33,7 @@ def pair_examples(
     context: Sequence[str] | None = None,
     context_side: Side | None = None,
     window_days: float = 7.0,
+    steps_per_epoch: int | None = None,
     seed: int = 0,
     shuffle: bool = True,
     shard: tuple[int, int] = (0, 1),
@@ -71,6 +73,7 @@ def pair_examples(
       context: names of context columns; by default the numeric ones.
       context_side: the context features of a model, its `spec.context_side`.
       window_days: width of the time window for negatives.
+      steps_per_epoch: most batches of an epoch, drawn anew in each with `shuffle`; None for all.
       seed: of order and samples. Equal seeds give equal epochs.
       shuffle: False keeps the order of the events.
       shard: (index, count) of the worker; see `BlockWindow.batches`.
@@ -80,6 +83,7 @@ def pair_examples(
       InputError: a bad size, a context column that is absent or not usable, no event of a known
         user, other vocabularies in `known`, or a user who has every item and thus no negative.
     """
+    check_steps("pair_examples", steps_per_epoch)
     epochs = Epochs(seed, first_epoch)
     batches = pair_batches(
         events,
@@ -95,7 +99,7 @@ def pair_examples(
         shuffle=shuffle,
         shard=shard,
     )
-    return read_ahead(batches, epochs=epochs)
+    return read_ahead(first_steps(batches, steps_per_epoch), epochs=epochs)
 
 
 def pair_batches(

@@ -10,9 +10,10 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.cuts import cut_times
+from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.pairs import pair_batches
-from tfrec_fusion.examples.read_ahead import read_ahead
+from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
@@ -36,6 +37,7 @@ def ranking_examples(
     context_side: Side | None = None,
     window_days: float = 7.0,
     numbers: Sequence[str] | None = None,
+    steps_per_epoch: int | None = None,
     seed: int = 0,
     shuffle: bool = True,
     first_epoch: int = 0,
@@ -81,7 +83,7 @@ def ranking_examples(
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`; by default the catalogue's `numeric_columns`.
       context_side: the context features of a model, its `spec.context_side`.
-      window_days, seed, shuffle, first_epoch, shard: see `pair_examples`.
+      window_days, steps_per_epoch, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
       InputError: as in `pair_examples`, a negative horizon, a cut after an event, or `at` without
@@ -92,6 +94,7 @@ def ranking_examples(
             "ranking_examples: horizon_days must be 0 or more and every_days positive. "
             f"Received: {horizon_days}, {every_days}"
         )
+    check_steps("ranking_examples", steps_per_epoch)
     if negatives is None:
         negatives = 4 if events.label is None else 0
     past = (events if known is None else known).first_events()
@@ -141,6 +144,7 @@ def ranking_examples(
         deterministic=True,
     )
     # With `at`, for evaluation, every pass is the same, so epochs are not counted.
+    batches = first_steps(batches, steps_per_epoch)
     return read_ahead(batches, epochs=epochs if at is None else None)
 
 

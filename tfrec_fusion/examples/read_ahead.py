@@ -28,3 +28,8 @@ def read_ahead(
     if epochs is not None:
         dataset = epochs.counted(dataset)
     return dataset.with_options(options)
+
+
+def first_steps(batches: tf.data.Dataset, steps: int | None) -> tf.data.Dataset:
+    """Returns the first `steps` batches of an epoch; None for all."""
+    return batches if steps is None else batches.take(steps)

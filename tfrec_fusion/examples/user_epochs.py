@@ -12,7 +12,7 @@ from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.continuations import check_repeats
-from tfrec_fusion.examples.epoch_batches import epoch_batches
+from tfrec_fusion.examples.epoch_batches import check_shard, check_steps, epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
 
 
@@ -25,6 +25,7 @@ def user_epochs(
     build: Callable[[np.ndarray, History, np.ndarray, np.ndarray, np.random.Generator], dict],
     signature: dict,
     shard: tuple[int, int] = (0, 1),
+    steps_per_epoch: int | None = None,
 ) -> tf.data.Dataset:
     """Returns a dataset that visits every user with two items or more once an epoch, shuffled.
 
@@ -38,12 +39,14 @@ def user_epochs(
         of each history item `[H]`, a random number in [0, 1) for each `[H]`, and a generator.
       signature: field -> spec of the batches.
       shard: see `epoch_batches`.
+      steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
 
     Raises:
       InputError: `batch_size` is not positive, or no user has two items.
     """
     if batch_size <= 0:
         raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
+    check_steps(name, steps_per_epoch)
     check_repeats(name, events)
     histories = events.histories()
     users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
@@ -67,7 +70,11 @@ def user_epochs(
         draw = np.random.Generator(bits.advance(int(epoch.starts[place]))).random(len(rows))
         return build(chosen, past, rows, draw, rng)
 
-    return epoch_batches(-(-len(users) // batch_size), plan, batch, signature, epochs, shard)
+    n_batches = -(-len(users) // batch_size)
+    if steps_per_epoch is not None:
+        # The order of the users is random, so the first batches are a random part of them.
+        n_batches = min(n_batches, steps_per_epoch * check_shard(shard)[1])
+    return epoch_batches(n_batches, plan, batch, signature, epochs, shard)
 
 
 def step_ages(events: Interactions, histories: History):

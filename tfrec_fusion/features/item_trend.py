@@ -70,6 +70,12 @@ class ItemTrend:
         self._cache: OrderedDict[float, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     @property
+    def capacity(self) -> int:
+        """Number of times whose features are kept for the next call of `at`, at least 1."""
+        row_bytes = 4 * len(self.names)
+        return max(_CACHE_BYTES // ((self._n_items + 1) * row_bytes), 1)
+
+    @property
     def end(self) -> float:
         """One second after the last event, in unix seconds."""
         return float(self._times[-1]) + 1.0
@@ -114,7 +120,7 @@ class ItemTrend:
         ]
         features = np.concatenate([np.stack(dynamic, 1).astype(np.float32), self._static], 1)
         self._cache[time] = features, seen
-        if len(self._cache) * features.nbytes > _CACHE_BYTES and len(self._cache) > 1:
+        if len(self._cache) > self.capacity:
             self._cache.popitem(last=False)
         return features, seen
 

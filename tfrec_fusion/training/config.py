@@ -19,6 +19,7 @@ from pydantic import (
 
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.features.side import FEATURE_KINDS, key_path
 from tfrec_fusion.training.config_files import read_mapping
 from tfrec_fusion.training.config_sections import (
@@ -39,10 +40,10 @@ from tfrec_fusion.training.model_sections import (
     ModelSection,
     TwoTowerSection,
 )
+from tfrec_fusion.training.time_budget import seconds_of
 
-# Up to this many items the softmax is over the whole catalogue.
-_FULL_SOFTMAX_ITEMS = 100_000
-_SAMPLED_CANDIDATES = 8192
+# Beyond this many items autoencoder examples, which score the whole catalogue, are too dear.
+_AUTOENCODER_ITEMS = 100_000
 # kind of examples -> epochs, batch size, learning rate
 _DEFAULTS = {
     "as_of": (2, 512, 3e-3),
@@ -58,6 +59,8 @@ _GRADIENT_KEYS = (
     "batch_size",
     "learning_rate",
     "optimizer",
+    "steps_per_epoch",
+    "time_budget",
     "evaluate_every",
     "from_run",
 )
@@ -84,6 +87,11 @@ class RunConfig(Section):
       epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder` (3 epochs
         from a spectral start), 30 and 256 for `held_out`, 1 and 1024 for `ranking`. With 0 epochs
         the model keeps its initial weights (see `spectral`).
+      steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
+      time_budget: seconds that preparing and training may take, or a text such as "20m" or
+        "1h30m". The first steps are timed, and if all examples would take longer, each epoch has
+        fewer, drawn anew each time, and the learning rate decays over these. Evaluations are not
+        counted.
       learning_rate: peak rate of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes
         3e-3, 1e-3 for `ranking`, and 1e-4 for `autoencoder` from a spectral start.
       optimizer: another optimizer, as `tfrec_fusion.optimizers.resolve` takes it.
@@ -110,6 +118,8 @@ class RunConfig(Section):
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
     optimizer: str | dict[str, Any] | None = None
+    steps_per_epoch: PositiveInt | None = None
+    time_budget: PositiveFloat | None = None
     evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
     from_run: str | None = None
@@ -120,6 +130,11 @@ class RunConfig(Section):
     @classmethod
     def _with_kind(cls, value):
         return {"kind": "two_tower", **value} if isinstance(value, Mapping) else value
+
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _seconds(cls, value):
+        return seconds_of(value) if isinstance(value, str) else value
 
     @property
     def by_gradient(self) -> bool:
@@ -204,10 +219,10 @@ class RunConfig(Section):
             examples = RankingSection()
         elif examples is None:
             timed = train.timestamp is not None and self.split.kind != "random"
-            many = len(train.catalogue) > _FULL_SOFTMAX_ITEMS
-            if timed or many:
-                section = AsOfSection if timed else HeldOutSection
-                examples = section(candidates=_SAMPLED_CANDIDATES if many else None)
+            if timed:
+                examples = AsOfSection()
+            elif len(train.catalogue) > _AUTOENCODER_ITEMS:
+                examples = HeldOutSection()
             else:
                 from tfrec_fusion.models import USER_TOWERS
 
@@ -227,6 +242,10 @@ class RunConfig(Section):
             vectors = bool(train.catalogue.vectors) and not spectral
             model = model.completed(examples.kind != "autoencoder", vectors)
         epochs = epochs if self.epochs is None else self.epochs
+        batch_size = self.batch_size or batch_size
+        if isinstance(examples, AsOfSection | HeldOutSection):
+            count = resolved_candidates(examples.candidates, len(train.catalogue), batch_size)
+            examples = examples.model_copy(update={"candidates": count})
         return self.model_copy(
             update={
                 "data": data,
@@ -234,7 +253,7 @@ class RunConfig(Section):
                 "model": model,
                 "spectral": spectral,
                 "epochs": epochs,
-                "batch_size": self.batch_size or batch_size,
+                "batch_size": batch_size,
                 "learning_rate": self.learning_rate or learning_rate,
                 "evaluate_every": self.evaluate_every or max(epochs // 5, 1),
             }

@@ -60,7 +60,8 @@ class AsOfSection(Section):
     every_days: PositiveFloat = 7.0
     max_cuts: PositiveInt = 150
     age_days: PositiveFloat = 365.0
-    candidates: PositiveInt | None = None
+    cuts_per_user: PositiveInt | Literal["auto"] | None = "auto"
+    candidates: PositiveInt | Literal["auto"] | None = "auto"
     last: PositiveInt | None = None
 
 
@@ -76,7 +77,7 @@ class HeldOutSection(Section):
 
     kind: Literal["held_out"] = "held_out"
     share: float = Field(default=0.2, gt=0, lt=1)
-    candidates: PositiveInt | None = None
+    candidates: PositiveInt | Literal["auto"] | None = "auto"
 
 
 class RankingSection(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +32,12 @@ from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
+from tfrec_fusion.training.progress import ProgressBar
 from tfrec_fusion.training.recipes import TRAINED, build_model, training_batches
 from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
+from tfrec_fusion.training.time_budget import BudgetPlan, plan_budget
 
 
 class Run:
@@ -43,6 +46,7 @@ class Run:
     - `config.yaml`: the resolved `RunConfig`, with package versions and hashes of the inputs;
     - `state/epoch-NNNN`: checkpoints of model and optimizer, those of the last two epochs;
     - `logs`: TensorBoard's events;
+    - `plan.json`: the length of the epochs, if a time budget set it;
     - `metrics.json`: losses per epoch and the evaluation, written at the end;
     - `done`: marks a finished training.
 
@@ -161,7 +165,7 @@ class Run:
     def _clear(self) -> None:
         """Removes the results of a training; the checkpoints, which mark a begun run, go last."""
         with self._alone():
-            for name in ("done", "metrics.json"):
+            for name in ("done", "metrics.json", "plan.json"):
                 (self.folder / name).unlink(missing_ok=True)
             for folder in (self.logs, self._checkpoints.folder):
                 if folder.is_dir():
@@ -327,6 +331,7 @@ class Run:
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         config: Any = self.config  # resolved
+        started = time.perf_counter()
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
@@ -338,13 +343,12 @@ class Run:
         if config.epochs == 0:
             self._checkpoints.save(model, 0, {})
             return
-        batches = training_batches(config, self.split.train, done, model.spec.context_side)
-        steps = config.epochs * len(batches)
-        model.compile(
-            resolve(config.optimizer)
-            if config.optimizer
-            else adam(config.learning_rate, steps=steps)
-        )
+        batches = self._batches(model, config.steps_per_epoch)
+        if config.time_budget is not None:
+            planned = self._planned(model, batches, started, callbacks)
+            if planned.steps_per_epoch is not None:
+                batches = self._batches(model, planned.steps_per_epoch)
+        self._compile(model, config.epochs * len(batches))
         # A checkpoint of epoch 0 has no optimizer state.
         described = self._checkpoints.restore(model) if done else None
         board = TensorBoard(
@@ -362,6 +366,40 @@ class Run:
             verbose=0,
             callbacks=[keep, StepsPerExecution(), *callbacks, board],
         )
+
+    def _batches(self, model, steps_per_epoch: int | None):
+        return training_batches(
+            self.config,
+            self.split.train,
+            self.epochs_done,
+            model.spec.context_side,
+            steps_per_epoch,
+        )
+
+    def _compile(self, model, steps: int) -> None:
+        config: Any = self.config
+        chosen = config.optimizer
+        model.compile(resolve(chosen) if chosen else adam(config.learning_rate, steps=steps))
+
+    def _planned(self, model, batches, started: float, callbacks) -> BudgetPlan:
+        """The plan on disk, or a new one before the first complete epoch."""
+        config: Any = self.config
+        path = self.folder / "plan.json"
+        if self.epochs_done and path.is_file():
+            return BudgetPlan(**read_json(path, "run"))
+        planned = plan_budget(
+            model,
+            batches,
+            self._compile,
+            epochs=config.epochs,
+            budget=config.time_budget,
+            started=started,
+        )
+        self._write("plan.json", json.dumps(planned._asdict()))
+        for callback in callbacks:
+            if isinstance(callback, ProgressBar):
+                callback.say(planned.told(config.time_budget, config.epochs, len(batches)))
+        return planned
 
     def _start(self) -> keras.Model:
         """The model before the first step; the weights of a checkpoint are not yet restored."""
