@@ -21,6 +21,7 @@ There are 3 users and 1 item for each 100 events.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,7 +190,7 @@ class _Draw:
     def __call__(self, users: np.ndarray, days: np.ndarray, rng: np.random.Generator):
         items = np.empty(len(users), np.int64)
         starts = np.searchsorted(days, WEEK * np.arange(DAYS // WEEK + 2))
-        for week, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        for week, (start, stop) in enumerate(itertools.pairwise(starts)):
             topic = (self._likes[users[start:stop]] < rng.random(stop - start)[:, None]).sum(1)
             mass = np.cumsum(self._share * self._shop.weights(week)[self._owned])
             edges = np.concatenate([[0.0], mass])[self._bounds]

@@ -44,6 +44,7 @@ def test_timing_leaves_the_model_as_it_was_and_the_plan_fits(config):
         plan_budget(model, batches, _compiled, epochs=2, budget=10, started=now - 12)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_its_plan_after_an_interruption(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tfrec_fusion.training.run.plan_budget", lambda *_, **__: BudgetPlan(2, 0.1)

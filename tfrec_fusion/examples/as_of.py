@@ -146,16 +146,15 @@ def as_of_examples(
             f"max_cuts. Received: max_cuts={max_cuts}"
         )
     most = _most_cuts(pairs.counts) if cuts_per_user == "auto" else cuts_per_user
-    bounded = most is not None and int(pairs.counts.max()) > most
+    whole = pairs.all() if most is None or pairs.counts.max() <= most else None
     lookup = _Positions(histories, times, horizon_days * DAY)
     mass = None if weights is None else np.concatenate([[0.0], np.cumsum(weights, dtype=float)])
     recent = np.quantile(events.event_times, 0.99)
     decay = [np.exp(min(time - recent, 0) / (age_days * DAY)) for time in times.tolist()]
-    whole = None if bounded else pairs.all()
 
     def drawn(rng):
         """Users of an epoch's examples, by cut, and the place of each cut's first one."""
-        users, cuts = pairs.drawn(most, rng) if whole is None else whole
+        users, cuts = pairs.drawn(most or 1, rng) if whole is None else whole
         order = np.argsort(cuts, kind="stable")
         return users[order], np.searchsorted(cuts[order], np.arange(len(times) + 1))
 
