@@ -101,7 +101,6 @@ def evaluate_ranker(
         known=split.train,
         at=split.time,
         horizon_days=0.0,
-        context=model.config.context if given else (),
         context_side=model.spec.context_side if given else None,
         numbers=model.spec.numbers if given else (),
         seed=seed,

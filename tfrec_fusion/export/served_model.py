@@ -181,10 +181,6 @@ class ServedModel(tf.Module):
         steps = STEP_SEMANTICS if self._steps else ()
         return seen + CATALOGUE_SEMANTICS + steps + given + reranked
 
-    @property
-    def context(self) -> None:
-        """None: the model reads no context columns."""
-
     def most(self, k) -> tf.Tensor:
         """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
         return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.count)
