@@ -42,9 +42,9 @@ class LightGCN(ClassicModel):
 
     Layer k + 1 of a user is `sum_(i of u) e_i^k / sqrt(n_u n_i)`, of an item likewise; a score is
     the dot product of the means over layers 0 to K (He et al. 2020,
-    https://arxiv.org/abs/2002.02126). It is trained by Adam with the Bayesian personalised ranking loss
-    `-log sigmoid(score of an item - score of an item that the user did not take)`, with uniform
-    negatives.
+    https://arxiv.org/abs/2002.02126). It is trained by Adam with the loss of Bayesian personalised
+    ranking, `-log sigmoid(score of an item - score of an item that the user did not take)`, with
+    uniform negatives.
 
     Scoring needs no user ids, in exports too: a user's vector is one propagation step from the
     history, `sum_(i of u) (e_i^0 + ... + e_i^(K-1)) / ((K + 1) sqrt(n_u n_i))`. For the training
@@ -70,7 +70,7 @@ class LightGCN(ClassicModel):
         n_items = matrix.shape[1]
         graph = _Graph(matrix, self.config.layers)
         start = self._trained(matrix, graph)
-        users, items = graph.layers(start[:-n_items], start[-n_items:])
+        _, items = graph.layers(start[:-n_items], start[-n_items:])
         vectors = tf.add_n(items) / len(items)
         passed = tf.add_n(items[:-1]) / len(items) * graph.item_norms[:, None]
         return PropagatedVectors(vectors.numpy(), passed.numpy())

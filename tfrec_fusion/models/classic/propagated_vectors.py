@@ -33,7 +33,7 @@ class PropagatedVectors(Scores):
 
         return score
 
-    def serving(self, precision):
+    def serving(self, state, precision):
         dim = self.vectors.shape[1]
         users = _PropagatedUsers(self.steps, precision)
         return DotProductServing(users, self.vectors, np.zeros(dim, np.float32), dim, precision)
