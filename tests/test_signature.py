@@ -18,13 +18,16 @@ SERVED = SimpleNamespace(
     filters=SimpleNamespace(inputs=()),
     request_inputs=REQUEST_INPUTS,
     feature_inputs=(),
+    similar=None,
+    audience=None,
     explanation=SimpleNamespace(inputs=("id", "text", "context")),
+    numbers=(),
+    texts=(),
 )
 
 
 def test_a_card_gives_the_same_signatures_back():
-    given = (Tensor("hour", "float64", "[B]"), Tensor("tags", "string", "[B, T_tags]"))
-    served = SimpleNamespace(**vars(SERVED) | {"feature_inputs": given})
+    served = SimpleNamespace(**vars(SERVED) | {"numbers": ("hour",), "texts": ("channel",)})
     for signatures in (CATALOGUE_SIGNATURES, RANKER_SIGNATURES):
         described = [one(served).described for one in signatures]
         card = json.loads(json.dumps(card_entries(described)))

@@ -12,6 +12,9 @@ from tfrec_fusion.errors import InputError
 NOTHING = b"\xff"
 """Not valid UTF-8, so never an id: an allow-list with only this value excludes every item."""
 
+RANKED = ("serving_default", "recommend", "recommend_user", "recommend_history")
+"""Signatures whose answers are lists of the best items for users."""
+
 KINDS = ("", "user", "item", "choice", "count", "example")
 _SHAPE = re.compile(r"\[(\w+(, \w+)*)?\]")
 _FLOATS = ("float", "float16", "bfloat16", "float32", "float64", "double", "half")

@@ -191,6 +191,25 @@ def test_predict_any_signature(client, reference):
     assert best["item_id"][0][0] in reference.item_ids
 
 
+def test_items_like_an_item_and_users_for_it(client, exported):
+    from tfrec_fusion.export import Recommender
+
+    items, alone = ["item4", "no such item", "🧀,2"], Recommender(exported)
+    found = client.similar(items, k=4)
+    assert list(found) == ["item", "of", "rank", "item_id", "score"]
+    assert found["of"].unique().tolist() == ["item4", "🧀,2"]
+    users = client.audience(items, k=4)
+    assert list(users) == ["item", "item_id", "rank", "user_id", "score"]
+    for place in (0, 2):
+        for frame, column, ask in ((found, "item_id", "similar"), (users, "user_id", "audience")):
+            rows = frame[frame["item"] == place]
+            expected = getattr(alone, ask)(items[place], k=4)
+            assert rows[column].tolist() == [one for one, _ in expected]
+            assert rows["rank"].tolist() == [1, 2, 3, 4]
+    with pytest.raises(InputError, match=r"k must be a whole number of at least 1\. Received: 0"):
+        client.similar(items, k=0)
+
+
 def test_an_id_that_is_not_utf_8(client):
     vector = client.predict({"item_id": [b"\xff\xfe", "no such item"]}, "item_vector")["vector"]
     assert vector[0] == vector[1]

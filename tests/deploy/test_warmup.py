@@ -13,7 +13,8 @@ from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 def version(deployment, model, events, tmp_path_factory):
     request = {"user_id": ["ü 3"], "history": [["", "item4"]]}
     more = DeploymentConfig(batch_sizes=(1, 3), requests={"user_vector": [request]})
-    return export(model, events, tmp_path_factory.mktemp("warm") / "shop", deployment=more)
+    base = tmp_path_factory.mktemp("warm") / "shop"
+    return export(model, events, base, deployment=more, audience=True)
 
 
 def test_every_signature_and_batch_size_has_a_record(version, events):

@@ -116,7 +116,7 @@ def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_golden_requests_of_every_fusion(loader, golden, references, fusion, tmp_path):
     reference = references[fusion]
-    version = export(reference.model, reference.events, tmp_path / "shop")
+    version = export(reference.model, reference.events, tmp_path / "shop", audience=True)
     _check_golden(loader, golden, reference, version, tmp_path)
     _check_warmup(loader, version)
 

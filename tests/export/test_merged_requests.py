@@ -9,10 +9,9 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy import DeploymentConfig
 from tfrec_fusion.deploy.status import StatusError
-from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export
-from tfrec_fusion.export.merged import joined, parted, separator
 from tfrec_fusion.server.servable import Servable
+from tfrec_fusion.signature import RANKED
 
 pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')
 
@@ -85,8 +84,8 @@ def _operations(folder):
 
 def test_a_version_merges_unless_told_otherwise(exported, alone):
     found = _operations(exported)
-    # recommend and serving_default, which wait in the same queue.
-    assert len(found) == 2
+    # All that recommend, which wait in the same queue.
+    assert len(found) == len(RANKED) == 4
     assert len({node.attr["batching_queue"].s for node in found}) == 1
     for node in found:
         assert node.attr["max_batch_size"].i == 64
@@ -107,6 +106,12 @@ MALFORMED = [
         "exclude_seen .* as many rows as user_id",
     ),
     ("serving_default", {"user_id": [["ü 3"]]}, "user_id must have 1 dimension"),
+    (
+        "recommend_user",
+        {"user_id": ["ü 3", "ü 5"], "k": np.int32([3])},
+        "k .* as many rows as user",
+    ),
+    ("recommend_history", {"history": ["item4"], "k": np.int32([3])}, "history must have 2 dim"),
     ("score", {"user_id": ["ü 3", "ü 5"], "item_id": [["item4"]]}, "item_id .* as many rows"),
     ("score", {"user_id": ["ü 3"], "item_id": ["item4"]}, "item_id must have 2 dimensions"),
     ("user_vector", {"user_id": ["ü 3"], "history": [["a"], ["b"]]}, "history .* as many rows"),
@@ -138,6 +143,26 @@ def test_a_rankers_graph_refuses_it_too(ranker):
 def _same(answer, expected):
     assert answer["item_id"].tolist() == expected["item_id"].tolist()
     np.testing.assert_allclose(answer["score"], expected["score"], rtol=1e-5, atol=1e-5)
+
+
+def test_small_and_full_requests_share_runs(version, alone):
+    """Each as alone, though they are merged with wider ones and ones of another signature."""
+    history = [["item4", "", "item9", "x"]]
+    requests = [
+        ("recommend", _request(["ü 3"], k=5, exclude=[["item14"] * 9])),
+        ("recommend_user", {"user_id": ["ü 3", "nobody"], "k": np.int32([4, 2])}),
+        ("recommend_history", {"history": history, "k": np.int32([7])}),
+        ("serving_default", {"user_id": ["ü 5"]}),
+    ]
+    kept = Version(alone)
+    expected = [kept.ask(signature, **inputs) for signature, inputs in requests]
+    same = _request([""], k=7, history=history)
+    _same(kept.ask("recommend", **same), expected[2])
+    with ThreadPoolExecutor(16) as pool:
+        asked = [i % 4 for i in range(64)]
+        answers = pool.map(lambda i: version.ask(requests[i][0], **requests[i][1]), asked)
+    for i, answer in zip(asked, answers, strict=True):
+        _same(answer, expected[i])
 
 
 @pytest.mark.slow
@@ -184,16 +209,6 @@ def test_an_id_with_a_line_end_is_unknown(version):
     _same(found, expected)
     found = version.ask("recommend", **_request(["nobody"], k=40, include=[both]))
     assert not any(found["item_id"][0])
-
-
-def test_lists_are_joined_by_what_no_tag_of_the_table_holds():
-    """A line break is in a tag, so \\x01 joins; a requested tag that holds it is unknown."""
-    assert (separator(), separator(["a b"]), separator(["a\n", "b"])) == ("\n", "\n", "\x01")
-    tags = tf.constant([["a\nb", "c", ""], ["", "", ""], ["a\x01b", "a", "a"]])
-    lists = parted(joined(tags, "\x01"), "\x01").numpy().tolist()
-    assert lists == [[b"a\nb", b"c", b""], [b"", b"", b""], [b"a\xffb", b"a", b"a"]]
-    with pytest.raises(InputError, match=r"every control character.*merging=None.*Received: 31"):
-        separator(map(chr, range(1, 32)))
 
 
 @pytest.mark.parametrize(("k", "columns"), [(INT32.max, 40), (41, 40), (0, 0), (INT32.min, 0)])

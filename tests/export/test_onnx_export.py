@@ -123,7 +123,8 @@ def test_declared_features(unhashed, tmp_path):
 @pytest.mark.slow
 def test_every_two_tower_does(golden, references, variant, tmp_path):
     reference = references[variant]
-    version = export(reference.model, reference.events, tmp_path / "shop", deployment=False)
+    base = tmp_path / "shop"
+    version = export(reference.model, reference.events, base, deployment=False, audience=True)
     assert export_onnx(version, tmp_path / "onnx") == {}
     _check_two_tower(golden, reference, tmp_path / "onnx")
 

@@ -17,7 +17,7 @@ from tfrec_fusion.export import export
 from tfrec_fusion.export.served_model import _as_lists
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.features import State
-from tfrec_fusion.signature import Signature
+from tfrec_fusion.signature import RANKED, Signature
 
 NAMES = {one.name for one in CATALOGUE_SIGNATURES} - {"explain"}
 LOWEST = np.finfo(np.float32).min
@@ -59,10 +59,16 @@ def _requests(reference):
                     ),
                 },
             )
+        k = np.full(batch, 7, np.int32)
+        yield "recommend_user", {"user_id": user_id, "k": k}
+        yield "recommend_history", {"history": some((batch, 3), items), "k": k}
         for width in (0, 6):
             yield "score", {"user_id": user_id, "item_id": some((batch, width), items)}
             yield "user_vector", {"user_id": user_id, "history": some((batch, width), items)}
-        yield "item_vector", {"item_id": some((batch,), items)}
+        one = {"item_id": some((batch,), items)}
+        yield "item_vector", one
+        yield "similar", {**one, "k": np.full(batch, n, np.int32)}
+        yield "audience", {**one, "k": k}
     known = reference.events.users.ids
     everything = np.tile(reference.item_ids, (len(known), 1))
     yield "score", {"user_id": known, "item_id": everything}
@@ -84,7 +90,8 @@ def answers(references, ruled, business, tmp_path_factory):
         chosen = {name: references[name] for name in VARIANTS if (name in QUICK) == quick}
         todo, owners = [], []
         for index, (name, reference) in enumerate(chosen.items()):
-            version = export(reference.model, reference.events, folder / str(index) / "model")
+            base = folder / str(index) / "model"
+            version = export(reference.model, reference.events, base, audience=True)
             for signature, inputs in _requests(reference):
                 todo.append((str(version), signature, inputs))
                 owners.append(name)
@@ -144,7 +151,7 @@ def _check_ranking(reference, outputs, user_ids, histories, excludes, k):
         assert (scores[len(found) :] == LOWEST).all()
 
 
-def test_every_signature_equals_the_model(answers, references, variant):
+def test_every_signature_equals_the_model(answers, references, variant, golden):
     reference = references[variant]
     dim = reference.model.vector_dim
     checked = set()
@@ -155,19 +162,22 @@ def test_every_signature_equals_the_model(answers, references, variant):
             for name, value in inputs.items()
             if name != "k"
         }
-        batch = len(inputs["item_id" if signature == "item_vector" else "user_id"])
+        batch = len(next(iter(inputs.values())))
         nothing = [[]] * batch
-        if signature in ("serving_default", "recommend"):
+        if signature in RANKED:
             k = max([0, *inputs["k"]]) if "k" in inputs else 100
             k = min(k, len(reference.item_ids))
             lists = (named.get(name, nothing) for name in ("history", "exclude"))
-            _check_ranking(reference, outputs, named["user_id"], *lists, k)
+            users = named.get("user_id", [""] * batch)
+            _check_ranking(reference, outputs, users, *lists, k)
         elif signature == "score":
             assert outputs["score"].shape == inputs["item_id"].shape
             vectors, _ = reference.users(named["user_id"], nothing)
             for row, items in enumerate(named["item_id"]):
                 expected = [reference.item(item) @ vectors[row] for item in items]
                 _close(outputs["score"][row], expected)
+        elif signature in ("similar", "audience"):
+            golden.check_two_tower(reference, signature, inputs, outputs)
         elif signature == "user_vector":
             assert outputs["vector"].shape == (batch, dim)
             _close(outputs["vector"], reference.users(named["user_id"], named["history"])[0])

@@ -12,7 +12,7 @@ from tfrec_fusion.client import Client
 from tfrec_fusion.deploy.warmup import iterate_warmup
 from tfrec_fusion.export import export, export_onnx
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.signature import Signature, Tensor
+from tfrec_fusion.signature import RANKED, Signature, Tensor
 
 
 class Norm(ServedSignature):
@@ -56,9 +56,7 @@ def test_the_card(version):
     found = Signature.from_card(card)
     assert found["norm"] == Signature("norm", Norm.does, Norm.inputs, Norm.outputs)
     # The others are there as ever.
-    assert set(found) == {
-        *("serving_default", "recommend", "score", "user_vector", "item_vector", "norm")
-    }
+    assert set(found) == {*RANKED, "score", "user_vector", "item_vector", "similar", "norm"}
     assert found["recommend"].kinds == {
         "user_id": "user",
         "history": "item",

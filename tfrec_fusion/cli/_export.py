@@ -135,6 +135,25 @@ def export(
             show_default=False,
         ),
     ] = None,
+    similar: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|NAME|none",
+            help="What the signature similar compares items by: the model's own vectors or "
+            "weights, vectors by their name, e.g. text, or none for no such signature.  [default: "
+            "as in the latest version, or auto]",
+            show_default=False,
+        ),
+    ] = None,
+    audience: Annotated[
+        bool | None,
+        typer.Option(
+            "--audience/--no-audience",
+            help="Also store the vectors of all users, for the signature audience: the users to "
+            "whom an item should be shown.  [default: as in the latest version, or no]",
+            show_default=False,
+        ),
+    ] = None,
     items: Annotated[
         Path | None,
         typer.Option(
@@ -168,6 +187,7 @@ def export(
 
     trained = Run.open(run)
     nothing = {"filters": (), "rules": {}, "rerank": (), "explain": False, "precision": "float32"}
+    nothing |= {"similar": "auto", "audience": False}
     options = {} if keep else nothing
     options |= {
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
@@ -183,8 +203,8 @@ def export(
         options["any_time"] = True
     if precision is not None:
         options["precision"] = precision
-    if explain is not None:
-        options["explain"] = explain
+    given = {"explain": explain, "similar": similar, "audience": audience}
+    options |= {name: value for name, value in given.items() if value is not None}
     of_users: dict[str, Any] = {} if users is None else {"users": str(users.absolute())}
     if user_vectors:
         named = named_vectors(user_vectors, "--user-vectors")

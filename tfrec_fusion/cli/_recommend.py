@@ -36,6 +36,17 @@ def recommend(
             "column user_id or of a .txt file with one id a line, and write --out.",
         ),
     ] = None,
+    similar_to: Annotated[
+        str | None,
+        typer.Option(metavar="ITEM", help="Show the items most similar to this one; exports only."),
+    ] = None,
+    audience_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ITEM",
+            help="Show the users to whom this item should be shown; exports with --audience only.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -87,15 +98,32 @@ def recommend(
     ] = False,
     json: Json = None,
 ) -> None:
-    """Recommend items to a user or to many, from an export or a run."""
+    """Recommend items to a user or to many, or items like another, from an export or a run."""
     output = Output(json)
-    if (user is None) == (users is None):
-        raise InputError("recommend: pass one of --user ID and --users all|FILE")
+    of_item = similar_to if audience_of is None else audience_of
+    if [user, users, similar_to, audience_of].count(None) != 3:
+        raise InputError(
+            "recommend: pass one of --user ID, --users all|FILE, --similar-to ITEM and "
+            "--audience-of ITEM"
+        )
     if (users is None) != (out is None):
         raise InputError("recommend: pass both --users all|FILE and --out FILE, or neither")
-    if users is not None and history:
-        raise InputError("recommend: --history is of one --user; leave it out with --users")
-    asked = [user or "", users or "", history, exclude, include or "", *(filters or ())]
+    if user is None and history:
+        raise InputError("recommend: --history is of one --user; leave it out")
+    if of_item is not None and (exclude or include or exclude_seen):
+        raise InputError(
+            "recommend: --exclude, --include and --exclude-seen are of --user and --users; leave "
+            "them out"
+        )
+    asked = [
+        user or "",
+        users or "",
+        of_item or "",
+        history,
+        exclude,
+        include or "",
+        *(filters or ()),
+    ]
     check_unicode(asked, "recommend: one of the given ids")
     if k < 1:
         raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k}")
@@ -104,6 +132,8 @@ def recommend(
         of_exports = {
             "--history": history,
             "--users": users,
+            "--similar-to": similar_to,
+            "--audience-of": audience_of,
             "--include": include,
             "--exclude-seen": exclude_seen,
             "--filter": filters,
@@ -125,10 +155,16 @@ def recommend(
     from tfrec_fusion.export import Recommender
 
     recommender = Recommender(source)
+    parsed = _filters(filters or [], recommender.filters)
+    if of_item is not None:
+        if audience_of is not None and filters:
+            raise InputError("recommend: --filter does not apply to --audience-of; leave it out")
+        _of_item(recommender, of_item, audience_of is not None, k, parsed, output)
+        return
     options = {
         "include": None if include is None else _ids(include),
         "exclude_seen": exclude_seen,
-        "filters": _filters(filters or [], recommender.filters),
+        "filters": parsed,
     }
     if users is not None and out is not None:
         excluded = _ids(exclude)
@@ -155,6 +191,20 @@ def recommend(
             ],
         }
     )
+
+
+def _of_item(recommender, item: str, users: bool, k: int, filters: dict, output: Output) -> None:
+    titles = recommender.titles
+    if users:
+        best = recommender.audience(item, k)
+        output.print(recommendations(best, {user: "" for user, _ in best}, "user"))
+        found = [{"user_id": user, "score": score} for user, score in best]
+    else:
+        best = recommender.similar(item, k, filters=filters)
+        output.print(recommendations(best, titles))
+        found = [{"item_id": i, "score": score, "title": titles[i]} for i, score in best]
+    result = {"export": str(recommender.path), "item_id": item}
+    output.write(result | {"users" if users else "items": found})
 
 
 def _from_run(folder: Path, user: str, exclude: list[str], k: int, explained: bool, output: Output):
@@ -218,9 +268,9 @@ def _best(model, events, user: str, exclude: list[str], k: int) -> list[tuple[st
     return [(str(vocabulary.ids[i]), float(scores[i])) for i in order[left[order]][:k]]
 
 
-def recommendations(best: list[tuple[str, float]], titles) -> Table:
-    """Returns a table of (item id, score) pairs with their titles."""
-    table = Table("", "item", "title", "score", box=None)
+def recommendations(best: list[tuple[str, float]], titles, of: str = "item") -> Table:
+    """Returns a table of (id, score) pairs with their titles."""
+    table = Table("", of, "title" if of == "item" else "", "score", box=None)
     for rank, (item, score) in enumerate(best, 1):
         title = " ".join(titles[item].split())
         table.add_row(str(rank), escape(item), escape(title), f"{score:.3f}")

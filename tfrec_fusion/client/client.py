@@ -131,41 +131,65 @@ class Client:
           ServingError: the server refuses the request or does not answer.
         """
         users = _ids(users, "users")
-        if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= k < 2**31:
-            raise InputError(f"client: k must be a whole number of at least 1. Received: {k!r}")
         given = {
             "user_id": users,
             "history": histories,
             "exclude": exclude,
             "include": None if include is None else [_choices(ids, "include") for ids in include],
             "exclude_seen": exclude_seen,
-            "k": [int(k)] * len(users),
+            "k": _counts(k, len(users)),
             **inputs,
         }
         if isinstance(exclude_seen, bool):
             given["exclude_seen"] = [exclude_seen] * len(users)
-        for name, value in (filters or {}).items():
-            if given.get(name) is not None:
-                raise InputError(
-                    f"client: filters: {name} is also given as an argument; keep one. "
-                    f"Received: {value!r}"
-                )
-            value = [value] if isinstance(value, str) else value
-            value = _choices(value, name) if isinstance(value, Iterable) else value
-            given[name] = [value] * len(users)
+        given |= _filters(filters, given, len(users))
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("recommend", given, len(users), fill=True)
-        ids, scores = answer["item_id"][:, :k], answer["score"][:, :k]
-        rows, ranks = np.nonzero(ids != b"")
-        return pd.DataFrame(
-            {
-                "user": rows,
-                "user_id": np.asarray(users, object)[rows],
-                "rank": ranks + 1,
-                "item_id": [item.decode() for item in ids[rows, ranks]],
-                "score": scores[rows, ranks],
-            }
-        )
+        return _ranked(answer, "item_id", k, {"user": "user_id"}, users)
+
+    def similar(
+        self, items: Sequence[str], k: int = 10, *, filters: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """The k items most similar to each item ("more like this").
+
+        Args:
+          items: item ids; an unknown one has no similar items.
+          k: number of items.
+          filters: as in `recommend`.
+
+        Returns:
+          A frame with the columns `item` (position in `items`), `of` (its id), `rank` (from 1),
+          `item_id` and `score`, best first.
+
+        Raises:
+          InputError: arguments of wrong types, or a version without the signature `similar`.
+          ServingError: the server refuses the request or does not answer.
+        """
+        items = _ids(items, "items")
+        given = {"item_id": items, "k": _counts(k, len(items))}
+        given |= _filters(filters, given, len(items))
+        answer = self._predict("similar", given, len(items), fill=True)
+        return _ranked(answer, "item_id", k, {"item": "of"}, items)
+
+    def audience(self, items: Sequence[str], k: int = 10) -> pd.DataFrame:
+        """The k stored users to whom each item should be shown; of an export with `audience`.
+
+        Args:
+          items: item ids; an unknown one has no users.
+          k: number of users.
+
+        Returns:
+          A frame with the columns `item` (position in `items`), `item_id`, `rank` (from 1),
+          `user_id` and `score`, best first.
+
+        Raises:
+          InputError: arguments of wrong types, or a version without the signature `audience`.
+          ServingError: the server refuses the request or does not answer.
+        """
+        items = _ids(items, "items")
+        given = {"item_id": items, "k": _counts(k, len(items))}
+        answer = self._predict("audience", given, len(items), fill=True)
+        return _ranked(answer, "user_id", k, {"item": "item_id"}, items)
 
     def explain(
         self,
@@ -326,6 +350,47 @@ def _choices(values: Iterable[str] | None, name: str) -> list[str | bytes]:
     if values is None:
         return []
     return _ids(values, name) or [NOTHING]
+
+
+def _counts(k: int, rows: int) -> list[int]:
+    if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= int(k) < 2**31:
+        raise InputError(f"client: k must be a whole number of at least 1. Received: {k!r}")
+    return [int(k)] * rows
+
+
+def _filters(
+    filters: Mapping[str, Any] | None, given: Mapping[str, Any], rows: int
+) -> dict[str, list]:
+    """One value of each filter for every row."""
+    found = {}
+    for name, value in (filters or {}).items():
+        if given.get(name) is not None:
+            raise InputError(
+                f"client: filters: {name} is also given as an argument; keep one. "
+                f"Received: {value!r}"
+            )
+        value = [value] if isinstance(value, str) else value
+        value = _choices(value, name) if isinstance(value, Iterable) else value
+        found[name] = [value] * rows
+    return found
+
+
+def _ranked(
+    answer: Mapping[str, np.ndarray], name: str, k: int, of: Mapping[str, str], asked: Sequence[str]
+) -> pd.DataFrame:
+    """A row for each id of the output `name`; `of` names the columns of position and id asked."""
+    ids, scores = answer[name][:, :k], answer["score"][:, :k]
+    rows, ranks = np.nonzero(ids != b"")
+    ((position, own),) = of.items()
+    return pd.DataFrame(
+        {
+            position: rows,
+            own: np.asarray(asked, object)[rows],
+            "rank": ranks + 1,
+            name: [one.decode() for one in ids[rows, ranks]],
+            "score": scores[rows, ranks],
+        }
+    )
 
 
 def _ids(ids: Iterable[str | bytes], name: str) -> list[Any]:

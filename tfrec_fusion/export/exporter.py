@@ -27,7 +27,7 @@ from tfrec_fusion.export.parity import Parity
 from tfrec_fusion.export.parity_limits import ParityLimits
 from tfrec_fusion.export.parity_report import REPORT
 from tfrec_fusion.export.reference.builder import build_reference, item_events
-from tfrec_fusion.export.reference.contexts import context_values, user_values
+from tfrec_fusion.export.reference.contexts import context_values
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
 from tfrec_fusion.export.served_model import ServedModel
@@ -36,12 +36,14 @@ from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATUR
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.feature_inputs import given_features
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import neutral_inputs
+from tfrec_fusion.export.signatures.tensors import ITEM, neutral_inputs
+from tfrec_fusion.export.similarity import AUTO, NONE, similarity
 from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.row_serving import RowServing
+from tfrec_fusion.models.serving.similar_items import SimilarItems
 from tfrec_fusion.registry import load
 from tfrec_fusion.rerank.business import Business
 from tfrec_fusion.rerank.reranker import Reranker
@@ -81,6 +83,8 @@ def export(
     any_time: bool = False,
     signatures: Sequence[type[ServedSignature]] = (),
     rerank: Sequence[Reranker | str | Mapping] | None = None,
+    similar: str | None = None,
+    audience: bool | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and item titles.
 
@@ -89,9 +93,9 @@ def export(
     holds users' histories, item vectors and trends as of `at`. The folder appears only when it is
     complete, even if the process is killed, and no version is ever replaced.
 
-    If `filters`, `rules`, `rerank`, `explain` or `precision` is None, the latest version's value is
-    used, so that a new version answers as the one before; a log line and the card's "kept" name
-    these options.
+    If `filters`, `rules`, `rerank`, `explain`, `similar`, `audience` or `precision` is None, the
+    latest version's value is used, so that a new version answers as the one before; a log line and
+    the card's "kept" name these options.
 
     Args:
       model: a trained `tfrec_fusion.models.Model`, deep or classic.
@@ -127,6 +131,13 @@ def export(
       signatures: your own `ServedSignature` classes, in addition to the standard ones.
       rerank: rerankers of a recommender's lists, applied in this order: `Reranker` objects,
         `"module:Class"` or `{"kind": "module:Class", option: value}`. () for none.
+      similar: what the signature `similar` ("more like this") compares items by: "auto" (default of
+        a first version) for the model's own item vectors or item-item weights, if it has some, the
+        name of vectors of the model or the catalogue, or "none" for no such signature. A name
+        stores one more table of these vectors.
+      audience: whether the version gets the signature `audience`, the users to whom an item should
+        be shown, for models with user vectors. It stores the vectors of all users; a log line and
+        the card's "audience" give the bytes.
 
     Returns:
       The folder of the new version.
@@ -136,8 +147,9 @@ def export(
         implausible, TF Serving could not serve from `path` or would refuse the deployment files,
         item vectors are not finite, JSON cannot hold the metrics, the precision differs from
         float32 by more than the limits, `limits` are given for float32, `explain` is for a model
-        other than `TwoTower` or for more than 4 kinds of vectors, or `filters`, `rules` or `rerank`
-        are given for a `Ranker`.
+        other than `TwoTower` or for more than 4 kinds of vectors, `filters`, `rules`, `rerank`,
+        `similar` or `audience` are given for a `Ranker`, `similar` names no vectors, or `audience`
+        is for a model without user vectors or for no users.
       ImportError: `deployment` is requested and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -153,7 +165,7 @@ def export(
     require_interactions(events, "export")
     check_base(path)
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
-    given["rerank"] = rerank
+    given |= {"rerank": rerank, "similar": similar, "audience": audience}
     options, kept = kept_options(model, path, given)
     precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
@@ -177,7 +189,7 @@ def export(
             "export: events must hold a positive event; all of them are impressions (label <= 0)"
         )
     try:
-        taken = [tensor.name for tensor in (*REQUEST_INPUTS, *given_features(model.spec))]
+        taken = [tensor.name for tensor in (*REQUEST_INPUTS, ITEM, *given_features(model.spec))]
         business = Business.of(events.catalogue, options["filters"], options["rules"], items, taken)
     except InputError as error:
         if not {"filters", "rules"} & set(kept):
@@ -191,11 +203,25 @@ def export(
             "export: filters, rules and rerank are only for models that rank the catalogue; a "
             f"{type(model).__name__} scores the items that a request names"
         )
+    if not model.ranks_catalogue and (options["similar"] != AUTO or options["audience"]):
+        raise InputError(
+            "export: similar and audience are only for models that rank the catalogue; a "
+            f"{type(model).__name__} scores the items that a request names"
+        )
     reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
     merging = load(f"{_DEPLOYMENT}:merging_of")(deployment)
     state = State.of(events, at)
-    build = _Build(model, state, business, explain, merging, tuple(signatures), reranking)
+    own = tuple(signatures)
+    similar, audience = cast(str, options["similar"]), cast(bool, options["audience"])
+    build = _Build(model, state, business, explain, merging, own, reranking, similar, audience)
     serving = build.serving(precision)
+    if audience and not serving.has_vectors:
+        raise InputError(
+            "export: audience needs a model whose score is the dot product of a user vector and an "
+            f"item vector; leave it out, or pass audience=False. Received: {type(model).__name__}"
+        )
+    if audience and not len(events.users):
+        raise InputError("export: audience needs users, and the events have none")
     of_business = business.card if model.ranks_catalogue else {}
     card = model_card(model, events, state.time, metrics, config, of_business)
     with (
@@ -218,23 +244,19 @@ def export(
         # The shop chose these columns for requests, so callers may see their values.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
-        requested = served.serving.requested
-        reference = build_reference(
-            _asked(served),
-            every,
-            not served.ranks_catalogue,
-            context_values(requested, every),
-            user_values(requested, every),
-        )
+        contexts = context_values(served.serving.requested, every)
+        reference = build_reference(_asked(served), every, served.context, contexts)
         reference.save(folder / REFERENCE)
         entries = card_entries(served.described) | {
             "semantics": served.semantics,
             "precision": precision,
             "kept": kept,
+            "similar": similar,
         }
-        if requested is not None:
-            entries["features"] = [tensor.name for tensor in requested.inputs]
-            known = requested.choices
+        if served.serving.requested is not None:
+            of_requests = served.serving.requested
+            entries["features"] = [tensor.name for tensor in of_requests.inputs]
+            known = of_requests.choices
             entries["choices"] = {name: list(v[:_MOST_CHOICES]) for name, v in known.items()}
         _tell_changed_signatures(path, served.described)
         if reranking is not None:
@@ -243,6 +265,11 @@ def export(
         if explanation is not None:
             entries["explain"] = explanation.size
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
+        if audience and isinstance(served, ServedModel) and served.audience is not None:
+            entries["audience"] = served.audience.size
+            _log.warning(
+                "export: audience adds %s bytes to the version", f"{entries['audience']:,}"
+            )
         if precision != "float32":
             full = build.served(build.serving("float32"), users_file, items_file, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
@@ -258,12 +285,12 @@ def export(
 
 
 def _asked(served: ServedModel | ServedRanker) -> Callable:
-    """The signature `serving_default`, which features of requests may be left out of."""
+    """The signature `serving_default` without features of requests."""
     function, inputs = served.plain["serving_default"], served.feature_inputs
     if served.ranks_catalogue or not inputs:
         return function
     return lambda user_id, **given: function(
-        user_id=user_id, **neutral_inputs(inputs, tf.shape(user_id)[0]) | given
+        user_id=user_id, **given, **neutral_inputs(inputs, tf.shape(user_id)[0])
     )
 
 
@@ -304,6 +331,8 @@ class _Build:
     merging: Merging | None
     signatures: tuple[type[ServedSignature], ...]
     reranking: Reranking | None
+    similar: str = NONE
+    audience: bool = False
 
     def serving(self, precision: str) -> CatalogueServing | RowServing:
         options = {"explain": True} if self.explain else {}
@@ -334,7 +363,13 @@ class _Build:
             self.reranking,
             self.state.events.repeats,
             self.state.has_steps,
+            self._similar(serving, precision),
+            self.audience,
         )
+
+    def _similar(self, serving: CatalogueServing, precision: str) -> SimilarItems | None:
+        tables, catalogue = self.model.vector_tables(), self.state.catalogue
+        return similarity(self.similar, serving, tables, catalogue, precision)
 
 
 def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
@@ -342,7 +377,13 @@ def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
     build.model.check(split.train)
     train = split.train.counted_events()
     build = dataclasses.replace(
-        build, state=State.of(train), explain=False, merging=None, signatures=()
+        build,
+        state=State.of(train),
+        explain=False,
+        merging=None,
+        signatures=(),
+        similar=NONE,
+        audience=False,
     )
     users, items = folder / "known_users.txt", folder / "items.txt"
     train.users.save(users)

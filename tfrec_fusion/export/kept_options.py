@@ -18,9 +18,14 @@ _NOTHING: dict[str, Any] = {
     "rules": None,
     "rerank": (),
     "explain": False,
+    "similar": "auto",
+    "audience": False,
     "precision": "float32",
 }
-NONE_OF_THEM = "filters=(), rules={}, rerank=(), explain=False or precision='float32'"
+NONE_OF_THEM = (
+    "filters=(), rules={}, rerank=(), explain=False, similar='auto', audience=False or "
+    "precision='float32'"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +48,7 @@ def kept_options(
     Args:
       model: the model to export.
       path: folder of the versions.
-      given: "filters", "rules", "rerank", "explain" and "precision" -> value or None.
+      given: each option of `NONE_OF_THEM` -> value or None.
 
     Returns:
       All options, and the names of those taken from the latest version.
@@ -52,10 +57,9 @@ def kept_options(
       InputError: the latest version has rerankers that were given as objects.
     """
     card = latest_card(path)
-    names = ("filters", "rules", "rerank", "precision")
+    names = ("filters", "rules", "rerank", "similar", "precision")
     before = {name: card[name] for name in names if card.get(name)}
-    if card.get("explain"):
-        before["explain"] = True
+    before |= {name: True for name in ("explain", "audience") if card.get(name)}
     kept = [name for name, value in before.items() if given[name] is None]
     kept = [name for name in kept if before[name] != _NOTHING[name]]
     if kept and card.get("model") != type(model).__name__:

@@ -110,8 +110,7 @@ class Recommender:
             history=tf.constant([_ids(history, "history")], tf.string),
             **self._shared(exclude, k, include, exclude_seen, filters, features),
         )
-        pairs = zip(answer["item_id"][0].numpy(), answer["score"][0].numpy(), strict=True)
-        return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+        return _pairs(answer["item_id"], answer["score"])
 
     def recommend_all(
         self,
@@ -182,6 +181,65 @@ class Recommender:
             new_users,
             progress,
         )
+
+    def similar(
+        self, item_id: str, k: int = 10, *, filters: Mapping[str, object] | None = None
+    ) -> list[tuple[str, float]]:
+        """The items most similar to an item ("more like this") as (item id, score), best first.
+
+        Args:
+          item_id: an unknown id has no similar items, and a log line names it.
+          k: number of items, at least 1; fewer if fewer are left.
+          filters: as in `recommend`.
+
+        Raises:
+          InputError: as in `recommend`, or the export has no signature `similar`.
+
+        Example:
+          >>> len(Recommender("saved_models/shop").similar("i3", k=5))
+          5
+        """
+        return self._of_item("similar", "item_id", item_id, k, len(self.titles), filters or {})
+
+    def audience(self, item_id: str, k: int = 10) -> list[tuple[str, float]]:
+        """The users to whom an item should be shown as (user id, score), best first.
+
+        They are the stored users with the best scores, as of the export, without those who had the
+        item.
+
+        Args:
+          item_id: an unknown id has no users, and a log line names it.
+          k: number of users, at least 1; fewer if fewer are left.
+
+        Raises:
+          InputError: as in `recommend`, or the export has no signature `audience`.
+
+        Example:
+          >>> shop = Recommender("saved_models/shop")
+          >>> best = shop.audience("i3")  # of an export with audience=True  # doctest: +SKIP
+        """
+        return self._of_item("audience", "user_id", item_id, k, 2**31 - 1, {})
+
+    def _of_item(
+        self, signature: str, output: str, item_id: str, k: int, most: int, filters: Mapping
+    ) -> list[tuple[str, float]]:
+        _check_k(k)
+        if signature not in self._loaded.signatures:
+            raise InputError(
+                f"recommend: the export has no signature {signature!r}; export with similar='auto' "
+                "or the name of vectors (--similar), or audience=True (--audience), if the model "
+                f"can. Its signatures: {sorted(self._loaded.signatures)}"
+            )
+        asked = _ids([item_id], "item_id")
+        if (self._rows(asked, self._loaded.item_table) < 0).all():
+            _log.warning("recommend: the export has no item %r", item_id)
+        given = self._others(filters, {}) if signature == "similar" else {}
+        answer = plain_function(self._loaded, signature)(
+            item_id=tf.constant(asked),
+            k=tf.constant([min(int(k), most)]),
+            **{name: value for name, value in given.items() if name in self.filters},
+        )
+        return _pairs(answer[output], answer["score"])
 
     def unknown(
         self,
@@ -287,6 +345,12 @@ class Recommender:
 def _check_k(k) -> None:
     if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= int(k) < 2**31:
         raise InputError(f"recommend: k must be a whole number of at least 1. Received: {k!r}")
+
+
+def _pairs(ids: tf.Tensor, scores: tf.Tensor) -> list[tuple[str, float]]:
+    """The ids and scores `[1, k]` of one request, without padding."""
+    pairs = zip(ids[0].numpy(), scores[0].numpy(), strict=True)
+    return [(one.decode(), float(score)) for one, score in pairs if one]
 
 
 def _listed(values) -> Any:

@@ -1,6 +1,7 @@
 """What the answers of an export mean, for all its signatures; the model card repeats it."""
 
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.serving.similar_items import SimilarItems
 
 CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
@@ -8,8 +9,8 @@ CATALOGUE_SEMANTICS = (
     "A history in the request replaces the stored one; its items count as bought now, the last one "
     "as the latest.",
     "An unknown user without a history gets the items that are popular as of the export.",
-    "Scores of recommend and serving_default include the boosts of the rules; the other signatures "
-    "apply no rules.",
+    "Scores of recommend, recommend_user, recommend_history and serving_default include the boosts "
+    "of the rules; the other signatures apply no boosts.",
     "Items that are blocked, excluded, seen, not in include or removed by a filter are never "
     "returned. Pinned items are at their positions, the best other items follow in order, and caps "
     "hold for the whole answer; all pins count towards them first, those beyond k too.",
@@ -51,9 +52,9 @@ STEP_SEMANTICS = (
 """In addition, if the events have positions and no times."""
 
 RERANKED_SEMANTICS = (
-    "The export's rerankers change the order and the scores of recommend and serving_default, "
-    "after filters, boosts and caps and before pins; the answer for a smaller k may differ from "
-    "the beginning of the answer for a larger one.",
+    "The export's rerankers change the order and the scores of recommend, recommend_user, "
+    "recommend_history and serving_default, after filters, boosts and caps and before pins; the "
+    "answer for a smaller k may differ from the beginning of the answer for a larger one.",
 )
 """In addition, for exports with rerankers."""
 
@@ -74,3 +75,13 @@ def feature_semantics(requested: RequestFeatures | None) -> tuple[str, ...]:
         return ()
     users = () if requested.users is None else FEATURE_SEMANTICS
     return users + (() if requested.context is None else CONTEXT_SEMANTICS)
+
+
+def similar_semantics(similar: SimilarItems | None) -> tuple[str, ...]:
+    """The sentences about similar items."""
+    if similar is None:
+        return ()
+    return (
+        f"Similar items are compared by {similar.kind}; the item itself and blocked items are "
+        "never returned, and an unknown item has no similar items.",
+    )

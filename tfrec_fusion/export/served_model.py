@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
-from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted, separator
+from tfrec_fusion.export.audience import Audience
+from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
 from tfrec_fusion.export.semantics import (
@@ -18,6 +22,7 @@ from tfrec_fusion.export.semantics import (
     RERANKED_SEMANTICS,
     STEP_SEMANTICS,
     feature_semantics,
+    similar_semantics,
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
@@ -27,6 +32,7 @@ from tfrec_fusion.export.stored_histories import StoredHistories
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.later_items import later_items
+from tfrec_fusion.models.serving.similar_items import SimilarItems
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.compiled_rules import CompiledRules
 from tfrec_fusion.rerank.filters import Filters
@@ -35,6 +41,8 @@ from tfrec_fusion.rerank.reranking import Reranking
 from tfrec_fusion.rerank.served_rules import ServedRules
 from tfrec_fusion.retrieval.row_table import RowTable
 from tfrec_fusion.signature import Signature, Tensor
+
+_BLOCK = 1024  # users
 
 
 def _text(name: str, *shape: int | None) -> tf.TensorSpec:
@@ -61,18 +69,20 @@ class ServedModel(tf.Module):
       histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days or steps.
       users, items: files with one id a line, copied into the export.
       attributes: item attributes that `recommend` filters by.
-      rules: rules over the N items for `recommend` and `serving_default`.
+      rules: rules over the N items for the signatures `RANKED`.
       precision: precision of the stored histories; see `StoredHistories`.
-      merging: how concurrent requests to `recommend` and `serving_default` are batched; None runs
-        each alone.
+      merging: how concurrent requests to the signatures `RANKED` are batched; None runs each alone.
       signatures: signature classes; those whose `is_offered` is False are left out.
-      reranking: rerankers of the lists of `recommend` and `serving_default`.
+      reranking: rerankers of the lists of the signatures `RANKED`.
+      similar: answers the signature `similar`; None for none.
+      audience: whether to store the users' vectors for the signature `audience`.
       repeats: with "all", repeated events count: items of the history are recommended too, unless
         `exclude_seen` is True, and repeated ids of a requested history count.
       steps: whether ages are numbers of later events instead of days.
 
     Attributes:
       described: `Signature` of each of its signatures.
+      audience: answers the signature `audience`; None for none.
       repeats: whether repeated events count.
       plain: signature -> function without shape checks and request merging, for callers in this
         process and for converters.
@@ -94,6 +104,8 @@ class ServedModel(tf.Module):
         reranking: Reranking | None = None,
         repeats: str = "first",
         steps: bool = False,
+        similar: SimilarItems | None = None,
+        audience: bool = False,
     ):
         super().__init__(name="served_model")
         self.repeats, self._steps = repeats == "all", steps
@@ -113,6 +125,14 @@ class ServedModel(tf.Module):
         }
         more = (features,) if features else ()
         self._user_side = _signature(rows, rows, rows, ages, *more)(serving.users)
+        self.audience: Audience | None = None
+        if audience:
+            vectors, apart = self._all_users(len(histories.lengths))
+            self.audience = Audience(vectors, histories, users, self.count, precision, apart)
+        self.similar = similar
+        if similar is not None:
+            blocked = None if rules is None else rules.blocked
+            self.blocked = None if blocked is None else _blocked(blocked, self.count)
         texts = _text("user_id", None), _text("history", None, None)
         self._users = _signature(*texts, features)(self._user_vectors)
         requests = (*REQUEST_INPUTS, *self.filters.inputs, *self.feature_inputs)
@@ -120,12 +140,7 @@ class ServedModel(tf.Module):
             tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
             for tensor in requests
         }
-        known = {} if serving.requested is None else serving.requested.choices
-        self._between = {
-            name: separator(known.get(name, ()))
-            for name, spec in self._asked.items()
-            if spec.shape.rank == 2
-        }
+        self._lists = {name for name, spec in self._asked.items() if spec.shape.rank == 2}
         filters = {tensor.name: self._asked[tensor.name] for tensor in self.filters.inputs}
         given = [self._asked[tensor.name] for tensor in REQUEST_INPUTS if tensor.name != "k"]
         k = tf.TensorSpec([], tf.int32, name="k")
@@ -184,7 +199,12 @@ class ServedModel(tf.Module):
         given = feature_semantics(self.serving.requested)
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
         steps = STEP_SEMANTICS if self._steps else ()
-        return seen + CATALOGUE_SEMANTICS + steps + given + reranked
+        similar = similar_semantics(self.similar)
+        return seen + CATALOGUE_SEMANTICS + steps + given + reranked + similar
+
+    @property
+    def context(self) -> None:
+        """None: the model reads no context columns."""
 
     def most(self, k) -> tf.Tensor:
         """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
@@ -212,17 +232,17 @@ class ServedModel(tf.Module):
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
         """Like `_alone`, merged with concurrent requests if this one is small enough."""
         rows = tf.shape(inputs["user_id"])[0]
-        widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._between)])
+        widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._lists)])
         light = (rows > 0) & (rows <= self._merging.rows) & (widest <= MOST_COLUMNS)
 
         def merged():
-            texts = {n: joined(inputs[n], between) for n, between in self._between.items()}
+            texts = {name: joined(inputs[name]) for name in self._lists}
             return {name: value[:, :k] for name, value in self._merged(inputs | texts).items()}
 
         return tf.cond(light, merged, lambda: self._alone(inputs, k))
 
     def _best_of_rows(self, inputs) -> dict[str, tf.Tensor]:
-        lists = {n: parted(inputs[n], between) for n, between in self._between.items()}
+        lists = {name: parted(inputs[name]) for name in self._lists}
         return self._alone(inputs | lists, self.most(inputs["k"]))
 
     def users(
@@ -243,6 +263,26 @@ class ServedModel(tf.Module):
     def item_vectors(self, item_id) -> tf.Tensor:
         """Vectors of item ids of any shape."""
         return self.serving.vectors(self.item_table.lookup(item_id))
+
+    def similar_to(self, item_id, k, filters: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The items most similar to each item.
+
+        Args:
+          item_id: `[B]` string.
+          k: int scalar, from 0 to N.
+          filters: the inputs of the filters, by name.
+
+        Returns:
+          "item_id" `[B, k]` string and "score" `[B, k]` float32.
+        """
+        rows, items = self.item_table.lookup(item_id), cast(SimilarItems, self.similar)
+        known = tf.maximum(rows, 0)
+        # An item that is similar to none may choose from an empty list.
+        none = (rows < 0) | ~items.known(known)
+        lists = rows[:, None], -tf.ones_like(rows)[:, None], none
+        restrictions = self.filters.restrictions(filters)
+        ranking = Ranking(items, items.queries(known), *lists, restrictions, self.blocked)
+        return self._named(*ranking.best(k))
 
     def explained(
         self, user_id, history, item_id, features: Mapping[str, tf.Tensor] | None = None
@@ -283,8 +323,23 @@ class ServedModel(tf.Module):
             scores, rows = self.rules.best(ranking, k, reranked)
         else:
             scores, rows = ranking.best(k) if reranked is None else reranked(ranking.best, k)
+        return self._named(scores, rows)
+
+    def _named(self, scores, rows) -> dict[str, tf.Tensor]:
         ids = tf.where(rows < 0, "", tf.gather(self.item_ids, tf.maximum(rows, 0)))
         return {"item_id": ids, "score": scores}
+
+    def _all_users(self, count: int) -> tuple[np.ndarray, int]:
+        """Vectors `[count, D]` of all users, and the number of last columns to store separately."""
+        found = []
+        for begin in range(0, count, _BLOCK):
+            rows = tf.range(begin, min(begin + _BLOCK, count))
+            pairs, ages = self.histories.of(rows)
+            more = [self._features(rows, None)] if self.feature_inputs else []
+            side = rows, pairs[:, 1], pairs[:, 0], ages
+            found.append(self._user_side(*side, *more).numpy())
+        vectors = np.concatenate(found)
+        return vectors, vectors.shape[1] - getattr(self.serving, "fused_dim", vectors.shape[1])
 
     def _user_vectors(self, user_id, history, features):
         users, pairs, ages = self._histories(user_id, history)
@@ -314,6 +369,13 @@ class ServedModel(tf.Module):
         if not self.repeats:
             codes = tf.unique(codes).y
         return tf.cast(tf.stack([codes // self.count, codes % self.count], 1), tf.int32)
+
+
+def _blocked(rows: np.ndarray, count: int) -> tf.Variable:
+    """A bias `[count]` that excludes some items for everybody."""
+    bias = np.zeros(count, np.float32)
+    bias[rows] = -np.inf
+    return tf.Variable(bias, trainable=False, name="similar_blocked")
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "Features": "declared",
         "ItemTrend": "item_trend",
         "Number": "kinds.number",
-        "RowEncoder": "row_encoder",
+        "RankerSpec": "ranker_spec",
         "Side": "side",
         "State": "state",
         "Tags": "kinds.tags",

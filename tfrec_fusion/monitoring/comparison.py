@@ -21,11 +21,11 @@ from tfrec_fusion.monitoring.limits import Limits
 from tfrec_fusion.monitoring.report import Report
 from tfrec_fusion.monitoring.request_log import COLUMNS
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.signature import RANKED
 
 MIN_ROWS = 500
 _ITEMS = "assets.extra/items.parquet"
 _USERS = "assets/users.txt"
-_RANKED = ("serving_default", "recommend")
 
 
 def compare(
@@ -157,7 +157,7 @@ class _Comparison:
         """Adds figures of the answers: empty ones, scores, coverage and popularity."""
         reference, requests = self.reference, self.requests
         if not reference.ranks:
-            requests = requests[requests["signature"].isin(_RANKED)]
+            requests = requests[requests["signature"].isin(RANKED)]
             listed = requests[requests["item_ids"].notna() & ~(requests["k"] <= 0)]
             self._add("empty_answers", _mean([not ids for ids in listed["item_ids"]]), len(listed))
             self._coverage(listed["item_ids"])
@@ -194,17 +194,12 @@ class _Comparison:
                 continue
             values = self.requests[column].to_numpy()
             numeric = isinstance(reference, Distribution)
-            given = values != "" if values.dtype == object else ~np.isnan(values)
-            if not given.any():  # missing values have no type
-                values = np.full(len(values), *((np.nan, float) if numeric else ("", object)))
             if numeric != (values.dtype != object):
                 raise InputError(
                     f"monitor: requests: column {column!r} must hold "
                     f"{'numbers' if numeric else 'texts'}, as in training. "
                     f"Received: {values[:3].tolist()}"
                 )
-            if column in self.reference.optional:
-                values = values[given]
             self._add(name, reference.psi(values), len(values))
             bins = {"edges": reference.edges} if numeric else {"values": reference.values}
             self._histogram(column, bins, reference.counts, reference.count(values))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfrec_fusion._compat import optional, tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.signature import RANKED
 
 _EXTRA = "serving"
 _KINDS = ("predict", "classify", "regress")
@@ -78,7 +79,7 @@ def _predicted(logged, answered: bool, where: str) -> Iterator[dict]:
     if len(set(sizes.values())) > 1 or len(sizes) < len(arrays):
         sizes = {name: sizes.get(name) for name in arrays}
         raise InputError(f"{where}: all tensors must have the same first dimension: {sizes}")
-    ranked = logged.request.model_spec.signature_name in ("", "serving_default", "recommend")
+    ranked = logged.request.model_spec.signature_name in ("", *RANKED)
     ranked = ranked and "item_id" not in inputs
     for row in range(next(iter(sizes.values()), 0)):
         found = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.tensors import VECTOR
-from tfrec_fusion.signature import Tensor
+from tfrec_fusion.export.signatures.tensors import ITEM, VECTOR
 
 
 class ItemVector(ServedSignature):
@@ -12,7 +11,7 @@ class ItemVector(ServedSignature):
 
     name = "item_vector"
     does = "item vectors; a score is the dot product of a user vector and an item vector"
-    inputs = (Tensor("item_id", "string", "[B]", "item ids", kind="item"),)
+    inputs = (ITEM,)
     outputs = (VECTOR,)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.tensors import HISTORY, USER, ranked
+from tfrec_fusion.export.signatures.tensors import COUNT, HISTORY, USER, ranked
 from tfrec_fusion.signature import Tensor
 
 REQUEST_INPUTS = (
@@ -32,14 +32,7 @@ REQUEST_INPUTS = (
         "[B]",
         "True also excludes the stored history if the request has a history",
     ),
-    Tensor(
-        "k",
-        "int32",
-        "[B]",
-        "list length, the same for all rows: the largest k of the request, at least 0 and at most "
-        "the number of items",
-        kind="count",
-    ),
+    COUNT,
 )
 """Inputs of `recommend`, without the filters and the features of an export."""
 

@@ -22,6 +22,15 @@ HISTORY = Tensor(
     kind="item",
 )
 ITEMS = Tensor("item_id", "string", "[B, N]", "item ids", kind="item")
+COUNT = Tensor(
+    "k",
+    "int32",
+    "[B]",
+    "list length, the same for all rows: the largest k of the request, at least 0 and at most the "
+    "number of items",
+    kind="count",
+)
+ITEM = Tensor("item_id", "string", "[B]", "item ids", kind="item")
 VECTOR = Tensor("vector", "float32", "[B, D]")
 
 

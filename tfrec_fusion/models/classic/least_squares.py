@@ -46,12 +46,8 @@ def solved_rows(
         right = weighted.sum(1, dtype=gram.dtype)
         found[rows] = np.linalg.solve(left, right[..., None])[..., 0]
 
-    batches = _batches(order, lengths, dim)
-    if len(batches) == 1:
-        solve(batches[0])
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(solve, batches))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(solve, _batches(order, lengths, dim)))
     return found
 
 

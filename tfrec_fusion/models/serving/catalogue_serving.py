@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.serving.similar_items import SimilarItems, SimilarVectors
 
 
 class CatalogueServing(tf.Module, ABC):
@@ -60,6 +61,15 @@ class CatalogueServing(tf.Module, ABC):
     @abstractmethod
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         """Returns the result of `exact_top_k` over all items."""
+
+    def similar_items(self, text: Callable[[], SimilarVectors | None]) -> SimilarItems | None:
+        """Returns the model's own similarity of items; None if it has none.
+
+        Args:
+          text: returns the similarity of frozen vectors, None without vectors; for models that know
+            nothing of new items.
+        """
+        return None
 
     def vectors(self, rows) -> tf.Tensor:
         """Returns vectors `[..., D]` float32 of item rows of any shape, -1 unknown."""

@@ -12,6 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.serving.similar_items import SimilarVectors
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
@@ -73,6 +74,11 @@ class DotProductServing(CatalogueServing):
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         return self.items.best(queries, k, masked_pairs, bias, allowed, restricted)
+
+    def similar_items(self, text):
+        return (
+            SimilarVectors(self.items, "item vectors", self.fused_dim) if self.has_vectors else None
+        )
 
     def vectors(self, rows):
         found = self.items.gather(tf.maximum(rows, 0))

@@ -7,6 +7,7 @@ import scipy.sparse
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.score_serving import ScoreServing
+from tfrec_fusion.models.serving.similar_items import SimilarWeights
 from tfrec_fusion.models.serving.sparse_rows import SparseRows, summed
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
@@ -28,6 +29,9 @@ class ItemItemServing(ScoreServing):
 
     def users(self, users, items, positions, ages):
         return summed(self.rows, items, positions, [tf.shape(users)[0], self.count])
+
+    def similar_items(self, text):
+        return SimilarWeights(self.rows, self, text())
 
 
 class _DenseRows(tf.Module):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.similar_items import SimilarVectors
 from tfrec_fusion.retrieval import exact_top_k
 
 
@@ -54,6 +55,9 @@ class RepeatServing(CatalogueServing):
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         return exact_top_k(queries, self, k, masked_pairs, bias, allowed, restricted)
+
+    def similar_items(self, text):
+        return SimilarVectors(self.inner.items, "item vectors", self.inner.fused_dim)
 
     def product(self, queries: tf.Tensor, first: int, end: int) -> tf.Tensor:
         """Scores of the items from `first` to `end`, for `exact_top_k`."""
