@@ -9,6 +9,7 @@ import typer
 
 from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
+from tfrec_fusion.errors import InputError
 
 
 def evaluate(
@@ -34,11 +35,52 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    origins: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train the run's config until each of N times instead, and evaluate on the period "
+            "after it. The same command goes on after a kill.",
+        ),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --origins: share of the events in the tested period.  [default: 0.3]",
+        ),
+    ] = None,
+    window_days: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS",
+            help="With --origins: length of each test period.  [default: they tile the tested "
+            "period]",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Evaluate a run: rank the whole catalogue for its test users."""
     output = Output(json)
+    for option, value in (("--test", test), ("--window-days", window_days)):
+        if value is not None and origins is None:
+            raise InputError(f"evaluate: {option} needs --origins. Received: {value:g}")
     start_tensorflow()
+    if origins is not None:
+        from tfrec_fusion.training import Run, evaluate_origins
+
+        rolled = evaluate_origins(
+            Run.open(run),
+            origins=origins,
+            test=0.3 if test is None else test,
+            window_days=window_days,
+            baselines=baselines,
+            history=history,
+            mask_history=mask_history,
+        )
+        output.print(rolled)
+        output.write({"run": str(run), "origins": rolled.to_dict()})
+        return
     from tfrec_fusion.evaluation import RankingReport, compare
     from tfrec_fusion.evaluation.ranking_report import ranking_table
     from tfrec_fusion.training import Run

@@ -38,6 +38,7 @@ def rolling_origins(
     reference: str | None = None,
     k: Iterable[int] = (10, 20),
     history: int | None = None,
+    mask_history: bool | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     folder: str | os.PathLike | None = None,
@@ -64,7 +65,7 @@ def rolling_origins(
       window_days: length of a window; None takes the tested period's `origins`-th part. Longer
         windows overlap, and shorter ones leave gaps.
       reference: the model that the others are compared with; None takes the first.
-      k, history: see `evaluate`.
+      k, history, mask_history: see `evaluate`.
       bootstrap: resamples of the users for the 95 % intervals; 0 for none.
       seed: of the resamples. Training has its own: seed it in `fit`.
       folder: keeps each finished evaluation there, so that the same call goes on after a kill.
@@ -105,6 +106,7 @@ def rolling_origins(
             "windows": [[window.start, window.end] for window in windows],
             "k": list(cuts),
             "history": None if history is None else int(history),
+            "mask_history": mask_history,
             "bootstrap": bootstrap,
             "seed": seed,
             "events": _digest(events),
@@ -139,6 +141,7 @@ def rolling_origins(
                     split,
                     k=cuts,
                     history=history,
+                    mask_history=mask_history,
                     bootstrap=bootstrap,
                     seed=seed,
                     name=name if isinstance(fit, Mapping) else None,

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "Evaluation": "evaluation",
         "ProgressBar": "progress",
         "Run": "run",
+        "evaluate_origins": "origins",
         "RunConfig": "config",
         "StepsPerExecution": "steps_per_execution",
         "TensorBoard": "tensorboard",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any, cast
 
 from tfrec_fusion._compat import keras, tf
@@ -12,8 +14,11 @@ from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
+from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import MODELS
+from tfrec_fusion.training.steps_per_execution import StepsPerExecution
+from tfrec_fusion.training.time_budget import plan_budget
 
 TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
 """Class name in a checkpoint -> class, of the models that are trained in epochs."""
@@ -72,6 +77,48 @@ def training_batches(
         first_epoch=first_epoch,
         **options,
     )
+
+
+def compile_model(config: RunConfig, model: keras.Model, steps: int) -> None:
+    """Compiles a model with the optimizer of a resolved config, for a number of steps."""
+    chosen: Any = config.optimizer
+    model.compile(resolve(chosen) if chosen else adam(config.learning_rate, steps=steps))
+
+
+def trained_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:
+    """Builds and trains the model of a resolved config, as a run does, without a folder.
+
+    A `time_budget` holds for this training.
+    """
+    started = time.perf_counter()
+    keras.utils.set_random_seed(config.seed)
+    model: Any = build_model(config, train)
+    if not config.by_gradient:
+        return model.fit(train)
+    epochs = config.epochs or 0
+    if not epochs:
+        return model
+
+    def batches_of(steps_per_epoch: int | None) -> tf.data.Dataset:
+        side = model.spec.context_side
+        return training_batches(config, train, context_side=side, steps_per_epoch=steps_per_epoch)
+
+    compiled = partial(compile_model, config)
+    batches = batches_of(config.steps_per_epoch)
+    if config.time_budget is not None:
+        planned = plan_budget(
+            model,
+            batches,
+            compiled,
+            epochs=epochs,
+            budget=config.time_budget,
+            started=started,
+        )
+        if planned.steps_per_epoch is not None:
+            batches = batches_of(planned.steps_per_epoch)
+    compiled(model, epochs * len(batches))
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[StepsPerExecution()])
+    return model
 
 
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:

@@ -27,13 +27,12 @@ from tfrec_fusion.evaluation import (
 )
 from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
-from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
 from tfrec_fusion.training.progress import ProgressBar
-from tfrec_fusion.training.recipes import TRAINED, build_model, training_batches
+from tfrec_fusion.training.recipes import TRAINED, build_model, compile_model, training_batches
 from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
@@ -167,7 +166,7 @@ class Run:
         with self._alone():
             for name in ("done", "metrics.json", "plan.json"):
                 (self.folder / name).unlink(missing_ok=True)
-            for folder in (self.logs, self._checkpoints.folder):
+            for folder in (self.origins, self.logs, self._checkpoints.folder):
                 if folder.is_dir():
                     shutil.rmtree(folder)
 
@@ -228,6 +227,11 @@ class Run:
     def logs(self) -> Path:
         """Folder of the TensorBoard logs."""
         return self.folder / "logs"
+
+    @property
+    def origins(self) -> Path:
+        """Folder of what `evaluate_origins` keeps."""
+        return self.folder / "origins"
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
         """Trains the remaining epochs, evaluates, and returns the content of `metrics.json`.
@@ -377,9 +381,7 @@ class Run:
         )
 
     def _compile(self, model, steps: int) -> None:
-        config: Any = self.config
-        chosen = config.optimizer
-        model.compile(resolve(chosen) if chosen else adam(config.learning_rate, steps=steps))
+        compile_model(self.config, model, steps)
 
     def _planned(self, model, batches, started: float, callbacks) -> BudgetPlan:
         """The plan on disk, or a new one before the first complete epoch."""
