@@ -62,6 +62,12 @@ def test_without_times(make_events):
     assert features.shape == (3, 0) and unknown.shape == (0,)
 
 
+def test_the_matrix_leaves_the_histories_in_order(events_of):
+    state = State.of(events_of([("u", "c", 0), ("u", "a", 1), ("u", "c", 2)]).with_repeats("all"))
+    assert state.matrix.toarray().tolist() == [[1, 0, 2]]
+    assert state.histories.items.tolist() == [2, 0, 2]
+
+
 def test_ages_are_steps_where_events_have_positions():
     frame = pd.DataFrame(
         [("u", "a", 9), ("v", "b", 5), ("u", "b", 4), ("u", "c", 6)],

@@ -113,7 +113,8 @@ class ServedModel(tf.Module):
         self.item_ids = tf.Variable(
             Vocabulary.load(items).ids, trainable=False, dtype=tf.string, name="item_ids"
         )
-        self.histories = StoredHistories(histories, precision, distinct=not self.repeats)
+        packed = not self.repeats and not serving.reads_order
+        self.histories = StoredHistories(histories, precision, packed)
         self.user_table, self.item_table = RowTable(users), RowTable(items)
         self.filters = Filters(attributes, users.parent)
         self.rules = None if rules is None else ServedRules(rules)

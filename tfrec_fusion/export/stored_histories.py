@@ -23,12 +23,13 @@ class StoredHistories(tf.Module):
     Args:
       histories: items `[H]` and, as times, ages `[H]` float32 in days.
       precision: one of `PRECISIONS`.
-      distinct: whether the items of each user are distinct; otherwise item rows are not packed.
+      packs: whether item rows may be packed: the items of each user are distinct, and their order
+        does not matter.
     """
 
-    def __init__(self, histories: History, precision: str = "float32", distinct: bool = True):
+    def __init__(self, histories: History, precision: str = "float32", packs: bool = True):
         super().__init__(name="histories")
-        self._packed = precision != "float32" and distinct
+        self._packed = precision != "float32" and packs
         splits, items, ages = histories.splits, histories.items, histories.times
         self.age_step = None
         if precision == "int8":

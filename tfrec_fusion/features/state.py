@@ -109,7 +109,9 @@ class State:
             return self.events.matrix()
         histories, shape = self.histories, (len(self.events.users), len(self.catalogue))
         ones = np.ones(len(histories.items), np.float32)
-        matrix = scipy.sparse.csr_matrix((ones, histories.items, histories.splits), shape)
+        parts = (ones, histories.items, histories.splits)
+        # A copy: summing sorts the indices in place.
+        matrix = scipy.sparse.csr_matrix(parts, shape, copy=True)
         matrix.sum_duplicates()
         return matrix
 

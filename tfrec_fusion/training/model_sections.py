@@ -15,6 +15,7 @@ from tfrec_fusion.models.classic import (
     Options,
     RecentPopularityConfig,
     RP3BetaConfig,
+    SparseEASEConfig,
     TextMeanConfig,
     UserKNNConfig,
 )
@@ -33,6 +34,7 @@ MODELS = Registry(
         "popularity": "tfrec_fusion.models.classic:Popularity",
         "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
         "rp3beta": "tfrec_fusion.models.classic:RP3Beta",
+        "sparse_ease": "tfrec_fusion.models.classic:SparseEASE",
         "text_mean": "tfrec_fusion.models.classic:TextMean",
         "user_knn": "tfrec_fusion.models.classic:UserKNN",
     },
@@ -94,6 +96,12 @@ class RP3BetaSection(RP3BetaConfig):
     kind: Literal["rp3beta"] = "rp3beta"
 
 
+class SparseEASESection(SparseEASEConfig):
+    """`kind: sparse_ease` and the options of `SparseEASEConfig`."""
+
+    kind: Literal["sparse_ease"] = "sparse_ease"
+
+
 class TextMeanSection(TextMeanConfig):
     """`kind: text_mean` and the options of `TextMeanConfig`."""
 
@@ -124,6 +132,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "popularity": PopularitySection,
     "recent_popularity": RecentPopularitySection,
     "rp3beta": RP3BetaSection,
+    "sparse_ease": SparseEASESection,
     "text_mean": TextMeanSection,
     "user_knn": UserKNNSection,
     OWN: OwnSection,
@@ -145,6 +154,7 @@ ModelSection = Annotated[
     | Annotated[PopularitySection, Tag("popularity")]
     | Annotated[RecentPopularitySection, Tag("recent_popularity")]
     | Annotated[RP3BetaSection, Tag("rp3beta")]
+    | Annotated[SparseEASESection, Tag("sparse_ease")]
     | Annotated[TextMeanSection, Tag("text_mean")]
     | Annotated[UserKNNSection, Tag("user_knn")]
     | Annotated[OwnSection, Tag(OWN)],

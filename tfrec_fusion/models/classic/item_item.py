@@ -9,6 +9,8 @@ import scipy.sparse
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.classic.scores import Scores, histories
+from tfrec_fusion.models.classic.trend_factor import TrendFactor
+from tfrec_fusion.models.serving.history_decay import HistoryDecay
 from tfrec_fusion.models.serving.item_item_serving import ItemItemServing
 
 _BLOCK = 512  # columns per block
@@ -21,9 +23,17 @@ class ItemItem(Scores):
     Args:
       weights: `[n_items, n_items]` from history item to candidate; dense or sparse.
       most_gib: maximum size of exported dense weights in GiB.
+      decay: weights of the history's items; None for 1.
+      trend: factors of the items as of a state, which multiply the scores; None for 1.
     """
 
-    def __init__(self, weights: np.ndarray | scipy.sparse.csr_array, most_gib: float = 1.0):
+    def __init__(
+        self,
+        weights: np.ndarray | scipy.sparse.csr_array,
+        most_gib: float = 1.0,
+        decay: HistoryDecay | None = None,
+        trend: TrendFactor | None = None,
+    ):
         if scipy.sparse.issparse(weights):
             weights = scipy.sparse.csr_array(weights, dtype=np.float32)
         else:
@@ -33,6 +43,7 @@ class ItemItem(Scores):
                 f"ItemItem: weights must be [n_items, n_items]. Received: {list(weights.shape)}"
             )
         self.weights, self.most_gib = weights, most_gib
+        self.decay, self.trend = decay, trend
 
     def strongest(self, count: int) -> ItemItem:
         """Returns a sparse copy with each candidate's `count` weights of the largest magnitude."""
@@ -49,16 +60,23 @@ class ItemItem(Scores):
             kept = scipy.sparse.coo_array((values, (rows.ravel(), columns)), block.shape).tocsc()
             kept.eliminate_zeros()
             parts.append(kept)
-        return ItemItem(scipy.sparse.hstack(parts).tocsr(), self.most_gib)
+        weights = scipy.sparse.hstack(parts).tocsr()
+        return ItemItem(weights, self.most_gib, self.decay, self.trend)
 
     @property
     def count(self) -> int:
         return self.weights.shape[0]
 
     def scorer(self, state):
-        if scipy.sparse.issparse(self.weights):
-            return lambda users: (histories(state.matrix, users) @ self.weights).toarray()
-        return lambda users: histories(state.matrix, users) @ self.weights
+        matrix = state.matrix if self.decay is None else self.decay.matrix(state)
+        factors = None if self.trend is None else self.trend.of(state)
+
+        def score(users: np.ndarray) -> np.ndarray:
+            found = histories(matrix, users) @ self.weights
+            found = found.toarray() if scipy.sparse.issparse(found) else found
+            return found if factors is None else found * factors
+
+        return score
 
     def serving(self, state, precision):
         if not scipy.sparse.issparse(self.weights) and self.weights.nbytes > self.most_gib * _GIB:
@@ -68,19 +86,35 @@ class ItemItem(Scores):
                 f"and most_gib is {self.most_gib:g}; keep only the strongest weights of each "
                 "item, as EASE(top=200) does, or raise most_gib"
             )
-        return ItemItemServing(self.weights, precision)
+        if self.decay is not None:
+            self.decay.check(state)
+        factors = None if self.trend is None else self.trend.of(state)
+        return ItemItemServing(self.weights, precision, self.decay, factors)
 
     def arrays(self):
-        limit = {"most_gib": np.float64(self.most_gib)}
+        numbers = {"most_gib": np.float64(self.most_gib)}
+        if self.decay is not None:
+            parts = (self.decay.half_life_days, self.decay.step_decay)
+            numbers["decay"] = np.array([np.nan if part is None else part for part in parts])
+        if self.trend is not None:
+            numbers["trend"] = np.array([self.trend.days, self.trend.power])
         if not scipy.sparse.issparse(self.weights):
-            return {"weights": self.weights, **limit}
+            return {"weights": self.weights, **numbers}
         names = ("data", "indices", "indptr")
-        return {name: getattr(self.weights, name) for name in names} | limit
+        return {name: getattr(self.weights, name) for name in names} | numbers
 
     @classmethod
     def of_arrays(cls, arrays):
+        decay = trend = None
+        if "decay" in arrays:
+            parts = (None if np.isnan(part) else float(part) for part in arrays["decay"])
+            decay = HistoryDecay(*parts)
+        if "trend" in arrays:
+            trend = TrendFactor(*map(float, arrays["trend"]))
         if "weights" in arrays:
-            return cls(arrays["weights"], float(arrays["most_gib"]))
-        size = len(arrays["indptr"]) - 1
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        return cls(scipy.sparse.csr_array(parts, (size, size)), float(arrays["most_gib"]))
+            weights = arrays["weights"]
+        else:
+            size = len(arrays["indptr"]) - 1
+            parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+            weights = scipy.sparse.csr_array(parts, (size, size))
+        return cls(weights, float(arrays["most_gib"]), decay, trend)

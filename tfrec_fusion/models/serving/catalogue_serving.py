@@ -19,11 +19,14 @@ class CatalogueServing(tf.Module, ABC):
 
     Attributes:
       has_vectors: whether a score is the dot product of a query and an item vector.
+      reads_order: whether it reads the order of a history, which low precisions do not keep unless
+        it does.
       explanation: splits scores into shares; None if not requested.
       requested: the features that requests may give; None if the model reads none.
     """
 
     has_vectors = False
+    reads_order = False
     explanation = None
     requested: RequestFeatures | None = None
 
@@ -42,8 +45,9 @@ class CatalogueServing(tf.Module, ABC):
           users: `[B]` int32 user rows, -1 unknown.
           items: `[P]` int32 rows of the items of all histories, distinct for each user unless
             repeated events count.
-          positions: `[P]` int32 ascending: the position in `[B]` of each item's user.
-          ages: `[P]` float32 days.
+          positions: `[P]` int32 ascending: the position in `[B]` of each item's user. Its items are
+            in order, the latest last, if `reads_order`.
+          ages: `[P]` float32 days, or steps (see `State.flat_histories`).
           given: the inputs of `requested`; it is passed only if there are some.
 
         Returns:
