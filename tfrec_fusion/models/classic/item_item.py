@@ -92,7 +92,7 @@ class ItemItem(Scores):
         return ItemItemServing(self.weights, precision, self.decay, factors)
 
     def arrays(self):
-        numbers = {"most_gib": np.float64(self.most_gib)}
+        numbers: dict[str, np.ndarray] = {"most_gib": np.array(self.most_gib)}
         if self.decay is not None:
             parts = (self.decay.half_life_days, self.decay.step_decay)
             numbers["decay"] = np.array([np.nan if part is None else part for part in parts])
