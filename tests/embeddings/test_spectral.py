@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from tfrec_fusion.embeddings import SpectralFusion, spectral
+from tfrec_fusion.embeddings import SpectralFusion, spectral_factors
 from tfrec_fusion.errors import InputError
 
 
@@ -102,7 +102,7 @@ def test_randomised_decomposition_finds_the_same_vectors(monkeypatch):
     text = _text(300, 12)
     fusion = SpectralFusion(dim=8, regularization=20.0)
     exact = fusion.fit(purchases, text).vectors
-    monkeypatch.setattr(spectral, "_EXACT_ROWS", 50)
+    monkeypatch.setattr(spectral_factors, "_EXACT_ROWS", 50)
     found = fusion.fit(purchases, text).vectors
     np.testing.assert_allclose(found, exact, atol=1e-3)
     np.testing.assert_array_equal(found, fusion.fit(purchases, text).vectors)

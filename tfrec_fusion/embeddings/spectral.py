@@ -1,25 +1,22 @@
 """Spectral fusion: a closed-form linear two-tower model of purchases and text."""
 
 import numpy as np
-import scipy.linalg
 from scipy import sparse
 
 from tfrec_fusion.embeddings.arrays import check_vectors
+from tfrec_fusion.embeddings.spectral_factors import SpectralFactors, leading
 from tfrec_fusion.embeddings.spectral_vectors import SpectralVectors
 from tfrec_fusion.errors import InputError
-
-# Up to this many rows, the smaller Gram matrix is decomposed exactly (float64, 15 s on 2 cores).
-_EXACT_ROWS = 6000
-_OVERSAMPLING = 64
-_POWER_STEPS = 8
 
 
 class SpectralFusion:
     """Item vectors from a regularised spectral decomposition of stacked purchases and text.
 
-    K = [diag(n_u^-b) X diag(pop^-a); sqrt(alpha) Z'], where X is the user-item matrix, Z the text
-    vectors (centred, length 1), and n_u and pop are the event counts of users and items divided by
-    their medians. With eigenvectors V and eigenvalues w of K'K, item j is row j of
+    K = [diag(n_u^-b) X diag(pop^-a); d diag(m_u^-b) Y diag(pop^-a); sqrt(alpha) Z'], where X is the
+    user-item matrix of likes, Y that of dislikes, if any, Z the text vectors (centred, length 1),
+    and n_u, m_u and pop are the counts of likes and dislikes of users and of likes of items,
+    divided by their medians. Who dislikes the same items has a taste in common, too. With
+    eigenvectors V and eigenvalues w of K'K, item j is row j of
     V sqrt(w / (w + lambda)), and a user is the normalised sum of pop_j^-a v_j over their items. At
     full rank the scores are those of ridge regression (w / (w + lambda) shrinks weak directions),
     i.e. of EASE without its zero diagonal; text gives vectors to items without purchases. Use it as
@@ -43,6 +40,7 @@ class SpectralFusion:
         text_weight: float = 20.0,
         user_power: float = 0.25,
         popularity_power: float = 0.0,
+        dislike_weight: float = 0.6,
         seed: int = 0,
     ):
         """
@@ -52,6 +50,7 @@ class SpectralFusion:
             text_weight: alpha, 0 or more; 0 ignores text.
             user_power: b; 0 weights all events equally, larger values damp users of many events.
             popularity_power: a; larger values damp popular items.
+            dislike_weight: d, 0 or more; 0 ignores dislikes.
             seed: seed of the randomised decomposition.
         """
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
@@ -60,6 +59,8 @@ class SpectralFusion:
             raise InputError(f"regularization: must be above 0. Received: {regularization!r}")
         if not (np.isfinite(text_weight) and text_weight >= 0):
             raise InputError(f"text_weight: must be 0 or more. Received: {text_weight!r}")
+        if not (np.isfinite(dislike_weight) and dislike_weight >= 0):
+            raise InputError(f"dislike_weight: must be 0 or more. Received: {dislike_weight!r}")
         for name, value in (("user_power", user_power), ("popularity_power", popularity_power)):
             if not np.isfinite(value):
                 raise InputError(f"{name}: must be a finite number. Received: {value!r}")
@@ -68,6 +69,7 @@ class SpectralFusion:
         self.text_weight = float(text_weight)
         self.user_power = float(user_power)
         self.popularity_power = float(popularity_power)
+        self.dislike_weight = float(dislike_weight)
         self.seed = seed
 
     def get_config(self) -> dict:
@@ -78,16 +80,18 @@ class SpectralFusion:
             "text_weight": self.text_weight,
             "user_power": self.user_power,
             "popularity_power": self.popularity_power,
+            "dislike_weight": self.dislike_weight,
             "seed": self.seed,
         }
 
-    def fit(self, interactions, text=None, mask=None) -> SpectralVectors:
+    def fit(self, interactions, text=None, mask=None, disliked=None) -> SpectralVectors:
         """Decomposes training purchases and text.
 
         Args:
             interactions: scipy sparse ``[users, items]``, 1 for each training pair.
             text: ``[items, d]`` finite numbers, the encoder's raw vectors; None for no text.
             mask: ``[items]`` bool, False for items without a text vector; None if all have one.
+            disliked: scipy sparse ``[users, items]``, 1 for each disliked item; None for none.
 
         Returns:
             `SpectralVectors` of all items, including those without events.
@@ -95,18 +99,40 @@ class SpectralFusion:
         Raises:
             InputError: no events, rows that do not match, NaN.
         """
+        return self.factors(interactions, text, mask, disliked).vectors(self.regularization)
+
+    def factors(self, interactions, text=None, mask=None, disliked=None) -> SpectralFactors:
+        """Decomposes as `fit`, without lambda: the factors give the vectors of any lambda at once.
+
+        Args, raises: as in `fit`.
+        """
         X = sparse.csr_matrix(interactions, dtype=np.float64)
         X.eliminate_zeros()
         if not X.nnz:
             raise InputError(f"interactions: no events to fit on. Received: shape {X.shape}")
-        per_user = np.diff(X.indptr)
         per_item = np.bincount(X.indices, minlength=X.shape[1])
         Z = self._text_rows(text, mask, per_item)
-        X, per_user = X[per_user > 0], per_user[per_user > 0]
         weights = _relative(per_item) ** -self.popularity_power
-        scaled = sparse.diags(_relative(per_user) ** -self.user_power) @ X @ sparse.diags(weights)
-        vectors = _shrunk_vectors(scaled.tocsr(), Z, self.dim, self.regularization, self.seed)
-        return SpectralVectors(vectors.astype(np.float32), weights.astype(np.float32))
+        blocks = [self._damped(X)]
+        if disliked is not None and self.dislike_weight > 0:
+            Y = sparse.csr_matrix(disliked, dtype=np.float64)
+            Y.eliminate_zeros()
+            if Y.shape != X.shape:
+                raise InputError(
+                    f"disliked: must have the shape of interactions, {X.shape}. "
+                    f"Received: {Y.shape}"
+                )
+            if Y.nnz:
+                blocks.append(self.dislike_weight * self._damped(Y))
+        scaled = (sparse.vstack(blocks) @ sparse.diags(weights)).tocsr()
+        values, factors = leading(scaled, Z, self.dim, self.seed)
+        return SpectralFactors(values, factors, weights.astype(np.float32), self.dim)
+
+    def _damped(self, X: sparse.csr_matrix) -> sparse.csr_matrix:
+        """The rows of users with events, divided by a power of their relative counts."""
+        counts = np.diff(X.indptr)
+        some = counts > 0
+        return sparse.diags(_relative(counts[some]) ** -self.user_power) @ X[some]
 
     def _text_rows(self, text, mask, per_item: np.ndarray) -> np.ndarray:
         """sqrt(alpha) Z ``[items, d]``: centred on the items with events, length 1, 0 if absent."""
@@ -130,59 +156,3 @@ class SpectralFusion:
 def _relative(counts: np.ndarray) -> np.ndarray:
     """Counts / median of the nonzero counts; 0 counts as 1, so that all powers are finite."""
     return np.maximum(counts, 1) / np.median(counts[counts > 0])
-
-
-def _shrunk_vectors(X, Z, dim: int, regularization: float, seed: int) -> np.ndarray:
-    """V sqrt(w / (w + lambda)) of K = [X; Z'], ``[items, dim]`` float64."""
-    rows, items = X.shape[0] + Z.shape[1], X.shape[1]
-    kept = min(dim, rows, items)
-    out = np.zeros((items, dim))
-    if min(rows, items) > _EXACT_ROWS and kept < min(rows, items) // 4:
-        values, vectors = _randomised(X, Z, kept, seed)
-    else:
-        values, vectors = _exact(X, Z, kept)
-    values = np.maximum(values, 0.0)
-    if len(vectors) == items:
-        vectors = vectors * np.sqrt(values / (values + regularization))
-    else:
-        # V sqrt(w) = K'U, which avoids a division by small w.
-        vectors = _transposed(X, Z, vectors) / np.sqrt(values + regularization)
-    out[:, :kept] = vectors
-    largest = np.abs(out).argmax(axis=0)
-    return out * np.where(out[largest, np.arange(dim)] < 0, -1.0, 1.0)
-
-
-def _exact(X, Z, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenpairs, descending, of the smaller of K'K ``[items, items]`` and KK'."""
-    if X.shape[1] <= X.shape[0] + Z.shape[1]:
-        gram = (X.T @ X).toarray() + Z @ Z.T
-    else:
-        cross = X @ Z
-        gram = np.block([[(X @ X.T).toarray(), cross], [cross.T, Z.T @ Z]])
-    size = len(gram)
-    values, vectors = scipy.linalg.eigh(
-        gram, subset_by_index=[size - kept, size - 1], overwrite_a=True, check_finite=False
-    )
-    return values[::-1], vectors[:, ::-1]
-
-
-def _randomised(X, Z, kept: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenpairs, descending, of K'K by randomised subspace iteration."""
-    X, Z = X.astype(np.float32), Z.astype(np.float32)
-    width = min(kept + _OVERSAMPLING, X.shape[1])
-    basis = np.random.default_rng(seed).standard_normal((X.shape[1], width), dtype=np.float32)
-    for _ in range(_POWER_STEPS):
-        basis = scipy.linalg.qr(_gram(X, Z, basis), mode="economic", check_finite=False)[0]
-    values, rotation = np.linalg.eigh(basis.T @ _gram(X, Z, basis))
-    keep = slice(None, -kept - 1, -1)
-    return values[keep].astype(np.float64), (basis @ rotation[:, keep]).astype(np.float64)
-
-
-def _gram(X, Z, columns: np.ndarray) -> np.ndarray:
-    """K'K times ``columns`` [items, k]."""
-    return X.T @ (X @ columns) + Z @ (Z.T @ columns)
-
-
-def _transposed(X, Z, columns: np.ndarray) -> np.ndarray:
-    """K' times ``columns`` [rows of K, k]."""
-    return X.T @ columns[: X.shape[0]] + Z @ columns[X.shape[0] :]
