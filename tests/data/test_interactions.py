@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
+from tfrec_fusion.errors import InputError
 
 SHOP = Catalogue(pd.DataFrame({"item_id": ["a", "b", "c"]}))
 
@@ -233,3 +234,45 @@ def test_ratings_on_a_scale_without_a_least_one_are_told(caplog):
     # What is the same everywhere is no scale.
     assert read([1.0] * 8) == (8, "")
     assert "min_rating=1 (on" in read([0, 1, 1, 0, 1, 1, 1, 0])[1]
+
+
+def _rated(**options):
+    catalogue = Catalogue(pd.DataFrame({"item_id": ["a", "b", "c"]}))
+    frame = pd.DataFrame(
+        {
+            "user_id": ["u", "u", "v", "v", "v"],
+            "item_id": ["a", "b", "a", "b", "c"],
+            "rating": [5.0, 1.0, 2.0, 4.0, 3.5],
+        }
+    )
+    return Interactions.from_frame(frame, catalogue, min_rating=4, **options)
+
+
+def test_low_ratings_become_dislikes():
+    assert len(_rated()) == 2
+    events = _rated(low_ratings="dislike")
+    # u likes a and dislikes b; v likes b and dislikes a and c.
+    np.testing.assert_array_equal(events.label, [1, 0, 0, 1, 0])
+    np.testing.assert_array_equal(events.matrix().toarray(), [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(events.disliked().toarray(), [[0, 1, 0], [1, 0, 1]])
+    assert not _rated().disliked().nnz
+    with pytest.raises(InputError, match=r"low_ratings must be one of .*Received: 'keep'"):
+        _rated(low_ratings="keep")
+    catalogue = events.catalogue
+    frame = pd.DataFrame({"user_id": ["u"], "item_id": ["a"], "rating": [5.0]})
+    with pytest.raises(InputError, match="low_ratings needs min_rating"):
+        Interactions.from_frame(frame, catalogue, low_ratings="dislike")
+
+
+def test_an_item_disliked_and_then_liked_is_no_dislike():
+    catalogue = Catalogue(pd.DataFrame({"item_id": ["a", "b"]}))
+    frame = pd.DataFrame(
+        {
+            "user_id": ["u", "u", "u"],
+            "item_id": ["a", "a", "b"],
+            "timestamp": [1e9, 1.1e9, 1.2e9],
+            "rating": [1.0, 5.0, 2.0],
+        }
+    )
+    events = Interactions.from_frame(frame, catalogue, min_rating=4, low_ratings="dislike")
+    np.testing.assert_array_equal(events.disliked().toarray(), [[0, 1]])

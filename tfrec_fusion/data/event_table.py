@@ -28,6 +28,7 @@ _NUMBERS = ("timestamp", "rating", "weight", "label")
 # The user's row before `encode_users`; it tells unknown users apart to find repeated events.
 PERSON = "_person"
 REPEATS = ("first", "all")
+LOW_RATINGS = ("drop", "dislike")
 _LARGEST = 1e38
 _LARGEST_WHOLE = 2.0**53  # beyond it float64 skips whole numbers
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def encoded_events(
     catalogue: Catalogue,
     *,
     min_rating: float | None,
+    low_ratings: str,
     unknown_items: str,
     duplicates: str,
     nulls: str,
@@ -56,6 +58,7 @@ def encoded_events(
       InputError: as in `Interactions.from_frame`.
     """
     for name, value, allowed in (
+        ("low_ratings", low_ratings, LOW_RATINGS),
         ("unknown_items", unknown_items, ("error", "drop")),
         ("duplicates", duplicates, ("error", "first")),
         ("nulls", nulls, ("error", "drop")),
@@ -127,9 +130,18 @@ def encoded_events(
     if min_rating is not None:
         if "rating" not in encoded:
             raise InputError(f"interactions: min_rating={min_rating} needs a column 'rating'")
-        keep &= encoded["rating"].to_numpy() >= min_rating
+        liked = encoded["rating"].to_numpy() >= min_rating
+        if low_ratings == "drop":
+            keep &= liked
+        else:
+            encoded["label"] = np.where(liked, encoded.get("label", 1.0), 0.0)
     elif "rating" in encoded:
         tell_of_ratings(encoded["rating"].to_numpy()[keep])
+    if min_rating is None and low_ratings != "drop":
+        raise InputError(
+            f"interactions: low_ratings needs min_rating, the lowest rating of a liked item. "
+            f"Received: low_ratings={low_ratings!r} without min_rating"
+        )
     if not keep.any():
         raise InputError(
             f"interactions: no events are left of {len(frame)} after unknown_items="

@@ -80,6 +80,7 @@ class Interactions:
         catalogue: Catalogue,
         *,
         min_rating: float | None = None,
+        low_ratings: str = "drop",
         unknown_items: str = "error",
         duplicates: str = "error",
         nulls: str = "error",
@@ -103,6 +104,8 @@ class Interactions:
             positive, whatever its rating; if the ratings are on a scale (2 to 101 different
             values), a log line warns and suggests the value at three quarters of the scale. The
             lowest rating as `min_rating` keeps every event without the warning.
+          low_ratings: what events below `min_rating` are: "drop" leaves them out; "dislike" keeps
+            them as impressions, with a `label` of 0, which rankers and `Spectral` learn from.
           unknown_items: for events whose item is not in the catalogue: "error", or "drop" them.
           duplicates: for user-item pairs that occur twice without `timestamp` or `position`:
             "error", or keep the "first". With an order or `repeats="all"` they are repeated events,
@@ -132,6 +135,7 @@ class Interactions:
             renamed(frame, columns, "interactions"),
             catalogue,
             min_rating=min_rating,
+            low_ratings=low_ratings,
             unknown_items=unknown_items,
             duplicates=duplicates,
             nulls=nulls,
@@ -255,9 +259,11 @@ class Interactions:
 
     def positives(self) -> Interactions:
         """Returns the events that are not impressions, without `label`."""
-        if self.label is None:
-            return self
-        return self._with(self._columns[~self.is_impression].drop(columns="label"))
+        return self if self.label is None else self.select(~self.is_impression).without_labels()
+
+    def without_labels(self) -> Interactions:
+        """Returns the same events without `label`, so that impressions count as events."""
+        return self._with(self._columns.drop(columns="label", errors="ignore"))
 
     def target_events(self) -> Interactions:
         """Returns the positive events with a `weight` above 0: those that a model is to predict."""
@@ -333,6 +339,16 @@ class Interactions:
         matrix = scipy.sparse.csr_matrix((np.ones(len(pairs[0]), np.float32), pairs), shape)
         matrix.data[:] = 1.0
         return matrix
+
+    def disliked(self) -> scipy.sparse.csr_matrix:
+        """Sparse user-item matrix `[n_users, n_items]` float32: 1 for pairs with impressions alone.
+
+        Impressions, e.g. low ratings, are events with a `label` of 0 or less. A pair that also has
+        a positive event is none.
+        """
+        shown = self.select(self.is_impression).without_labels()
+        found = (shown.matrix() > self.matrix()).astype(np.float32)
+        return scipy.sparse.csr_matrix(found)
 
     def histories(self) -> History:
         """Returns the items of each user's `counted_events`, in their order."""

@@ -119,8 +119,7 @@ class SpectralFusion:
             Y.eliminate_zeros()
             if Y.shape != X.shape:
                 raise InputError(
-                    f"disliked: must have the shape of interactions, {X.shape}. "
-                    f"Received: {Y.shape}"
+                    f"disliked: must have the shape of interactions, {X.shape}. Received: {Y.shape}"
                 )
             if Y.nnz:
                 blocks.append(self.dislike_weight * self._damped(Y))

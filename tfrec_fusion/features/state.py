@@ -35,8 +35,15 @@ class State:
       >>> scores = model.scorer(state)(np.array([0]))  # of the first user, [1, n_items]
     """
 
-    def __init__(self, events: Interactions, time: float | None, last: int | None = None):
+    def __init__(
+        self,
+        events: Interactions,
+        time: float | None,
+        last: int | None = None,
+        impressions: Interactions | None = None,
+    ):
         self.events, self.time, self.last = events, time, last
+        self._impressions = impressions
 
     @classmethod
     def of(cls, events: Interactions, at: float | None = None) -> State:
@@ -55,7 +62,7 @@ class State:
         if counted.timestamp is None:
             if at is not None:
                 raise InputError(f"State: at needs events with a 'timestamp'. Received: at={at}")
-            return cls(counted, None)
+            return cls(counted, None, impressions=_impressions(events))
         if at is None:
             at = float(counted.timestamp.max(initial=0.0)) + 1.0
         counted = counted.select(counted.timestamp < at)
@@ -64,10 +71,15 @@ class State:
                 f"State: none of the {len(events)} events is positive and before {at:.0f}; a "
                 "positive event has a label above 0, or there is no column 'label'"
             )
-        return cls(counted, at)
+        shown = _impressions(events)
+        if shown is not None:
+            shown = shown.select(shown.event_times < at)
+        return cls(counted, at, impressions=shown)
 
     def cut(self, last: int | None) -> State:
         """Returns the same state with histories of the last `last` items, e.g. 0 for new users.
+
+        Of users whose histories are cut, no impressions are known.
 
         Raises:
           InputError: `last` is no whole number of at least 0, nor None.
@@ -88,6 +100,14 @@ class State:
     def has_steps(self) -> bool:
         """Whether ages are numbers of later events, as the events have positions and no times."""
         return self.events.position is not None
+
+    @property
+    def disliked(self) -> scipy.sparse.csr_matrix | None:
+        """`[n_users, n_items]` float32, 1 for `Interactions.disliked` pairs; None without any."""
+        if self._impressions is None or self.last is not None:
+            return None
+        shown, liked = self._impressions.matrix(), self.events.matrix()
+        return scipy.sparse.csr_matrix((shown > liked).astype(np.float32))
 
     @cached_property
     def seen(self) -> np.ndarray:
@@ -204,3 +224,9 @@ class State:
         if histories.times is None:
             return np.zeros(len(histories.items), np.float32)
         return ((self.time - histories.times) / DAY).astype(np.float32)
+
+
+def _impressions(events: Interactions) -> Interactions | None:
+    """The impressions among events, without `label`; None if there are none."""
+    shown = events.is_impression
+    return events.select(shown).without_labels() if shown.any() else None

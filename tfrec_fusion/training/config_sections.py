@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from tfrec_fusion.models.classic import SpectralOptions
+
 
 class Section(BaseModel):
     """Base of the sections: unknown keys raise an error."""
@@ -29,6 +31,7 @@ class DataConfig(Section):
     vectors: dict[str, str] = {}
     numbers: list[str] | None = None
     min_rating: float | None = None
+    low_ratings: Literal["drop", "dislike"] = "drop"
     unknown_items: Literal["error", "drop"] = "error"
     duplicates: Literal["error", "first"] = "error"
     repeats: Literal["first", "all"] = "first"
@@ -91,19 +94,13 @@ class RankingSection(Section):
     window_days: PositiveFloat = 7.0
 
 
-class SpectralSection(Section):
-    """Options of `SpectralFusion`, which initializes the item vectors.
+class SpectralSection(SpectralOptions):
+    """Options of the spectral decomposition that initializes the item vectors.
 
     Its text vectors are the catalogue's vectors of the name `vectors`, by default the first ones.
     The initial item vectors already contain them, so the model itself uses no vectors unless
     `model.vectors` names some.
     """
-
-    vectors: str | None = None
-    regularization: PositiveFloat = 200.0
-    text_weight: float = Field(default=20.0, ge=0)
-    user_power: float = 0.25
-    popularity_power: float = 0.0
 
 
 class Recorded(Section):

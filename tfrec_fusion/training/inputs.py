@@ -49,6 +49,7 @@ def load_events(data: DataConfig) -> Interactions:
         data.interactions,
         load_items(data),
         min_rating=data.min_rating,
+        low_ratings=data.low_ratings,
         unknown_items=data.unknown_items,
         duplicates=data.duplicates,
         repeats=data.repeats,

@@ -16,6 +16,7 @@ from tfrec_fusion.models.classic import (
     RecentPopularityConfig,
     RP3BetaConfig,
     SparseEASEConfig,
+    SpectralConfig,
     TextMeanConfig,
     UserKNNConfig,
 )
@@ -35,6 +36,7 @@ MODELS = Registry(
         "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
         "rp3beta": "tfrec_fusion.models.classic:RP3Beta",
         "sparse_ease": "tfrec_fusion.models.classic:SparseEASE",
+        "spectral": "tfrec_fusion.models.classic:Spectral",
         "text_mean": "tfrec_fusion.models.classic:TextMean",
         "user_knn": "tfrec_fusion.models.classic:UserKNN",
     },
@@ -100,6 +102,10 @@ class SparseEASESection(SparseEASEConfig):
     """`kind: sparse_ease` and the options of `SparseEASEConfig`."""
 
     kind: Literal["sparse_ease"] = "sparse_ease"
+class SpectralModelSection(SpectralConfig):
+    """`kind: spectral` and the options of `SpectralConfig`."""
+
+    kind: Literal["spectral"] = "spectral"
 
 
 class TextMeanSection(TextMeanConfig):
@@ -133,6 +139,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recent_popularity": RecentPopularitySection,
     "rp3beta": RP3BetaSection,
     "sparse_ease": SparseEASESection,
+    "spectral": SpectralModelSection,
     "text_mean": TextMeanSection,
     "user_knn": UserKNNSection,
     OWN: OwnSection,
@@ -155,6 +162,7 @@ ModelSection = Annotated[
     | Annotated[RecentPopularitySection, Tag("recent_popularity")]
     | Annotated[RP3BetaSection, Tag("rp3beta")]
     | Annotated[SparseEASESection, Tag("sparse_ease")]
+    | Annotated[SpectralModelSection, Tag("spectral")]
     | Annotated[TextMeanSection, Tag("text_mean")]
     | Annotated[UserKNNSection, Tag("user_knn")]
     | Annotated[OwnSection, Tag(OWN)],

@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
-from tfrec_fusion.embeddings import SpectralFusion, SpectralVectors
+from tfrec_fusion.embeddings import SpectralVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
+from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import MODELS
@@ -124,18 +125,4 @@ def trained_model(config: RunConfig, train: Interactions) -> keras.Model | Class
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
     if not config.spectral:
         return None
-    options, model = config.spectral.model_dump(), cast(Any, config.model)
-    name = options.pop("vectors")
-    text = next(iter(train.catalogue.vectors.values()), None)
-    if name is not None:
-        text = train.catalogue.vectors.get(name)
-        if text is None:
-            raise InputError(
-                f"spectral.vectors: must be one of {list(train.catalogue.vectors)}. "
-                f"Received: {name!r}"
-            )
-    return SpectralFusion(model.dim, **options).fit(
-        train.matrix(),
-        None if text is None else text.values,
-        None if text is None else text.mask,
-    )
+    return spectral_vectors(train, config.spectral, cast(Any, config.model).dim)[0]

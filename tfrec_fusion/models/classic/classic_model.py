@@ -44,6 +44,7 @@ class ClassicModel(ABC):
     Attributes:
       Config: the class of the options.
       config: the options.
+      reads_dislikes: whether `fitted` gets the events with a `label` of 0 or less too.
       spec: the spec of the training data; None before `fit`.
       scores: the result of `fitted`; None before `fit`.
 
@@ -65,6 +66,7 @@ class ClassicModel(ABC):
     ranks_catalogue = True
     reads_user_ids = False
     explains = False
+    reads_dislikes = False
     # Newer events extend the histories.
     refreshes = True
 
@@ -86,7 +88,7 @@ class ClassicModel(ABC):
         """Fits to the `counted_events` of `train`, and returns the model itself."""
         if not hasattr(train, "counted_events"):
             require_interactions(train, f"{self.name}.fit")
-        scores = self.fitted(train.counted_events())
+        scores = self.fitted(train.counted_events(impressions=self.reads_dislikes))
         if not isinstance(scores, Scores):
             raise InputError(
                 f"{self.name}: fitted must return ItemItem, ItemVectors or ItemScores. "

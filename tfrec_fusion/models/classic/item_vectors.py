@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse
 
-from tfrec_fusion._compat import tf
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.scores import Scores, histories
-from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.weighted_history_serving import WeightedHistoryServing
 
 _LEAST = 1e-12  # minimum length of a vector, against division by 0
 
@@ -16,36 +17,51 @@ class ItemVectors(Scores):
 
     Args:
       vectors: `[n_items, D]`, 0 for an item without a vector.
+      weights: `[n_items]`, weight of each item in a history; None weighs all alike.
+      penalty: weight with which the items that the user dislikes are subtracted; see
+        `State.disliked`.
     """
 
-    def __init__(self, vectors: np.ndarray):
+    def __init__(
+        self, vectors: np.ndarray, weights: np.ndarray | None = None, penalty: float = 0.0
+    ):
         self.vectors = np.asarray(vectors, np.float32)
+        ones = np.ones(len(self.vectors), np.float32)
+        self.weights = ones if weights is None else np.asarray(weights, np.float32)
+        self.penalty = float(penalty)
 
     @property
     def count(self) -> int:
         return len(self.vectors)
 
     def scorer(self, state):
+        weighted = self.weights[:, None] * self.vectors
+        disliked = self._disliked(state)
+
         def score(users: np.ndarray) -> np.ndarray:
-            mean = histories(state.matrix, users) @ self.vectors
+            mean = histories(state.matrix, users) @ weighted
+            if disliked is not None:
+                mean -= self.penalty * (histories(disliked, users) @ weighted)
             mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), _LEAST)
             return mean @ self.vectors.T
 
         return score
 
     def serving(self, state, precision):
-        dim = self.vectors.shape[1]
+        return WeightedHistoryServing(
+            self.vectors, self.weights, self._disliked(state), self.penalty, precision
+        )
 
-        def user_vectors(users, past, items, positions, ages):
-            total = tf.math.unsorted_segment_sum(past, positions, tf.shape(users)[0])
-            return total / tf.maximum(tf.norm(total, axis=1, keepdims=True), _LEAST)
-
-        nothing = np.zeros(dim, np.float32)
-        return DotProductServing(user_vectors, self.vectors, nothing, dim, precision)
+    def _disliked(self, state: State) -> scipy.sparse.csr_matrix | None:
+        return state.disliked if self.penalty else None
 
     def arrays(self):
-        return {"vectors": self.vectors}
+        return {
+            "vectors": self.vectors,
+            "weights": self.weights,
+            "penalty": np.float64(self.penalty),
+        }
 
     @classmethod
     def of_arrays(cls, arrays):
-        return cls(arrays["vectors"])
+        return cls(arrays["vectors"], arrays["weights"], float(arrays["penalty"]))
