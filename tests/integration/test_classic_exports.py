@@ -21,11 +21,18 @@ KINDS = [
     "rp3beta",
     "ials",
     "ease",
+    "spectral",
     "popularity",
     "recent_popularity",
     "text_mean",
 ]
-VECTORS = {"popularity": False, "recent_popularity": False, "text_mean": True, "ials": True}
+VECTORS = {
+    "popularity": False,
+    "recent_popularity": False,
+    "text_mean": True,
+    "ials": True,
+    "spectral": True,
+}
 
 
 def _train_and_export(kind, small_shop, folder):

@@ -210,7 +210,7 @@ def export(
         )
     reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
     merging = load(f"{_DEPLOYMENT}:merging_of")(deployment)
-    state = State.of(events, at)
+    state = State.of(every, at)
     own = tuple(signatures)
     similar, audience = cast(str, options["similar"]), cast(bool, options["audience"])
     build = _Build(model, state, business, explain, merging, own, reranking, similar, audience)

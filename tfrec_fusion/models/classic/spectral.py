@@ -55,8 +55,8 @@ class Spectral(ClassicModel):
     `embeddings.SpectralFusion` gives each item a vector v and a weight; a user is the normalised
     sum of the weighted vectors of the history, less `dislike_penalty` times those of disliked
     items, and the score of an item is its dot product with the user. At full rank these are the
-    scores of ridge regression. How strongly it is regularised depends on the data, so it is chosen on a
-    held-out tenth of the training events. Items without events score by their text.
+    scores of ridge regression. How strongly it is regularised depends on the data, so it is chosen
+    on a held-out tenth of the training events. Items without events score by their text.
 
     Args:
       **options: see `SpectralConfig`.
