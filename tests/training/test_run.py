@@ -140,7 +140,8 @@ def test_without_test_events_there_is_no_evaluation(config, tmp_path):
 
 
 def test_a_spectral_start_needs_no_training(config, tmp_path):
-    run = Run.start(tmp_path / "run", config(spectral={}, epochs=0))
+    given = {"regularization": 200.0, "popularity_power": 0.0}
+    run = Run.start(tmp_path / "run", config(spectral=given, epochs=0))
     assert run.train()["history"] == {}
     assert run.config.model.vectors == []
     split, model = run.split, run.model()
@@ -156,7 +157,7 @@ def test_a_spectral_start_and_another_optimizer(config, tmp_path):
     run = Run.start(tmp_path / "run", config(**options))
     run.train()
     model = run.model()
-    assert model.spec.weighted_history
+    assert model.spec.weighted_history  # the options of the start that are left open are chosen
     # A learning rate of 0 leaves the ids where a spectral start puts them: at zero.
     assert not model.tower.ids.table.numpy().any()
     assert model.tower.frozen["initial"].matrix.numpy().any()
