@@ -102,6 +102,8 @@ class SparseEASESection(SparseEASEConfig):
     """`kind: sparse_ease` and the options of `SparseEASEConfig`."""
 
     kind: Literal["sparse_ease"] = "sparse_ease"
+
+
 class SpectralModelSection(SpectralConfig):
     """`kind: spectral` and the options of `SpectralConfig`."""
 
