@@ -9,6 +9,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, UserTable
 from tfrec_fusion.evaluation import segment
 from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.features import Features, Number
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.optimizers import for_tables
 from tfrec_fusion.retrieval import exact_top_k
@@ -81,9 +82,10 @@ def test_a_two_towers_training_step(events, examples):
 
 
 def test_a_rankers_training_step(events):
-    model = Ranker(events, dim=8, hidden=[8], user="both", context=["hour"])
+    features = Features(context=[Number(column="hour")])
+    model = Ranker(events, dim=8, hidden=[8], user="both", features=features)
     model.compile(for_tables(0.01))
-    batches = ranking_examples(events, 16, context=["hour"])
+    batches = ranking_examples(events, 16, context_side=model.spec.context_side)
     assert ops_without_gpu_kernel(_step(model, batches)) == set()
 
 

@@ -21,13 +21,12 @@ SERVED = SimpleNamespace(
     similar=None,
     audience=None,
     explanation=SimpleNamespace(inputs=("id", "text", "context")),
-    numbers=(),
-    texts=(),
 )
 
 
 def test_a_card_gives_the_same_signatures_back():
-    served = SimpleNamespace(**vars(SERVED) | {"numbers": ("hour",), "texts": ("channel",)})
+    given = (Tensor("hour", "float64", "[B]"), Tensor("tags", "string", "[B, T_tags]"))
+    served = SimpleNamespace(**vars(SERVED) | {"feature_inputs": given})
     for signatures in (CATALOGUE_SIGNATURES, RANKER_SIGNATURES):
         described = [one(served).described for one in signatures]
         card = json.loads(json.dumps(card_entries(described)))

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import feature_coverage, feature_importance
 from tfrec_fusion.features import Category, Features, Number, Tags
-from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models import Backbone, Ranker, TwoTower
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,7 @@ def split():
     users = pd.DataFrame({"user_id": ["u", "v"], "taste": ["e", "o"], "age": [None, 3.0]})
     rows = [("u", "e0", 1), ("v", "o0", 2), ("u", "e1", 3), ("v", "o1", 4)]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    frame["device"] = ["e", "o", "e", "o"]
     events = Interactions.from_frame(
         frame, Catalogue(items), users=users, stray_times="keep"
     ).first_events()
@@ -65,6 +67,52 @@ def test_the_model_is_as_before(split, model):
     assert 0 < drops["drop"][0] < 0.7
     for mine, theirs in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+class _SameKind(Backbone):
+    """1 where the item's kind is the context's device, else 0; both are one-hot in x_0."""
+
+    def call(self, x0, training=None):
+        return tf.reduce_sum(x0[..., :2] * x0[..., 6:8], -1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def ranker(split):
+    """A user's negatives are of the other kind, so each AUC is 1 in the context of the event."""
+    features = Features(
+        item=[Category(column="kind")],
+        user=[Number(column="age")],
+        context=[Category(column="device")],
+    )
+    options = {"use_ids": False, "vectors": [], "trend": False, "feature_dim": 2}
+    model = Ranker(split.train, dim=2, features=features, backbone=_SameKind, **options)
+    for layer in (model.tower.features, model.features.context_side):
+        table = np.zeros(layer.table.shape)
+        table[1:3] = np.eye(2)
+        layer.table.assign(table)
+        layer.kernel.assign(np.eye(2))
+    model.head.linear.kernel.assign([[1.0]])
+    return model
+
+
+def test_a_rankers_context_by_hand(split, ranker):
+    """Each user has an AUC of 0 where the two events have exchanged their devices."""
+    orders = np.random.default_rng([0, 2])
+    exchanged = [orders.permutation(2)[0] == 1 for _ in range(5)]
+    assert 0 < sum(exchanged) < 5
+    before = [weight.numpy() for weight in ranker.weights]
+    frame = feature_importance(ranker, split, repeats=5, bootstrap=9)
+    drops = {row[1]: list(row[2:]) for row in frame.itertuples(index=False)}
+    drop = sum(exchanged) / 5
+    assert drops["device"] == pytest.approx([1.0, drop, drop, drop])
+    assert drops["age"] == [0.5, 0, 0, 0]
+    assert drops["kind"][1] > 0
+    for mine, theirs in zip(ranker.weights, before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    one = ["user/age"]
+    assert feature_importance(ranker, split, features=one, history=0, users=1)["drop"][0] == 0
+    with pytest.raises(InputError, match="history must be 0 or more"):
+        feature_importance(ranker, split, history=-1)
 
 
 def test_coverage(split, model):

@@ -6,6 +6,7 @@ from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.examples.ranking import feature_names
+from tfrec_fusion.features import Number, Side
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.times import DAY
 
@@ -127,9 +128,10 @@ def test_labels_are_taken_as_they_are():
     rng = np.random.default_rng(1)
     n = len(_events())
     events = _events(label=rng.integers(0, 2, n).astype(np.float32), hour=rng.integers(0, 24, n))
-    rows = _rows(ranking_examples(events, 64, context=["hour"], shuffle=False, horizon_days=0.0))
+    side = Side.fit("interactions", (Number(column="hour", scale="raw"),), events.context)
+    rows = _rows(ranking_examples(events, 64, context_side=side, shuffle=False, horizon_days=0.0))
     np.testing.assert_array_equal(rows["label"], events.label)
-    np.testing.assert_array_equal(rows["hour"], events.context["hour"])
+    np.testing.assert_array_equal(rows["context_numbers"][:, 0], events.context["hour"])
     # What was shown and not taken is no history.
     taken = set(zip(events.user[events.label > 0], events.item[events.label > 0], strict=True))
     for user, history in zip(rows["user"], rows["history"], strict=True):
@@ -155,7 +157,6 @@ def test_without_times():
         ({"every_days": 0}, "every_days"),
         ({"at": 50 * DAY}, "before the cut"),
         ({"negatives": -1}, "negatives"),
-        ({"context": ["weather"]}, "weather"),
     ],
 )
 def test_a_mistake_is_named(events, options, says):

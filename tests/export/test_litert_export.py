@@ -21,9 +21,10 @@ def _check(golden, ranker, folder):
     runner = interpreter.get_signature_runner()
     for signature, _, asked in golden.ranker_requests(model, events):
         batch = golden.ranker_batch(model, events, asked)
-        for column in model.spec.context_categories:
-            texts = [value.decode("utf-8", "replace") for value in batch[column].numpy()]
-            batch[column] = Vocabulary.load(folder / f"{column}.txt").rows(texts)
+        if "channel" in asked:
+            texts = Vocabulary.load(folder / "channel.txt").rows(asked["channel"])
+            batch["channel"] = np.where(asked["channel"] == "", -2, texts).astype(np.int32)
+            batch["hour"] = asked["hour"].astype(np.float32)
         given = {name: np.asarray(batch[name]) for name in runner.get_input_details()}
         if signature not in ("classify", "regress") and batch["item"].shape.num_elements():
             logits = golden.ranker_logits(model, events, asked)
@@ -38,7 +39,7 @@ def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
     assert files == {"ranker.tflite", "items.txt", "users.txt", "channel.txt"}
     model, events, _ = ranker("all")
     written = Vocabulary.load(tmp_path / "litert" / "channel.txt").ids.tolist()
-    assert written == list(model.spec.context_categories["channel"])
+    assert written == list(model.spec.context_side.features[1].values)
     items = Vocabulary.load(tmp_path / "litert" / "items.txt").ids.tolist()
     assert items == events.catalogue.vocabulary.ids.tolist()
 

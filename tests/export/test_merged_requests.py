@@ -9,7 +9,9 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy import DeploymentConfig
 from tfrec_fusion.deploy.status import StatusError
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export
+from tfrec_fusion.export.merged import joined, parted, separator
 from tfrec_fusion.server.servable import Servable
 from tfrec_fusion.signature import RANKED
 
@@ -209,6 +211,16 @@ def test_an_id_with_a_line_end_is_unknown(version):
     _same(found, expected)
     found = version.ask("recommend", **_request(["nobody"], k=40, include=[both]))
     assert not any(found["item_id"][0])
+
+
+def test_lists_are_joined_by_what_no_tag_of_the_table_holds():
+    """A line break is in a tag, so \\x01 joins; a requested tag that holds it is unknown."""
+    assert (separator(), separator(["a b"]), separator(["a\n", "b"])) == ("\n", "\n", "\x01")
+    tags = tf.constant([["a\nb", "c", ""], ["", "", ""], ["a\x01b", "a", "a"]])
+    lists = parted(joined(tags, "\x01"), "\x01").numpy().tolist()
+    assert lists == [[b"a\nb", b"c", b""], [b"", b"", b""], [b"a\xffb", b"a", b"a"]]
+    with pytest.raises(InputError, match=r"every control character.*merging=None.*Received: 31"):
+        separator(map(chr, range(1, 32)))
 
 
 @pytest.mark.parametrize(("k", "columns"), [(INT32.max, 40), (41, 40), (0, 0), (INT32.min, 0)])

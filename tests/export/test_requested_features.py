@@ -9,8 +9,10 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
+from tfrec_fusion.export.reference import Reference
 from tfrec_fusion.features import Category, Cross, Features, Number, State, Tags
 from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.monitoring import as_requests, compare
 
 N = 8
 ITEMS = pd.DataFrame({"item_id": [f"i{row}" for row in range(N)]})
@@ -223,3 +225,27 @@ def test_onnx_takes_them(tmp_path):
             assert "ONNX has no operation for StringToHashBucketFast" in left_out["score"]
         else:
             assert export_onnx(version, tmp_path / f"onnx{hashed}") == {}
+
+
+def test_monitoring_knows_the_columns_of_users(version):
+    """Three of five countries are "de", and the one that is given is; most requests give none."""
+    reference = Reference.load(version)
+    assert reference.features["user_country"].values == ["de", "fr"]
+    assert reference.features["user_country"].counts == [3, 2, 0, 0]
+    assert sorted(reference.features) == sorted(reference.optional)
+    given = {
+        "user_country": ["de", "", ""],
+        "user_age": [31.0, None, None],
+        "user_device": [""] * 3,
+    }
+    given |= {"user_visits": [None] * 3, "user_likes": [["a"], [], []]}
+    frame = as_requests(pd.DataFrame({"user_id": ["u0", "new", "new"]} | given))
+    report = compare(version, frame, min_rows=1)
+    rows = {name: report.figure(f"feature_psi.user_{name}").rows for name in ("country", "age")}
+    assert rows == {"country": 1, "age": 1}
+    assert report.figure("feature_psi.user_visits").rows == 0
+    assert report.figure("feature_psi.user_device").rows == 0
+    p, q = np.array([3.5, 2.5]) / 6, np.array([1.5, 0.5]) / 2
+    psi = float(np.sum((p - q) * np.log(p / q)))
+    assert report.figure("feature_psi.user_country").value == pytest.approx(psi)
+    assert not any("lacks" in note for note in report.notes)

@@ -91,7 +91,7 @@ def test_repeated_and_unknown_ids_of_a_history_change_nothing(served):
             user_id=tf.constant(["ü 3"]),
             item_id=tf.constant([item[:5].tolist()]),
             history=tf.constant([history]),
-            hour=tf.constant([3.0]),
+            hour=tf.constant([3.0], tf.float64),
             channel=tf.constant(["web"]),
         )["score"].numpy()
 

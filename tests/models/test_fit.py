@@ -13,6 +13,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.features import Features, Number
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 N_ITEMS = 6
@@ -166,14 +167,14 @@ def ranker_events():
 
 @pytest.fixture(scope="module")
 def ranker(ranker_events):
-    model = Ranker(ranker_events, dim=4, context=["hour"])
+    model = Ranker(ranker_events, dim=4, features=Features(context=[Number(column="hour")]))
     model.compile("adam")
     return model
 
 
 @pytest.fixture(scope="module")
-def ranker_batches(ranker_events):
-    return ranking_examples(ranker_events, 4, context=["hour"])
+def ranker_batches(ranker_events, ranker):
+    return ranking_examples(ranker_events, 4, context_side=ranker.spec.context_side)
 
 
 FRAME = pd.DataFrame({"user": [0]})
@@ -232,7 +233,10 @@ def test_a_model_with_trend_needs_examples_with_times(events):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda events: ranking_examples(events, 4), r"no 'hour', which.*context=\['hour'\]"),
+        (
+            lambda events: ranking_examples(events, 4),
+            r"no 'context_categories', which.*ranking_examples\(events, context_side=model\.spec",
+        ),
         (lambda events: events.batches(4), r"no 'item'; pass those of ranking_examples"),
         (lambda events: events.batches(4, examples="pairs"), "no 'item_features'"),
         (

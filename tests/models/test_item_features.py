@@ -12,7 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate_ranker
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.export import export
-from tfrec_fusion.features import State
+from tfrec_fusion.features import Features, Number, State
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.times import DAY
 
@@ -215,15 +215,19 @@ def test_scaling_is_saved_with_the_model_and_its_weights(make, tmp_path):
     np.testing.assert_array_equal(later.scorer(State.of(_events("abcd")))(EVERYONE), expected)
 
 
-def test_context_numbers_are_fitted_once_and_saved(tmp_path):
+def test_the_context_is_fitted_once_and_saved(tmp_path):
     frame = pd.DataFrame({"user_id": list("uvw"), "item_id": list("aba"), "hour": [1.0, 3.0, 2.0]})
     events = Interactions.from_frame(frame, _catalogue())
-    model = Ranker(events, dim=4, hidden=[4], context=["hour"])
-    model.save_weights(tmp_path / "w.weights.h5")
+    features = Features(context=[Number(column="hour")])
+    model = Ranker(events, dim=4, hidden=[4], features=features)
+    model.save(tmp_path / "ranker.keras")
+    loaded = keras.models.load_model(tmp_path / "ranker.keras")
+    assert loaded.spec.context_side.features[0].mean == 2.0
     other = Interactions.from_frame(frame.assign(hour=[10.0, 30.0, 20.0]), _catalogue())
-    later = Ranker(other, dim=4, hidden=[4], context=["hour"])
-    later.load_weights(tmp_path / "w.weights.h5")
-    np.testing.assert_array_equal(later.features.context_numbers.mean, [2.0])
+    later = Ranker(other, dim=4, hidden=[4], features=features)
+    model.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(InputError, match="other features"):
+        later.load_weights(tmp_path / "w.weights.h5")
 
 
 def test_what_becomes_a_feature_is_said_and_can_be_chosen(make, caplog):

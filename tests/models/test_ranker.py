@@ -9,7 +9,8 @@ from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
-from tfrec_fusion.features import State
+from tfrec_fusion.features import Category, Features, Number, Side, State
+from tfrec_fusion.features.context import CONTEXT_FIELDS, TABLE
 from tfrec_fusion.metrics import gauc
 from tfrec_fusion.models import Ranker, RankerConfig
 from tfrec_fusion.optimizers import adam
@@ -63,10 +64,14 @@ def batch(events):
 
 
 def _first(events, **options):
-    options = {"negatives": 2, "context": ["hour", "channel"], "history": 8} | options
+    side = Side.fit(TABLE, FEATURES.context, events.context)
+    options = {"negatives": 2, "context_side": side, "history": 8} | options
     return next(iter(ranking_examples(events, 32, **options)))
 
 
+FEATURES = Features(
+    item=[Category(column="colour")], context=[Number(column="hour"), Category(column="channel")]
+)
 SMALL = {"dim": 8, "hidden": [16, 8]}
 OPTIONS = {
     "fused": {},
@@ -77,7 +82,7 @@ OPTIONS = {
     "no_trend": {"trend": False},
     "gate": {"fusion": "gate"},
     "not_whitened": {"whitening_dim": None},
-    "columns": {"categories": ["colour"], "context": ["hour", "channel"]},
+    "columns": {"features": FEATURES},
     "linear": {"cross_layers": 0, "hidden": []},
 }
 
@@ -110,7 +115,7 @@ def test_eager_equals_graph_and_a_saved_model_gives_equal_logits(events, batch, 
 
 
 def test_any_batch_size_and_both_shapes(events, batch):
-    model = _moved(_model(events, categories=["colour"], context=["hour", "channel"]))
+    model = _moved(_model(events, features=FEATURES))
     graph = tf.function(lambda b: model(b), reduce_retracing=True)
     expected = model(batch).numpy()
     for size in (5, 1, 0):
@@ -244,15 +249,18 @@ def test_a_missing_vector_is_not_read():
     assert np.isfinite(loss)
 
 
-def test_missing_context_counts_as_the_mean_and_unknown_categories_as_unknown(events, batch):
-    model = _moved(_model(events, context=["hour", "channel"]))
-    hours = tf.fill([32], np.float32(np.mean(events.context["hour"])))
-    mean = model(dict(batch) | {"hour": hours})
-    nan = model(dict(batch) | {"hour": tf.fill([32], np.float32("nan"))})
-    np.testing.assert_allclose(mean, nan, atol=1e-4)
-    never = model(dict(batch) | {"channel": tf.fill([32], "moon")})
-    np.testing.assert_array_equal(never, model(dict(batch) | {"channel": tf.fill([32], "")}))
-    assert (never.numpy() != model(dict(batch) | {"channel": tf.fill([32], "web")}).numpy()).any()
+def test_unknown_missing_and_other_contexts_are_told_apart(events, batch):
+    model = _moved(_model(events, features=FEATURES))
+
+    def logits(hour, channel):
+        frame = pd.DataFrame({"hour": [hour] * 32, "channel": [channel] * 32})
+        encoded = model.spec.context_side.encode(frame)
+        return model(dict(batch) | dict(zip(CONTEXT_FIELDS, encoded, strict=True))).numpy()
+
+    unknown = logits(8.0, "moon")
+    np.testing.assert_array_equal(unknown, logits(8.0, "sun"))
+    for other in (logits(8.0, "web"), logits(8.0, ""), logits(9.0, "moon"), logits(np.nan, "moon")):
+        assert np.abs(other - unknown).max() > 1e-4
 
 
 def test_the_default_loss_by_hand(events, batch):
@@ -287,7 +295,7 @@ def test_mixed_precision_trains(events):
 @pytest.mark.slow
 def test_without_times():
     events = _events(times=False)
-    model = _moved(_model(events, categories=["colour"]))
+    model = _moved(_model(events, features=Features(item=FEATURES.item)))
     assert model.spec.feature_names == ("price",)
     batches = ranking_examples(events, 64, negatives=2, history=8)
     model.compile(adam(1e-2, steps=len(batches)))
@@ -309,8 +317,9 @@ def test_defaults_of_the_config_are_those_of_the_model(events):
         ({"id_dropout": 1.0}, "Ranker: id_dropout"),
         ({"vectors": ["image"]}, "Ranker: vectors: .*'image'"),
         ({"use_ids": False, "vectors": []}, "use_ids=False needs vectors"),
-        ({"categories": ["shape"]}, "no column 'shape'"),
-        ({"context": ["weather"]}, "Ranker: context: .*'weather'"),
+        ({"features": {"item": [{"kind": "category", "column": "shape"}]}}, "missing: shape"),
+        ({"features": {"context": [{"kind": "number", "column": "rain"}]}}, "missing: rain"),
+        ({"context": ["hour"]}, r"Ranker: context: .*Received: \['hour'\]"),
     ],
 )
 def test_a_mistake_is_named(events, options, says):
@@ -325,8 +334,6 @@ def test_batches_without_labels_are_refused(events, batch):
         model.compute_loss({name: v for name, v in batch.items() if name != "label"})
 
 
-def test_a_scorer_refuses_what_it_cannot_know(events):
-    with pytest.raises(InputError, match="context"):
-        _model(events, context=["hour"]).scorer(State.of(events))
+def test_a_scorer_refuses_other_items(events):
     with pytest.raises(InputError, match="items"):
         _model(events).scorer(State.of(_events(n_items=N_ITEMS + 4)))

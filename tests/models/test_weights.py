@@ -7,7 +7,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features import State
+from tfrec_fusion.features import Category, Features, State
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
 
 
@@ -26,7 +26,7 @@ def _two_tower(events, **options):
 
 def _ranker(events, **options):
     options = {"dim": 2, "hidden": [2], "whitening_dim": None} | options
-    return Ranker(events, categories=["colour"], **options)
+    return Ranker(events, features=Features(item=[Category(column="colour")]), **options)
 
 
 def _alpha_rec(events, **options):

@@ -155,7 +155,7 @@ def test_a_ranker_s_context(ranker, make_logger, tmp_path):
                 "item_id": events.catalogue.vocabulary.ids[
                     events.item[rng.integers(0, len(events), (100, 8))]
                 ],
-                "hour": np.float32(hour),
+                "hour": hour,
                 "channel": events.context["channel"].to_numpy(object)[chosen],
             }
 

@@ -25,7 +25,7 @@ GIVEN = {"user_country": "de", "user_age": 31.5, "user_likes": ["b", "a"], "devi
 @pytest.fixture(scope="module")
 def version(tmp_path_factory):
     users = pd.DataFrame({"user_id": ["u0", "u1", "u2"], "country": ["de", "fr", None]})
-    users = users.assign(age=[20.0, 64.0, None], likes=[["a"], ["b", "a"], None])
+    users = users.assign(age=[20.0, 64.0, None], likes=[["a"], ["b", "a"], ["a\nb"]])
     frame = pd.DataFrame({"user_id": [f"u{row % 3}" for row in range(9)]})
     frame["item_id"] = [f"i{row}" for row in (0, 1, 2, 1, 2, 3, 2, 3, 0)]
     frame["timestamp"] = 1.7e9 + 50_000.0 * np.arange(9)
@@ -71,10 +71,12 @@ def test_servers_and_clients_know_them(version, server_process):
                 alone = client.recommend(["new"], k=6)
                 asked = {name: [value] for name, value in GIVEN.items()}
                 both = client.recommend(["new"], k=6, **asked)
+                broken = client.recommend(["new"], k=6, user_likes=[["a\nb", "new"]])
                 shares = client.explain(["new"], [["i5"]], **asked)
                 with pytest.raises(InputError, match="user_age must be float64"):
                     client.recommend(["new"], user_age=["old"])
-            for frame, expected in ((alone, plain), (both, given)):
+            likes = shop.recommend("new", k=6, features={"user_likes": ["a\nb"]})
+            for frame, expected in ((alone, plain), (both, given), (broken, likes)):
                 assert frame["item_id"].tolist() == [item for item, _ in expected]
                 np.testing.assert_allclose(frame["score"], [s for _, s in expected], rtol=1e-5)
             np.testing.assert_allclose(shares["score"][0], dict(given)["i5"], rtol=1e-4)

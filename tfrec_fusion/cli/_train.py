@@ -55,7 +55,7 @@ def train(
         typer.Option(
             metavar="KIND",
             help="two_tower, ranker, or a classic model: ease, item_knn, user_knn, rp3beta, ials, "
-            "popularity, recent_popularity, text_mean, personal_frequency, or "
+            "light_gcn, popularity, recent_popularity, text_mean, personal_frequency, or "
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,

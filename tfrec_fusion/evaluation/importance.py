@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 
+from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.protocol import evaluate
+from tfrec_fusion.evaluation.ranking_report import tested_pairs
+from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.state import State
+from tfrec_fusion.metrics.grouped_auc import user_aucs
 from tfrec_fusion.models.building import check_features, side_values
+
+_NEGATIVES = 4  # as in `evaluate_ranker`
 
 
 def feature_importance(
@@ -29,31 +35,33 @@ def feature_importance(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measures how much NDCG@k drops when the values of a feature are permuted.
+    """Measures how much a model's metric drops when the values of a feature are permuted.
 
-    The values of one declared feature are exchanged at random among all items, or among all users,
-    and the model, which is not trained again, is evaluated as by `evaluate`. What is left of the
-    metric is what the model can do without knowing which value belongs to whom (permutation
+    The values of one declared feature are exchanged at random among all items, among all users, or
+    among the test events, and the model, which is not trained again, is evaluated: by NDCG@k as in
+    `evaluate`, or a `Ranker` by the AUC within each user, as in `evaluate_ranker`. What is left of
+    the metric is what the model can do without knowing which value belongs to whom (permutation
     importance, Breiman 2001). Of features that say the same, each may look unimportant, as the
-    other remains.
+    other remains. Those of the context are measured for a `Ranker` alone, as `evaluate` knows no
+    requests.
 
     Args:
       model: a trained `TwoTower` or `Ranker` with declared features.
       split: a `Split` with test events; take `Split.validation` if the result steers the training.
       features: names such as "item/brand" and "user/age"; None for all. See `feature_names`.
-      k: cut-off of the NDCG.
+      k: cut-off of the NDCG; unused for a `Ranker`.
       repeats: permutations of each feature; drops are their means.
       users: largest number of evaluated users, drawn by the seed; None for all.
-      history: as for `evaluate`; 0 measures the features of users where the model knows nothing
-        else.
+      history: number of last items of a history that are read; 0 measures the features of users
+        where the model knows nothing else.
       bootstrap: number of resamples of the users for the intervals.
-      seed: of permutations and resamples. The permutations of a feature do not depend on the other
-        features.
+      seed: of permutations, resamples and a `Ranker`'s negatives. The permutations of a feature do
+        not depend on the other features.
 
     Returns:
       One row per feature, the largest drop first: `side`, `feature`, `coverage` (see
-      `feature_coverage`), `drop` (mean over users of NDCG@k less that with permuted values; below
-      0 by chance alone), `low` and `high`, its 95 % percentile interval over users.
+      `feature_coverage`), `drop` (mean over users of the metric less that with permuted values;
+      below 0 by chance alone), `low` and `high`, its 95 % percentile interval over users.
 
     Raises:
       InputError: a model without declared features, an unknown feature, or a bad argument.
@@ -68,7 +76,7 @@ def feature_importance(
     names = feature_names(model)
     if not names:
         raise InputError(
-            "feature_importance: the model has no declared features of items or users; pass "
+            "feature_importance: the model has no declared features that can be measured; pass "
             "features= to it. "
             f"Received: {type(model).__name__}"
         )
@@ -88,17 +96,15 @@ def feature_importance(
         )
     split = _sampled(split, users, seed)
 
-    def ndcg(ranking) -> np.ndarray:
-        report = evaluate(ranking, split, k=(k,), slices=False, bootstrap=0, history=history)
-        return report.per_user[f"ndcg@{k}"]
-
-    whole, drops = ndcg(model), []
+    measured = (
+        _OnCatalogue(model, split, k, history)
+        if getattr(model, "ranks_catalogue", True)
+        else _OnPairs(model, split, seed, history)
+    )
+    whole, drops = measured.whole(), []
     for name in chosen:
         rng = np.random.default_rng([seed, names.index(name)])
-        permuted = []
-        for _ in range(repeats):
-            with _permuted(model, name, rng) as ranking:
-                permuted.append(ndcg(ranking))
+        permuted = [measured.permuted(name, rng) for _ in range(repeats)]
         drops.append(whole - np.mean(permuted, 0))
     values = np.stack(drops, 1)
     low, high = interval(resampled_means(values, bootstrap, seed))
@@ -110,12 +116,18 @@ def feature_importance(
 
 
 def feature_names(model) -> list[str]:
-    """Returns the names of a model's declared features, e.g. "item/brand"; [] without any."""
-    return [f"{table}/{one.name}" for table, side in _sides(model) for one in side.features]
+    """Returns the names of the declared features that can be measured, e.g. "item/brand"."""
+    ranks = getattr(model, "ranks_catalogue", True)
+    return [
+        f"{table}/{one.name}"
+        for table, side in _sides(model).items()
+        for one in side.features
+        if not (ranks and table == "context")
+    ]
 
 
 def feature_coverage(model, events: Interactions) -> dict[str, float]:
-    """Returns the share of all items, or of the events' users, that have a value of each feature.
+    """Returns the share of all items, of users or of events that have a value of each feature.
 
     A tag or vector that is unknown or missing is no value; an unseen category is one.
 
@@ -125,7 +137,10 @@ def feature_coverage(model, events: Interactions) -> dict[str, float]:
     """
     check_features(model.spec, events)
     encoded, found = side_values(events, model.spec), {}
-    for table, side in _sides(model):
+    if model.spec.context_side is not None:
+        contexts = encoded_context(model.spec.context_side, events)
+        encoded["context_side"] = contexts[CONTEXT_FIELDS[0]], contexts[CONTEXT_FIELDS[1]]
+    for table, side in _sides(model).items():
         rows, numbers = encoded[f"{table}_side"]
         for one, columns, flags in _parts(side):
             # The last of a feature's numbers is its flag for missing values.
@@ -134,10 +149,16 @@ def feature_coverage(model, events: Interactions) -> dict[str, float]:
     return found
 
 
-def _sides(model) -> list[tuple[str, Side]]:
+def _sides(model) -> dict[str, Side]:
     spec = getattr(model, "spec", None)
-    sides = [("item", getattr(spec, "item_side", None)), ("user", getattr(spec, "user_side", None))]
-    return [(table, side) for table, side in sides if side is not None]
+    sides = {table: getattr(spec, f"{table}_side", None) for table in ("item", "user", "context")}
+    return {table: side for table, side in sides.items() if side is not None}
+
+
+def _columns(model, name: str) -> list[slice]:
+    """The slices of a feature's category and number columns."""
+    table, _, column = name.partition("/")
+    return next(parts for one, *parts in _parts(_sides(model)[table]) if one.name == column)
 
 
 def _parts(side: Side) -> Iterator[tuple]:
@@ -157,21 +178,90 @@ def _sampled(split: Split, most: int | None, seed: int) -> Split:
     return Split(split.train, test, split.kind, split.time)
 
 
+class _OnCatalogue:
+    """NDCG@k of each user over the full catalogue."""
+
+    def __init__(self, model, split: Split, k: int, history: int | None):
+        self._model, self._split, self._k, self._history = model, split, k, history
+
+    def whole(self) -> np.ndarray:
+        return self._ndcg(self._model)
+
+    def permuted(self, name: str, rng: np.random.Generator) -> np.ndarray:
+        columns = _columns(self._model, name)
+        if name.startswith("user/"):
+            return self._ndcg(_PermutedUsers(self._model, columns, rng))
+        with _exchanged_rows(self._model.tower.features, columns, rng):
+            return self._ndcg(self._model)
+
+    def _ndcg(self, ranking) -> np.ndarray:
+        report = evaluate(
+            ranking, self._split, k=(self._k,), slices=False, bootstrap=0, history=self._history
+        )
+        return report.per_user[f"ndcg@{self._k}"]
+
+
+class _OnPairs:
+    """AUC of each user's test events against sampled negatives, in their contexts."""
+
+    def __init__(self, model, split: Split, seed: int, history: int | None):
+        if history is not None and history < 0:
+            raise InputError(
+                f"feature_importance: history must be 0 or more, or None. Received: {history!r}"
+            )
+        self._model = model
+        self._logits = tf.function(model, reduce_retracing=True)
+        self._batches = list(tested_pairs(model, split, _NEGATIVES, seed))
+        if history is not None:
+            for batch in self._batches:
+                width = batch["history"].shape[1]
+                read = tf.range(width) >= width - history
+                batch["history"] = tf.where(read, batch["history"], -1)
+
+    def whole(self) -> np.ndarray:
+        return self._aucs(self._batches)
+
+    def permuted(self, name: str, rng: np.random.Generator) -> np.ndarray:
+        columns = _columns(self._model, name)
+        if name.startswith("context/"):
+            sizes = [len(batch["user"]) for batch in self._batches]
+            whole = [np.concatenate([b[field] for b in self._batches]) for field in CONTEXT_FIELDS]
+            parts = [
+                np.split(values, np.cumsum(sizes)[:-1])
+                for values in _exchanged(whole, columns, rng)
+            ]
+            return self._aucs(
+                batch | dict(zip(CONTEXT_FIELDS, map(tf.constant, values), strict=True))
+                for batch, *values in zip(self._batches, *parts, strict=True)
+            )
+        features = self._model.features
+        layer = features.user_side if name.startswith("user/") else features.tower.features
+        with _exchanged_rows(layer, columns, rng):
+            return self._aucs(self._batches)
+
+    def _aucs(self, batches: Iterable[dict]) -> np.ndarray:
+        users, labels, scores = [], [], []
+        for batch in batches:
+            users.append(np.repeat(batch["user"], batch["item"].shape[1]))
+            labels.append(batch["label"].numpy().ravel())
+            scores.append(self._logits(batch).numpy().ravel())
+        found = user_aucs(*map(np.concatenate, (users, labels, scores)))[0]
+        known = ~np.isnan(found)
+        if not known.any():
+            raise InputError(
+                "feature_importance: no user has both a test event that was taken and one that was "
+                f"not, which an AUC needs. Received: {len(found)} users"
+            )
+        return found[known]
+
+
 @contextmanager
-def _permuted(model, name: str, rng: np.random.Generator):
-    """Gives the model with the values of a feature permuted."""
-    table, _, column = name.partition("/")
-    side = dict(_sides(model))[table]
-    columns = next(parts for one, *parts in _parts(side) if one.name == column)
-    if table == "user":
-        yield _PermutedUsers(model, columns, rng)
-        return
-    # The features of items are stored in the model.
-    layer = model.tower.features
+def _exchanged_rows(layer, columns, rng: np.random.Generator):
+    """Permutes values of the features that a model stores, for as long as the context lasts."""
     stored = layer.rows.numpy(), layer.numbers.numpy()
     layer.assign(*_exchanged(stored, columns, rng))
     try:
-        yield model
+        yield
     finally:
         layer.assign(*stored)
 

@@ -91,22 +91,7 @@ def evaluate_ranker(
     """
     if negatives < 1:
         raise InputError(f"evaluate_ranker: negatives must be at least 1. Received: {negatives}")
-    given = _scores_given_items(model)
-    if given:
-        model.check(split.train)
-    test = split.test
-    batches = ranking_examples(
-        test.select(test.is_target | test.is_impression),
-        negatives=negatives,
-        known=split.train,
-        at=split.time,
-        horizon_days=0.0,
-        context=model.config.context if given else (),
-        context_side=model.spec.context_side if given else None,
-        numbers=model.spec.numbers if given else (),
-        seed=seed,
-        shuffle=False,
-    )
+    batches = tested_pairs(model, split, negatives, seed)
     score = _batch_scores(model, split)
     users, labels, scores = [], [], []
     for batch in batches:
@@ -121,6 +106,25 @@ def evaluate_ranker(
         events=len(np.concatenate(users)) // (1 + negatives),
         negatives=negatives,
         split=split.kind,
+    )
+
+
+def tested_pairs(model, split: Split, negatives: int, seed: int) -> tf.data.Dataset:
+    """Returns the test events beside sampled negatives, as of the start of the test period."""
+    given = _scores_given_items(model)
+    if given:
+        model.check(split.train)
+    test = split.test
+    return ranking_examples(
+        test.select(test.is_target | test.is_impression),
+        negatives=negatives,
+        known=split.train,
+        at=split.time,
+        horizon_days=0.0,
+        context_side=model.spec.context_side if given else None,
+        numbers=model.spec.numbers if given else (),
+        seed=seed,
+        shuffle=False,
     )
 
 

@@ -33,7 +33,6 @@ def ranking_examples(
     every_days: float = 7.0,
     history: int = 64,
     min_history: int = 0,
-    context: Sequence[str] = (),
     context_side: Side | None = None,
     window_days: float = 7.0,
     numbers: Sequence[str] | None = None,
@@ -58,8 +57,7 @@ def ranking_examples(
       those items to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times only the catalogue's
       numeric columns; NaN for missing numbers) and `is_warm` `[B, N]` bool, both as of c;
-    - the context columns `[B]`; with a `context_side`, the event's own context, encoded, as in
-      `pair_examples`.
+    - with a `context_side`, the event's own context, encoded, as in `pair_examples`.
 
     With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N.
     `pair_examples` describes how negatives are sampled.
@@ -78,8 +76,6 @@ def ranking_examples(
         that their features stay below 1 GiB.
       history: length of a history.
       min_history: leaves out rows with fewer items before their cut; batches get smaller.
-      context: names of context columns. Their values must be known before the item: a column that
-        describes the event's item (its price) would give it away among its negatives.
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`; by default the catalogue's `numeric_columns`.
       context_side: the context features of a model, its `spec.context_side`.
@@ -107,7 +103,7 @@ def ranking_examples(
         history=1,
         negatives=negatives,
         known=known,
-        context=context,
+        context=(),
         context_side=context_side,
         window_days=window_days,
         seed=seed,

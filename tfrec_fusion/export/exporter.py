@@ -27,7 +27,7 @@ from tfrec_fusion.export.parity import Parity
 from tfrec_fusion.export.parity_limits import ParityLimits
 from tfrec_fusion.export.parity_report import REPORT
 from tfrec_fusion.export.reference.builder import build_reference, item_events
-from tfrec_fusion.export.reference.contexts import context_values
+from tfrec_fusion.export.reference.contexts import context_values, user_values
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
 from tfrec_fusion.export.served_model import ServedModel
@@ -244,8 +244,14 @@ def export(
         # The shop chose these columns for requests, so callers may see their values.
         shown = {a.name: business.catalogue.frame[a.name].to_numpy() for a in business.attributes}
         pd.DataFrame(shown | known).to_parquet(titles, index=False, compression="zstd")
-        contexts = context_values(served.serving.requested, every)
-        reference = build_reference(_asked(served), every, served.context, contexts)
+        requested = served.serving.requested
+        reference = build_reference(
+            _asked(served),
+            every,
+            not served.ranks_catalogue,
+            context_values(requested, every),
+            user_values(requested, every),
+        )
         reference.save(folder / REFERENCE)
         entries = card_entries(served.described) | {
             "semantics": served.semantics,
@@ -253,10 +259,9 @@ def export(
             "kept": kept,
             "similar": similar,
         }
-        if served.serving.requested is not None:
-            of_requests = served.serving.requested
-            entries["features"] = [tensor.name for tensor in of_requests.inputs]
-            known = of_requests.choices
+        if requested is not None:
+            entries["features"] = [tensor.name for tensor in requested.inputs]
+            known = requested.choices
             entries["choices"] = {name: list(v[:_MOST_CHOICES]) for name, v in known.items()}
         _tell_changed_signatures(path, served.described)
         if reranking is not None:
@@ -285,12 +290,12 @@ def export(
 
 
 def _asked(served: ServedModel | ServedRanker) -> Callable:
-    """The signature `serving_default` without features of requests."""
+    """The signature `serving_default`, which features of requests may be left out of."""
     function, inputs = served.plain["serving_default"], served.feature_inputs
     if served.ranks_catalogue or not inputs:
         return function
     return lambda user_id, **given: function(
-        user_id=user_id, **given, **neutral_inputs(inputs, tf.shape(user_id)[0])
+        user_id=user_id, **neutral_inputs(inputs, tf.shape(user_id)[0]) | given
     )
 
 

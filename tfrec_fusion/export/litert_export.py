@@ -19,9 +19,11 @@ from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.samples import Samples
 from tfrec_fusion.export.saved_signatures import signature_specs
 from tfrec_fusion.export.versions import latest_version
+from tfrec_fusion.features.row_encoder import RowEncoder
+from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.files import new_folder
+from tfrec_fusion.models.towers.request_context import RENAMED
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.signature import Signature
 
 MODEL = "ranker.tflite"
 _BATCHES = (5, 1)
@@ -32,14 +34,19 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
     """Writes a folder with `ranker.tflite` and the vocabularies of its inputs.
 
     LiteRT has no string lookup tables, so the model takes row numbers: the line, from 0, of an id
-    in `users.txt` or `items.txt`, or of a context value in `<column>.txt`; -1 is an unknown one.
+    in `users.txt` or `items.txt`, or of a context's text in `<input>.txt`; -1 is an unknown one.
     Of these inputs it has those that the ranker reads:
 
         item         int32 [B, N]
         user         int32 [B]
         history      int32 [B, H], distinct items, padded with -1; the model stores no histories
         history_age  float32 [B, H], days since each event
-        <column>     context: float32 [B] (NaN is unknown) or int32 [B] rows
+        <input>      context, named as in requests: float32 [B] numbers, NaN if not given; int64 [B]
+                     whole unix seconds, the least int64 if not given; int32 [B] rows of texts, -2
+                     if not given; int32 [B, T] rows of tags, padded with -1
+
+    `RowEncoder` describes the context's inputs, those of hashed texts too. Features of users are
+    those that the version stores.
 
     The outputs are `score` and `probability`, float32 [B, N]. B, N and H are free, but none may be
     0. The model uses only LiteRT's built-in operations. It is written only if its answers to
@@ -72,8 +79,8 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
             f"release. Received: {version}"
         )
     model = _converted(loaded)
-    texts = _context_texts(version, loaded)
-    apart = _difference(version, loaded, model, texts)
+    context = _context(version)
+    apart = _difference(version, loaded, model, context)
     if apart:
         raise InputError(
             f"export: litert: the converted model's answers differ from those of {version}: {apart}"
@@ -83,8 +90,8 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
         shutil.copy(version / "assets" / "items.txt", folder)
         if "user" in _inputs(loaded):
             shutil.copy(version / "assets" / "users.txt", folder)
-        for column, vocabulary in texts.items():
-            vocabulary.save(folder / f"{column}.txt")
+        for name, texts in ({} if context is None else context.vocabularies).items():
+            Vocabulary(texts).save(folder / f"{name}.txt")
     return Path(path) / MODEL
 
 
@@ -102,45 +109,39 @@ def _converted(loaded) -> bytes:
         raise InputError(f"export: litert: LiteRT {reason}") from error
 
 
-def _context_texts(version: Path, loaded) -> dict[str, Vocabulary]:
-    """Column -> its values in the order of their rows."""
-    score = Signature.from_card(read_json(version / CARD, "export"))["score"]
-    columns = [  # in the order of the tables
-        tensor.name
-        for tensor in score.inputs
-        if tensor.name in _inputs(loaded) and (tensor.dtype, tensor.kind) == ("string", "")
-    ]
-    found = {}
-    for column, table in zip(columns, loaded.context_tables, strict=True):
-        values, rows = tf.raw_ops.LookupTableExportV2(
-            table_handle=table.resource_handle, Tkeys=tf.string, Tvalues=tf.int64
-        )
-        ordered = tf.gather(values, tf.argsort(rows)).numpy()
-        found[column] = Vocabulary([value.decode() for value in ordered])
-    return found
+def _context(version: Path) -> RowEncoder | None:
+    """Encodes the context of requests in rows; None if the ranker reads none."""
+    spec = DataSpec.model_validate(read_json(version / CARD, "export")["data_spec"])
+    return None if spec.context_side is None else RowEncoder(spec.context_side, RENAMED)
 
 
-def _difference(version: Path, loaded, model: bytes, texts: dict[str, Vocabulary]) -> str:
+def _difference(version: Path, loaded, model: bytes, context: RowEncoder | None) -> str:
     """How the model differs from the SavedModel's `score`; "" if it does not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hint to install the interpreter as its own package
         runner = tf.lite.Interpreter(model_content=model).get_signature_runner()
-    vocabularies = texts | {
+    vocabularies = {
         name: Vocabulary.load(version / "assets" / f"{name}s.txt") for name in ("user", "item")
     }
     vocabularies["history"] = vocabularies["item"]
     inputs, _ = signature_specs(version)["score"]
     for batch in _BATCHES:
-        for number in (np.nan, 1.0):
+        for given in (False, True):
             request = Samples(version).inputs("score", inputs, batch)
-            request |= {n: np.full(batch, number, np.float32) for n in _numbers(request)}
+            more = {} if context is None else _context_values(context, request, given)
+            request |= more
             expected = loaded.signatures["score"](**{n: tf.constant(v) for n, v in request.items()})
-            rows = {_ROWS_OF.get(name, name): value for name, value in request.items()}
+            rows = {
+                _ROWS_OF.get(name, name): value
+                for name, value in request.items()
+                if name not in more
+            }
             rows = {
                 n: _rows(v, vocabularies[n]) if n in vocabularies else v for n, v in rows.items()
             }
             rows["history"] = _first_of_each(rows["history"])
             rows["history_age"] = np.zeros(rows["history"].shape, np.float32)
+            rows |= {} if context is None else context.rows_of(request)
             answer = runner(**{name: rows[name] for name in _inputs(loaded)})
             apart = difference(answer, {n: value.numpy() for n, value in expected.items()})
             if apart:
@@ -148,8 +149,22 @@ def _difference(version: Path, loaded, model: bytes, texts: dict[str, Vocabulary
     return ""
 
 
-def _numbers(request) -> list[str]:
-    return [name for name, value in request.items() if value.dtype == np.float32]
+def _context_values(context: RowEncoder, request: dict, given: bool) -> dict[str, np.ndarray]:
+    """Values of a context for the request: known texts, the number 1 and a time, or none."""
+    found = {}
+    for one, names in context.requested:
+        for name in names.values():
+            like = request[name]
+            if given and one.reads == "number":
+                found[name] = np.ones_like(like)
+            elif given and one.reads == "time":
+                found[name] = np.full_like(like, 1_700_000_000)
+            elif given:
+                texts = one.vocabulary or ("a",)
+                found[name] = np.full(like.shape, texts[0], object)
+            else:
+                found[name] = like
+    return found
 
 
 def _rows(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:

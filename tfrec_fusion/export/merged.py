@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.merging import Merging
 
 MOST_COLUMNS = 256
 """A request with wider lists or a wider answer runs alone, as the merged ones get its width."""
 
-_BETWEEN = "\n"
-# Replaces newlines in requested ids. Being invalid UTF-8, it occurs in no id of the export.
+# Replaces separators in requested texts. Being invalid UTF-8, it occurs in no text of the export.
 _UNKNOWN = b"\xff"
 
 
@@ -60,12 +60,30 @@ class Merged(tf.Module):
         return tf.nest.pack_sequence_as(self._function.structured_outputs, outputs)
 
 
-def joined(ids: tf.Tensor) -> tf.Tensor:
-    """Joins lists of ids `[B, W]` into texts `[B]`, so that requests of any width can be merged."""
-    ids = tf.strings.regex_replace(ids, _BETWEEN, _UNKNOWN)
-    return tf.strings.reduce_join(ids, 1, separator=_BETWEEN)
+def separator(known: Iterable[str] = ()) -> str:
+    """Returns a character that no known text holds, to join lists of them.
+
+    Ids hold no line break, but tags of a table may.
+
+    Raises:
+      InputError: every control character occurs.
+    """
+    used = set("".join(known))
+    free = [one for one in ("\n", *map(chr, range(1, 32))) if one not in used]
+    if not free:
+        raise InputError(
+            "export: the tags that requests may give hold every control character, so that "
+            f"requests cannot be merged; pass merging=None. Received: {len(used)} characters"
+        )
+    return free[0]
 
 
-def parted(texts: tf.Tensor) -> tf.Tensor:
+def joined(texts: tf.Tensor, between: str) -> tf.Tensor:
+    """Joins lists `[B, W]` into texts `[B]`, so that requests of any width can be merged."""
+    texts = tf.strings.regex_replace(texts, between, _UNKNOWN)
+    return tf.strings.reduce_join(texts, 1, separator=between)
+
+
+def parted(texts: tf.Tensor, between: str) -> tf.Tensor:
     """Splits the texts `[B]` of `joined` into lists `[B, W]`, padded with ""."""
-    return tf.strings.split(texts, _BETWEEN).to_tensor("")
+    return tf.strings.split(texts, between).to_tensor("")

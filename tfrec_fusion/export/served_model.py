@@ -12,7 +12,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.export.audience import Audience
-from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted
+from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted, separator
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
 from tfrec_fusion.export.semantics import (
@@ -141,7 +141,12 @@ class ServedModel(tf.Module):
             tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
             for tensor in requests
         }
-        self._lists = {name for name, spec in self._asked.items() if spec.shape.rank == 2}
+        known = {} if serving.requested is None else serving.requested.choices
+        self._between = {
+            name: separator(known.get(name, ()))
+            for name, spec in self._asked.items()
+            if spec.shape.rank == 2
+        }
         filters = {tensor.name: self._asked[tensor.name] for tensor in self.filters.inputs}
         given = [self._asked[tensor.name] for tensor in REQUEST_INPUTS if tensor.name != "k"]
         k = tf.TensorSpec([], tf.int32, name="k")
@@ -203,10 +208,6 @@ class ServedModel(tf.Module):
         similar = similar_semantics(self.similar)
         return seen + CATALOGUE_SEMANTICS + steps + given + reranked + similar
 
-    @property
-    def context(self) -> None:
-        """None: the model reads no context columns."""
-
     def most(self, k) -> tf.Tensor:
         """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
         return tf.minimum(tf.reduce_max(tf.concat([k, [0]], 0)), self.count)
@@ -233,17 +234,17 @@ class ServedModel(tf.Module):
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
         """Like `_alone`, merged with concurrent requests if this one is small enough."""
         rows = tf.shape(inputs["user_id"])[0]
-        widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._lists)])
+        widest = tf.reduce_max([k, *(tf.shape(inputs[name])[1] for name in self._between)])
         light = (rows > 0) & (rows <= self._merging.rows) & (widest <= MOST_COLUMNS)
 
         def merged():
-            texts = {name: joined(inputs[name]) for name in self._lists}
+            texts = {n: joined(inputs[n], between) for n, between in self._between.items()}
             return {name: value[:, :k] for name, value in self._merged(inputs | texts).items()}
 
         return tf.cond(light, merged, lambda: self._alone(inputs, k))
 
     def _best_of_rows(self, inputs) -> dict[str, tf.Tensor]:
-        lists = {name: parted(inputs[name]) for name in self._lists}
+        lists = {n: parted(inputs[n], between) for n, between in self._between.items()}
         return self._alone(inputs | lists, self.most(inputs["k"]))
 
     def users(

@@ -36,7 +36,6 @@ class ServedRanker(tf.Module):
 
     Attributes:
       described: `Signature` of each of its signatures.
-      numbers, texts: context columns of numbers and of texts.
       feature_inputs: the inputs of a request that give features.
       plain: signature -> function without shape checks, for callers in this process and for
         converters.
@@ -55,7 +54,6 @@ class ServedRanker(tf.Module):
     ):
         super().__init__(name="served_ranker")
         self.serving = serving
-        self.numbers, self.texts = serving.numbers, serving.texts
         if serving.reads_history:
             # Stores only the part of the histories that the model reads.
             users_of_all = np.arange(len(histories.lengths))
@@ -70,10 +68,9 @@ class ServedRanker(tf.Module):
             ages = np.append(histories.times, np.float32(0))
             self.history_ages = half_variable(ages, precision, "history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
-        self.context_tables = list(serving.context_tables)
         # Takes rows instead of strings, for runtimes without string lookups (LiteRT).
-        self.by_row = self._by_row_function(self._score_rows)
-        self._of_request = self._scored_function()
+        self.by_row = self._by_row_function()
+        self._of_request = self._of_request_function()
         offered = [one(self) for one in signatures if one.is_offered(self)]
         self.described: tuple[Signature, ...] = tuple(one.described for one in offered)
         self.plain = {one.name: one.concrete(checked=False) for one in offered}
@@ -91,73 +88,71 @@ class ServedRanker(tf.Module):
         return RANKER_SEMANTICS + feature_semantics(self.serving.requested)
 
     @property
-    def context(self) -> dict[str, str]:
-        """Context column -> "number" or "text"."""
-        return dict.fromkeys(self.numbers, "number") | dict.fromkeys(self.texts, "text")
-
-    @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
         return dict(self._signatures)
 
-    def scores(self, user_id, item_id, history=None, **context) -> dict[str, tf.Tensor]:
+    def scores(self, user_id, item_id, history=None, **given) -> dict[str, tf.Tensor]:
         """ "score" and "probability" `[B, N]` float32.
 
         Args:
           user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; None as history uses the
             stored ones.
-          **context: context columns `[B]`, and any of `feature_inputs`.
+          **given: any of `feature_inputs`.
         """
-        features = neutral_inputs(self.feature_inputs, tf.shape(user_id)[0])
-        features = {name: context.pop(name, value) for name, value in features.items()}
+        features = neutral_inputs(self.feature_inputs, tf.shape(user_id)[0]) | given
         if history is None:
             history = tf.fill([tf.shape(user_id)[0], 0], "")
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
         past, ages = self._history(users, history)
-        context |= {name: self.serving.context_rows(name, context[name]) for name in self.texts}
-        rows = {"user": users, "item": items, "history": past, "history_age": ages, **context}
+        rows = {"user": users, "item": items, "history": past, "history_age": ages}
         rows = {name: rows[name] for name in self._row_inputs}
         return self._of_request(**rows, **features)
 
-    def _scored_function(self) -> tf.types.experimental.ConcreteFunction:
-        """Like `by_row`, with the features of requests."""
+    def _of_request_function(self) -> tf.types.experimental.ConcreteFunction:
+        """Like `scores`, from rows of users and items (-1 is unknown) and ages in days."""
         requested = self.serving.requested
-        if requested is None:
-            return self.by_row
 
-        def scores(**inputs):
-            given = {tensor.name: inputs.pop(tensor.name) for tensor in self.feature_inputs}
-            fields = requested.fields(inputs["user"], given)
-            return self._score_rows(**inputs, **fields)
+        def scores(inputs, given):
+            fields = {} if requested is None else requested.fields(_users(inputs), given)
+            return self._score_rows(inputs | fields)
 
-        return self._by_row_function(
-            scores,
-            [tf.TensorSpec(one.sizes, one.dtype, one.name) for one in self.feature_inputs],
-        )
+        return self._concrete(scores, self.feature_inputs)
 
-    def _by_row_function(
-        self, scores: Callable, more: Sequence[tf.TensorSpec] = ()
+    def _by_row_function(self) -> tf.types.experimental.ConcreteFunction:
+        """The same with the context in rows too, and without features of users."""
+        requested = self.serving.requested
+
+        def scores(inputs, given):
+            fields = {} if requested is None else requested.fields_of_rows(_users(inputs), given)
+            return self._score_rows(inputs | fields)
+
+        return self._concrete(scores, () if requested is None else requested.row_inputs)
+
+    def _concrete(
+        self, scores: Callable, given: Sequence[Tensor]
     ) -> tf.types.experimental.ConcreteFunction:
-        """Like `scores`, from rows (-1 is unknown) and history ages in days.
-
-        It has only the inputs that the model reads, and `more`.
-        """
+        """A function of the rows that the model reads, and of given features."""
 
         def spec(name, rank, dtype=tf.int32):
             return tf.TensorSpec([None] * rank, dtype, name)
 
-        inputs = [spec("item", 2)]
+        rows = [spec("item", 2)]
         if self.serving.reads_users:
-            inputs.append(spec("user", 1))
+            rows.append(spec("user", 1))
         if self.serving.reads_history:
-            inputs += [spec("history", 2), spec("history_age", 2, tf.float32)]
-        inputs += [spec(name, 1, tf.float32) for name in self.numbers]
-        inputs += [spec(name, 1) for name in self.texts]
-        self._row_inputs = [each.name for each in inputs]
-        function = tf.function(scores, autograph=False)
-        return function.get_concrete_function(**{each.name: each for each in (*inputs, *more)})
+            rows += [spec("history", 2), spec("history_age", 2, tf.float32)]
+        self._row_inputs = [each.name for each in rows]
 
-    def _score_rows(self, **inputs):
+        def of_names(**inputs):
+            features = {tensor.name: inputs.pop(tensor.name) for tensor in given}
+            return scores(inputs, features)
+
+        specs = [*rows, *(tf.TensorSpec(one.sizes, one.dtype, one.name) for one in given)]
+        function = tf.function(of_names, autograph=False)
+        return function.get_concrete_function(**{each.name: each for each in specs})
+
+    def _score_rows(self, inputs):
         logits = self.serving.scores(inputs)
         return {"score": logits, "probability": tf.sigmoid(logits)}
 
@@ -179,6 +174,12 @@ class ServedRanker(tf.Module):
         ages = tf.where(real, tf.cast(tf.gather(self.history_ages, place), tf.float32), 0.0)
         nothing = tf.zeros_like(asked, tf.float32)
         return tf.concat([stored, asked], 1), tf.concat([ages, nothing], 1)
+
+
+def _users(inputs) -> tf.Tensor:
+    """Rows `[B]`; unknown ones if the model reads no users."""
+    unknown = tf.fill(tf.shape(inputs["item"])[:1], -1)
+    return inputs.get("user", unknown)
 
 
 def _distinct(rows: tf.Tensor) -> tf.Tensor:

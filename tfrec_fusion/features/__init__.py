@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "Features": "declared",
         "ItemTrend": "item_trend",
         "Number": "kinds.number",
-        "RankerSpec": "ranker_spec",
+        "RowEncoder": "row_encoder",
         "Side": "side",
         "State": "state",
         "Tags": "kinds.tags",

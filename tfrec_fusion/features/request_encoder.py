@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,12 +38,13 @@ class RequestEncoder(tf.Module):
     Attributes:
       inputs: the inputs of a request.
       names: input name -> column.
+      inputs_of: column -> input name, for each feature.
     """
 
     def __init__(self, side: Side, prefix: str = "", renamed: Mapping[str, str] | None = None):
         super().__init__(name="request_encoder")
         self.side = side
-        self.inputs, self.names, self._inputs_of = _inputs(side, prefix, renamed or {})
+        self.inputs, self.names, self.inputs_of = _inputs(side, prefix, renamed or {})
         self._tables = [_table(one.vocabulary) if one.vocabulary else None for one in side.features]
         counts = [[place] * one.width for place, one in enumerate(side.features)]
         self._of_rows = [place for places in counts for place in places]
@@ -55,7 +56,7 @@ class RequestEncoder(tf.Module):
         """Input name -> the texts that training knows, for those with a vocabulary."""
         return {
             names[one.column]: one.vocabulary
-            for one, names in zip(self.side.features, self._inputs_of, strict=True)
+            for one, names in zip(self.side.features, self.inputs_of, strict=True)
             if one.vocabulary
         }
 
@@ -69,19 +70,14 @@ class RequestEncoder(tf.Module):
           Rows of the embedding table `[B, width]` int32 and numbers `[B, n_numbers]` float32, as
           `Side.encode`.
         """
-        rows, numbers, first = [], [], 0
-        for one, names, table in zip(
-            self.side.features, self._inputs_of, self._tables, strict=True
-        ):
+        parts = []
+        for one, names, table in zip(self.side.features, self.inputs_of, self._tables, strict=True):
             values = {column: given[name] for column, name in names.items()} or given
             known = None
             if table is not None:
                 known = tf.cast(table.lookup(values[one.column]), tf.int32)
-            found, more = one.encode_tensors(values, known)
-            rows.append(tf.where(found < 0, -1, found + first))
-            numbers.append(more)
-            first += one.n_values
-        return tf.concat(rows, 1), tf.concat(numbers, 1)
+            parts.append(one.encode_tensors(values, known))
+        return joined_rows(self.side, parts)
 
     def override(
         self, given: Mapping[str, tf.Tensor], stored: tuple[tf.Tensor, tf.Tensor]
@@ -98,7 +94,7 @@ class RequestEncoder(tf.Module):
         never = tf.zeros_like(next(iter(here.values())))
         replaced = [
             tf.reduce_any(tf.stack([never, *(here[name] for name in names.values())]), 0)
-            for names in self._inputs_of
+            for names in self.inputs_of
         ]
         replaced = tf.stack(replaced, 1)
         return tuple(
@@ -114,6 +110,25 @@ def request_inputs(
 ) -> tuple[Tensor, ...]:
     """Returns the inputs that a `RequestEncoder` with these arguments reads."""
     return _inputs(side, prefix, renamed or {})[0]
+
+
+def feature_inputs(
+    side: Side, prefix: str = "", renamed: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
+    """Returns column -> name of the input that gives it, for each feature of a side."""
+    return _inputs(side, prefix, renamed or {})[2]
+
+
+def joined_rows(
+    side: Side, parts: Sequence[tuple[tf.Tensor, tf.Tensor]]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Joins the encoded features of a side, in order, as `Side.encode` does."""
+    rows, numbers, first = [], [], 0
+    for one, (found, more) in zip(side.features, parts, strict=True):
+        rows.append(tf.where(found < 0, -1, found + first))
+        numbers.append(more)
+        first += one.n_values
+    return tf.concat(rows, 1), tf.concat(numbers, 1)
 
 
 def is_given(value: tf.Tensor) -> tf.Tensor:

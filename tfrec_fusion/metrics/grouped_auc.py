@@ -39,6 +39,33 @@ def gauc(
       >>> gauc([1, 1, 1, 2, 2], [1, 0, 0, 1, 0], [3.0, 1.0, 2.0, 5.0, 5.0])
       0.8
     """
+    if weights not in ("impressions", "positives", "users"):
+        raise InputError(
+            f"gauc: weights must be 'impressions', 'positives' or 'users'. Received: {weights!r}"
+        )
+    auc, positives, count = user_aucs(users, labels, scores)
+    both = ~np.isnan(auc)
+    if not both.any():
+        return float("nan")
+    weight = {"impressions": count, "positives": positives, "users": np.ones(len(count))}[weights]
+    return float(np.average(auc[both], weights=weight[both]))
+
+
+def user_aucs(
+    users: np.ndarray, labels: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Computes each user's AUC, for the distinct users in ascending order.
+
+    Args:
+      users, labels, scores: see `gauc`.
+
+    Returns:
+      The AUCs `[u]`, NaN of a user without a positive or a negative, the numbers of positives, and
+      those of rows.
+
+    Raises:
+      InputError: lengths differ, or scores are not finite.
+    """
     users, labels, scores = np.asarray(users), np.asarray(labels) > 0, np.asarray(scores)
     if not (users.shape == labels.shape == scores.shape == (users.size,)):
         raise InputError(
@@ -50,12 +77,8 @@ def gauc(
             f"gauc: {(~np.isfinite(scores)).sum()} scores are not finite. "
             f"Received: {scores[~np.isfinite(scores)][0]}"
         )
-    if weights not in ("impressions", "positives", "users"):
-        raise InputError(
-            f"gauc: weights must be 'impressions', 'positives' or 'users'. Received: {weights!r}"
-        )
     if users.size == 0:
-        return float("nan")
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     user = np.unique(users, return_inverse=True)[1]
     order = np.lexsort([scores, user])
     user, labels, scores = user[order], labels[order], scores[order]
@@ -69,9 +92,5 @@ def gauc(
     last = np.append(first[1:], len(run)) - 1
     rank = (first + last)[run] / 2 - (np.cumsum(count) - count)[user] + 1
     above = np.bincount(user, rank * labels) - positives * (positives + 1) / 2
-    both = (positives > 0) & (negatives > 0)
-    if not both.any():
-        return float("nan")
-    weight = {"impressions": count, "positives": positives, "users": np.ones(len(count))}[weights]
-    auc = above[both] / (positives * negatives)[both]
-    return float(np.average(auc, weights=weight[both]))
+    with np.errstate(invalid="ignore"):
+        return above / (positives * negatives), positives, count

@@ -95,8 +95,7 @@ class FiniteLoss(keras.callbacks.Callback):
         """Yields name and values of every float column, in a pass over the data."""
         spec = getattr(self.model, "spec", None)
         names = list(getattr(spec, "feature_names", ()))
-        # The model itself replaces missing numbers of the context and of items.
-        known = {*getattr(spec, "context_numbers", ()), *getattr(spec, "numbers", ())}
+        known = set(getattr(spec, "numbers", ()))  # the model replaces missing ones
         if not isinstance(self._data, tf.data.Dataset):
             return
         # A repeated dataset is infinite.

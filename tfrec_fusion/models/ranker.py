@@ -9,7 +9,7 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.ranker_spec import RankerSpec
+from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.outputs import checked_output
@@ -39,17 +39,17 @@ from tfrec_fusion.models.towers.item_tower import ItemTower
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class Ranker(DataModel):
-    """Ranking model: a neural network over ids, text, numbers, categories, history and context.
+    """Ranking model: a neural network over ids, text, features, history and context.
 
     The input x_0 concatenates the features of a user, an item and a context:
 
-    - v, the item's fused id and vectors (`ItemTower`), and the embeddings of its categories;
+    - v, the item's fused id, vectors and declared features (`ItemTower`);
     - u, the user vector: a linear map of two pools of the history's fused vectors
-      (`HistoryPooling`), an embedding of the user id, or the sum of both; and the product u * v;
+      (`HistoryPooling`), an embedding of the user id, or the sum of both, plus a vector of the
+      user's declared features; and the product u * v;
     - similarities of the item to the history's items (`HistoryMatch`), by v and each frozen vector;
-    - the item's recency, trend and numbers, the size and recency of the history, and the numeric
-      context, batch-normalised; the embeddings of the context's categories; a vector of the
-      declared features of the context (`SideFeatures`).
+    - the item's recency, trend and numbers, and the size and recency of the history,
+      batch-normalised; a vector of the declared features of the context (`SideFeatures`).
 
     The backbone, by default cross layers beside a deep network (`DCNv2`), maps x_0 to a
     representation; the logit is linear in it. An item that is cold at the cut has no id.
@@ -59,7 +59,7 @@ class Ranker(DataModel):
 
     Args:
       data: the training events, which give sizes, vectors and whitening and are not stored in the
-        model; or the `RankerSpec` of a saved model.
+        model; or the `DataSpec` of a saved model.
       **options: see `RankerConfig`.
 
     Raises:
@@ -72,7 +72,7 @@ class Ranker(DataModel):
       >>> history = model.fit(batches, verbose=0)
     """
 
-    def __init__(self, data: Interactions | RankerSpec | dict, *, name=None, **options):
+    def __init__(self, data: Interactions | DataSpec | dict, *, name=None, **options):
         # Ages and trends stay float32 under any policy; the item tower, the crosses and the deep
         # layers follow the policy.
         super().__init__(name=name, dtype="float32")
@@ -82,7 +82,7 @@ class Ranker(DataModel):
             self._make(data)
 
     def _make(self, data) -> None:
-        self.spec, frozen, fitted = described(data, self.config)
+        self.spec, frozen = described(data, self.config)
         spec, config = self.spec, self.config
         self.sign(reads_user_ids=config.user != "history")
         self.features = RankerFeatures(spec, config, name="features")
@@ -93,11 +93,7 @@ class Ranker(DataModel):
         self(example(spec))
         for key, (values, mask) in frozen.items():
             self.tower.frozen[key].assign(values, mask)
-        if fitted is not None:
-            categories, context = fitted
-            for column, rows in categories.items():
-                self.features.category_rows[column].assign(rows)
-            self.features.context_numbers.fit(context)
+        if isinstance(data, Interactions):
             self.features.numbers.fit(fitted_numbers(data))
             values = side_values(data, spec)
             if spec.item_side is not None:
@@ -188,32 +184,22 @@ class Ranker(DataModel):
                 )
         if isinstance(getattr(self, "loss", None), Objective):
             self.loss.check("Ranker", batch)
-        context = [*self.spec.context_numbers, *self.spec.context_categories]
-        missing = [name for name in context if name not in batch]
-        if missing:
-            raise InputError(
-                f"Ranker: the batches have no {missing[0]!r}, which the model reads; make them by "
-                f"ranking_examples(events, context={context}). {received}"
-            )
         check_context("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 
     def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:
-        """Returns a function: user rows `[B]` -> logits `[B, n_items]` float32, without context.
+        """Returns a function: user rows `[B]` -> logits `[B, n_items]` float32.
+
+        Of the context it knows only the time, that of the state.
 
         Args:
           state: histories and item features; its vocabularies must be those of the model.
           history: number of most recent history items to read.
 
         Raises:
-          InputError: other vocabularies, or the model reads a context.
+          InputError: other vocabularies, or columns that the model reads are missing.
         """
         self.check(state.events)
-        if self.config.context:
-            raise InputError(
-                "Ranker: context: scorer cannot supply the context columns that this model reads; "
-                f"train a Ranker without context. Received: {self.config.context}"
-            )
         n_items = self.spec.n_items
         features = tf.constant(state.item_features(self.spec)[0])
         of_users = RequestFeatures.of(self.spec, state)

@@ -33,10 +33,7 @@ class RankerConfig(FusionConfig):
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user vector is made from: "history", "id" or "both".
-      categories: names of the catalogue's categorical (string) columns to use.
-      context: names of the interactions' context columns to use, numeric or string.
       trend: whether the items' recency and trend are features; the catalogue's numbers always are.
-      category_dim: size of a category's embedding.
       id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss.
       whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
@@ -57,10 +54,7 @@ class RankerConfig(FusionConfig):
     use_ids: bool = True
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"
-    categories: list[str] = Field(default=[])
-    context: list[str] = Field(default=[])
     trend: bool = True
-    category_dim: PositiveInt = 8
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     id_l2: float = Field(default=1e-6, ge=0)
     whitening_dim: PositiveInt | None = 128

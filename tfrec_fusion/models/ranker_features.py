@@ -7,8 +7,8 @@ from typing import Any
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.features.context import CONTEXT_FIELDS
-from tfrec_fusion.features.ranker_spec import RankerSpec
-from tfrec_fusion.layers import HistoryMatch, IdEmbedding, SideFeatures, Standardise
+from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.layers import HistoryMatch, SideFeatures, Standardise
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.models.building import feature_sizes
 from tfrec_fusion.models.ranker_config import RankerConfig
@@ -30,11 +30,11 @@ class RankerFeatures(keras.layers.Layer):
     """
 
     def __init__(
-        self, spec: RankerSpec | dict[str, Any], config: RankerConfig | dict[str, Any], **kwargs
+        self, spec: DataSpec | dict[str, Any], config: RankerConfig | dict[str, Any], **kwargs
     ):
         # Ages and trends stay float32 under any policy.
         super().__init__(**({"dtype": "float32"} | kwargs))
-        self.spec = spec = RankerSpec.model_validate(spec)
+        self.spec = spec = DataSpec.model_validate(spec)
         self.config = config = RankerConfig.model_validate(config)
         self.tower = ItemTower(
             spec.n_items,
@@ -72,23 +72,7 @@ class RankerFeatures(keras.layers.Layer):
                 name: HistoryMatch(config.decay_days, name=f"match_{name}")
                 for name in ("fused", *spec.vector_dims)
             }
-        self.category_rows, self.category_tables, self.lookups = {}, {}, {}
-        for column, values in spec.categories.items():
-            self.category_rows[column] = self.add_weight(
-                f"rows_{column}", (spec.n_items,), tf.int32, "zeros", trainable=False
-            )
-            self.category_tables[column] = IdEmbedding(
-                len(values), config.category_dim, name=f"category_{column}"
-            )
-        for column, values in spec.context_categories.items():
-            self.lookups[column] = keras.layers.StringLookup(
-                vocabulary=values, num_oov_indices=1, name=f"lookup_{column}"
-            )
-            self.category_tables[column] = IdEmbedding(
-                len(values), config.category_dim, name=f"context_{column}"
-            )
         self.numbers = Standardise(len(spec.numbers), name="numbers")
-        self.context_numbers = Standardise(len(spec.context_numbers), name="context_numbers")
         names = spec.feature_names if config.trend else spec.numbers
         self.columns = [spec.feature_names.index(name) for name in names]
         self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
@@ -141,24 +125,9 @@ class RankerFeatures(keras.layers.Layer):
         if self.spec.context_side is not None:
             context = self.context_side.of(*(batch[name] for name in CONTEXT_FIELDS))
             embedded.append(for_each_item(context))
-        for column in self.spec.categories:
-            rows = tf.gather(self.category_rows[column], tf.maximum(items, 0))
-            embedded.append(self.category_tables[column](tf.where(items >= 0, rows, -1)))
-        if self.spec.context_numbers:
-            values = [tf.cast(batch[column], tf.float32) for column in self.spec.context_numbers]
-            numbers.append(for_each_item(self.context_numbers(tf.stack(values, 1))))
-        for column in self.spec.context_categories:
-            rows = self.context_rows(column, batch[column])
-            embedded.append(for_each_item(self.category_tables[column](rows)))
         numbers = self.normalise(tf.concat(numbers, -1), training=training)
         embedded.append(numbers)
         return tf.concat([tf.cast(values, self.tower.compute_dtype) for values in embedded], -1)
-
-    def context_rows(self, column: str, values) -> tf.Tensor:
-        """Maps values of a string context to int32 rows, -1 unknown; keeps integer rows."""
-        if tf.as_dtype(values.dtype).is_integer:
-            return tf.cast(values, tf.int32)
-        return tf.cast(self.lookups[column](values), tf.int32) - 1
 
     def _item_vectors(self, items, seen, history, training):
         """Computes fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""

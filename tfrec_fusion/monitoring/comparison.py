@@ -194,12 +194,17 @@ class _Comparison:
                 continue
             values = self.requests[column].to_numpy()
             numeric = isinstance(reference, Distribution)
+            given = values != "" if values.dtype == object else ~np.isnan(values)
+            if not given.any():  # missing values have no type
+                values = np.full(len(values), *((np.nan, float) if numeric else ("", object)))
             if numeric != (values.dtype != object):
                 raise InputError(
                     f"monitor: requests: column {column!r} must hold "
                     f"{'numbers' if numeric else 'texts'}, as in training. "
                     f"Received: {values[:3].tolist()}"
                 )
+            if column in self.reference.optional:
+                values = values[given]
             self._add(name, reference.psi(values), len(values))
             bins = {"edges": reference.edges} if numeric else {"values": reference.values}
             self._histogram(column, bins, reference.counts, reference.count(values))

@@ -12,6 +12,7 @@ from tfrec_fusion.models.classic import (
     EASEConfig,
     IALSConfig,
     ItemKNNConfig,
+    LightGCNConfig,
     Options,
     RecentPopularityConfig,
     RP3BetaConfig,
@@ -31,6 +32,7 @@ MODELS = Registry(
         "ease": "tfrec_fusion.models.classic:EASE",
         "ials": "tfrec_fusion.models.classic:IALS",
         "item_knn": "tfrec_fusion.models.classic:ItemKNN",
+        "light_gcn": "tfrec_fusion.models.classic:LightGCN",
         "personal_frequency": "tfrec_fusion.models.classic:PersonalFrequency",
         "popularity": "tfrec_fusion.models.classic:Popularity",
         "recent_popularity": "tfrec_fusion.models.classic:RecentPopularity",
@@ -72,6 +74,12 @@ class ItemKNNSection(ItemKNNConfig):
     """`kind: item_knn` and the options of `ItemKNNConfig`."""
 
     kind: Literal["item_knn"] = "item_knn"
+
+
+class LightGCNSection(LightGCNConfig):
+    """`kind: light_gcn` and the options of `LightGCNConfig`."""
+
+    kind: Literal["light_gcn"] = "light_gcn"
 
 
 class PersonalFrequencySection(Options):
@@ -136,6 +144,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "ease": EASESection,
     "ials": IALSSection,
     "item_knn": ItemKNNSection,
+    "light_gcn": LightGCNSection,
     "personal_frequency": PersonalFrequencySection,
     "popularity": PopularitySection,
     "recent_popularity": RecentPopularitySection,
@@ -159,6 +168,7 @@ ModelSection = Annotated[
     | Annotated[EASESection, Tag("ease")]
     | Annotated[IALSSection, Tag("ials")]
     | Annotated[ItemKNNSection, Tag("item_knn")]
+    | Annotated[LightGCNSection, Tag("light_gcn")]
     | Annotated[PersonalFrequencySection, Tag("personal_frequency")]
     | Annotated[PopularitySection, Tag("popularity")]
     | Annotated[RecentPopularitySection, Tag("recent_popularity")]

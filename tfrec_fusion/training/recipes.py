@@ -62,7 +62,6 @@ def training_batches(
       steps_per_epoch: most batches of an epoch; None for all.
     """
     examples: Any = config.examples
-    model: Any = config.model
     options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
     options["steps_per_epoch"] = steps_per_epoch
     if context_side is not None and getattr(examples, "kind", None) not in _WITHOUT_CONTEXT:
@@ -74,7 +73,6 @@ def training_batches(
     return ranking_examples(
         train,
         config.batch_size,
-        context=model.context,
         first_epoch=first_epoch,
         **options,
     )

@@ -33,8 +33,8 @@ class TensorBoard(keras.callbacks.Callback):
       `examples`;
     - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end
       (only `total/gauc` for a `Ranker`);
-    - of a model with declared features: `coverage/...` once, the share of items or users with a
-      value of each; and `importance/...` with each full evaluation except a `Ranker`'s, see
+    - of a model with declared features: `coverage/...` once, the share of items, users or events
+      with a value of each; and `importance/...` with each full evaluation, see
       `evaluation.feature_importance`, of a few features in turn, for up to 1,000 users;
     - histograms of the embedding tables (of up to 10,000 rows) after each epoch;
     - at the end, for the projector, the frozen and the fused vectors and the titles of the 10,000
@@ -138,6 +138,7 @@ class TensorBoard(keras.callbacks.Callback):
     def _write_evaluation(self) -> None:
         if not getattr(self.model, "ranks_catalogue", True):
             tf.summary.scalar("total/gauc", evaluate_ranker(self.model, self.split).gauc)
+            self._write_importance()
             return
         report = evaluate(self.model, self.split, bootstrap=0)
         for label in _SLICES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import pandas as pd
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
@@ -29,8 +28,9 @@ def item_events(events: Interactions) -> np.ndarray:
 def build_reference(
     serving_default: Callable,
     events: Interactions,
-    context: Mapping[str, str] | None = None,
-    features: Mapping[str, np.ndarray] | None = None,
+    ranks: bool = False,
+    context: Mapping[str, np.ndarray] | None = None,
+    users: Mapping[str, np.ndarray] | None = None,
 ) -> Reference:
     """Builds the reference of a model that is being exported; deterministic.
 
@@ -43,26 +43,28 @@ def build_reference(
         out.
       events: all events before the export, with impressions and repeated events, as their contexts
         occur in requests too.
-      context: for a ranker, context column -> "number" or "text"; None for a recommender.
-      features: further inputs of requests -> their values in events, numbers or texts.
+      ranks: whether the model is a ranker, which scores given items.
+      context: inputs of requests that give a context -> their values `[n_events]` in events,
+        float64 or texts.
+      users: inputs that give features of users -> their values of users, float64 or texts.
     """
     random = np.random.default_rng(0)
     histories, items = events.histories(), item_events(events)
     groups = popularity_groups(items)
-    answers = {} if context is None else {"ranks": True, "depth": None}
-    if context is None:
-        answers |= _ranked(serving_default, events, groups, random)
-        columns = {}
+    context, users = dict(context or {}), dict(users or {})
+    if ranks:
+        answers = {"ranks": True, "depth": None}
+        answers |= _scored(serving_default, events, context, random)
     else:
-        columns = _context(events.context, context)
-        answers |= _scored(serving_default, events, columns, random)
+        answers = _ranked(serving_default, events, groups, random)
     return Reference(
         history_length=Distribution.of(histories.lengths),
         history_popularity=_group_counts(groups, histories.items),
         features={
             name: (Categories if values.dtype == object else Distribution).of(values)
-            for name, values in (columns | dict(features or {})).items()
+            for name, values in (context | {n: _given(v) for n, v in users.items()}).items()
         },
+        optional=list(users),
         **answers,
     )
 
@@ -107,7 +109,7 @@ def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
             **{name: values[rows] for name, values in context.items()},
         }
         inputs = {
-            name: tf.constant(v, tf.string if v.dtype == object else tf.float32)
+            name: tf.constant(v, tf.string if v.dtype == object else tf.float64)
             for name, v in inputs.items()
         }
         scores.append(ask(**inputs)["score"].numpy())
@@ -119,16 +121,8 @@ def _scored(ask: Callable, events: Interactions, context: dict, random) -> dict:
     }
 
 
-def _context(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Column -> values for the signature: float64, or texts with "" for missing ones."""
-    found = {}
-    for name, kind in kinds.items():
-        values = frame.get(name, pd.Series([None] * len(frame), dtype=object))
-        if kind == "number":
-            found[name] = values.astype(float).to_numpy()
-        else:
-            found[name] = values.astype(object).where(values.notna(), "").to_numpy(object)
-    return found
+def _given(values: np.ndarray) -> np.ndarray:
+    return values[values != ""] if values.dtype == object else values[~np.isnan(values)]
 
 
 def _group_counts(groups: np.ndarray, rows: np.ndarray) -> list[int]:

@@ -32,7 +32,10 @@ class Reference:
       history_popularity: the same for the items of the training histories.
       coverage, gini: share of the catalogue that the answers cover, and Gini coefficient of the
         answers' item counts; None for a ranker.
-      features: context column -> its distribution in training.
+      features: input of requests that gives a context or a feature of users -> its distribution in
+        training.
+      optional: those of `features` that replace stored values, so that most requests leave them
+        out; only given values are compared.
     """
 
     ranks: bool
@@ -46,6 +49,7 @@ class Reference:
     coverage: float | None
     gini: float | None
     features: dict[str, Distribution | Categories] = field(default_factory=dict)
+    optional: list[str] = field(default_factory=list)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the file."""

@@ -24,7 +24,6 @@ def given_features(spec: DataSpec) -> tuple[Tensor, ...]:
     if spec.context_side is not None:
         inputs += request_inputs(spec.context_side, renamed=RENAMED)
     others = [tensor.name for tensor in (*REQUEST_INPUTS, ITEMS)]
-    others += [*getattr(spec, "context_numbers", ()), *getattr(spec, "context_categories", ())]
     counts = Counter([*others, *(tensor.name for tensor in inputs)])
     repeated = [tensor for tensor in inputs if counts[tensor.name] > 1]
     if repeated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfrec_fusion.export.signatures.ranker_score import CANDIDATES, RankerScore, context_inputs
+from tfrec_fusion.export.signatures.ranker_score import CANDIDATES, RankerScore
 from tfrec_fusion.export.signatures.tensors import USER
 
 
@@ -14,4 +14,4 @@ class RankerDefault(RankerScore):
 
     @property
     def inputs(self):
-        return (USER, CANDIDATES, *context_inputs(self.served))
+        return (USER, CANDIDATES, *self.served.feature_inputs)

@@ -13,18 +13,6 @@ CANDIDATES = dataclasses.replace(
 )
 
 
-def context_inputs(served) -> tuple[Tensor, ...]:
-    """One input for each context column that the model reads, and those that give features."""
-    numbers = [
-        Tensor(name, "float32", "[B]", "NaN where it is not known") for name in served.numbers
-    ]
-    texts = [
-        Tensor(name, "string", "[B]", '"" or any other unknown value where it is not known')
-        for name in served.texts
-    ]
-    return (*numbers, *texts, *served.feature_inputs)
-
-
 class RankerScore(ServedSignature):
     """A ranker's scores of user-item pairs in a context."""
 
@@ -37,7 +25,7 @@ class RankerScore(ServedSignature):
 
     @property
     def inputs(self):
-        return (USER, CANDIDATES, HISTORY, *context_inputs(self.served))
+        return (USER, CANDIDATES, HISTORY, *self.served.feature_inputs)
 
     def answer(self, /, **inputs):
         return self.served.scores(**inputs)

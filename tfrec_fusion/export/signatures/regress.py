@@ -17,13 +17,10 @@ EXAMPLES = Tensor(
 
 def example_features(served) -> tuple[Tensor, ...]:
     """Features of the `tf.Example`s; each example is one user with one item in a context."""
-    unless = "optional; unknown if missing"
     return (
         Tensor("user_id", "string", "[]", 'optional; "" if missing', kind="user"),
         Tensor("item_id", "string", "[]", kind="item"),
         Tensor("history", "string", "[H]", "optional; the stored one if missing", kind="item"),
-        *(Tensor(name, "float", "[]", unless) for name in served.numbers),
-        *(Tensor(name, "string", "[]", unless) for name in served.texts),
         *(
             Tensor(
                 one.name,
@@ -38,10 +35,8 @@ def example_features(served) -> tuple[Tensor, ...]:
 
 def probability(served, examples: tf.Tensor) -> tf.Tensor:
     """Probability `[B]` float32 that the user takes the item, for serialized examples `[B]`."""
-    one = {name: tf.io.FixedLenFeature([], tf.string, "") for name in ("user_id", *served.texts)}
+    one = {"user_id": tf.io.FixedLenFeature([], tf.string, "")}
     one["item_id"] = tf.io.FixedLenFeature([], tf.string)
-    for name in served.numbers:
-        one[name] = tf.io.FixedLenFeature([], tf.float32, float("nan"))
     many = {"history": tf.io.VarLenFeature(tf.string)}
     for tensor in served.feature_inputs:
         if tensor.dtype != "string":

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.kinds.feature import Feature
+from tfrec_fusion.features.kinds.feature import NOT_GIVEN, Feature
 from tfrec_fusion.features.kinds.hashing import bucket_tensor, hash_rows
 from tfrec_fusion.features.kinds.values import category_texts
 
@@ -71,8 +71,11 @@ class Category(Feature):
         texts = values[self.column]
         if self.hash_buckets:
             known = bucket_tensor(texts, self.hash_buckets)
-        rows = tf.where(texts != "", 1 + known, -1)
-        return rows[:, None], self._no_columns(values, tf.float32)
+        return self.encode_rows(tf.where(texts != "", known, NOT_GIVEN))
+
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.maximum(1 + given, -1)
+        return rows[:, None], self._no_columns(given, tf.float32)
 
     def rows_of(self, texts: np.ndarray) -> np.ndarray:
         """Returns the rows `[n]` int32 of texts, None for missing."""

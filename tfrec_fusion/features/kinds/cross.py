@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field, PositiveInt
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.features.kinds.feature import Feature
+from tfrec_fusion.features.kinds.feature import NOT_GIVEN, Feature
 from tfrec_fusion.features.kinds.hashing import bucket_tensor, hash_rows
 from tfrec_fusion.features.kinds.values import category_texts
 
@@ -69,5 +69,9 @@ class Cross(Feature):
         parts = [values[column] for column in self.of]
         joined = tf.strings.join(parts, "\0")
         complete = tf.reduce_all(tf.stack([part != "" for part in parts]), 0)
-        rows = tf.where(complete, bucket_tensor(joined, self.hash_buckets), -1)
-        return rows[:, None], self._no_columns(values, tf.float32)
+        return self.encode_rows(
+            tf.where(complete, bucket_tensor(joined, self.hash_buckets), NOT_GIVEN)
+        )
+
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.maximum(given, -1)[:, None], self._no_columns(given, tf.float32)

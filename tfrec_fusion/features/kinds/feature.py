@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.kinds.one_line import OneLineErrors
 
+NOT_GIVEN = -2
+"""Stands for a missing text among rows of texts, as -1 stands for an unknown one."""
+
 
 class Feature(BaseModel, ABC, metaclass=OneLineErrors):
     """A column of a table that a model reads, and what was learned of it from training rows.
@@ -112,11 +115,28 @@ class Feature(BaseModel, ABC, metaclass=OneLineErrors):
           As `encode`.
         """
 
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes the same for runtimes without texts and float64, e.g. LiteRT.
+
+        Args:
+          given: for a text, its position in `vocabulary` or the row of its hash `[B]` int32: -1 for
+            another text, `NOT_GIVEN` for a missing one; for tags, such positions `[B, W]`, where
+            -1 pads; a number `[B]` float32, NaN for a missing one; or a time `[B]` int64 in unix
+            seconds, of which those beyond the year 5138 are missing.
+
+        Returns:
+          As `encode`.
+
+        Raises:
+          NotImplementedError: a request gives nothing for this feature.
+        """
+        raise NotImplementedError
+
     def _rows(self, frame: pd.DataFrame) -> np.ndarray:
         return np.zeros((len(frame), 0), np.int32)
 
     def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
         return np.zeros((len(frame), 0), np.float32)
 
-    def _no_columns(self, values: Mapping[str, tf.Tensor], dtype) -> tf.Tensor:
-        return tf.zeros([tf.shape(values[self.columns[0]])[0], 0], dtype)
+    def _no_columns(self, values: tf.Tensor, dtype) -> tf.Tensor:
+        return tf.zeros([tf.shape(values)[0], 0], dtype)

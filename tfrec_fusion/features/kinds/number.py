@@ -86,18 +86,21 @@ class Number(Feature):
     def encode_tensors(
         self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        given, missing = real_tensor(values[self.column])
+        return self.encode_rows(values[self.column])
+
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        given, missing = real_tensor(given)
         if self.scale == "quantile":
             above = tf.cast(given, tf.float32)[:, None] > self._edges
             rows = tf.reduce_sum(tf.cast(above, tf.int32), 1)
-            return tf.where(missing, -1, rows)[:, None], self._no_columns(values, tf.float32)
+            return tf.where(missing, -1, rows)[:, None], self._no_columns(given, tf.float32)
         if self.scale == "log":
             given = tf.sign(given) * tf.math.log(1.0 + tf.abs(given))
         if self.scale != "raw":
             given = tf.clip_by_value((given - self.mean) / self.deviation, -6.0, 6.0)
         flag = tf.cast(missing, tf.float32)
         numbers = tf.stack([tf.where(missing, 0.0, tf.cast(given, tf.float32)), flag], 1)
-        return self._no_columns(values, tf.int32), numbers
+        return self._no_columns(given, tf.int32), numbers
 
     @property
     def _edges(self) -> np.ndarray:

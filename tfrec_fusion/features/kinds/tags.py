@@ -89,9 +89,12 @@ class Tags(Feature):
     def encode_tensors(
         self, values: Mapping[str, tf.Tensor], known: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.encode_rows(known)
+
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         absent = self.n_values  # sorts behind all rows
-        rows = tf.where(known < 0, absent, known)
+        rows = tf.where(given < 0, absent, given)
         rows = tf.sort(tf.pad(rows, [[0, 0], [0, self.width]], constant_values=absent), 1)
         repeated = tf.pad(rows[:, 1:] == rows[:, :-1], [[0, 0], [1, 0]])
         rows = tf.sort(tf.where(repeated, absent, rows), 1)[:, : self.width]
-        return tf.where(rows == absent, -1, rows), self._no_columns(values, tf.float32)
+        return tf.where(rows == absent, -1, rows), self._no_columns(given, tf.float32)

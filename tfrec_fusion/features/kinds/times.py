@@ -86,20 +86,37 @@ class Time(Feature):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         times = values[self.column]
         times, missing = real_tensor(tf.where(tf.abs(times) < _BEYOND, times, np.nan))
+        turns = {name: times / period for name, period in _PERIODS.items()}
+        turns = {name: turn - tf.floor(turn) for name, turn in turns.items()}
+        return self._encoded((self.latest - times) / DAY, turns, missing)
+
+    def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # All periods are whole seconds, so the remainders are exact without float64.
+        missing = tf.logical_or(given >= int(_BEYOND), given <= -int(_BEYOND))
+        times = tf.where(missing, tf.zeros_like(given), given)
+        ages = tf.cast(int(np.floor(self.latest)) - times, tf.float32) + self.latest % 1
+        turns = {
+            name: tf.cast(tf.math.floormod(times, int(period)), tf.float32) / period
+            for name, period in _PERIODS.items()
+        }
+        return self._encoded(ages / DAY, turns, missing)
+
+    def _encoded(
+        self, days: tf.Tensor, turns: Mapping[str, tf.Tensor], missing: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Columns from days before the latest time, and parts of each period that have passed."""
         columns = []
         for part in self.parts:
             if part == "age":
-                days = (self.latest - times) / DAY
                 age = tf.sign(days) * tf.math.log(1.0 + tf.abs(days))
                 age = tf.clip_by_value((age - self.mean) / self.deviation, -6.0, 6.0)
                 columns.append(tf.cast(age, tf.float32))
             else:
-                turns = times / _PERIODS[part]
-                angle = 2 * np.pi * tf.cast(turns - tf.floor(turns), tf.float32)
+                angle = 2 * np.pi * tf.cast(turns[part], tf.float32)
                 columns += [tf.sin(angle), tf.cos(angle)]
         columns = [tf.where(missing, 0.0, column) for column in columns]
         numbers = tf.stack([*columns, tf.cast(missing, tf.float32)], 1)
-        return self._no_columns(values, tf.int32), numbers
+        return self._no_columns(missing, tf.int32), numbers
 
     def _times(self, frame: pd.DataFrame, table: str) -> np.ndarray:
         return timestamps(frame, self.column, table, self.unit, "unit={!r}")

@@ -28,9 +28,9 @@ class IALSConfig(Options):
     """
 
     dim: PositiveInt = 64
-    epochs: PositiveInt = 16
-    unobserved_weight: PositiveFloat = 0.1
-    l2: PositiveFloat = 0.003
+    epochs: PositiveInt = 10
+    unobserved_weight: PositiveFloat = 0.05
+    l2: PositiveFloat = 0.02
     l2_exponent: float = Field(1.0, ge=0, le=2)
     initial_scale: PositiveFloat = 0.1
     seed: NonNegativeInt = 0

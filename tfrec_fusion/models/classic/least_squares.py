@@ -46,8 +46,12 @@ def solved_rows(
         right = weighted.sum(1, dtype=gram.dtype)
         found[rows] = np.linalg.solve(left, right[..., None])[..., 0]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(solve, _batches(order, lengths, dim)))
+    batches = _batches(order, lengths, dim)
+    if len(batches) == 1:
+        solve(batches[0])
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(solve, batches))
     return found
 
 

@@ -22,7 +22,7 @@ class RP3BetaConfig(Options):
 
     k: PositiveInt = 100
     alpha: PositiveFloat = 1.0
-    beta: float = Field(0.6, ge=0, allow_inf_nan=False)
+    beta: float = Field(0.2, ge=0, allow_inf_nan=False)
 
 
 class RP3Beta(ClassicModel):

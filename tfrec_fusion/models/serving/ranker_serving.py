@@ -48,16 +48,10 @@ class RankerServing(RowServing):
         # Always float32: logarithms of years differ only in the fourth digit.
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
-        self.numbers, self.texts = tuple(spec.context_numbers), tuple(spec.context_categories)
         self.requested = RequestFeatures.of(spec, state, requests=True)
-        self.reads_users = model.reads_user_ids or self.requested is not None
+        self.reads_users = model.reads_user_ids or spec.user_side is not None
         self.reads_history = model.reads_history
-        self.context_tables = [layer.lookup_table for layer in stored.features.lookups.values()]
-        self._context_rows = stored.features.context_rows
         self._logits = lambda batch: stored(batch, training=False)
-
-    def context_rows(self, name, values):
-        return self._context_rows(name, values)
 
     def scores(self, inputs):
         items = inputs["item"]

@@ -49,6 +49,11 @@ class RequestFeatures(tf.Module):
         return tuple(tensor for one in self._encoders for tensor in one.inputs)
 
     @property
+    def row_inputs(self) -> tuple[Tensor, ...]:
+        """The inputs of a context without texts; see `RowEncoder`."""
+        return () if self.context is None else self.context.row_encoder.inputs
+
+    @property
     def choices(self) -> dict[str, tuple[str, ...]]:
         """Input name -> the texts that training knows, for those with a vocabulary."""
         return {name: texts for one in self._encoders for name, texts in one.choices.items()}
@@ -81,9 +86,26 @@ class RequestFeatures(tf.Module):
         self, users: tf.Tensor, given: Mapping[str, tf.Tensor] | None = None
     ) -> dict[str, tf.Tensor]:
         """Returns the same as fields of a batch of a `Ranker`."""
-        names = {"user_features": USER_FIELDS, "context": CONTEXT_FIELDS}
-        found = self(users, given).items()
-        return {n: v for kind, pair in found for n, v in zip(names[kind], pair, strict=True)}
+        return _fields(self(users, given))
+
+    def fields_of_rows(
+        self, users: tf.Tensor, given: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Returns the same without texts: the stored features of users, and a context in rows.
+
+        Args:
+          users: `[B]` int32 rows, -1 unknown.
+          given: the `row_inputs`.
+        """
+        found = {} if self.users is None else {"user_features": self.users(users)}
+        if self.context is not None:
+            found["context"] = self.context.of_rows(given)
+        return _fields(found)
+
+
+def _fields(found: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    names = {"user_features": USER_FIELDS, "context": CONTEXT_FIELDS}
+    return {n: v for kind, pair in found.items() for n, v in zip(names[kind], pair, strict=True)}
 
 
 def _of(encoder: RequestEncoder, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

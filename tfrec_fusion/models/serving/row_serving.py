@@ -16,25 +16,16 @@ class RowServing(tf.Module, ABC):
     calls.
 
     Attributes:
-      numbers, texts: numeric and string columns of the context.
       reads_users, reads_history: whether it reads user rows and histories.
       history_length: number of most recent history items that it reads.
-      context_tables: the lookup tables of `texts`, in order.
       requested: the features that requests may give; None if the model reads none.
     """
 
     requested: RequestFeatures | None = None
 
-    numbers: tuple[str, ...]
-    texts: tuple[str, ...]
     reads_users: bool
     reads_history: bool
     history_length: int
-    context_tables: list
-
-    @abstractmethod
-    def context_rows(self, name: str, values) -> tf.Tensor:
-        """Returns int32 rows of a string column's values, -1 unknown."""
 
     @abstractmethod
     def scores(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -42,7 +33,6 @@ class RowServing(tf.Module, ABC):
 
         Args:
           inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,
-            and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days;
-            and the context columns, `[B]` float32 or int32 rows. Encoded features, by the
-            names of `RequestFeatures.fields`, replace the stored ones.
+            and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days.
+            Encoded features, by the names of `RequestFeatures.fields`, replace the stored ones.
         """

@@ -122,9 +122,7 @@ def _kind(slot: TensorSlot, described: str = "") -> str | None:
 
 
 def _choices(name: str, card: dict, version: Path) -> list[str]:
-    known = card.get("data_spec", {}).get("context_categories", {}).get(name)
-    if known is None:
-        known = card.get("choices", {}).get(name)
+    known = card.get("choices", {}).get(name)
     if known is None:
         known = first_lines(version / "assets" / f"filter_{name}.txt", _MOST_CHOICES)
     return sorted(known)[:_MOST_CHOICES]
