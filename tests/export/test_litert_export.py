@@ -1,5 +1,7 @@
 """LiteRT's interpreter answers as the ranker does."""
 
+import json
+import shutil
 import warnings
 
 import numpy as np
@@ -61,3 +63,21 @@ def test_a_two_tower_is_refused_and_nothing_written(exported, tmp_path):
     with pytest.raises(InputError, match=r"only a ranker can be converted, as LiteRT has no str"):
         export_litert(exported, tmp_path / "litert")
     assert not (tmp_path / "litert").exists()
+
+
+def test_texts_and_releases_that_do_not_fit_are_refused_before_the_conversion(ranker, tmp_path):
+    version = tmp_path / "1"
+    shutil.copytree(ranker("all")[2], version)
+    card = json.loads((version / "model_card.json").read_text(encoding="utf-8"))
+
+    def refused(spec, says):
+        changed = json.dumps(card | {"data_spec": card["data_spec"] | spec})
+        (version / "model_card.json").write_text(changed, encoding="utf-8")
+        with pytest.raises(InputError, match=says):
+            export_litert(version, tmp_path / "litert")
+        assert not (tmp_path / "litert").exists()
+
+    refused({"context_numbers": ["hour"]}, "written by an earlier release; export the model again")
+    side = card["data_spec"]["context_side"]
+    side["features"][1]["values"][0] = "a\nb"
+    refused({"context_side": side}, r"1 texts of the context's 'channel' hold line .* 'a\\nb'")

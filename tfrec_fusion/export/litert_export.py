@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.config import read_json
@@ -61,8 +62,9 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
       The path of the model.
 
     Raises:
-      InputError: no version there, a version of another model or of an earlier release, operations
-        that LiteRT lacks, or answers that differ from the SavedModel's.
+      InputError: no version there, a version of another model or of an earlier release, texts of
+        the context with line breaks, operations that LiteRT lacks, or answers that differ from the
+        SavedModel's.
 
     Example:
       >>> ranker = tff.models.Ranker(split.train, dim=4, hidden=[4])
@@ -78,8 +80,8 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
             "and only a ranker's export has a function without them; export a Ranker with this "
             f"release. Received: {version}"
         )
-    model = _converted(loaded)
     context = _context(version)
+    model = _converted(loaded)
     apart = _difference(version, loaded, model, context)
     if apart:
         raise InputError(
@@ -111,8 +113,24 @@ def _converted(loaded) -> bytes:
 
 def _context(version: Path) -> RowEncoder | None:
     """Encodes the context of requests in rows; None if the ranker reads none."""
-    spec = DataSpec.model_validate(read_json(version / CARD, "export")["data_spec"])
-    return None if spec.context_side is None else RowEncoder(spec.context_side, RENAMED)
+    try:
+        spec = DataSpec.model_validate(read_json(version / CARD, "export")["data_spec"])
+    except (KeyError, ValidationError):
+        raise InputError(
+            f"export: litert: {version} was written by an earlier release; export the model again"
+        ) from None
+    if spec.context_side is None:
+        return None
+    encoder = RowEncoder(spec.context_side, RENAMED)
+    for name, texts in encoder.vocabularies.items():
+        broken = [text for text in texts if "\n" in text or "\r" in text]
+        if broken:
+            raise InputError(
+                f"export: litert: {len(broken)} texts of the context's {name!r} hold line breaks, "
+                f"and {name}.txt has one text a line; replace them and train again. "
+                f"Received: {broken[0]!r}"
+            )
+    return encoder
 
 
 def _difference(version: Path, loaded, model: bytes, context: RowEncoder | None) -> str:
