@@ -21,7 +21,7 @@ from markers import write_between
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.embeddings import LexicalEncoder, SpectralFusion
+from tfrec_fusion.embeddings import LexicalEncoder
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import (
@@ -29,8 +29,10 @@ from tfrec_fusion.models.classic import (
     ItemKNN,
     Popularity,
     RecentPopularity,
+    SpectralOptions,
     TextMean,
 )
+from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,8 +107,7 @@ def retail(seeds: int) -> list[dict]:
 def spectral(split, seed: int, vectors: str) -> tuple[dict[str, float], float]:
     keras.utils.set_random_seed(seed)
     start = time.perf_counter()
-    text = split.train.catalogue.vectors[vectors]
-    fusion = SpectralFusion(dim=1024).fit(split.train.matrix(), text.values, text.mask)
+    fusion, _ = spectral_vectors(split.train, SpectralOptions(vectors=vectors), 1024)
     options = {"dim": 1024, "vectors": [], "id_dropout": 0.0, "id_l2": 0.0}
     model = TwoTower(split.train, initial=fusion, **options)
     batches = split.train.batches(256, seed=seed)
