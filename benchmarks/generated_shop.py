@@ -77,7 +77,10 @@ class Oracle:
     def __init__(self, shop: GeneratedShop, split: Split, weeks: dict[int, float], name: str):
         self.name = name
         # Unseen items are scored as all others: their text and their future are known here.
-        self._items = sum(weight * shop.probabilities(week) for week, weight in weeks.items())
+        items = np.zeros_like(shop.topics, dtype=np.float64)
+        for week, weight in weeks.items():
+            items += weight * shop.probabilities(week)
+        self._items = items.astype(np.float32)
         self._users = shop.taste[[int(str(name)[1:]) for name in split.train.users.ids]]
 
     @classmethod
@@ -94,7 +97,7 @@ class Oracle:
         return cls(shop, split, {last: 1.0}, "oracle of the last training week")
 
     def scorer(self, state):
-        return _Scorer(self._users, self._items.astype(np.float32))
+        return _Scorer(self._users, self._items)
 
 
 class _Scorer:

@@ -7,6 +7,7 @@ import pytest
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate, protocol
+from tfrec_fusion.features import State
 from tfrec_fusion.models.classic import Popularity
 
 
@@ -209,12 +210,42 @@ def changed(position, value):
         (Table(SCORES), {"k": "10"}, "k must be"),
         (Table(SCORES), {"bootstrap": -1}, "bootstrap"),
         (Table(SCORES), {"batch": 0}, "batch"),
+        (Table(SCORES), {"users": 0}, "users must be .* Received: 0"),
+        (Table(SCORES), {"users": "all"}, "users must be .* Received: 'all'"),
     ],
 )
 def test_bad_input(split, model, options, words):
     with pytest.raises(InputError, match=words) as error:
         evaluate(model, split, **options)
     assert "\n" not in str(error.value)
+
+
+def test_of_more_users_a_sample_is_evaluated_and_told(split):
+    whole = evaluate(Table(SCORES), split, bootstrap=0)
+    assert whole.sampled_from is None
+    assert evaluate(Table(SCORES), split, bootstrap=0, users=2).sampled_from is None
+    seen = set()
+    for seed in range(8):
+        one = evaluate(Table(SCORES), split, bootstrap=0, users=1, seed=seed)
+        assert one.sampled_from == one.to_dict()["sampled_from"] == 2
+        assert "A random sample of 1 of 2 users" in str(one)
+        # The one user has the same metrics as among all of them, whichever path ranks the items.
+        place = int(np.flatnonzero(whole.users == one.users[0])[0])
+        same = evaluate(Vectors(SCORES), split, bootstrap=0, users=1, seed=seed)
+        for metric, values in one.per_user.items():
+            np.testing.assert_allclose(values, whole.per_user[metric][[place]])
+            np.testing.assert_allclose(same.per_user[metric], values)
+        seen.add(place)
+    assert seen == {0, 1}
+
+
+def test_scores_for_all_users_alike_are_ranked_as_a_table_of_them(split):
+    model = Popularity().fit(split.train)
+    scores = model.scorer(State.of(split.train))(np.arange(2))
+    fast = evaluate(model, split, k=(1, 2), bootstrap=0)
+    slow = evaluate(Table(scores), split, k=(1, 2), bootstrap=0)
+    for label, metrics in slow.metrics.items():
+        assert fast.metrics[label] == pytest.approx(metrics, nan_ok=True)
 
 
 def test_nobody_to_evaluate(temporal):

@@ -58,6 +58,15 @@ def evaluate(
             "period]",
         ),
     ] = None,
+    users: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Most users to rank the catalogue for, of more a random sample; 0 for all.  "
+            "[default: 50000]",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Evaluate a run: rank the whole catalogue for its test users."""
@@ -65,6 +74,9 @@ def evaluate(
     for option, value in (("--test", test), ("--window-days", window_days)):
         if value is not None and origins is None:
             raise InputError(f"evaluate: {option} needs --origins. Received: {value:g}")
+    if users is not None and origins is not None:
+        raise InputError(f"evaluate: --users does not apply to --origins. Received: {users}")
+    most = 50_000 if users is None else users or None
     start_tensorflow()
     if origins is not None:
         from tfrec_fusion.training import Run, evaluate_origins
@@ -86,11 +98,11 @@ def evaluate(
     from tfrec_fusion.training import Run
 
     trained = Run.open(run)
-    report = trained.evaluate(history=history, mask_history=mask_history)
+    report = trained.evaluate(history=history, mask_history=mask_history, users=most)
     output.print(report)
     result = {"run": str(run), "evaluation": report.to_dict()}
     if baselines:
-        reports = [report, *trained.evaluate_baselines(mask_history)]
+        reports = [report, *trained.evaluate_baselines(mask_history, most)]
         of_ranker = isinstance(report, RankingReport)
         table = ranking_table(reports) if of_ranker else compare(reports)
         table.caption = None  # already printed with the report

@@ -30,6 +30,7 @@ def evaluate(
     name: str | None = None,
     history: int | None = None,
     mask_history: bool | None = None,
+    users: int | None = 50_000,
 ) -> Report:
     """Evaluates a model by full-catalogue ranking of the test items of every evaluated user.
 
@@ -80,7 +81,7 @@ def evaluate(
       k: cut-offs.
       slices: whether to report more than `total`.
       bootstrap: number of resamples of the users for the 95 % percentile intervals; 0 for none.
-      seed: of the resamples.
+      seed: of the resamples and the sample of users.
       batch: users scored at once; lowered so that a block never holds more than 2^26 scores. With
         vectors, items are scored in blocks too, and a block holds at most 2^25 scores.
       name: of the model in tables; by default its `name`, or else its class.
@@ -88,6 +89,9 @@ def evaluate(
         new users; None for all. It does not change the candidates.
       mask_history: whether a user's training items are left out of the candidates; None leaves them
         out unless repeated events count.
+      users: most users to evaluate. Of more, a random sample by `seed` is, the same one for every
+        model: intervals are those of the sample, and coverage counts its lists alone. None for
+        all, in a time that grows with users x items.
 
     Raises:
       InputError: a bad argument, no evaluated user, scores of a wrong shape or not finite, or
@@ -103,6 +107,7 @@ def evaluate(
     cuts = checked_cuts(k, bootstrap, history)
     if batch < 1:
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
+    check_users(users)
     if not callable(getattr(model, "scorer", None)):
         raise InputError(
             "evaluate: model must have a method scorer(state) that returns a function from user "
@@ -113,12 +118,16 @@ def evaluate(
             "evaluate: split must be a Split, e.g. events.split('temporal'). "
             f"Received: {type(split).__name__}"
         )
-    users, targets = split.targets()
-    if not len(users):
+    evaluated, targets = split.targets()
+    if not len(evaluated):
         raise InputError(
             "evaluate: split has no evaluated user: no user has both a training event and a new "
             f"test item; use another split or more data. Received: kind {split.kind!r}"
         )
+    found = len(evaluated)
+    if users is not None and found > users:
+        chosen = np.sort(np.random.default_rng(seed).choice(found, users, replace=False))
+        evaluated, targets = evaluated[chosen], targets.take(chosen)
     matrix = split.train.matrix()
     items = item_slices(matrix)
     repeated = getattr(split, "repeats", "first") == "all"
@@ -135,34 +144,34 @@ def evaluate(
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):
         from tfrec_fusion.evaluation.vector_ranks import rank_by_vectors as rank
     ranks = Ranks.of(targets, matrix, cuts)
-    rank(ranks, scorer, users, targets, masked, cold, cuts, batch)
+    rank(ranks, scorer, evaluated, targets, masked, cold, cuts, batch)
 
     per_user: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, np.ndarray] = {}
     counts: dict[str, dict[str, int]] = {}
     everything = np.ones(len(ranks.item), bool)
     place, per_user["total"] = _slice_metrics(ranks, "total", everything, cuts)
-    members["total"] = users[place]
+    members["total"] = evaluated[place]
     counts["total"] = {"users": len(place), "targets": len(ranks.item)}
     per_user["total"] |= {f"novelty@{cut}": ranks.novelty[cut] for cut in cuts}
     if slices:
         chosen_targets = {label: items[label][ranks.item] for label in ITEM_SLICES}
         if repeated:
-            had = np.asarray(matrix[users[ranks.user], ranks.item]).ravel() > 0
+            had = np.asarray(matrix[evaluated[ranks.user], ranks.item]).ravel() > 0
             chosen_targets |= {"repeated": had, "novel": ~had}
         for label, chosen in chosen_targets.items():
             place, per_user[label] = _slice_metrics(ranks, label, chosen, cuts)
-            members[label] = users[place]
+            members[label] = evaluated[place]
             counts[label] = {"users": len(place), "targets": int(chosen.sum())}
         user_masks = user_slices(matrix)
         for label in USER_SLICES:
-            inside = user_masks[label][users]
+            inside = user_masks[label][evaluated]
             per_user[label] = {
                 metric: values[inside]
                 for metric, values in per_user["total"].items()
                 if not metric.startswith("novelty@")
             }
-            members[label] = users[inside]
+            members[label] = evaluated[inside]
             counts[label] = {
                 "users": int(inside.sum()),
                 "targets": int(inside[ranks.user].sum()),
@@ -182,6 +191,7 @@ def evaluate(
         bootstrap=bootstrap,
         seed=seed,
         seconds=time.perf_counter() - started,
+        sampled_from=None if len(evaluated) == found else found,
     )
 
 
@@ -202,6 +212,16 @@ def checked_cuts(k: Iterable[int], bootstrap: int, history: int | None) -> tuple
             f"evaluate: k must be different whole numbers from 1 up, e.g. (10, 20). Received: {k}"
         )
     return tuple(sorted(int(cut) for cut in cuts))
+
+
+def check_users(users: int | None) -> None:
+    """Raises InputError if the largest number of users is no whole number from 1 up, or None."""
+    whole = isinstance(users, int | np.integer) and not isinstance(users, bool)
+    if users is not None and not (whole and users >= 1):
+        raise InputError(
+            "evaluate: users must be a whole number of 1 or more, or None for all. "
+            f"Received: {users!r}"
+        )
 
 
 def _rank(

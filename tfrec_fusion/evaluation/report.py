@@ -34,6 +34,7 @@ class Report:
       split: kind of the split.
       bootstrap, seed: of the intervals.
       seconds: duration of the evaluation.
+      sampled_from: number of users of whom the evaluated ones are a sample; None if all were.
 
     Example:
       >>> report = tff.evaluation.evaluate(model, split)
@@ -53,6 +54,7 @@ class Report:
     bootstrap: int
     seed: int
     seconds: float
+    sampled_from: int | None = None
 
     @property
     def per_user(self) -> dict[str, np.ndarray]:
@@ -69,7 +71,7 @@ class Report:
         table = Table(
             title=f"{self.name}, {self.split} split",
             title_justify="left",
-            caption=few_users(self.counts["total"]["users"]),
+            caption=self._caption(),
             caption_justify="left",
         )
         table.add_column("", no_wrap=True)
@@ -88,6 +90,12 @@ class Report:
             between = " - ".join(format_value(metric, bound) for bound in bounds)
             table.add_row(metric, *self._beside_total(cells, between))
         return table
+
+    def _caption(self) -> str | None:
+        count = self.counts["total"]["users"]
+        if self.sampled_from is None:
+            return few_users(count)
+        return f"A random sample of {count:,} of {self.sampled_from:,} users."
 
     def _beside_total(self, cells: list[str], between: str) -> list[str]:
         """Inserts the cell of the interval after that of `total`, if the table has intervals."""
@@ -110,6 +118,7 @@ class Report:
                 }
                 for label, values in self.metrics.items()
             },
+            "sampled_from": self.sampled_from,
             "bootstrap": self.bootstrap,
             "seed": self.seed,
             "seconds": self.seconds,

@@ -52,6 +52,10 @@ class ItemTrend:
             )
         self._times, self._items = counted.event_times, counted.item
         self._n_items = len(events.catalogue)
+        # The times of each item's events, item by item, which give its first and last one.
+        self._item_times = self._times[np.argsort(self._items, kind="stable")]
+        counts = np.bincount(self._items, minlength=self._n_items)
+        self._starts = np.cumsum(counts) - counts
         numbers = tuple(events.catalogue.numeric_columns if numbers is None else numbers)
         # The additional last row is for an unknown item; see `unseen`.
         self._static = np.full((self._n_items + 1, len(numbers)), np.nan, np.float32)
@@ -98,16 +102,15 @@ class ItemTrend:
             return self._cache[time]
         end = int(np.searchsorted(self._times, time))
         windows = [self._share(time - days * DAY, end) for days in WINDOWS]
-        total = self._share(-np.inf, end)
+        counts = np.bincount(self._items[:end], minlength=self._n_items + 1)
+        total = self._shares(counts, end)
         year_ago_end = int(np.searchsorted(self._times, time - (365 - 45) * DAY))
         year_ago = self._share(time - 365 * DAY, year_ago_end)
-        items, times = self._items[:end], self._times[:end]
-        first = np.full(self._n_items + 1, time)
-        first[items[::-1]] = times[::-1]
-        last = np.full(self._n_items + 1, time)
-        last[items] = times
-        seen = np.zeros(self._n_items + 1, bool)
-        seen[items] = True
+        seen = counts > 0
+        first, last = np.full((2, self._n_items + 1), time)
+        had = np.flatnonzero(seen)
+        first[had] = self._item_times[self._starts[had]]
+        last[had] = self._item_times[self._starts[had] + counts[had] - 1]
         dynamic = [
             *windows,
             total,
@@ -127,7 +130,10 @@ class ItemTrend:
     def _share(self, start: float, end: int) -> np.ndarray:
         begin = min(np.searchsorted(self._times, start), end)
         counts = np.bincount(self._items[begin:end], minlength=self._n_items + 1)
-        return np.log((counts + 1) * (self._n_items / (end - begin + self._n_items)))
+        return self._shares(counts, int(end - begin))
+
+    def _shares(self, counts: np.ndarray, n_events: int) -> np.ndarray:
+        return np.log((counts + 1) * (self._n_items / (n_events + self._n_items)))
 
 
 def item_numbers(catalogue: Catalogue, names: Iterable[str] | None = None) -> np.ndarray:

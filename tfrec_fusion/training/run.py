@@ -280,6 +280,7 @@ class Run:
         name: str | None = None,
         history: int | None = None,
         mask_history: bool | None = None,
+        users: int | None = 50_000,
     ) -> Report | RankingReport:
         """Evaluates the model on the test events.
 
@@ -291,6 +292,7 @@ class Run:
           history: number of last training items of each user that a recommender may read; None for
             all.
           mask_history: whether a user's training items are no candidates; see `evaluate`.
+          users: most users to evaluate, of more a sample; None for all.
 
         Raises:
           InputError: no epoch is complete, or the split has no test events.
@@ -300,7 +302,12 @@ class Run:
         name = name or self.config.model.kind
         if model.ranks_catalogue:
             return evaluate(
-                model, self.split, name=name, history=history, mask_history=mask_history
+                model,
+                self.split,
+                name=name,
+                history=history,
+                mask_history=mask_history,
+                users=users,
             )
         for option, value in (("history", history), ("mask_history", mask_history)):
             if value is not None:
@@ -311,12 +318,12 @@ class Run:
         return evaluate_ranker(model, self.split, name=name)
 
     def evaluate_baselines(
-        self, mask_history: bool | None = None
+        self, mask_history: bool | None = None, users: int | None = 50_000
     ) -> Iterator[Report | RankingReport]:
         """Fits and evaluates the baselines that suit the data, one by one.
 
         Args:
-          mask_history: as in `evaluate`.
+          mask_history, users: as in `evaluate`.
         """
         self._check_test()
         train = self.split.train
@@ -324,7 +331,8 @@ class Run:
             yield evaluate_ranker(classic.Popularity().fit(train), self.split)
             return
         for baseline in default_baselines(train):
-            yield evaluate(baseline.fit(train), self.split, mask_history=mask_history)
+            fitted = baseline.fit(train)
+            yield evaluate(fitted, self.split, mask_history=mask_history, users=users)
 
     def _check_test(self) -> None:
         if self.config.split.kind == "none":
