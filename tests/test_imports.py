@@ -43,6 +43,7 @@ _ROOMS = (
     "retrieval",
     "models",
     "rerank",
+    "pipelines",
     "evaluation",
     "training",
     "export",

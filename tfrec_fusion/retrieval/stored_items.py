@@ -77,6 +77,12 @@ class StoredItems(tf.Module):
         last = tf.cast(_rows(self.last, rows), tf.float32)
         return tf.concat([found, last], found.shape.rank - 1)  # some converters do not support -1
 
+    def all_scores(self, queries) -> tf.Tensor:
+        """Returns scores `[B, N]` of queries `[B, D]` with all vectors."""
+        if self.precision == "float32":
+            return tf.matmul(queries, self.vectors, transpose_b=True)
+        return self.product(queries, 0, self.count)
+
     def scores_of(self, queries, rows) -> tf.Tensor:
         """Returns scores `[B, M]` of queries `[B, D]` with rows `[B, M]`, each from 0 to N - 1."""
         return tf.linalg.matvec(self.gather(rows), queries)

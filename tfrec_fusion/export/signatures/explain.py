@@ -7,13 +7,6 @@ from tfrec_fusion.export.signatures.tensors import HISTORY, ITEMS, USER
 from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.signature import Tensor
 
-_MEANINGS = {
-    "id": "share of item ids, item biases and, if the model reads them, user ids",
-    "features": "share of the declared features of items and users",
-    "request": "share of the request's context",
-    "context": "share of the item's recency, trend and numbers, and the history's size and recency",
-}
-
 
 class Explain(ServedSignature):
     """Splits scores into shares of the model's inputs, in an export with `explain=True`."""
@@ -28,13 +21,8 @@ class Explain(ServedSignature):
     @property
     def outputs(self):
         shares = [
-            Tensor(
-                share_output(name),
-                "float32",
-                "[B, N]",
-                _MEANINGS.get(name, f"share of the vectors {name!r}"),
-            )
-            for name in self.served.explanation.inputs
+            Tensor(share_output(name), "float32", "[B, N]", meaning)
+            for name, meaning in self.served.explanation.meanings.items()
         ]
         return (
             Tensor(

@@ -10,6 +10,13 @@ from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
+_MEANINGS = {
+    "id": "share of item ids, item biases and, if the model reads them, user ids",
+    "features": "share of the declared features of items and users",
+    "request": "share of the request's context",
+    "context": "share of the item's recency, trend and numbers, and the history's size and recency",
+}
+
 
 class ServedExplanation(tf.Module):
     """Splits scores of pairs into shares of the model's inputs, as `evaluation.explain` does.
@@ -40,6 +47,11 @@ class ServedExplanation(tf.Module):
     def size(self) -> int:
         """Bytes that the explanation adds to a version."""
         return sum(v.dtype.size * v.shape.num_elements() for v in self.variables)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Share -> what it means."""
+        return {n: _MEANINGS.get(n, f"share of the vectors {n!r}") for n in self.inputs}
 
     def shares(self, users, pairs, ages, past, rows, items, given=None) -> dict[str, tf.Tensor]:
         """Computes the scores of each user with some items, and their shares.

@@ -54,6 +54,11 @@ class CatalogueServing(tf.Module, ABC):
           Queries `[B, D]` float32.
         """
 
+    def all_scores(self, queries) -> tf.Tensor:
+        """Returns the scores `[B, N]` float32 of queries `[B, D]` with all items."""
+        shape = [tf.shape(queries)[0], self.count]
+        return self.scores_of(queries, tf.broadcast_to(tf.range(self.count), shape))
+
     @abstractmethod
     def scores_of(self, queries, rows) -> tf.Tensor:
         """Returns scores `[B, M]` float32 of queries `[B, D]` with rows `[B, M]` in [0, N - 1]."""

@@ -66,6 +66,9 @@ class DotProductServing(CatalogueServing):
         more = () if given is None else (given,)
         return self._user_vectors(users, self.past(items), items, positions, ages, *more)
 
+    def all_scores(self, queries):
+        return self.items.all_scores(queries)
+
     def scores_of(self, queries, rows):
         return self.items.scores_of(queries, rows)
 

@@ -43,6 +43,10 @@ class RepeatServing(CatalogueServing):
     def _added(self, vectors):
         return tf.stack([tf.shape(vectors)[0], self.count])
 
+    def all_scores(self, queries):
+        vectors, added = queries[:, : self._dim], queries[:, self._dim :]
+        return self.inner.all_scores(vectors) + added
+
     def scores_of(self, queries, rows):
         vectors, added = queries[:, : self._dim], queries[:, self._dim :]
         return self.inner.scores_of(vectors, rows) + tf.gather(added, rows, batch_dims=1)

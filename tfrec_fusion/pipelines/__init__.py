@@ -1,0 +1,12 @@
+"""Models that are made of other models."""
+
+from tfrec_fusion._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Blend": "blend",
+        "BlendConfig": "blend_config",
+        "NewUsers": "blend_config",
+    },
+)

@@ -1,0 +1,69 @@
+"""Options of a `Blend`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class NewUsers(BaseModel):
+    """Other weights for users with short histories.
+
+    Attributes:
+      events: the longest history, in events, that gets these weights.
+      weights: member -> weight, one for each member.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    events: int = Field(ge=0)
+    weights: dict[str, Weight]
+
+
+class BlendConfig(BaseModel):
+    """Options of a `Blend`, with its members described for the model card.
+
+    Attributes:
+      how: "rank", "zscore" or "weighted"; see `Blend`.
+      weights: member -> weight, 0 or more.
+      k: constant of the reciprocal ranks; a larger one flattens the top of the lists.
+      cold: the member whose order the unseen items keep; None for the order of the blend.
+      new_users: other weights for users with short histories; None for none.
+      members: member -> its class ("model") and its options ("config").
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    how: Literal["rank", "zscore", "weighted"] = "rank"
+    weights: dict[str, Weight]
+    k: PositiveFloat = Field(10.0, allow_inf_nan=False)
+    cold: str | None = None
+    new_users: NewUsers | None = None
+    members: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _weights_are_of_members(self) -> BlendConfig:
+        _check_weights("weights", self.weights, self.members)
+        if self.new_users is not None:
+            _check_weights("new_users.weights", self.new_users.weights, self.members)
+        if self.cold is not None and self.cold not in self.members:
+            raise ValueError(
+                f"cold must name a member, one of {', '.join(self.members)}; it is {self.cold!r}"
+            )
+        return self
+
+
+def _check_weights(name: str, weights: Mapping[str, float], members: Mapping[str, Any]) -> None:
+    missing = [member for member in members if member not in weights]
+    unknown = [member for member in weights if member not in members]
+    if missing or unknown:
+        problem = f"lacks {missing[0]!r}" if missing else f"has no member {unknown[0]!r}"
+        raise ValueError(
+            f"{name} must have one number for each member, {', '.join(members)}; it {problem}"
+        )
+    if not any(weights.values()):
+        raise ValueError(f"{name} must have a number above 0, as all of them are 0")

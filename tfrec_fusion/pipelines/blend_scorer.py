@@ -1,0 +1,119 @@
+"""Scorer of a `Blend` in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
+from tfrec_fusion.pipelines.blend_config import BlendConfig
+from tfrec_fusion.pipelines.terms import reciprocal_ranks, reordered, z_scores
+
+_BLOCK = 1 << 22  # scores of a member held at once
+
+
+class BlendScorer:
+    """Scores users by the weighted terms of a blend's members; a function of user rows.
+
+    Args:
+      config: the options.
+      scorers: member -> its scorer.
+      state: the state that the members score.
+    """
+
+    def __init__(
+        self,
+        config: BlendConfig,
+        scorers: Mapping[str, Callable[[np.ndarray], np.ndarray]],
+        state: State,
+    ):
+        self._config, self._scorers, self._state = config, dict(scorers), state
+        self._cold = np.flatnonzero(~state.seen)
+
+    def __call__(self, users: np.ndarray) -> np.ndarray:
+        """Returns scores `[B, n_items]` float32 of user rows `[B]`, -1 unknown."""
+        users = np.asarray(users)
+        scores = np.empty((len(users), len(self._state.catalogue)), np.float32)
+        for start in range(0, len(users), self._step):
+            part = slice(start, start + self._step)
+            scores[part] = sum(self._shares(users[part]).values())
+        return scores
+
+    def shares(self, users: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns for pairs `[P]` of user and item rows each share of the score, `[P]` float32."""
+        distinct, place = np.unique(np.asarray(users), return_inverse=True)
+        found = {name: np.empty(len(items), np.float32) for name in self.names}
+        step = self._step
+        for start in range(0, len(distinct), step):
+            shares = self._shares(distinct[start : start + step])
+            here = (place >= start) & (place < start + step)
+            for name, share in shares.items():
+                found[name][here] = share[place[here] - start, np.asarray(items)[here]]
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the shares."""
+        return (*self._scorers, *(("cold",) if self._config.cold else ()))
+
+    @property
+    def _step(self) -> int:
+        return max(1, _BLOCK // len(self._state.catalogue))
+
+    def _shares(self, users: np.ndarray) -> dict[str, np.ndarray]:
+        """Share -> `[B, n_items]` float32; they add up to the score."""
+        config, candidates = self._config, self._candidates(users)
+        short = None
+        if config.new_users is not None:
+            short = self._state.histories.take(users).lengths <= config.new_users.events
+        found, of_cold = {}, None
+        for name, scorer in self._scorers.items():
+            scores = _checked(name, scorer(users), candidates.shape)
+            if name == config.cold:
+                of_cold = scores
+            found[name] = self._weights(name, short) * self._term(scores, candidates)
+        if of_cold is not None:
+            found["cold"] = np.zeros(candidates.shape, np.float32)
+            if len(self._cold):
+                blended = sum(share[:, self._cold] for share in found.values())
+                change = reordered(blended, of_cold[:, self._cold]) - blended
+                found["cold"][:, self._cold] = change
+        return found
+
+    def _term(self, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        if self._config.how == "rank":
+            return reciprocal_ranks(scores, candidates, self._config.k)
+        return z_scores(scores, candidates) if self._config.how == "zscore" else scores
+
+    def _weights(self, name: str, short: np.ndarray | None) -> np.ndarray | np.float32:
+        weight = np.float32(self._config.weights[name])
+        if short is None or self._config.new_users is None:
+            return weight
+        other = np.float32(self._config.new_users.weights[name])
+        return np.where(short, other, weight)[:, None]
+
+    def _candidates(self, users: np.ndarray) -> np.ndarray:
+        """`[B, n_items]` bool: the items that can be recommended."""
+        found = np.ones((len(users), len(self._state.catalogue)), bool)
+        if self._state.events.repeats == "first":
+            history = self._state.histories.take(users)
+            found[np.repeat(np.arange(len(users)), history.lengths), history.items] = False
+        return found
+
+
+def _checked(name: str, scores, shape: tuple[int, int]) -> np.ndarray:
+    scores = np.asarray(scores, np.float32)
+    if scores.shape != shape:
+        raise InputError(
+            f"Blend: the member {name!r} must score [users, items] = {list(shape)}. "
+            f"Received: {list(scores.shape)}"
+        )
+    wrong = int((~np.isfinite(scores)).sum())
+    if wrong:
+        raise InputError(
+            f"Blend: the member {name!r} gives scores that are not finite; its training may have "
+            f"diverged. Received: {wrong} of {scores.size} scores"
+        )
+    return scores

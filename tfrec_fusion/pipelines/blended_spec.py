@@ -1,0 +1,77 @@
+"""The spec of a blend, from those of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.request_encoder import request_inputs
+from tfrec_fusion.features.side import Side
+from tfrec_fusion.features.spec import DataSpec
+from tfrec_fusion.models.model import Model
+
+
+def blended_spec(members: Mapping[str, Model]) -> DataSpec:
+    """Returns one spec for all members.
+
+    Vectors are named `member.vectors`. The users are those of the members that read user ids, or
+    else of the first.
+
+    Raises:
+      InputError: the members were trained on different catalogues or users, count repeated events
+        differently, or read a feature of requests in different ways.
+    """
+    specs = {name: member.spec for name, member in members.items()}
+    _same(specs, "items", "were trained on different catalogues; train all on the same items")
+    _same(specs, "repeats", "count repeated events differently; train all with the same repeats")
+    reading = {name: specs[name] for name, member in members.items() if member.reads_user_ids}
+    _same(reading, "users", "read the ids of different users; train them on the same events")
+    one = next(iter((reading or specs).values()))
+    numbers: dict = {}
+    for spec in specs.values():
+        numbers |= spec.numbers
+    features = (feature for spec in specs.values() for feature in spec.feature_names)
+    return DataSpec(
+        n_users=one.n_users,
+        n_items=one.n_items,
+        users=one.users,
+        items=one.items,
+        vector_dims={
+            f"{name}.{key}": dim
+            for name, spec in specs.items()
+            for key, dim in spec.vector_dims.items()
+        },
+        feature_names=tuple(dict.fromkeys(features)),
+        numbers=numbers,
+        user_side=_merged(specs, "user_side"),
+        context_side=_merged(specs, "context_side"),
+        repeats=one.repeats,
+    )
+
+
+def _same(specs: Mapping[str, DataSpec], field: str, problem: str) -> None:
+    values = {name: getattr(spec, field) for name, spec in specs.items()}
+    if len(set(values.values())) > 1:
+        received = ", ".join(f"{name} {str(value)[:12]}" for name, value in values.items())
+        raise InputError(f"Blend: the members {problem}. Received: {received}")
+
+
+def _merged(specs: Mapping[str, DataSpec], field: str) -> Side | None:
+    """All features that some member reads."""
+    sides = {name: getattr(spec, field) for name, spec in specs.items()}
+    known = [side for side in sides.values() if side is not None]
+    if not known:
+        return None
+    features = []
+    for side in known:
+        features += [feature for feature in side.features if feature not in features]
+    merged = Side(table=known[0].table, features=tuple(features))
+    names = {tensor.name for tensor in request_inputs(merged)}
+    own = {tensor.name for side in known for tensor in request_inputs(side)}
+    if names != own:
+        raise InputError(
+            f"Blend: the members read a column of the {merged.table} in different ways, e.g. as "
+            "texts and as numbers; declare the same features for all. "
+            f"Received: {', '.join(sorted(names ^ own))}"
+        )
+    return merged
