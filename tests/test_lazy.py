@@ -61,7 +61,7 @@ def test_the_rooms_are_public():
     assert set(tfrec_fusion.__all__) == {
         *("client", "data", "deploy", "embeddings", "evaluation", "examples", "export"),
         *("features", "layers", "losses", "metrics", "models", "monitoring", "optimizers"),
-        *("rerank", "retrieval", "training"),
+        *("pipelines", "rerank", "retrieval", "training"),
     }
 
 

@@ -217,7 +217,10 @@ def test_what_cannot_use_repetitions_refuses_in_one_line(model, split):
         (lambda: Ranker(train, dim=4), "Ranker: repeated events .*with_repeats"),
         (lambda: AlphaRec(train, dim=4), "AlphaRec: repeated events .*with_repeats"),
         (lambda: AlphaRec(first, dim=4).check(train), "trained with repeats='first'"),
-        (lambda: export(model, train, "nowhere", explain=True), "explain is for a TwoTower only"),
+        (
+            lambda: export(model, train, "nowhere", explain=True),
+            "explain is for a TwoTower, without",
+        ),
         (lambda: explain(model, train, "ada", ["i0"]), "must be a TwoTower of first events"),
         (lambda: model.scorer(State.of(first)), "trained with repeats='all'"),
         (lambda: EASE().fit(train).check(first), "trained with repeats"),

@@ -203,7 +203,9 @@ def test_bad_arguments(events, users, items, options, says):
 
 
 def test_other_models_are_refused(events):
-    with pytest.raises(InputError, match=r"a TwoTower of first events.* Received: AlphaRec"):
+    with pytest.raises(
+        InputError, match=r"TwoTower of first events or a Blend.* Received: AlphaRec"
+    ):
         explain(AlphaRec(events, dim=2), events, "u1", "i1")
 
 

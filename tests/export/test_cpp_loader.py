@@ -113,6 +113,25 @@ def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
 
 
 @pytest.mark.slow
+def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_blend, tmp_path):
+    version, reference = blended
+    requests = golden.two_tower_requests(reference)
+    requests = [one for one in requests if one[0] in ("serving_default", "recommend", "score")]
+    _write(tmp_path / "requests", requests)
+    answers = loader(version, tmp_path / "requests")
+    for (signature, inputs), outputs in zip(requests, answers, strict=True):
+        golden.check_two_tower(reference, signature, inputs, outputs)
+    _check_warmup(loader, version)
+    version, reference = ruled_blend
+    asked = business.golden_requests(reference, signature_specs(version)["recommend"][0])
+    _write(tmp_path / "requests", [("recommend", inputs) for inputs, *_ in asked])
+    answers = loader(version, tmp_path / "requests")
+    for (_, requests, _), outputs in zip(asked, answers, strict=True):
+        for row, request in enumerate(requests):
+            business.check(reference, request, outputs["item_id"][row], outputs["score"][row])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_golden_requests_of_every_fusion(loader, golden, references, fusion, tmp_path):
     reference = references[fusion]

@@ -78,6 +78,18 @@ def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tm
     _check_two_tower(golden, reference, tmp_path / "onnx")
 
 
+@pytest.mark.slow
+def test_a_blend_answers_all_golden_requests(blended, golden, tmp_path):
+    version, reference = blended
+    assert export_onnx(version, tmp_path / "onnx") == {}
+    sessions = Sessions(tmp_path / "onnx")
+    assert set(sessions) == {"serving_default", "recommend", "score", "explain"}
+    for signature, inputs in golden.two_tower_requests(reference):
+        if signature in sessions:
+            outputs = sessions.answer(signature, inputs)
+            golden.check_two_tower(reference, signature, inputs, outputs)
+
+
 @pytest.mark.parametrize(
     "precision",
     [

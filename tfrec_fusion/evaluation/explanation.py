@@ -11,14 +11,12 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
-from tfrec_fusion.models import PairScorer, TwoTower
-from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 
 _PAIRS = 1024  # pairs explained at once
 
 
 def explain(
-    model: TwoTower,
+    model,
     events: Interactions,
     users: str | Sequence[str],
     items: str | Sequence[str],
@@ -47,7 +45,8 @@ def explain(
     both id and text is split between them.
 
     Args:
-      model: a trained `TwoTower`.
+      model: a trained `TwoTower`, or a `Blend`, whose shares are those of its members and need no
+        Shapley values, as they add up to the score.
       events: events for histories and trends, with the model's vocabularies.
       users: user ids, one per pair, or one for all pairs. Unknown users have no history.
       items: item ids, likewise; all must be known.
@@ -62,7 +61,9 @@ def explain(
       user, if the model has any), `request` (the context of requests, of which only the time is
       known here, if the model reads one), `context` (recency, trend and numbers of
       the item, size and recency of the history) and `bias`; `nearest_items` and `nearest_cosines`,
-      lists of ids and floats, the most similar first, empty if item or history have no vector.
+      lists of ids and floats, the most similar first, empty if item or history have no vector. For
+      a blend, one share for each member in the place of these, "cold", what the order of the unseen
+      items changes, if the blend has such an order, and a bias of 0.
 
     Raises:
       InputError: another model, other vocabularies, an unknown item or store, or different numbers
@@ -79,8 +80,8 @@ def explain(
         if getattr(spec, "repeats", "first") == "all":
             kind = f"{kind} of repeats='all'"
         raise InputError(
-            "explain: model must be a TwoTower of first events, as other scores are not split into "
-            f"shares. Received: {kind}"
+            "explain: model must be a TwoTower of first events or a Blend, as other scores are not "
+            f"split into shares. Received: {kind}"
         )
     if nearest < 0:
         raise InputError(f"explain: nearest must be 0 or more items. Received: {nearest}")
@@ -90,17 +91,18 @@ def explain(
     item_rows = _item_rows(events, items)
     user_rows = events.users.rows(users)
     state = State.of(events, at)
-    scorer = PairScorer(model, state)
+    explainer = model.explainer(state)
     taken = {"user_id", "item_id", "score", "bias", "nearest_items", "nearest_cosines"}
-    if taken & set(scorer.inputs) or len(set(scorer.inputs)) < len(scorer.inputs):
+    inputs = explainer.inputs
+    if taken & set(inputs) or len(set(inputs)) < len(inputs):
         raise InputError(
             "explain: a store of vectors has the name of another column of the result; rename it "
-            f"in the catalogue. Received: {list(model.tower.frozen)}"
+            f"in the catalogue. Received: {list(inputs)}"
         )
-    columns = {"score": [], **{name: [] for name in scorer.inputs}, "bias": []}
+    columns = {"score": [], **{name: [] for name in inputs}, "bias": []}
     for start in range(0, len(users), _PAIRS):
         part = slice(start, start + _PAIRS)
-        score, shares, bias = _shapley(scorer, user_rows[part], item_rows[part])
+        score, shares, bias = explainer.explained(user_rows[part], item_rows[part])
         for name, values in {"score": score, **shares, "bias": bias}.items():
             columns[name].append(values)
     frame = pd.DataFrame({"user_id": users, "item_id": items})
@@ -110,16 +112,6 @@ def explain(
     frame["nearest_items"] = [ids for ids, _ in found]
     frame["nearest_cosines"] = [cosines for _, cosines in found]
     return frame
-
-
-def _shapley(
-    score: PairScorer, users: np.ndarray, items: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Scores, shares by name and bias, `[P]` float64 each."""
-    names = score.inputs
-    hidden = [set(names) - shown for shown in subsets(names)]
-    values = np.stack([score(users, items, one).astype(np.float64) for one in hidden])
-    return values[-1], dict(zip(names, shapley_weights(names) @ values, strict=True)), values[0]
 
 
 def _pairs(users, items) -> tuple[list[str], list[str]]:

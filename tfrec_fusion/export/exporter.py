@@ -147,9 +147,9 @@ def export(
         implausible, TF Serving could not serve from `path` or would refuse the deployment files,
         item vectors are not finite, JSON cannot hold the metrics, the precision differs from
         float32 by more than the limits, `limits` are given for float32, `explain` is for a model
-        other than `TwoTower` or for more than 4 kinds of vectors, `filters`, `rules`, `rerank`,
-        `similar` or `audience` are given for a `Ranker`, `similar` names no vectors, or `audience`
-        is for a model without user vectors or for no users.
+        whose scores are not split into shares or for more than 4 kinds of vectors, `filters`,
+        `rules`, `rerank`, `similar` or `audience` are given for a `Ranker`, `similar` names no
+        vectors, or `audience` is for a model without user vectors or for no users.
       ImportError: `deployment` is requested and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -170,8 +170,8 @@ def export(
     precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
         raise InputError(
-            "export: explain is for a TwoTower only, without repeats='all'; scores of other models "
-            f"are not split into shares. Received: {type(model).__name__}"
+            "export: explain is for a TwoTower, without repeats='all', or a Blend; scores of other "
+            f"models are not split into shares. Received: {type(model).__name__}"
         )
     check_precision(precision)
     if limits is not None and precision == "float32":
@@ -269,6 +269,7 @@ def export(
         explanation = getattr(served, "explanation", None)
         if explanation is not None:
             entries["explain"] = explanation.size
+        if explanation is not None and explanation.size:
             _log.warning("export: explain adds %s bytes to the version", f"{entries['explain']:,}")
         if audience and isinstance(served, ServedModel) and served.audience is not None:
             entries["audience"] = served.audience.size

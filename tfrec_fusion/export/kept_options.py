@@ -59,7 +59,7 @@ def kept_options(
     card = latest_card(path)
     names = ("filters", "rules", "rerank", "similar", "precision")
     before = {name: card[name] for name in names if card.get(name)}
-    before |= {name: True for name in ("explain", "audience") if card.get(name)}
+    before |= {name: True for name in ("explain", "audience") if card.get(name) is not None}
     kept = [name for name, value in before.items() if given[name] is None]
     kept = [name for name in kept if before[name] != _NOTHING[name]]
     if kept and card.get("model") != type(model).__name__:

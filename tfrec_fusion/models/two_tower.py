@@ -25,6 +25,7 @@ from tfrec_fusion.models.building import (
     side_values,
 )
 from tfrec_fusion.models.data_model import RetrievalModel
+from tfrec_fusion.models.explained.pair_scorer import PairScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
@@ -342,6 +343,10 @@ class TwoTower(RetrievalModel):
         """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
         return tower_serving(self, side, state, precision, explain)
+
+    def explainer(self, state: State) -> PairScorer:
+        """Returns what splits the scores of a state into shares, for `evaluation.explain`."""
+        return PairScorer(self, state)
 
     def check(self, events: Interactions) -> None:
         """Raises InputError if the vocabularies of `events` are not those of the model.

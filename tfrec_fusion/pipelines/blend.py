@@ -27,7 +27,10 @@ from tfrec_fusion.pipelines.member_files import load_member, save_member
 _DESCRIBED, _MEMBERS = "blend.json", "members"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # Names of other shares and of columns that explanations have.
-_TAKEN = ("id", "features", "request", "context", "bias", "score", "rules", COLD)
+_TAKEN = (
+    *("id", "features", "request", "context", "bias", "rules", COLD),
+    *("user_id", "item_id", "score", "nearest_items", "nearest_cosines"),
+)
 
 
 class Blend:
@@ -43,8 +46,7 @@ class Blend:
 
     Ranks, means and standard deviations are those among the user's candidates: the catalogue less
     the history, or all items if repeated events count. Filters, rules and exclusions apply to the
-    blended scores and change no rank. Reciprocal ranks need no common scale, but members whose
-    scores differ by rounding alone may swap neighbours in an export.
+    blended scores and change no rank. Differences within the rounding of float32 are ties.
 
     Members of fitted interactions know nothing of an item without an event, and pull it down. With
     `cold`, such items keep the blended scores of all of them, dealt out in the order of one member,
@@ -127,6 +129,10 @@ class Blend:
             name: member.scorer(state) for name, member in self.members.items()
         }
         return BlendScorer(self.config, scorers, state)
+
+    def explainer(self, state: State) -> BlendScorer:
+        """Returns what splits the scores of a state into shares, for `evaluation.explain`."""
+        return self.scorer(state)
 
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False

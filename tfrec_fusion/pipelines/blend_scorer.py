@@ -41,20 +41,27 @@ class BlendScorer:
             scores[part] = sum(self._shares(users[part]).values())
         return scores
 
-    def shares(self, users: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns for pairs `[P]` of user and item rows each share of the score, `[P]` float32."""
+    def explained(
+        self, users: np.ndarray, items: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """Returns scores, shares by name, and the bias, 0, of pairs, `[P]` float64 each.
+
+        Args:
+          users, items: `[P]` rows; users may be -1, unknown.
+        """
         distinct, place = np.unique(np.asarray(users), return_inverse=True)
-        found = {name: np.empty(len(items), np.float32) for name in self.names}
+        found = {name: np.empty(len(items)) for name in self.inputs}
         step = self._step
         for start in range(0, len(distinct), step):
             shares = self._shares(distinct[start : start + step])
             here = (place >= start) & (place < start + step)
             for name, share in shares.items():
                 found[name][here] = share[place[here] - start, np.asarray(items)[here]]
-        return found
+        score = np.sum(list(found.values()), axis=0)
+        return score, found, np.zeros(len(items))
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[str, ...]:
         """Names of the shares."""
         return (*self._scorers, *(("cold",) if self._config.cold else ()))
 
@@ -77,7 +84,7 @@ class BlendScorer:
         if of_cold is not None:
             found["cold"] = np.zeros(candidates.shape, np.float32)
             if len(self._cold):
-                blended = sum(share[:, self._cold] for share in found.values())
+                blended = np.sum([share[:, self._cold] for share in found.values()], axis=0)
                 change = reordered(blended, of_cold[:, self._cold]) - blended
                 found["cold"][:, self._cold] = change
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.pipelines.terms import LEAST_SPREAD
+from tfrec_fusion.pipelines.terms import ROUNDING
 
 
 def reciprocal_ranks(scores: tf.Tensor, candidates: tf.Tensor, k: float) -> tf.Tensor:
@@ -15,12 +15,12 @@ def reciprocal_ranks(scores: tf.Tensor, candidates: tf.Tensor, k: float) -> tf.T
       candidates: `[B, N]` bool.
     """
     known = tf.where(candidates, scores[:, :-1], -float("inf"))
-    order, group, starts, sizes = _runs(known)
+    order, group, starts, sizes, rounding = _runs(known)
     ranks = tf.cast(starts % tf.shape(known)[1], tf.float32) + (sizes + 1.0) / 2.0
     of_known = _put_back(tf.gather(1.0 / (k + ranks), group), order)
-    unknown = scores[:, -1:]
-    above = tf.reduce_sum(tf.cast(known > unknown, tf.float32), 1, keepdims=True)
-    equal = tf.reduce_sum(tf.cast(known == unknown, tf.float32), 1, keepdims=True)
+    apart = known - scores[:, -1:]
+    above = tf.reduce_sum(tf.cast(apart > rounding, tf.float32), 1, keepdims=True)
+    equal = tf.reduce_sum(tf.cast(tf.abs(apart) <= rounding, tf.float32), 1, keepdims=True)
     return tf.concat([of_known, 1.0 / (k + above + equal / 2.0 + 1.0)], 1)
 
 
@@ -33,7 +33,7 @@ def z_scores(scores: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     apart = scores - mean
     spread = tf.sqrt(tf.reduce_sum((apart[:, :-1] * kept) ** 2, 1, keepdims=True) / count)
     largest = tf.reduce_max(tf.abs(known) * kept, 1, keepdims=True)
-    constant = spread <= LEAST_SPREAD * largest
+    constant = spread <= ROUNDING * largest
     return tf.where(constant, 0.0, apart / tf.where(constant, 1.0, spread))
 
 
@@ -42,28 +42,30 @@ def reordered(values: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
 
     Both may hold -inf for the same items, which stay the last.
     """
-    order, group, _, sizes = _runs(scores)
+    order, group, _, sizes, _ = _runs(scores)
     descending = tf.reshape(tf.math.top_k(values, values.shape[1]).values, [-1])
     sums = tf.math.unsorted_segment_sum(descending, group, tf.size(sizes))
     return _put_back(tf.gather(sums / sizes, group), order)
 
 
-def _runs(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+def _runs(scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The order of each row `[B, N]`, best first, and the runs of tied items in all rows, flat.
 
     Returns:
-      Columns `[B, N]`, the run of each place `[B * N]`, and the runs' starts (int32) and sizes
-      (float32).
+      Columns `[B, N]`, the run of each place `[B * N]`, the runs' starts (int32) and sizes
+      (float32), and the largest difference `[B, 1]` of tied neighbours.
     """
     ordered, order = tf.math.top_k(scores, scores.shape[1])
-    first = tf.concat(
-        [tf.ones([tf.shape(scores)[0], 1], tf.bool), ordered[:, 1:] != ordered[:, :-1]], 1
-    )
+    finite = tf.where(scores > -float("inf"), scores, 0.0)
+    rounding = ROUNDING * tf.reduce_max(tf.abs(finite), 1, keepdims=True)
+    # Of two items that are no candidates the difference is NaN, so they tie.
+    later = ordered[:, :-1] - ordered[:, 1:] > rounding
+    first = tf.concat([tf.ones([tf.shape(scores)[0], 1], tf.bool), later], 1)
     flat = tf.reshape(first, [-1])
     starts = tf.cast(tf.where(flat)[:, 0], tf.int32)
     ends = tf.concat([starts, tf.shape(flat)], 0)[1:]
     group = tf.cumsum(tf.cast(flat, tf.int32)) - 1
-    return order, group, starts, tf.cast(ends - starts, tf.float32)
+    return order, group, starts, tf.cast(ends - starts, tf.float32), rounding
 
 
 def _put_back(values: tf.Tensor, order: tf.Tensor) -> tf.Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-LEAST_SPREAD = 1e-6
-"""Standard deviation, as a share of the largest magnitude, up to which scores count as equal."""
+ROUNDING = 2.0**-21
+"""Differences up to this share of the largest magnitude count as rounding of float32."""
 
 
 def reciprocal_ranks(scores: np.ndarray, candidates: np.ndarray, k: float) -> np.ndarray:
     """Returns `1 / (k + rank)` for each item: rank 1 is the best candidate.
 
-    Tied items share the mean of their ranks. Items that are no candidates tie after the last one.
+    Tied items share the mean of their ranks. Neighbours in the order tie if their scores differ by
+    rounding alone (`ROUNDING`), so that equal items of a dot product tie in any runtime. Items that
+    are no candidates tie after the last one.
 
     Args:
       scores: `[B, N]` float32, finite.
@@ -37,8 +39,7 @@ def reciprocal_ranks(scores: np.ndarray, candidates: np.ndarray, k: float) -> np
 def z_scores(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Returns the scores less their mean over the candidates, in standard deviations.
 
-    They are 0 if all candidates score the same: if the standard deviation is at most 1e-6 of the
-    largest magnitude, which is within the rounding of float32.
+    They are 0 if all candidates score the same but for rounding (`ROUNDING`).
 
     Args:
       scores: `[B, N]` float32, finite.
@@ -55,7 +56,7 @@ def z_scores(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     kept = np.where(candidates, scores, 0.0).astype(np.float64)
     apart = scores - kept.sum(1, keepdims=True) / count
     spread = np.sqrt((np.where(candidates, apart, 0.0) ** 2).sum(1, keepdims=True) / count)
-    constant = spread <= LEAST_SPREAD * np.abs(kept).max(1, keepdims=True, initial=0.0)
+    constant = spread <= ROUNDING * np.abs(kept).max(1, keepdims=True, initial=0.0)
     return np.where(constant, 0.0, apart / np.where(constant, 1.0, spread)).astype(np.float32)
 
 
@@ -84,6 +85,8 @@ def _runs(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.argsort(-scores, 1)
     ordered = np.take_along_axis(scores, order, 1)
     first = np.ones(scores.shape, bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    largest = np.abs(np.where(scores > -np.inf, scores, 0.0)).max(1, keepdims=True, initial=0.0)
+    with np.errstate(invalid="ignore"):  # items that are no candidates tie
+        first[:, 1:] = ordered[:, :-1] - ordered[:, 1:] > np.float32(ROUNDING) * largest
     starts = np.flatnonzero(first)
     return order, starts, np.diff(starts, append=first.size)

@@ -10,6 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
+from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ class PairScorer:
         self._sides = HiddenInputs(model, RequestFeatures.of(model.spec, state))
         self._state, self._features = state, state.item_features(model.spec)[0]
         self.inputs = self._sides.inputs
+
+    def explained(
+        self, users: np.ndarray, items: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """Returns scores, Shapley shares by input, and the bias of pairs, `[P]` float64 each."""
+        names = self.inputs
+        hidden = [set(names) - shown for shown in subsets(names)]
+        values = np.stack([self(users, items, one).astype(np.float64) for one in hidden])
+        return values[-1], dict(zip(names, shapley_weights(names) @ values, strict=True)), values[0]
 
     def __call__(self, users, items, hidden: Collection[str] = ()) -> np.ndarray:
         """Returns scores `[P]` float32 of user rows `[P]` (-1 unknown) with item rows `[P]`."""
