@@ -44,6 +44,7 @@ class BlendServing(ScoreServing):
         self.cold = None
         if config.cold is not None and len(cold):
             self.cold = tf.Variable(cold, trainable=False, dtype=tf.int32, name="cold_items")
+        self.reads_order = any(one.reads_order for one in self.members)
         reading = [one.requested for one in self.members if one.requested is not None]
         self.requested = BlendedRequests(reading) if reading else None
         if explain:
@@ -59,6 +60,11 @@ class BlendServing(ScoreServing):
 
     def scores_with_unknown(self, queries, rows):
         return self.scores_of(queries, tf.where(rows < 0, self.count, rows))
+
+    def similar_items(self, text):
+        """Returns the similarity of the first member that has one."""
+        found = (member.similar_items(text) for member in self.members)
+        return next((one for one in found if one is not None), None)
 
     def explained(self, users, pairs, ages, rows, given=None) -> dict[str, tf.Tensor]:
         """Returns "score", the share of each member, and "bias", which is 0: `[B, M]` each."""
