@@ -20,6 +20,7 @@ KINDS = [
     "user_knn",
     "rp3beta",
     "ials",
+    "light_gcn",
     "ease",
     "spectral",
     "popularity",
@@ -32,6 +33,7 @@ VECTORS = {
     "text_mean": True,
     "ials": True,
     "spectral": True,
+    "light_gcn": True,
 }
 
 

@@ -16,7 +16,7 @@ def scores_of(model, train, users):
 def test_p3_alpha_by_hand(temporal):
     # From a: 1/3 to each user, 1/2 to their other item: 1/3 to b, 1/6 to c. From b: 1/2 to a.
     train = temporal(TRAIN, [("u", "c")], items="abcd").train
-    u, unknown = scores_of(RP3Beta(beta=0.0), train, [0, -1])
+    u, unknown = scores_of(RP3Beta(alpha=1.0, beta=0.0), train, [0, -1])
     np.testing.assert_allclose(u, [1 / 2, 1 / 3, 1 / 6, 0], rtol=1e-6)
     np.testing.assert_array_equal(unknown, np.zeros(4))
 
@@ -34,7 +34,7 @@ def test_alpha_and_beta_by_hand(temporal):
 def test_a_walk_keeps_its_strongest_ends(temporal):
     # From a only b is kept.
     train = temporal(TRAIN, [("u", "c")], items="abcd").train
-    u = scores_of(RP3Beta(k=1, beta=0.0), train, [0])[0]
+    u = scores_of(RP3Beta(k=1, alpha=1.0, beta=0.0), train, [0])[0]
     np.testing.assert_allclose(u, [1 / 2, 1 / 3, 0, 0], rtol=1e-6)
 
 

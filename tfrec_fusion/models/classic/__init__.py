@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "ClassicModel": "classic_model",
+        "ColdOptions": "cold_options",
         "EASE": "ease",
         "EASEConfig": "ease",
         "FoldedFactors": "folded_factors",

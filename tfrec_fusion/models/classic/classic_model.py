@@ -19,6 +19,7 @@ from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.models.building import check_repeats, check_vocabularies, checked
+from tfrec_fusion.models.classic.cold_mixing import cold_mixing
 from tfrec_fusion.models.classic.scores import Scorer, Scores
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.registry import load
@@ -94,6 +95,12 @@ class ClassicModel(ABC):
                 f"{self.name}: fitted must return ItemItem, ItemVectors or ItemScores. "
                 f"Received: {type(scores).__name__}"
             )
+        cold = getattr(self.config, "cold", None)
+        if cold is not None:
+            mixing = cold_mixing(
+                train.counted_events(), cold, self.config.cold_neighbours, self.name
+            )
+            scores = scores.mixed(mixing)
         self.scores = scores
         if self.scores.count != len(train.catalogue):
             raise InputError(

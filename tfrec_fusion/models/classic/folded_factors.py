@@ -51,6 +51,10 @@ class FoldedFactors(Scores):
         users = LeastSquaresUsers(self.gram, self.l2, self.unobserved, self.exponent)
         return DotProductServing(users, self.vectors, np.zeros(dim, np.float32), dim, precision)
 
+    def mixed(self, mixing):
+        vectors = mixing @ self.vectors
+        return FoldedFactors(vectors, self.gram, self.l2, self.unobserved, self.exponent)
+
     def arrays(self):
         numbers = np.array([self.l2, self.unobserved, self.exponent])
         return {"vectors": self.vectors, "gram": self.gram, "numbers": numbers}

@@ -7,14 +7,15 @@ import scipy.sparse
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tfrec_fusion.features.state import State
-from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.fit_progress import FitProgress
 from tfrec_fusion.models.classic.folded_factors import FoldedFactors
 from tfrec_fusion.models.classic.least_squares import solved_rows
 
 
-class IALSConfig(Options):
-    """Options of `IALS`.
+class IALSConfig(ColdOptions):
+    """Options of `IALS`, in addition to `ColdOptions`.
 
     Attributes:
       dim: length of the vectors.

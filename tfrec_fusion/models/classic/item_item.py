@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,21 @@ class ItemItem(Scores):
             self.decay.check(state)
         factors = None if self.trend is None else self.trend.of(state)
         return ItemItemServing(self.weights, precision, self.decay, factors)
+
+    def mixed(self, mixing):
+        # A cold item is no neighbour of itself.
+        is_cold = mixing.diagonal() == 0
+        if scipy.sparse.issparse(self.weights):
+            mixed: Any = (mixing @ self.weights @ mixing.T).tocoo()
+            kept = (mixed.row != mixed.col) | ~is_cold[mixed.row]
+            places = (mixed.row[kept], mixed.col[kept])
+            mixed = scipy.sparse.csr_array((mixed.data[kept], places), mixed.shape)
+        else:
+            mixed = (mixing @ self.weights) @ mixing.T
+            mixed[is_cold, is_cold] = 0.0
+        found = copy.copy(self)
+        found.weights = mixed
+        return found
 
     def arrays(self):
         numbers: dict[str, np.ndarray] = {"most_gib": np.array(self.most_gib)}

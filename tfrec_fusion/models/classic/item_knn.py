@@ -8,13 +8,14 @@ import numpy as np
 import scipy.sparse
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.item_item import ItemItem
 from tfrec_fusion.models.classic.neighbours import item_neighbours
 
 
-class ItemKNNConfig(Options):
-    """Options of `ItemKNN`.
+class ItemKNNConfig(ColdOptions):
+    """Options of `ItemKNN`, in addition to `ColdOptions`.
 
     Attributes:
       k: number of neighbours to keep for each item.

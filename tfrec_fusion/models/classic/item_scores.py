@@ -34,6 +34,9 @@ class ItemScores(Scores):
         items = self.scores[:, None]
         return DotProductServing(user_vectors, items, nothing, 1, precision, has_vectors=False)
 
+    def mixed(self, mixing):
+        return ItemScores(mixing @ self.scores)
+
     def arrays(self):
         return {"scores": self.scores}
 

@@ -55,6 +55,9 @@ class ItemVectors(Scores):
     def _disliked(self, state: State) -> scipy.sparse.csr_matrix | None:
         return state.disliked if self.penalty else None
 
+    def mixed(self, mixing):
+        return ItemVectors(mixing @ self.vectors)
+
     def arrays(self):
         return {
             "vectors": self.vectors,

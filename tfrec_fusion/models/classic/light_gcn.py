@@ -8,32 +8,35 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.fit_progress import FitProgress
 from tfrec_fusion.models.classic.propagated_vectors import PropagatedVectors
 
+_BATCH = 4096
 _TRIES = 10  # draws of a negative that is not among the user's items
 
 
-class LightGCNConfig(Options):
-    """Options of `LightGCN`.
+class LightGCNConfig(ColdOptions):
+    """Options of `LightGCN`, in addition to `ColdOptions`.
 
     Attributes:
       dim: length of the vectors.
       layers: number of propagation steps.
       epochs: passes over the training events.
-      batch_size: events per step; every step propagates over the whole graph.
+      batch_size: events per step, each of which propagates over the whole graph; None for a tenth
+        of the events, at least 4,096.
       learning_rate: of Adam.
       l2: regularisation of the vectors of a batch before propagation, 0 or more.
       seed: of initial vectors, order and negatives.
     """
 
     dim: PositiveInt = 64
-    layers: PositiveInt = 3
-    epochs: PositiveInt = 100
-    batch_size: PositiveInt = 4096
-    learning_rate: PositiveFloat = 5e-3
-    l2: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    layers: PositiveInt = 2
+    epochs: PositiveInt = 150
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat = 0.01
+    l2: float = Field(1e-3, ge=0, allow_inf_nan=False)
     seed: NonNegativeInt = 0
 
 
@@ -104,13 +107,14 @@ class LightGCN(ClassicModel):
         user = np.repeat(np.arange(n_users, dtype=np.int32), np.diff(matrix.indptr))
         item = matrix.indices.astype(np.int32)
         negatives = _Negatives(user, item, n_items)
+        size = config.batch_size or max(_BATCH, len(user) // 10)
         with FitProgress("LightGCN", config.epochs) as progress:
             for _ in range(config.epochs):
                 order = rng.permutation(len(user))
                 negative = negatives.drawn(rng)
                 loss = 0.0
-                for begin in range(0, len(order), config.batch_size):
-                    batch = order[begin : begin + config.batch_size]
+                for begin in range(0, len(order), size):
+                    batch = order[begin : begin + size]
                     loss = step(*(tf.constant(one[batch]) for one in (user, item, negative)))
                 if not np.isfinite(float(loss)):
                     raise InputError(

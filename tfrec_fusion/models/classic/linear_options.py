@@ -13,13 +13,13 @@ from pydantic import (
 
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.models.classic.classic_model import Options
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.trend_factor import TrendFactor
 from tfrec_fusion.models.serving.history_decay import HistoryDecay
 
 
-class LinearOptions(Options):
-    """Options of `EASE` and `SparseEASE`.
+class LinearOptions(ColdOptions):
+    """Options of `EASE` and `SparseEASE`, in addition to `ColdOptions`.
 
     Attributes:
       l2: ridge penalty, above 0.

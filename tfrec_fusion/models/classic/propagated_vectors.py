@@ -38,6 +38,9 @@ class PropagatedVectors(Scores):
         users = _PropagatedUsers(self.steps, precision)
         return DotProductServing(users, self.vectors, np.zeros(dim, np.float32), dim, precision)
 
+    def mixed(self, mixing):
+        return PropagatedVectors(mixing @ self.vectors, mixing @ self.steps)
+
     def arrays(self):
         return {"vectors": self.vectors, "steps": self.steps}
 

@@ -6,13 +6,14 @@ import numpy as np
 import scipy.sparse
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.item_item import ItemItem
 from tfrec_fusion.models.classic.neighbours import item_neighbours
 
 
-class RP3BetaConfig(Options):
-    """Options of `RP3Beta`.
+class RP3BetaConfig(ColdOptions):
+    """Options of `RP3Beta`, in addition to `ColdOptions`.
 
     Attributes:
       k: number of items to keep that a walk from each item reaches.
@@ -21,8 +22,8 @@ class RP3BetaConfig(Options):
     """
 
     k: PositiveInt = 100
-    alpha: PositiveFloat = 1.0
-    beta: float = Field(0.2, ge=0, allow_inf_nan=False)
+    alpha: PositiveFloat = 0.5
+    beta: float = Field(0.4, ge=0, allow_inf_nan=False)
 
 
 class RP3Beta(ClassicModel):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import scipy.sparse
 
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 
@@ -33,6 +34,14 @@ class Scores(ABC):
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the arrays to save, from which `of_arrays` rebuilds the object."""
+
+    def mixed(self, mixing: scipy.sparse.csr_array) -> Scores:
+        """Returns scores in which item i has what the items j have, weighted by `mixing[i, j]`.
+
+        Args:
+          mixing: `[n_items, n_items]` float32, see `cold_mixing`.
+        """
+        raise InputError(f"cold: {type(self).__name__} cannot score cold items by their texts")
 
     @classmethod
     @abstractmethod

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from tfrec_fusion.models.classic.classic_model import ClassicModel, Options
+from tfrec_fusion.models.classic.classic_model import ClassicModel
+from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.item_knn import inverse_frequency
 from tfrec_fusion.models.classic.user_user import UserUser
 
 
-class UserKNNConfig(Options):
-    """Options of `UserKNN`.
+class UserKNNConfig(ColdOptions):
+    """Options of `UserKNN`, in addition to `ColdOptions`.
 
     Attributes:
       k: number of neighbours of a history.

@@ -78,6 +78,11 @@ class UserUser(Scores):
             precision,
         )
 
+    def mixed(self, mixing):
+        lent = self.lent @ mixing.T
+        numbers = (self.k, self.shrinkage, self.skips_known)
+        return UserUser(self.taken, self.item_weights, *numbers, lent.tocsr())
+
     def arrays(self):
         arrays = {"item_weights": self.item_weights, "shape": np.array(self.taken.shape)}
         numbers = {"k": self.k, "shrinkage": self.shrinkage, "skips_known": self.skips_known}
