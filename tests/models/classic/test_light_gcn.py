@@ -35,7 +35,7 @@ def test_a_user_is_one_step_from_the_history():
 
 def test_the_training_histories_give_the_trained_vectors_without_layer_0(temporal):
     train = temporal(TRAIN, [("v", "b")], items="abcde").train
-    model, kept = LightGCN(dim=4, epochs=3), []
+    model, kept = LightGCN(dim=4, layers=3, epochs=3), []
     trained = model._trained
     model._trained = lambda *given: kept.append((given[1], trained(*given))) or kept[0][1]
     found = model.fit(train).scorer(State.of(train))(np.arange(4))
