@@ -54,8 +54,9 @@ def train(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="two_tower, ranker, or a classic model: ease, item_knn, user_knn, rp3beta, ials, "
-            "light_gcn, popularity, recent_popularity, text_mean, personal_frequency, or "
+            help="two_tower, ranker, or a classic model: ease, sparse_ease, item_knn, user_knn, "
+            "rp3beta, ials, light_gcn, popularity, recent_popularity, text_mean, "
+            "personal_frequency, or "
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,

@@ -80,6 +80,19 @@ def test_the_graph_weights_as_numpy(ages, options):
     assert (expected[ends] == 1).all()
 
 
+def test_old_events_weigh_less_in_the_training_matrix_by_hand(events_of):
+    # Half-life 10 days. u: a 10 and b 0 days before the last event; v: b 20 days before, so
+    # X = [[1/2, 1], [0, 1/4]] and X'X + I = [[5/4, 1/2], [1/2, 33/16]].
+    events = events_of([("v", "b", 0), ("u", "a", 10), ("u", "b", 20)], "ab")
+    weights = EASE(l2=1, event_half_life_days=10).fit(events).scores.weights
+    # B_ij = G_ij / G_ii for two items.
+    np.testing.assert_allclose(weights, [[0, 0.5 / 1.25], [0.5 / (33 / 16), 0]], rtol=1e-6)
+    # Of repeated events the latest counts: v takes b again on the last day.
+    again = [("v", "b", 0), ("u", "a", 10), ("u", "b", 20), ("v", "b", 20)]
+    again = EASE(l2=1, event_half_life_days=10).fit(events_of(again, "ab").with_repeats("all"))
+    np.testing.assert_allclose(again.scores.weights[1, 0], 0.5 / 3, rtol=1e-6)
+
+
 def test_transitions_by_hand():
     # u: a b c, v: a c, w: b a. After a: b and c, after b: c and a.
     rows = [("u", "a", 0), ("u", "b", 1), ("u", "c", 2), ("v", "a", 0), ("v", "c", 5)]
@@ -199,6 +212,7 @@ def test_too_many_items_for_a_dense_fit(events_of):
     ("options", "words"),
     [
         ({"half_life_days": 5}, "half_life_days needs a column 'timestamp'"),
+        ({"event_half_life_days": 5}, "event_half_life_days needs a column 'timestamp'"),
         ({"trend_power": 0.5}, "trend_power needs a column 'timestamp'"),
         ({"step_decay": 0.5}, "step_decay needs a column 'timestamp' or 'position'"),
         ({"transition_weight": 0.5}, "transition_weight needs .*Received: transition_weight=0.5"),

@@ -69,8 +69,8 @@ class EASE(LinearModel):
         found = super().fitted(train)
         return found if self.config.top is None else found.strongest(self.config.top)
 
-    def solved(self, train, text) -> np.ndarray:
-        config, matrix = self.config, train.matrix()
+    def solved(self, matrix, text) -> np.ndarray:
+        config = self.config
         gram = (matrix.T @ matrix).toarray()
         if text is not None:
             for start in range(0, len(gram), _BLOCK):

@@ -17,6 +17,9 @@ from tfrec_fusion.models.classic.cold_options import ColdOptions
 from tfrec_fusion.models.classic.trend_factor import TrendFactor
 from tfrec_fusion.models.serving.history_decay import HistoryDecay
 
+_TIMED = ("half_life_days", "event_half_life_days", "trend_power")
+_ORDERED = ("step_decay", "transition_weight")
+
 
 class LinearOptions(ColdOptions):
     """Options of `EASE` and `SparseEASE`, in addition to `ColdOptions`.
@@ -26,6 +29,8 @@ class LinearOptions(ColdOptions):
       vectors: name of a vector store of the catalogue, or None for no text.
       text_weight: weight of the text term, 0 or more; needs `vectors`.
       dims: number of whitened dimensions of the text; None only centres it.
+      event_half_life_days: days in which the value of a training event halves; None for no decay.
+        Needs timestamps.
       half_life_days: days in which the weight of a history item halves, see `HistoryDecay`; None
         for no decay. Needs timestamps.
       step_decay: weight of a history item for each later one, in (0, 1]; None for no decay. Needs
@@ -41,6 +46,7 @@ class LinearOptions(ColdOptions):
     vectors: str | None = None
     text_weight: float = Field(0.0, ge=0)
     dims: PositiveInt | None = None
+    event_half_life_days: PositiveFloat | None = None
     half_life_days: PositiveFloat | None = None
     step_decay: float | None = Field(None, gt=0, le=1)
     transition_weight: NonNegativeFloat = 0.0
@@ -69,15 +75,15 @@ class LinearOptions(ColdOptions):
 
     def check_order(self, owner: str, train: Interactions) -> None:
         """Raises InputError if an option needs times or an order that the events lack."""
-        ordered = train.timestamp is not None or train.position is not None
-        for option, given, there, needs in (
-            ("half_life_days", self.half_life_days, train.timestamp is not None, "'timestamp'"),
-            ("trend_power", self.trend_power, train.timestamp is not None, "'timestamp'"),
-            ("step_decay", self.step_decay, ordered, "'timestamp' or 'position'"),
-            ("transition_weight", self.transition_weight, ordered, "'timestamp' or 'position'"),
+        timed = train.timestamp is not None
+        for options, columns, there in (
+            (_TIMED, "'timestamp'", timed),
+            (_ORDERED, "'timestamp' or 'position'", timed or train.position is not None),
         ):
+            given = {name: getattr(self, name) for name in options if getattr(self, name)}
             if given and not there:
+                option = next(iter(given))
                 raise InputError(
-                    f"{owner}: {option} needs a column {needs} in the interactions; add it or "
-                    f"leave the option out. Received: {option}={given:g}"
+                    f"{owner}: {option} needs a column {columns} in the interactions; add it or "
+                    f"leave the option out. Received: {option}={given[option]:g}"
                 )

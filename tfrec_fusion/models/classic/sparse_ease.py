@@ -51,9 +51,8 @@ class SparseEASE(LinearModel):
 
     Config = SparseEASEConfig
 
-    def solved(self, train, text) -> scipy.sparse.csr_array:
-        config, size = self.config, len(train.catalogue)
-        matrix = train.matrix()
+    def solved(self, matrix, text) -> scipy.sparse.csr_array:
+        config, size = self.config, matrix.shape[1]
         gram = _Gram(matrix, text, config.text_weight, config.l2, config.kept)
         k = min(config.neighbours, size - 1)
         rows = gram.strongest(k)
