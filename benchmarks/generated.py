@@ -122,6 +122,13 @@ def measure(folder: str, options: argparse.Namespace, result) -> None:
     score("recent popularity", lambda: RecentPopularity().fit(part.train))
     score("oracle of the test period", lambda: Oracle.of_test_period(shop, part))
     score("oracle of the last training week", lambda: Oracle.of_last_week(shop, part))
+    from tfrec_fusion.export import export
+
+    with tempfile.TemporaryDirectory() as made, watch("export"):
+        version = export(model, events, os.path.join(made, "shop"))
+        files = [file for file in Path(version).rglob("*") if file.is_file()]
+        figures["export_mib"] = sum(file.stat().st_size for file in files) / 2**20
+    print(f"  export: {figures['export_mib']:.0f} MiB", flush=True)
     if not options.no_knn:
         score("item-kNN", lambda: ItemKNN(k=100).fit(part.train))
     result.put(figures | {"seconds": watch.seconds, "processor_seconds": watch.processor_seconds})

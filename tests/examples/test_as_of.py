@@ -171,3 +171,16 @@ def test_a_shorter_epoch_has_a_new_part_each_time(events, kind):
     assert [b["user"].tolist() for b in later.as_numpy_iterator()] == epochs[1]
     with pytest.raises(InputError, match=r"steps_per_epoch must be .* Received: 0"):
         events.batches(8, examples=kind, steps_per_epoch=0)
+
+
+@pytest.mark.parametrize("value", [0, 2.5, "all", True])
+def test_bad_numbers_of_cuts(events, value):
+    with pytest.raises(InputError, match="cuts_per_user must be a positive whole number"):
+        as_of_examples(events, cuts_per_user=value)
+
+
+@pytest.mark.parametrize("kind", ["as_of", "held_out", "autoencoder"])
+def test_validation_examples_are_whole(events, kind):
+    split = events.split("temporal")
+    with pytest.raises(InputError, match="steps_per_epoch is only for training"):
+        split.test.batches(8, examples=kind, known=split.train, steps_per_epoch=2)

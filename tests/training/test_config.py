@@ -45,6 +45,7 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
         ),
         ({"seed": "x"}, "config: seed: Input should be a valid integer"),
         ({"time_budget": "soon"}, "config: time_budget: must be seconds, or a time such as '90s'"),
+        ({"time_budget": float("inf")}, "config: time_budget: Input should be a finite number"),
         ({"time_budget": 0}, "config: time_budget: Input should be greater than 0. Received: 0"),
     ],
 )

@@ -16,7 +16,12 @@ from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.examples.continuations import check_whole, continuations
 from tfrec_fusion.examples.cuts import cut_times
-from tfrec_fusion.examples.epoch_batches import check_shard, check_steps, epoch_batches
+from tfrec_fusion.examples.epoch_batches import (
+    check_count,
+    check_shard,
+    check_steps,
+    epoch_batches,
+)
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.user_cuts import UserCuts
 from tfrec_fusion.features.context import history_context
@@ -98,7 +103,7 @@ def as_of_examples(
     """
     candidates = resolved_candidates(candidates, len(events.catalogue), batch_size)
     if known is not None:
-        check_whole("as_of_examples", shard)
+        check_whole("as_of_examples", shard, steps_per_epoch)
         return continuations(
             "as_of_examples",
             events,
@@ -119,11 +124,12 @@ def as_of_examples(
         ("horizon_days", horizon_days),
         ("every_days", every_days),
         ("max_cuts", max_cuts),
-        ("cuts_per_user", 1 if cuts_per_user in ("auto", None) else cuts_per_user),
     ):
         if value <= 0:
             raise InputError(f"as_of_examples: {name} must be positive. Received: {value}")
     check_steps("as_of_examples", steps_per_epoch)
+    if cuts_per_user != "auto":
+        check_count("as_of_examples", "cuts_per_user", cuts_per_user)
     events = events.counted_events()
     repeated = events.repeats == "all"
     trend = ItemTrend(events, numbers)

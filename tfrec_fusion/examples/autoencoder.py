@@ -57,7 +57,7 @@ def autoencoder_examples(
             f"autoencoder_examples: dropout must be at least 0 and below 1. Received: {dropout}"
         )
     if known is not None:
-        check_whole("autoencoder_examples", shard)
+        check_whole("autoencoder_examples", shard, steps_per_epoch)
         batches = continuations("autoencoder_examples", events, known, batch_size, denoising=True)
         return batches.map(_with_self_pairs)
     seen = events.item_counts() > 0

@@ -159,10 +159,15 @@ def check_repeats(name: str, events: Interactions) -> None:
         )
 
 
-def check_whole(name: str, shard: tuple[int, int]) -> None:
-    """Raises InputError for shards of validation examples, as shards leave out batches."""
+def check_whole(name: str, shard: tuple[int, int], steps_per_epoch: int | None) -> None:
+    """Raises InputError for options that leave out batches of validation examples."""
     if tuple(shard) != (0, 1):
         raise InputError(
             f"{name}: shard is only for training; validation with known= uses all users on each "
             f"worker, so leave it out. Received: shard={shard}"
+        )
+    if steps_per_epoch is not None:
+        raise InputError(
+            f"{name}: steps_per_epoch is only for training; for fewer validation batches pass "
+            f"batches.take(n), the same in each pass. Received: steps_per_epoch={steps_per_epoch}"
         )

@@ -83,11 +83,16 @@ def epoch_elements(
 
 def check_steps(name: str, steps_per_epoch: int | None) -> None:
     """Raises InputError if the number of batches of an epoch is not positive."""
-    whole = isinstance(steps_per_epoch, int | np.integer) and not isinstance(steps_per_epoch, bool)
-    if steps_per_epoch is not None and not (whole and steps_per_epoch > 0):
+    check_count(name, "steps_per_epoch", steps_per_epoch)
+
+
+def check_count(name: str, option: str, value: int | None) -> None:
+    """Raises InputError if an option is no whole number from 1 up, nor None."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value > 0):
         raise InputError(
-            f"{name}: steps_per_epoch must be a positive whole number, or None for all batches. "
-            f"Received: {steps_per_epoch!r}"
+            f"{name}: {option} must be a positive whole number, or None for all. "
+            f"Received: {value!r}"
         )
 
 

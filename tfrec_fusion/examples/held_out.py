@@ -55,7 +55,7 @@ def held_out_examples(
     """
     candidates = resolved_candidates(candidates, len(events.catalogue), batch_size)
     if known is not None:
-        check_whole("held_out_examples", shard)
+        check_whole("held_out_examples", shard, steps_per_epoch)
         return continuations(
             "held_out_examples", events, known, batch_size, candidates=candidates, seed=seed
         )

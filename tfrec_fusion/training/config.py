@@ -119,7 +119,7 @@ class RunConfig(Section):
     learning_rate: PositiveFloat | None = None
     optimizer: str | dict[str, Any] | None = None
     steps_per_epoch: PositiveInt | None = None
-    time_budget: PositiveFloat | None = None
+    time_budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     evaluate_every: PositiveInt | None = None
     seed: NonNegativeInt = 0
     from_run: str | None = None
