@@ -37,15 +37,23 @@ def test_what_goes_in_comes_out(lists, precision, data):
     splits = np.concatenate([[0], np.cumsum([len(items) for items in lists])])
     items = np.array([item for own in lists for item in own], np.int32)
     ages = np.linspace(0, 730, len(items)).astype(np.float32)
-    stored = StoredHistories(History(splits, items, ages), precision)
+    marks = np.arange(len(items)) * data.draw(st.sampled_from([1, 200, 40_000]))
+    stored = StoredHistories(History(splits, items, ages, marks), precision)
+    plain = StoredHistories(History(splits, items, ages), precision)
     users = data.draw(st.lists(st.integers(-1, len(lists) - 1), max_size=6))
-    pairs, found = _read(stored, np.array(users, np.int32).reshape(-1))
+    rows = np.array(users, np.int32).reshape(-1)
+    pairs, found = _read(plain, rows)
+    *same, marked = (part.numpy() for part in stored.of(tf.constant(rows)))
+    np.testing.assert_array_equal(same[0], pairs)
+    np.testing.assert_array_equal(same[1], found)
     expected = {
         (place, item): age
         for place, user in enumerate(users)
         if user >= 0
         for item, age in zip(lists[user], ages[splits[user] :], strict=False)
     }
+    places = [splits[users[u]] + lists[users[u]].index(item) for u, item in pairs.tolist()]
+    assert marked.tolist() == marks[np.array(places, int)].tolist()
     assert len(pairs) == len(expected)
     assert np.all(np.diff(pairs[:, 0]) >= 0)
     for pair, age in zip(pairs.tolist(), found, strict=True):

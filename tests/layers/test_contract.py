@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import (
     FUSIONS,
+    EventModulation,
     FrozenVectors,
     HistoryMatch,
     HistoryPooling,
@@ -69,6 +70,19 @@ def _filled_side(**options):
     return _with_noise(layer)
 
 
+def _filled_modulation(**options):
+    """Three categories of 2 features in 3 columns, and 1 number."""
+    layer = EventModulation(4, 3, [(1, "sum"), (2, "mean")], 1, 2, 3, **options)
+    layer(*_events(2))
+    return _with_noise(layer)
+
+
+def _events(batch):
+    categories = RNG.integers(-1, 3, (batch, 3)).astype(np.int32)
+    numbers = RNG.normal(size=(batch, 1)).astype(np.float32)
+    return _vectors(batch, 4)["v0"], tf.constant(categories), tf.constant(numbers)
+
+
 def _filled_repeats(**options):
     layer = RepeatScore(3, **options)
     layer(*_events_of_users(2))
@@ -124,6 +138,7 @@ CASES = {
     "frozen16": (lambda **k: FrozenVectors(7, 3, storage="float16", **k), lambda b: (_rows(b),)),
     "frozen8": (lambda **k: _filled_frozen(storage="int8", **k), lambda b: (_rows(b),)),
     "side_features": (lambda **k: _filled_side(**k), lambda b: (_rows(b),)),
+    "event_modulation": (lambda **k: _filled_modulation(**k), _events),
     "repeat_score": (lambda **k: _filled_repeats(**k), _events_of_users),
     "standardise": (
         lambda **k: Standardise(2, **k),

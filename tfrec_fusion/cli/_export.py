@@ -64,6 +64,13 @@ def export(
             "the run's own may fit too.",
         ),
     ] = None,
+    event_vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="With --interactions: other vectors of events than the run's.",
+        ),
+    ] = None,
     any_time: Annotated[
         bool,
         typer.Option(
@@ -169,6 +176,8 @@ def export(
         raise InputError("export: pass both --refresh-trend and --interactions FILE, or neither")
     if user_vectors and users is None:
         raise InputError("export: --user-vectors needs --users, the table of these users")
+    if event_vectors and not refresh_trend:
+        raise InputError("export: --event-vectors needs --interactions, the file of these events")
     if users is not None and train_only:
         raise InputError("export: --train-only cannot be combined with --users; leave one out")
     if refresh_trend and train_only:
@@ -209,6 +218,9 @@ def export(
     if user_vectors:
         named = named_vectors(user_vectors, "--user-vectors")
         of_users["user_vectors"] = {k: str(Path(v).absolute()) for k, v in named.items()}
+    if event_vectors:
+        named = named_vectors(event_vectors, "--event-vectors")
+        of_users["event_vectors"] = {k: str(Path(v).absolute()) for k, v in named.items()}
     if refresh_trend:
         how = of_users | ({} if stray_times is None else {"stray_times": stray_times})
         events = trained.events(interactions, **how)

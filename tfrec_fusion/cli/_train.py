@@ -50,6 +50,14 @@ def train(
             help="The same of the users, for features of the kind vectors.",
         ),
     ] = None,
+    event_vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="The same of the interactions: a store whose ids are those of their column "
+            "NAME_id, e.g. review=STORE and review_id.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +128,9 @@ def train(
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
     how["vectors"] = named_vectors(vectors) if vectors else None
     how["user_vectors"] = named_vectors(user_vectors, "--user-vectors") if user_vectors else None
+    how["event_vectors"] = (
+        named_vectors(event_vectors, "--event-vectors") if event_vectors else None
+    )
     given = _given(interactions, items, users, model, split, seed, epochs, min_rating, how)
     if time_budget is not None:
         given["time_budget"] = time_budget

@@ -17,11 +17,13 @@ class History:
       splits: `[n_users + 1]` int64; user u's events are `splits[u]:splits[u + 1]`.
       items: `[n_events]` int32 item rows.
       times: `[n_events]` float64 unix seconds, ascending for each user, or None.
+      events: `[n_events]` int rows of the events in another table, e.g. of their features, or None.
     """
 
     splits: np.ndarray
     items: np.ndarray
     times: np.ndarray | None
+    events: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -55,4 +57,7 @@ class History:
             start = np.maximum(start, end - last)
         splits = np.concatenate([[0], np.cumsum(end - start)])
         index = np.arange(splits[-1]) + np.repeat(start - splits[:-1], end - start)
-        return History(splits, self.items[index], None if self.times is None else self.times[index])
+        times, events = (
+            None if values is None else values[index] for values in (self.times, self.events)
+        )
+        return History(splits, self.items[index], times, events)

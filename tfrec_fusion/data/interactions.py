@@ -20,9 +20,11 @@ from tfrec_fusion.data.event_table import (
 )
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.split import Split
+from tfrec_fusion.data.table_vectors import ROW_OF, arrays_of, event_vectors
 from tfrec_fusion.data.tables import read_table, renamed
 from tfrec_fusion.data.user_table import UserTable
 from tfrec_fusion.data.vocabulary import Vocabulary
+from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.registry import Registry
 
@@ -56,6 +58,7 @@ class Interactions:
       user_table: the table of users and their attributes, or None.
       repeats: "first" if only the first positive event of each user-item pair counts, "all" if
         every one does, as in groceries or music.
+      vectors: name -> vectors of events, e.g. of the texts of reviews.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class Interactions:
         columns: pd.DataFrame,
         user_table: UserTable | None = None,
         repeats: str = "first",
+        vectors: Mapping[str, AlignedVectors] | None = None,
     ):
         self.catalogue = catalogue
         self.users = users
         self.user_table = user_table
         self.repeats = repeats
+        self.vectors = dict(vectors or {})
         self._columns = columns.reset_index(drop=True)
         self._are_first = False  # whether these are already the `first_events`
 
@@ -90,6 +95,7 @@ class Interactions:
         users: UserTable | pd.DataFrame | str | os.PathLike | None = None,
         repeats: str = "first",
         event_weights: Mapping[str, float] | None = None,
+        vectors: Mapping[str, object] | None = None,
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -126,13 +132,19 @@ class Interactions:
           event_weights: type of event -> weight, for a column `event` with types such as "view",
             "cart" and "buy"; multiplies `weight`. Events of weight 0 are part of histories, but
             never targets, neither in training nor in evaluations; this needs `repeats="all"`.
+          vectors: name -> vectors of events, for the feature `Vectors`: a `VectorStore` or its
+            folder, whose ids are those of the frame's column `<name>_id`, e.g. `review_id` for
+            "review"; or a `.npy` file or an array `[n, dim]` in the frame's order. Events without
+            an id, or with one that the store lacks, have no vector.
 
         Raises:
           InputError: an option or a column is invalid; names the column, the count and the first
             examples.
         """
+        frame = renamed(frame, columns, "interactions")
+        opened, frame = event_vectors(vectors, frame)
         encoded, ids = encoded_events(
-            renamed(frame, columns, "interactions"),
+            frame,
             catalogue,
             min_rating=min_rating,
             low_ratings=low_ratings,
@@ -144,7 +156,7 @@ class Interactions:
             repeats=repeats,
             event_weights=event_weights,
         )
-        return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users), repeats)
+        return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users), repeats, opened)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike, catalogue: Catalogue, **options) -> Interactions:
@@ -212,12 +224,17 @@ class Interactions:
 
     @property
     def context(self) -> pd.DataFrame:
-        own = ["user", "item", PERSON, *number_columns(self._columns)]
+        hidden = [ROW_OF + name for name in self.vectors]
+        own = ["user", "item", PERSON, *number_columns(self._columns), *hidden]
         return self._columns.drop(columns=own, errors="ignore")
 
+    def vectors_of(self, name: str) -> np.ndarray:
+        """Returns the vectors of the events as `[n]` objects: arrays `[dim]`, None for missing."""
+        return arrays_of(self.vectors[name], self._columns[ROW_OF + name].to_numpy(np.int32))
+
     def _with(self, columns: pd.DataFrame, users: Vocabulary | None = None) -> Interactions:
-        users = users or self.users
-        return Interactions(self.catalogue, users, columns, self.user_table, self.repeats)
+        users, table = users or self.users, self.user_table
+        return Interactions(self.catalogue, users, columns, table, self.repeats, self.vectors)
 
     def select(self, mask: np.ndarray) -> Interactions:
         """Selects events by a boolean mask or an index; the vocabularies stay the same."""
@@ -320,7 +337,8 @@ class Interactions:
         columns = self._columns
         if repeats == "first":
             columns = columns[self.is_target | self.is_impression]
-        return Interactions(self.catalogue, self.users, columns, self.user_table, repeats)
+        table = self.user_table
+        return Interactions(self.catalogue, self.users, columns, table, repeats, self.vectors)
 
     def _in_order(self) -> pd.DataFrame:
         by = next((name for name in ("timestamp", POSITION) if name in self._columns), None)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from tfrec_fusion.data.table_vectors import arrays_of, table_vectors
 from tfrec_fusion.data.tables import (
     check_values,
     distinct_ids,
@@ -18,7 +19,7 @@ from tfrec_fusion.data.tables import (
     with_missing,
 )
 from tfrec_fusion.data.vocabulary import Vocabulary
-from tfrec_fusion.embeddings import AlignedVectors, open_vectors
+from tfrec_fusion.embeddings import AlignedVectors
 from tfrec_fusion.errors import InputError
 
 
@@ -67,22 +68,9 @@ class UserTable:
             check_values(frame, column, "users")
         self.frame = frame.reset_index(drop=True)
         self.vocabulary = Vocabulary(ids)
-        if vectors is not None and not isinstance(vectors, Mapping):
-            raise InputError(
-                "users: vectors must name each store, as in vectors={'text': array}. "
-                f"Received: {type(vectors).__name__}"
-            )
-        self.vectors: dict[str, AlignedVectors] = {}
-        for name, source in (vectors or {}).items():
-            if name in self.frame:
-                raise InputError(
-                    f"users: vectors: the table has a column {name!r} too; give the vectors "
-                    f"another name. Received: {list(vectors or {})}"
-                )
-            try:
-                self.vectors[name] = open_vectors(source, ids)
-            except InputError as error:
-                raise InputError(f"users: {name!r}: {error}") from None
+        self.vectors: dict[str, AlignedVectors] = table_vectors(
+            vectors, ids, "users", self.frame.columns
+        )
 
     @classmethod
     def of(cls, users: UserTable | pd.DataFrame | str | os.PathLike | None) -> UserTable | None:
@@ -131,8 +119,5 @@ class UserTable:
         rows = self.vocabulary.rows(np.asarray(user_ids, dtype=object))
         found = with_missing(self.frame).reindex(rows).reset_index(drop=True)
         for name, aligned in self.vectors.items():
-            column = np.empty(len(rows), object)
-            for place in np.flatnonzero((rows >= 0) & aligned.mask[rows]):
-                column[place] = aligned.values[rows[place]]
-            found[name] = column
+            found[name] = arrays_of(aligned, rows)
         return found

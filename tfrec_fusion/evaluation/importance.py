@@ -15,6 +15,7 @@ from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.protocol import evaluate
 from tfrec_fusion.evaluation.ranking_report import tested_pairs
 from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.state import State
 from tfrec_fusion.metrics.grouped_auc import user_aucs
@@ -38,12 +39,12 @@ def feature_importance(
     """Measures how much a model's metric drops when the values of a feature are permuted.
 
     The values of one declared feature are exchanged at random among all items, among all users, or
-    among the test events, and the model, which is not trained again, is evaluated: by NDCG@k as in
-    `evaluate`, or a `Ranker` by the AUC within each user, as in `evaluate_ranker`. What is left of
-    the metric is what the model can do without knowing which value belongs to whom (permutation
-    importance, Breiman 2001). Of features that say the same, each may look unimportant, as the
-    other remains. Those of the context are measured for a `Ranker` alone, as `evaluate` knows no
-    requests.
+    among the test events, or among all events of histories, and the model, which is not trained
+    again, is evaluated: by NDCG@k as in `evaluate`, or a `Ranker` by the AUC within each user, as
+    in `evaluate_ranker`. What is left of the metric is what the model can do without knowing which
+    value belongs to whom (permutation importance, Breiman 2001). Of features that say the same,
+    each may look unimportant, as the other remains. Those of the context are measured for a
+    `Ranker` alone, as `evaluate` knows no requests.
 
     Args:
       model: a trained `TwoTower` or `Ranker` with declared features.
@@ -127,7 +128,7 @@ def feature_names(model) -> list[str]:
 
 
 def feature_coverage(model, events: Interactions) -> dict[str, float]:
-    """Returns the share of all items, of users or of events that have a value of each feature.
+    """Returns the share of items, users, events or past events that have a value of each feature.
 
     A tag or vector that is unknown or missing is no value; an unseen category is one.
 
@@ -140,6 +141,8 @@ def feature_coverage(model, events: Interactions) -> dict[str, float]:
     if model.spec.context_side is not None:
         contexts = encoded_context(model.spec.context_side, events)
         encoded["context_side"] = contexts[CONTEXT_FIELDS[0]], contexts[CONTEXT_FIELDS[1]]
+    if model.spec.event_side is not None:
+        encoded["event_side"] = State.of(events).event_features(model.spec.event_side)
     for table, side in _sides(model).items():
         rows, numbers = encoded[f"{table}_side"]
         for one, columns, flags in _parts(side):
@@ -151,7 +154,8 @@ def feature_coverage(model, events: Interactions) -> dict[str, float]:
 
 def _sides(model) -> dict[str, Side]:
     spec = getattr(model, "spec", None)
-    sides = {table: getattr(spec, f"{table}_side", None) for table in ("item", "user", "context")}
+    tables = ("item", "user", "context", "event")
+    sides = {table: getattr(spec, f"{table}_side", None) for table in tables}
     return {table: side for table, side in sides.items() if side is not None}
 
 
@@ -189,8 +193,9 @@ class _OnCatalogue:
 
     def permuted(self, name: str, rng: np.random.Generator) -> np.ndarray:
         columns = _columns(self._model, name)
-        if name.startswith("user/"):
-            return self._ndcg(_PermutedUsers(self._model, columns, rng))
+        table = name.partition("/")[0]
+        if table != "item":
+            return self._ndcg(_Permuted(self._model, table, columns, rng))
         with _exchanged_rows(self._model.tower.features, columns, rng):
             return self._ndcg(self._model)
 
@@ -224,16 +229,9 @@ class _OnPairs:
     def permuted(self, name: str, rng: np.random.Generator) -> np.ndarray:
         columns = _columns(self._model, name)
         if name.startswith("context/"):
-            sizes = [len(batch["user"]) for batch in self._batches]
-            whole = [np.concatenate([b[field] for b in self._batches]) for field in CONTEXT_FIELDS]
-            parts = [
-                np.split(values, np.cumsum(sizes)[:-1])
-                for values in _exchanged(whole, columns, rng)
-            ]
-            return self._aucs(
-                batch | dict(zip(CONTEXT_FIELDS, map(tf.constant, values), strict=True))
-                for batch, *values in zip(self._batches, *parts, strict=True)
-            )
+            return self._aucs(_exchanged_fields(self._batches, CONTEXT_FIELDS, columns, rng))
+        if name.startswith("event/"):
+            return self._aucs(_exchanged_fields(self._batches, EVENT_FIELDS, columns, rng))
         features = self._model.features
         layer = features.user_side if name.startswith("user/") else features.tower.features
         with _exchanged_rows(layer, columns, rng):
@@ -255,6 +253,24 @@ class _OnPairs:
         return found[known]
 
 
+def _exchanged_fields(
+    batches: list[dict], fields: tuple[str, str], columns, rng: np.random.Generator
+) -> Iterator[dict]:
+    """Permutes values of a feature among all requests, or among the events of all histories."""
+    shown = [np.ones(len(batch["user"]), bool) for batch in batches]
+    if fields is EVENT_FIELDS:
+        shown = [batch["history"].numpy() >= 0 for batch in batches]
+    pairs = list(zip(batches, shown, strict=True))
+    whole = [np.concatenate([b[field].numpy()[here] for b, here in pairs]) for field in fields]
+    bounds = np.cumsum([here.sum() for here in shown])[:-1]
+    parts = [np.split(values, bounds) for values in _exchanged(whole, columns, rng)]
+    for batch, here, *values in zip(batches, shown, *parts, strict=True):
+        changed = {field: batch[field].numpy().copy() for field in fields}
+        for field, value in zip(fields, values, strict=True):
+            changed[field][here] = value
+        yield batch | {field: tf.constant(value) for field, value in changed.items()}
+
+
 @contextmanager
 def _exchanged_rows(layer, columns, rng: np.random.Generator):
     """Permutes values of the features that a model stores, for as long as the context lasts."""
@@ -266,24 +282,32 @@ def _exchanged_rows(layer, columns, rng: np.random.Generator):
         layer.assign(*stored)
 
 
-class _PermutedUsers:
-    """A model whose users have the values of others."""
+class _Permuted:
+    """A model whose users or past events have the values of others."""
 
-    def __init__(self, model, columns, rng: np.random.Generator):
-        self._model, self._columns, self._rng = model, columns, rng
+    def __init__(self, model, table: str, columns, rng: np.random.Generator):
+        self._model, self._permuted = model, (table, columns, rng)
         self.name = model.name
 
     def scorer(self, state: State):
-        return self._model.scorer(_PermutedState(state, self._columns, self._rng))
+        return self._model.scorer(_PermutedState(state, *self._permuted))
 
 
 class _PermutedState(State):
-    def __init__(self, state: State, columns, rng: np.random.Generator):
+    def __init__(self, state: State, table: str, columns, rng: np.random.Generator):
         super().__init__(state.events, state.time, state.last)
-        self._columns, self._rng = columns, rng
+        self._table, self._columns, self._rng = table, columns, rng
 
     def user_features(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        return _exchanged(super().user_features(side), self._columns, self._rng)
+        return self._of("user", super().user_features(side))
+
+    def event_features(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        return self._of("event", super().event_features(side))
+
+    def _of(self, table: str, encoded: tuple[np.ndarray, np.ndarray]):
+        if table != self._table:
+            return encoded
+        return _exchanged(encoded, self._columns, self._rng)
 
 
 def _exchanged(encoded, columns, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ from tfrec_fusion.examples.epoch_batches import (
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.user_cuts import UserCuts
 from tfrec_fusion.features.context import history_context
+from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
@@ -50,6 +51,7 @@ def as_of_examples(
     at: float | None = None,
     numbers: Sequence[str] | None = None,
     context_side: Side | None = None,
+    event_side: Side | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
@@ -90,6 +92,8 @@ def as_of_examples(
       context_side: the context features of a model, its `spec.context_side`. The context of an
         example is that of its first target after the cut, and the time is that event's: the
         moment at which a request would have been made. Histories and trends stay as of the cut.
+      event_side: the features of events of a model, its `spec.event_side`; the batches then hold
+        those of the histories' events.
       seed: of the order and the sampled candidates.
       first_epoch: number of epochs already done; the dataset continues with the next one.
       shard: (index, count) of the worker; see `epoch_batches`.
@@ -115,6 +119,7 @@ def as_of_examples(
             candidates=candidates,
             numbers=numbers,
             context_side=context_side,
+            event_side=event_side,
             seed=seed,
         )
     if at is not None:
@@ -138,6 +143,7 @@ def as_of_examples(
     # Without weights all events are targets of weight 1.
     wanted = None if weights is None else weights > 0
     contexts = {} if context_side is None else history_context(context_side, events)
+    past_events = {} if event_side is None else history_events(event_side, events)
     returning, step = _returning_users(histories), every_days * DAY
     while True:
         times = cut_times(events.event_times, step, horizon_days * DAY, max_cuts)
@@ -218,10 +224,13 @@ def as_of_examples(
             rng=rng,
             mask_history=not repeated,
             context={name: values[first] for name, values in contexts.items()},
+            events=past_events,
         )
 
     sampled = candidates is not None
-    signature = ExampleBatch.signature(len(trend.names), sampled, context_side, not repeated)
+    signature = ExampleBatch.signature(
+        len(trend.names), sampled, context_side, not repeated, event_side
+    )
     return epoch_batches(n_batches, plan, build, signature, epochs, shard)
 
 

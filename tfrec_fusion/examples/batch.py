@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.context import CONTEXT_FIELDS
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.side import Side
 
 
@@ -26,13 +27,19 @@ class ExampleBatch:
     - `item_features` `[C, F]` float32 and `is_warm` `[C]` bool, as of the cut;
     - only with context features, `context_categories` `[B, width]` int32 and `context_numbers`
       `[B, N]` float32: the encoded context of each user's first target;
+    - only with features of events, `event_categories` `[H, width]` int32 and `event_numbers`
+      `[H, N]` float32: the encoded features of the history's events;
     - only with sampled candidates, `candidate` `[C]` int32 item rows and `log_q` `[C]` float32, the
       log of the expected number of draws of each candidate. Otherwise candidate j is item j.
     """
 
     @staticmethod
     def signature(
-        n_features: int, sampled: bool, context: Side | None = None, masked: bool = True
+        n_features: int,
+        sampled: bool,
+        context: Side | None = None,
+        masked: bool = True,
+        event: Side | None = None,
     ) -> dict[str, tf.TensorSpec]:
         """Returns the element spec of a dataset of such batches."""
         spec = {
@@ -47,12 +54,13 @@ class ExampleBatch:
         }
         if masked:
             spec["masked"] = tf.TensorSpec([None, 2], tf.int32)
-        if context is not None:
-            shapes = ([None, context.width], tf.int32), ([None, context.n_numbers], tf.float32)
-            spec |= {
-                name: tf.TensorSpec(*of_name)
-                for name, of_name in zip(CONTEXT_FIELDS, shapes, strict=True)
-            }
+        for side, names in ((context, CONTEXT_FIELDS), (event, EVENT_FIELDS)):
+            if side is not None:
+                shapes = ([None, side.width], tf.int32), ([None, side.n_numbers], tf.float32)
+                spec |= {
+                    name: tf.TensorSpec(*of_name)
+                    for name, of_name in zip(names, shapes, strict=True)
+                }
         if sampled:
             spec["candidate"] = tf.TensorSpec([None], tf.int32)
             spec["log_q"] = tf.TensorSpec([None], tf.float32)
@@ -73,6 +81,7 @@ class ExampleBatch:
         rng: np.random.Generator,
         mask_history: bool = True,
         context: Mapping[str, np.ndarray] | None = None,
+        events: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Builds one batch.
 
@@ -89,6 +98,8 @@ class ExampleBatch:
           rng: generator for the sample.
           mask_history: whether items of the history are masked candidates.
           context: field -> encoded context `[B, ...]`; None without context features.
+          events: field -> encoded features of the events of `items`, at least of the histories;
+            None without features of events.
         """
         rows, index = history
         history_item = items[index]
@@ -102,6 +113,7 @@ class ExampleBatch:
             if ages is None
             else ages(index).astype(np.float32),
             **(context or {}),
+            **{name: values[index] for name, values in (events or {}).items()},
         }
         if candidates is None:
             if mask_history:

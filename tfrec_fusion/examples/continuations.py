@@ -13,6 +13,7 @@ from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.features.context import history_context
+from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
@@ -31,6 +32,7 @@ def continuations(
     denoising: bool = False,
     numbers: Sequence[str] | None = None,
     context_side: Side | None = None,
+    event_side: Side | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """Returns batches for validation: histories and item features from `known`, targets after.
@@ -48,10 +50,12 @@ def continuations(
       at: unix time of the cut; by default the moment after the last known event.
       last: keep only this many last events of a history.
       candidates: number of items to sample besides the batch's targets; None scores all.
-      denoising: whether the items of the history are targets too, as in autoencoder examples.
+      denoising: whether the items of the history are targets too, but for those of weight 0, as in
+        autoencoder examples.
       numbers: as in `as_of_examples`.
       context_side: the context features of a model; the context is that of each user's first new
         item.
+      event_side: the features of events of a model, of which `known` gives the values.
       seed: of the sampled candidates.
 
     Returns:
@@ -101,10 +105,13 @@ def continuations(
     events = events.select(new)
     future = events.histories()
     contexts = {} if context_side is None else history_context(context_side, events)
+    past_events = {} if event_side is None else history_events(event_side, known)
     users = np.flatnonzero(future.lengths).astype(np.int32)
     if len(users) == 0:
         raise InputError(f"{name}: no user has both a known event and a new item in events")
     items = np.concatenate([past.items, future.items])
+    of_past = known.history_weights()
+    wanted = np.ones(len(past.items), bool) if of_past is None else of_past > 0
     mass = np.bincount(events.user, events.weight, len(events.users))[users]
     weights = np.ones(len(users)) if denoising else np.sqrt(mass)
     weights /= weights.mean()
@@ -124,7 +131,9 @@ def continuations(
         history = ranges(start, stop)
         targets = ranges(*(len(past.items) + future.splits[chosen + side] for side in (0, 1)))
         if denoising:
-            rows, index = (np.concatenate(parts) for parts in zip(history, targets, strict=True))
+            kept = wanted[history[1]]
+            own = history[0][kept], history[1][kept]
+            rows, index = (np.concatenate(parts) for parts in zip(own, targets, strict=True))
             order = np.argsort(rows, kind="stable")
             targets = rows[order], index[order]
         return ExampleBatch.build(
@@ -140,10 +149,13 @@ def continuations(
             rng=rng,
             mask_history=not repeated,
             context={n: values[future.splits[chosen]] for n, values in contexts.items()},
+            events=past_events,
         )
 
     sampled = candidates is not None
-    signature = ExampleBatch.signature(features.shape[1], sampled, context_side, not repeated)
+    signature = ExampleBatch.signature(
+        features.shape[1], sampled, context_side, not repeated, event_side
+    )
     n_batches = -(-len(users) // batch_size)
     # Epochs are not counted, so every pass over the validation examples is the same.
     return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)

@@ -12,7 +12,9 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
 from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.examples.continuations import check_whole, continuations
-from tfrec_fusion.examples.user_epochs import step_ages, user_epochs
+from tfrec_fusion.examples.user_epochs import is_target, step_ages, user_epochs
+from tfrec_fusion.features.history_events import history_events
+from tfrec_fusion.features.side import Side
 
 
 def held_out_examples(
@@ -23,11 +25,14 @@ def held_out_examples(
     candidates: int | Literal["auto"] | None = "auto",
     steps_per_epoch: int | None = None,
     known: Interactions | None = None,
+    event_side: Side | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Returns batches of users: a random share of their items are targets, the rest is history.
+
+    Items of events of weight 0 are history alone.
 
     For interactions without times. A target is never in its own history (leave-target-out). Each
     epoch visits every user with at least two items once, with newly drawn targets. Warm items are
@@ -43,6 +48,8 @@ def held_out_examples(
       steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, for the
         histories; all new items of a user are targets. See `continuations`.
+      event_side: the features of events of a model, its `spec.event_side`; the batches then hold
+        those of the histories' events.
       seed: of the order, the targets and the sampled candidates.
       first_epoch: number of epochs already done; the dataset continues with the next one.
       shard: (index, count) of the worker; see `epoch_batches`.
@@ -57,15 +64,23 @@ def held_out_examples(
     if known is not None:
         check_whole("held_out_examples", shard, steps_per_epoch)
         return continuations(
-            "held_out_examples", events, known, batch_size, candidates=candidates, seed=seed
+            "held_out_examples",
+            events,
+            known,
+            batch_size,
+            candidates=candidates,
+            event_side=event_side,
+            seed=seed,
         )
     if not 0 < share < 1:
         raise InputError(f"held_out_examples: share must be between 0 and 1. Received: {share}")
-    seen = events.item_counts() > 0
+    past_events = {} if event_side is None else history_events(event_side, events)
+    seen, wanted = events.item_counts() > 0, is_target(events)
     features = np.zeros((len(seen), 0), np.float32)
 
     def build(users, chosen, rows, draw, rng):
         # A user's smallest draw is always a target and the largest always history.
+        draw = np.where(wanted[chosen.events], draw, 1.0 + draw)
         starts = chosen.splits[:-1]
         lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
         target = ((draw < share) | (draw == lowest)) & (draw != highest)
@@ -83,9 +98,12 @@ def held_out_examples(
             seen=seen,
             candidates=candidates,
             rng=rng,
+            events={name: values[chosen.events] for name, values in past_events.items()},
         )
 
-    signature = ExampleBatch.signature(n_features=0, sampled=candidates is not None)
+    signature = ExampleBatch.signature(
+        n_features=0, sampled=candidates is not None, event=event_side
+    )
     return user_epochs(
         "held_out_examples",
         events,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,16 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.continuations import check_repeats
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.negatives import Negatives
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.examples.windows import BlockWindow
-from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
+from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context, in_histories
+from tfrec_fusion.features.history_events import EVENT_FIELDS, encoded_events, history_events
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
-_RESERVED = ("history", "history_age", "_end", "_own", *CONTEXT_FIELDS)
+_RESERVED = ("history", "history_age", "_end", "_own", *CONTEXT_FIELDS, *EVENT_FIELDS)
 
 
 def pair_examples(
@@ -32,6 +34,7 @@ def pair_examples(
     known: Interactions | None = None,
     context: Sequence[str] | None = None,
     context_side: Side | None = None,
+    event_side: Side | None = None,
     window_days: float = 7.0,
     steps_per_epoch: int | None = None,
     seed: int = 0,
@@ -56,7 +59,10 @@ def pair_examples(
     - `rating` (only without negatives) and `weight` `[B]` float32, if the events have them;
     - the context columns of the event, float32, or strings if named; repeated for its negatives;
     - with a `context_side`, the event's own context, encoded: `context_categories` `[B, width]`
-      int32 and `context_numbers` `[B, n_numbers]` float32.
+      int32 and `context_numbers` `[B, n_numbers]` float32;
+    - with an `event_side`, the encoded features of the history's events: `event_categories`
+      `[B, history, width]` int32 and `event_numbers` `[B, history, n_numbers]` float32, -1 and 0 in
+      the padding.
 
     Half of the negatives, in expectation, are items of random events within `window_days / 2` of
     the event (of any event, without times); the others are uniform over the items seen by then.
@@ -72,6 +78,7 @@ def pair_examples(
         themselves. For test pairs: the training events.
       context: names of context columns; by default the numeric ones.
       context_side: the context features of a model, its `spec.context_side`.
+      event_side: the features of events of a model, its `spec.event_side`.
       window_days: width of the time window for negatives.
       steps_per_epoch: most batches of an epoch, drawn anew in each with `shuffle`; None for all.
       seed: of order and samples. Equal seeds give equal epochs.
@@ -94,6 +101,7 @@ def pair_examples(
         known=known,
         context=context,
         context_side=context_side,
+        event_side=event_side,
         window_days=window_days,
         seed=seed,
         shuffle=shuffle,
@@ -116,6 +124,7 @@ def pair_batches(
     shuffle: bool,
     shard: tuple[int, int] = (0, 1),
     context_side: Side | None = None,
+    event_side: Side | None = None,
 ) -> tf.data.Dataset:
     """As `pair_examples`, for a longer pipeline that counts the epochs itself."""
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
@@ -125,8 +134,7 @@ def pair_batches(
         raise InputError(f"pair_examples: window_days must be positive. Received: {window_days}")
     for one in (events, *([] if known is None else [known])):
         check_repeats("pair_examples", one)
-    past = events.positives() if known is None else _together(events, known)
-    past = past.select(past.user >= 0).first_events()
+    past, past_events = _together(events, known, event_side)
     rows = events.select(events.user >= 0)
     if len(rows) == 0:
         raise InputError(f"pair_examples: none of the {len(events)} events has a known user")
@@ -148,7 +156,7 @@ def pair_batches(
     if rows.label is not None or negatives:
         label = rows.label
         columns["label"] = np.ones(len(rows), np.float32) if label is None else label
-    attach_history, places = _histories(rows, past, history, seed)
+    attach_history, places = _histories(rows, past, history, seed, past_events)
     sampler = Negatives(past, window_days) if negatives else None
 
     batches = BlockWindow(columns | places).batches(
@@ -165,7 +173,14 @@ def pair_batches(
     return batches
 
 
-def _together(events: Interactions, known: Interactions) -> Interactions:
+def _together(
+    events: Interactions, known: Interactions | None, side: Side | None
+) -> tuple[Interactions, dict[str, np.ndarray]]:
+    """The first events of both, and the encoded features of the events of their histories."""
+    if known is None:
+        past = events.positives()
+        past = past.select(past.user >= 0).first_events()
+        return past, {} if side is None else history_events(side, past)
     if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
         raise InputError(
             "pair_examples: events and known must share their user and item vocabularies"
@@ -183,7 +198,18 @@ def _together(events: Interactions, known: Interactions) -> Interactions:
         columns["timestamp"] = np.concatenate([known.event_times, events.event_times])
     elif events.position is not None and known.position is not None:
         columns["position"] = np.concatenate([known.position, events.position])
-    return Interactions(events.catalogue, events.users, pd.DataFrame(columns), events.user_table)
+    # The place in both tables together is a column of its own until the order is known.
+    columns["place"] = np.arange(len(columns["user"]))
+    past = Interactions(events.catalogue, events.users, pd.DataFrame(columns), events.user_table)
+    past = past.select(past.user >= 0).first_events()
+    if side is None:
+        return past, {}
+    place = in_histories(past).context["place"].to_numpy()
+    parts = [encoded_events(side, one) for one in (known, events)]
+    return past, {
+        name: np.concatenate(values)[place]
+        for name, *values in zip(EVENT_FIELDS, *parts, strict=True)
+    }
 
 
 def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.ndarray]:
@@ -212,7 +238,13 @@ def _context(frame: pd.DataFrame, names: Sequence[str] | None) -> dict[str, np.n
     return columns
 
 
-def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
+def _histories(
+    rows: Interactions,
+    past: Interactions,
+    length: int,
+    seed: int,
+    past_events: Mapping[str, np.ndarray],
+):
     """Returns a function that attaches histories to batches, and the columns that it needs.
 
     `_end` is the position, among the events of all users, where the event's history ends; `_own`
@@ -226,6 +258,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
         order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
         items = items[order]
         steps = None if steps is None else steps[order]
+        past_events = {name: values[order] for name, values in past_events.items()}
         end = histories.splits[rows.user + 1]
     else:
         moments = np.unique(np.concatenate([times, rows.event_times]))
@@ -242,6 +275,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
         items, starts = tf.constant(items), tf.constant(histories.splits[:-1])
         times = None if times is None else tf.constant(times)
         steps = None if steps is None else tf.constant(steps)
+    fields = EventFields(past_events)
 
     def attach(batch):
         end, own = batch.pop("_end")[:, None], batch.pop("_own")[:, None]
@@ -250,6 +284,7 @@ def _histories(rows: Interactions, past: Interactions, length: int, seed: int):
         real = place >= tf.gather(starts, batch["user"])[:, None]
         place = tf.maximum(place, 0)
         batch["history"] = tf.where(real, tf.gather(items, place), -1)
+        batch |= fields(place, real)
         if times is not None:
             age = (batch["timestamp"][:, None] - tf.gather(times, place)) / DAY
             batch["history_age"] = tf.where(real, tf.cast(age, tf.float32), 0.0)

@@ -12,8 +12,10 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.pairs import pair_batches
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
+from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
@@ -34,6 +36,7 @@ def ranking_examples(
     history: int = 64,
     min_history: int = 0,
     context_side: Side | None = None,
+    event_side: Side | None = None,
     window_days: float = 7.0,
     numbers: Sequence[str] | None = None,
     steps_per_epoch: int | None = None,
@@ -79,6 +82,8 @@ def ranking_examples(
       numbers: names of the catalogue's columns among the item features, in order: a model's
         `spec.numbers`; by default the catalogue's `numeric_columns`.
       context_side: the context features of a model, its `spec.context_side`.
+      event_side: the features of events of a model, its `spec.event_side`; the batches then hold
+        those of the histories' events, as in `pair_examples`.
       window_days, steps_per_epoch, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
@@ -132,7 +137,9 @@ def ranking_examples(
             cuts = _grid(past, events, trend, every_days, horizon_days)
         trends, seen = _stack(trend, cuts, len(past.catalogue))
     items = _Items(trends, seen, item_numbers(past.catalogue, numbers))
-    attach = _Attach(past, cuts, items, history, min_history, horizon_days * DAY, seed)
+    past_events = {} if event_side is None else history_events(event_side, past)
+    horizon = horizon_days * DAY
+    attach = _Attach(past, cuts, items, history, min_history, horizon, seed, past_events)
     seeds = epochs.seeds(stream=2, count=None).enumerate()
     batches = tf.data.Dataset.zip(rows, seeds).map(
         lambda batch, seed: attach(batch, negatives, tf.stack(seed)),
@@ -214,13 +221,16 @@ class _Items:
 class _Attach:
     """Adds histories and item features, as of their cuts, to rows of `pair_batches`."""
 
-    def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed):
+    def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed, past_events):
         histories = past.histories()
         items, times = histories.items, histories.times
         owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
         if times is None:
             # Without times, the order in the file may reveal the event: shuffle each history.
-            items = items[np.lexsort([np.random.default_rng(seed).random(len(items)), owners])]
+            order = np.lexsort([np.random.default_rng(seed).random(len(items)), owners])
+            items = items[order]
+            past_events = {name: values[order] for name, values in past_events.items()}
+        self._event_fields = EventFields(past_events)
         self._of_items = of_items
         self._length, self._least, self._horizon = length, least, horizon
         with tf.device("CPU:0"):
@@ -249,7 +259,7 @@ class _Attach:
         user, item = batch["user"], batch["item"]
         own = item[:, 0] if negatives else item
         cut = self._draw_cut(time, seed) if self._dated else tf.zeros_like(user)
-        batch["history"], batch["history_age"] = self._history(user, own, cut)
+        batch |= self._history(user, own, cut)
         at = (
             tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
             if negatives
@@ -280,7 +290,8 @@ class _Attach:
         items = tf.gather(self._items, place)
         real &= items != own[:, None]
         history = tf.where(real, items, -1)
+        found = {"history": history, **self._event_fields(place, real)}
         if not self._dated:
-            return history, tf.zeros_like(history, tf.float32)
+            return found | {"history_age": tf.zeros_like(history, tf.float32)}
         age = (tf.gather(self._cuts, cut)[:, None] - tf.gather(self._times, place)) / DAY
-        return history, tf.where(real, tf.cast(age, tf.float32), 0.0)
+        return found | {"history_age": tf.where(real, tf.cast(age, tf.float32), 0.0)}

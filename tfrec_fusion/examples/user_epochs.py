@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,14 +30,17 @@ def user_epochs(
 ) -> tf.data.Dataset:
     """Returns a dataset that visits every user with two items or more once an epoch, shuffled.
 
+    Users whose events all have a weight of 0 are left out, as they have no target.
+
     Args:
       name: of the examples, for errors.
       events: training events.
       batch_size: users per batch.
       seed: of the order and the random numbers of `build`.
       first_epoch: number of epochs already done; the dataset continues with the next one.
-      build: builds a batch from user rows `[B]` int32, their histories, the position in the batch
-        of each history item `[H]`, a random number in [0, 1) for each `[H]`, and a generator.
+      build: builds a batch from user rows `[B]` int32, their histories (with the events' places
+        among those of all users), the position in the batch of each history item `[H]`, a random
+        number in [0, 1) for each `[H]`, and a generator.
       signature: field -> spec of the batches.
       shard: see `epoch_batches`.
       steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
@@ -49,9 +53,12 @@ def user_epochs(
     check_steps(name, steps_per_epoch)
     check_repeats(name, events)
     histories = events.histories()
-    users = np.flatnonzero(histories.lengths >= 2).astype(np.int32)
+    histories = replace(histories, events=np.arange(len(histories.items)))
+    owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+    targets = np.bincount(owners[is_target(events)], minlength=len(histories.lengths))
+    users = np.flatnonzero((histories.lengths >= 2) & (targets > 0)).astype(np.int32)
     if len(users) == 0:
-        raise InputError(f"{name}: no user has two items; add events")
+        raise InputError(f"{name}: no user has two items, one with a weight above 0; add events")
     epochs = Epochs(seed, first_epoch)
 
     def plan(rng: np.random.Generator) -> _Epoch:
@@ -86,6 +93,12 @@ def step_ages(events: Interactions, histories: History):
         return None
     steps = histories.steps
     return lambda index: steps[index]
+
+
+def is_target(events: Interactions) -> np.ndarray:
+    """Returns for each event of `Interactions.histories`, bool, whether its weight is above 0."""
+    weights = events.history_weights()
+    return np.ones(len(events.histories().items), bool) if weights is None else weights > 0
 
 
 class _Epoch(NamedTuple):

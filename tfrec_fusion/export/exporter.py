@@ -348,6 +348,9 @@ class _Build:
         self, serving: CatalogueServing | RowServing, users: Path, items: Path, precision: str
     ) -> ServedModel | ServedRanker:
         histories = self.state.aged_histories()
+        if serving.events is not None:
+            rows = serving.events.histories.events
+            histories = dataclasses.replace(histories, events=rows)
         if isinstance(serving, RowServing):
             own = [*RANKER_SIGNATURES, *self.signatures]
             if self.state.has_steps:  # rankers are trained without ages of positions

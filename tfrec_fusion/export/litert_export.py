@@ -28,6 +28,7 @@ from tfrec_fusion.paths import local_path
 
 MODEL = "ranker.tflite"
 _BATCHES = (5, 1)
+_EVENTS = "history_event"
 _ROWS_OF = {"user_id": "user", "item_id": "item"}
 
 
@@ -62,9 +63,9 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
       The path of the model.
 
     Raises:
-      InputError: no version there, a version of another model or of an earlier release, texts of
-        the context with line breaks, operations that LiteRT lacks, or answers that differ from the
-        SavedModel's.
+      InputError: no version there, a version of another model, of one that reads features of past
+        events, or of an earlier release, texts of the context with line breaks, operations that
+        LiteRT lacks, or answers that differ from the SavedModel's.
 
     Example:
       >>> ranker = tff.models.Ranker(split.train, dim=4, hidden=[4])
@@ -79,6 +80,11 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
             "export: litert: only a ranker can be converted, as LiteRT has no string lookup tables "
             "and only a ranker's export has a function without them; export a Ranker with this "
             f"release. Received: {version}"
+        )
+    if _EVENTS in _inputs(loaded):
+        raise InputError(
+            "export: litert: the ranker reads features of past events, which a request by rows "
+            f"cannot give; convert a ranker without them, or use ONNX. Received: {version}"
         )
     context = _context(version)
     model = _converted(loaded)

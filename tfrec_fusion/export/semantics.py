@@ -2,6 +2,7 @@
 
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.similar_items import SimilarItems
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
@@ -31,6 +32,12 @@ CONTEXT_SEMANTICS = (
     "time of the export.",
 )
 """In addition, for exports whose requests may give a context."""
+
+EVENT_SEMANTICS = (
+    "Features of past events are those of the stored histories as of the export. Of the events of "
+    "a history in the request only the items are known.",
+)
+"""In addition, for exports of models that read features of events."""
 
 FIRST_SEMANTICS = (
     "Items of the history in use and excluded items are never returned, even if fewer than k items "
@@ -69,12 +76,15 @@ RANKER_SEMANTICS = (
 """For models that score the items of a request."""
 
 
-def feature_semantics(requested: RequestFeatures | None) -> tuple[str, ...]:
-    """The sentences about the features that requests may give."""
+def feature_semantics(
+    requested: RequestFeatures | None, events: EventFeatures | None
+) -> tuple[str, ...]:
+    """The sentences about the features that requests may give, and those of past events."""
+    past = () if events is None else EVENT_SEMANTICS
     if requested is None:
-        return ()
+        return past
     users = () if requested.users is None else FEATURE_SEMANTICS
-    return users + (() if requested.context is None else CONTEXT_SEMANTICS)
+    return users + (() if requested.context is None else CONTEXT_SEMANTICS) + past
 
 
 def similar_semantics(similar: SimilarItems | None) -> tuple[str, ...]:

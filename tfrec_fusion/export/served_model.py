@@ -66,7 +66,8 @@ class ServedModel(tf.Module):
 
     Args:
       serving: the model over rows of users and items; its variables are saved in the export.
-      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days or steps.
+      histories: of all users: items `[H]` and, as times, ages `[H]` float32 in days or steps; with
+        the rows of `serving.events`, if the model reads features of events.
       users, items: files with one id a line, copied into the export.
       attributes: item attributes that `recommend` filters by.
       rules: rules over the N items for the signatures `RANKED`.
@@ -124,8 +125,15 @@ class ServedModel(tf.Module):
             tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
             for tensor in self.feature_inputs
         }
-        more = (features,) if features else ()
-        self._user_side = _signature(rows, rows, rows, ages, *more)(serving.users)
+        more = [features] if features else []
+        if serving.events is None:
+            self._user_side = _signature(rows, rows, rows, ages, *more)(serving.users)
+        else:
+
+            def user_side(users, items, positions, ages, events, given=None):
+                return serving.users(users, items, positions, ages, given, events)
+
+            self._user_side = _signature(rows, rows, rows, ages, rows, *more)(user_side)
         self.audience: Audience | None = None
         if audience:
             vectors, apart = self._all_users(len(histories.lengths))
@@ -202,7 +210,7 @@ class ServedModel(tf.Module):
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
         seen = REPEATED_SEMANTICS if self.repeats else FIRST_SEMANTICS
-        given = feature_semantics(self.serving.requested)
+        given = feature_semantics(self.serving.requested, self.serving.events)
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
         steps = STEP_SEMANTICS if self._steps else ()
         similar = similar_semantics(self.similar)
@@ -290,9 +298,9 @@ class ServedModel(tf.Module):
         self, user_id, history, item_id, features: Mapping[str, tf.Tensor] | None = None
     ) -> dict[str, tf.Tensor]:
         """Scores split into shares of the model's inputs; see `ServedExplanation.shares`."""
-        users, pairs, ages = self._histories(user_id, history)
+        users, pairs, ages, *events = self._histories(user_id, history)
         items, given = self.item_table.lookup(item_id), self._features(user_id, features)
-        return self.serving.explained(users, pairs, ages, items, given or None)
+        return self.serving.explained(users, pairs, ages, items, given or None, *events)
 
     def _features(self, user_id, given: Mapping[str, tf.Tensor] | None) -> dict[str, tf.Tensor]:
         """All `feature_inputs`, with neutral values for those that are not given."""
@@ -301,7 +309,7 @@ class ServedModel(tf.Module):
     def _best(self, user_id, history, exclude, include, exclude_seen, k, filters, features):
         users, history_pairs = self._users(user_id, history, features)
         also = exclude_seen & tf.reduce_any(history != "", 1)
-        seen, _ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
+        seen, *_ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
         batch = tf.shape(user_id)[0]
         past = _as_lists(history_pairs, batch)
         if self.repeats:
@@ -336,23 +344,26 @@ class ServedModel(tf.Module):
         found = []
         for begin in range(0, count, _BLOCK):
             rows = tf.range(begin, min(begin + _BLOCK, count))
-            pairs, ages = self.histories.of(rows)
+            pairs, ages, *events = self.histories.of(rows)
             more = [self._features(rows, None)] if self.feature_inputs else []
-            side = rows, pairs[:, 1], pairs[:, 0], ages
+            side = rows, pairs[:, 1], pairs[:, 0], ages, *events
             found.append(self._user_side(*side, *more).numpy())
         vectors = np.concatenate(found)
         return vectors, vectors.shape[1] - getattr(self.serving, "fused_dim", vectors.shape[1])
 
     def _user_vectors(self, user_id, history, features):
-        users, pairs, ages = self._histories(user_id, history)
+        users, pairs, ages, *events = self._histories(user_id, history)
         more = (features,) if features else ()
-        return self._user_side(users, pairs[:, 1], pairs[:, 0], ages, *more), pairs
+        return self._user_side(users, pairs[:, 1], pairs[:, 0], ages, *events, *more), pairs
 
-    def _histories(self, user_id, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use."""
+    def _histories(self, user_id, history) -> tuple[tf.Tensor, ...]:
+        """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use.
+
+        And, if the model reads features of events, their rows `[P]`: -1 for those of the request.
+        """
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
-        stored, stored_ages = self.histories.of(tf.where(given, -1, users))
+        stored, stored_ages, *stored_events = self.histories.of(tf.where(given, -1, users))
         asked = self._counted_pairs(history)
         pairs = tf.concat([stored, asked], 0)
         asked_ages = tf.zeros(tf.shape(asked)[:1])
@@ -360,7 +371,11 @@ class ServedModel(tf.Module):
             asked_ages = tf.cast(later_items(asked[:, 0], tf.shape(user_id)[0]), tf.float32)
         ages = tf.concat([stored_ages, asked_ages], 0)
         order = tf.argsort(pairs[:, 0], stable=True)
-        return users, tf.gather(pairs, order), tf.gather(ages, order)
+        events = [
+            tf.gather(tf.concat([rows, tf.fill(tf.shape(asked)[:1], -1)], 0), order)
+            for rows in stored_events
+        ]
+        return users, tf.gather(pairs, order), tf.gather(ages, order), *events
 
     @_signature(_text("ids", None, None))
     def _counted_pairs(self, ids) -> tf.Tensor:

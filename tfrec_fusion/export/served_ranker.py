@@ -65,6 +65,12 @@ class ServedRanker(tf.Module):
             self.history_items = tf.Variable(
                 np.append(histories.items, np.int32(-1)), trainable=False, name="history_items"
             )
+            if serving.events is not None:
+                self.history_events = tf.Variable(
+                    np.append(histories.events, np.int32(-1)),
+                    trainable=False,
+                    name="history_events",
+                )
             ages = np.append(histories.times, np.float32(0))
             self.history_ages = half_variable(ages, precision, "history_ages")
         self.user_table, self.item_table = RowTable(users), RowTable(items)
@@ -85,7 +91,7 @@ class ServedRanker(tf.Module):
     @property
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
-        return RANKER_SEMANTICS + feature_semantics(self.serving.requested)
+        return RANKER_SEMANTICS + feature_semantics(self.serving.requested, self.serving.events)
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -104,8 +110,9 @@ class ServedRanker(tf.Module):
         if history is None:
             history = tf.fill([tf.shape(user_id)[0], 0], "")
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
-        past, ages = self._history(users, history)
-        rows = {"user": users, "item": items, "history": past, "history_age": ages}
+        past, ages, events = self._history(users, history)
+        of_history = {"history": past, "history_age": ages, "history_event": events}
+        rows = {"user": users, "item": items, **of_history}
         rows = {name: rows[name] for name in self._row_inputs}
         return self._of_request(**rows, **features)
 
@@ -142,6 +149,8 @@ class ServedRanker(tf.Module):
             rows.append(spec("user", 1))
         if self.serving.reads_history:
             rows += [spec("history", 2), spec("history_age", 2, tf.float32)]
+        if self.serving.events is not None:
+            rows.append(spec("history_event", 2))
         self._row_inputs = [each.name for each in rows]
 
         def of_names(**inputs):
@@ -156,11 +165,11 @@ class ServedRanker(tf.Module):
         logits = self.serving.scores(inputs)
         return {"score": logits, "probability": tf.sigmoid(logits)}
 
-    def _history(self, users, history) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows and ages `[B, L]` of the history in use, padded with -1."""
+    def _history(self, users, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """Rows and ages `[B, L]` of the history in use, padded with -1, and rows of its events."""
         batch = tf.shape(users)[0]
         if not self.serving.reads_history:
-            return tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0])
+            return tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0]), None
         asked = _distinct(self.item_table.lookup(history))
         baked_users = tf.where(tf.reduce_any(history != "", 1), -1, users)
         known = tf.maximum(baked_users, 0)
@@ -173,7 +182,11 @@ class ServedRanker(tf.Module):
         stored = tf.where(real, tf.gather(self.history_items, place), -1)
         ages = tf.where(real, tf.cast(tf.gather(self.history_ages, place), tf.float32), 0.0)
         nothing = tf.zeros_like(asked, tf.float32)
-        return tf.concat([stored, asked], 1), tf.concat([ages, nothing], 1)
+        events = None
+        if self.serving.events is not None:
+            events = tf.where(real, tf.gather(self.history_events, place), -1)
+            events = tf.concat([events, -tf.ones_like(asked)], 1)
+        return tf.concat([stored, asked], 1), tf.concat([ages, nothing], 1), events
 
 
 def _users(inputs) -> tf.Tensor:

@@ -21,7 +21,8 @@ class StoredHistories(tf.Module):
     error is at most 1.3 % of the age and a day.
 
     Args:
-      histories: items `[H]` and, as times, ages `[H]` float32 in days.
+      histories: items `[H]` and, as times, ages `[H]` float32 in days; optionally rows of the
+        events, which are stored in the smallest type of integers that holds them.
       precision: one of `PRECISIONS`.
       packs: whether item rows may be packed: the items of each user are distinct, and their order
         does not matter.
@@ -31,6 +32,7 @@ class StoredHistories(tf.Module):
         super().__init__(name="histories")
         self._packed = precision != "float32" and packs
         splits, items, ages = histories.splits, histories.items, histories.times
+        events = histories.events
         self.age_step = None
         if precision == "int8":
             step = np.log1p(max(ages.max(initial=0), 1e-6)) / _STEPS
@@ -39,7 +41,13 @@ class StoredHistories(tf.Module):
         elif precision != "float32":
             ages = np.clip(ages, 0, np.finfo(np.float16).max).astype(np.float16)
         if self._packed:
-            splits, items, ages = _packed(splits, items, ages)
+            splits, items, ages, events = _packed(splits, items, ages, events)
+        self.events = None
+        if events is not None:
+            events = events.astype(np.min_scalar_type(int(events.max(initial=0))))
+            # ONNX and lookups on a GPU know no unsigned integers of 16 and 32 bits.
+            events = events if events.dtype == np.uint8 else events.astype(np.int32)
+            self.events = tf.Variable(events, trainable=False, name="history_events")
         self.splits = tf.Variable(splits, trainable=False, name="history_splits")
         self.items = tf.Variable(items, trainable=False, name="history_items")
         self.ages = tf.Variable(ages, trainable=False, name="history_ages")
@@ -48,12 +56,12 @@ class StoredHistories(tf.Module):
             self._read, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
         )
 
-    def of(self, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def of(self, users: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The histories of user rows `[B]`; row -1 has none.
 
         Returns:
           Pairs `[P, 2]` int32 (position in the batch, item), sorted by position, and ages `[P]`
-          float32 in days.
+          float32 in days; and, if they are stored, rows of the events `[P]` int32.
         """
         return self._of(users)
 
@@ -67,23 +75,25 @@ class StoredHistories(tf.Module):
         places = tf.range(tf.reduce_sum(lengths)) - tf.gather(starts, positions)
         index = tf.gather(begin, positions) + places
         items, ages = tf.gather(self.items, index), tf.gather(self.ages, index)
+        events = () if self.events is None else (tf.cast(tf.gather(self.events, index), tf.int32),)
         if not self._packed:
-            return tf.stack([positions, items], 1), self._days(ages)
+            return tf.stack([positions, items], 1), self._days(ages), *events
         ends = items > 0
         jumps = tf.where(ends, tf.cast(items, tf.int64), _STEPS * tf.cast(ages, tf.int64))
         so_far = tf.cumsum(jumps)
         before = tf.gather(tf.concat([tf.zeros([1], tf.int64), so_far], 0), starts)
         items = tf.cast(so_far - tf.gather(before, positions), tf.int32) - 1
         ages = self._days(tf.boolean_mask(ages, ends))
-        return tf.boolean_mask(tf.stack([positions, items], 1), ends), ages
+        events = tuple(tf.boolean_mask(rows, ends) for rows in events)
+        return tf.boolean_mask(tf.stack([positions, items], 1), ends), ages, *events
 
     def _days(self, ages):
         ages = tf.cast(ages, tf.float32)
         return ages if self.age_step is None else tf.math.expm1(ages * self.age_step)
 
 
-def _packed(splits, items, ages):
-    """Splits, differences as bytes (0 marks a filler), and ages in the same order.
+def _packed(splits, items, ages, events):
+    """Splits, differences as bytes (0 marks a filler), and ages and events in the same order.
 
     Args:
       ages: of a dtype that holds integers to 255.
@@ -105,4 +115,9 @@ def _packed(splits, items, ages):
     long = fillers > 0
     spread[place[long] - 1] = (jumps - (fillers - 1) * _STEPS)[long]
     splits = splits + np.concatenate([[0], np.cumsum(fillers)])[splits]
-    return splits.astype(np.int32 if splits[-1] <= _INT32 else np.int64), held, spread
+    splits = splits.astype(np.int32 if splits[-1] <= _INT32 else np.int64)
+    if events is None:
+        return splits, held, spread, None
+    rows = np.zeros(len(held), np.int64)
+    rows[place] = events[order]
+    return splits, held, spread, rows

@@ -34,9 +34,14 @@ def encoded_context(side: Side, events: Interactions) -> dict[str, np.ndarray]:
 
 def history_context(side: Side, events: Interactions) -> dict[str, np.ndarray]:
     """Encodes the context of the events of `Interactions.histories`, in their order."""
+    return encoded_context(side, in_histories(events))
+
+
+def in_histories(events: Interactions) -> Interactions:
+    """Returns the events of `Interactions.histories`, in their order."""
     events = events.counted_events()
     events = events.select(events.user >= 0)
-    return encoded_context(side, events.select(np.argsort(events.user, kind="stable")))
+    return events.select(np.argsort(events.user, kind="stable"))
 
 
 def neutral_context(side: Side, time: float | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from tfrec_fusion.features.side import AnyFeature
 
 
 class Features(BaseModel, metaclass=OneLineErrors):
-    """The features of items, users and requests that a model reads beside ids and vectors.
+    """The features of items, users, requests and past events that a model reads.
 
     Pass it to a model as `features=`; in a run's config it is the mapping `model.features`.
     `features="infer"` takes those of `infer`. The
@@ -25,6 +25,8 @@ class Features(BaseModel, metaclass=OneLineErrors):
       context: features of the context columns of the events, which a request gives, and of
         "timestamp", the time of the event or request. Values must be known before the item is: a
         column that describes the event's item, e.g. its price, would give it away in training.
+      event: features of the events in a history: context columns, "timestamp", "rating", "weight"
+        and vectors of the events, see `Interactions`.
 
     Example:
       >>> from tfrec_fusion.features import Category, Features, Number
@@ -38,10 +40,11 @@ class Features(BaseModel, metaclass=OneLineErrors):
     item: tuple[AnyFeature, ...] = ()
     user: tuple[AnyFeature, ...] = ()
     context: tuple[AnyFeature, ...] = ()
+    event: tuple[AnyFeature, ...] = ()
 
     @classmethod
     def infer(cls, events: Interactions) -> Features:
-        """Chooses a feature for each column of the items and of the users' table, not of events.
+        """Chooses a feature for each column of the items and of the users' table, none of events.
 
         A log line says for every column what it becomes, or why it is left out: ids, constants,
         free texts, and numbers that follow the number of events so closely that they may be made
@@ -67,7 +70,7 @@ class Features(BaseModel, metaclass=OneLineErrors):
         every = table.rows_of(table.vocabulary.ids)
         return cls(item=items, user=inferred("users", users, "user_id", counts[active], every))
 
-    @field_validator("item", "user", "context")
+    @field_validator("item", "user", "context", "event")
     @classmethod
     def _distinct(cls, features):
         names = [one.name for one in features]
@@ -82,4 +85,14 @@ class Features(BaseModel, metaclass=OneLineErrors):
         unasked = [one.name for one in features if one.reads is None]
         if unasked:
             raise ValueError(f"must be what a request can give, and it gives no {unasked[0]!r}")
+        return features
+
+    @field_validator("event")
+    @classmethod
+    def _no_labels(cls, features):
+        if any("label" in one.columns for one in features):
+            raise ValueError(
+                "must not read 'label', which tells impressions from events, and histories hold no "
+                "impressions; read 'rating' or another column"
+            )
         return features

@@ -19,8 +19,8 @@ class DataSpec(BaseModel):
       feature_names: names of the item features that the model reads, in order: trends, then
         `numbers`; empty if there are none.
       numbers: numeric column of the catalogue -> "number", or "flag" for booleans; matched by name.
-      item_side, user_side, context_side: the declared features of items, users and the context of
-        requests, fitted; None without any.
+      item_side, user_side, context_side, event_side: the declared features of items, users, the
+        context of requests and the events of histories, fitted; None without any.
       repeats: which events of a user-item pair count, see `Interactions`.
       weighted_history: whether items have a fixed weight in the history pools.
     """
@@ -37,5 +37,6 @@ class DataSpec(BaseModel):
     item_side: Side | None = None
     user_side: Side | None = None
     context_side: Side | None = None
+    event_side: Side | None = None
     repeats: Literal["first", "all"] = "first"
     weighted_history: bool = False

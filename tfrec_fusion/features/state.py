@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,8 @@ import scipy.sparse
 from tfrec_fusion.data import Catalogue, History, Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.context import in_histories
+from tfrec_fusion.features.history_events import encoded_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.kinds.values import category_texts
 from tfrec_fusion.features.side import Side
@@ -117,7 +120,9 @@ class State:
     @cached_property
     def histories(self) -> History:
         """Each user's items in order of time or position."""
-        histories = self.events.histories()
+        return self._cut(self.events.histories())
+
+    def _cut(self, histories: History) -> History:
         if self.last is None:
             return histories
         return histories.take(np.arange(len(histories.lengths)), self.last)
@@ -177,6 +182,21 @@ class State:
                 f"pass users= to Interactions. Features: {', '.join(side.columns)}"
             )
         return side.encode(self._user_rows())
+
+    def event_features(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the declared features of the events of `histories`, in their order.
+
+        Returns:
+          Categories `[n_events, width]` int32 and numbers `[n_events, n_numbers]` float32.
+
+        Raises:
+          InputError: the events lack a column, or it holds values of another kind than in training.
+        """
+        events = in_histories(self.events)
+        if self.last is not None:
+            every = replace(self.events.histories(), events=np.arange(len(events)))
+            events = events.select(self._cut(every).events)
+        return encoded_events(side, events)
 
     def user_texts(self, column: str) -> np.ndarray:
         """Returns a categorical column of all users as texts, "" for missing: `[n_users]`."""

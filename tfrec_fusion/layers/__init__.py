@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "CrossAttentionFusion": "cross_attention_fusion",
         "DeltaFusion": "delta_fusion",
         "DualViewFusion": "dual_view_fusion",
+        "EventModulation": "event_modulation",
         "ExpertFusion": "expert_fusion",
         "FUSIONS": "fusions",
         "FilmFusion": "film_fusion",

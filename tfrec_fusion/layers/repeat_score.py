@@ -22,8 +22,8 @@ class RepeatScore(keras.layers.Layer):
     Args:
       hidden: units of the MLP.
 
-    Input: `vectors` `[H, d]` float, `items` `[H]` int32 item rows, `rows` `[H]` int32 batch rows,
-      and `ages` `[H]` float days of the events.
+    Input: `vectors` `[H, d]` float, of which each item's mean counts, `items` `[H]` int32 item
+      rows, `rows` `[H]` int32 batch rows, and `ages` `[H]` float days of the events.
     Output: pairs `[P, 2]` int32 (batch row, item row), distinct, and their scores `[P]` float32.
     """
 
@@ -59,7 +59,7 @@ class RepeatScore(keras.layers.Layer):
         of_user = tf.math.unsorted_segment_sum(one, tf.pad(rows, [[1, 0]]), users)
         own = tf.gather(of_user, owner)
         x = tf.concat([tf.math.log1p(sums), tf.stack([tf.math.log1p(own), latest, first], 1)], 1)
-        # All events of an item have the same vector, which is their mean.
+        # All events of an item have the same vector, unless their features make them differ.
         vector = tf.pad(vectors, [[1, 0], [0, 0]])
         vector = tf.math.unsorted_segment_sum(vector, place, count)[1:] / sums[:, :1]
         scores = self.linear(x) + self.last(self.hidden(tf.concat([x, vector], 1)))

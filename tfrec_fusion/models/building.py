@@ -17,6 +17,11 @@ from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.context import CONTEXT_FIELDS, TABLE, context_frame
 from tfrec_fusion.features.declared import Features
+from tfrec_fusion.features.history_events import (
+    EVENT_FIELDS,
+    event_columns,
+    fitted_events,
+)
 from tfrec_fusion.features.item_trend import item_numbers
 from tfrec_fusion.features.request_encoder import request_inputs
 from tfrec_fusion.features.side import Side, key_path
@@ -127,15 +132,16 @@ def frozen_vectors(
 
 
 def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str, Any]:
-    """Fits the declared features on the items, users and contexts of training events.
+    """Fits the declared features on the items, users, contexts and histories of training events.
 
     Returns:
-      "item_side", "user_side" and "context_side" of a `DataSpec`; None for one without features.
+      "item_side", "user_side", "context_side" and "event_side" of a `DataSpec`; None for one
+      without features.
 
     Raises:
       InputError: a column is missing or unfit, or the events have no users' table.
     """
-    item_side = user_side = context_side = None
+    item_side = user_side = context_side = event_side = None
     if features.item:
         rows = np.flatnonzero(data.item_counts() > 0)
         item_side = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
@@ -159,7 +165,24 @@ def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str
     if features.context:
         context_side = Side.fit(TABLE, features.context, context_frame(data))
         request_inputs(context_side)  # names that exports cannot have are refused before training
-    return {"item_side": item_side, "user_side": user_side, "context_side": context_side}
+    if features.event:
+        event_side = fitted_events(features.event, data)
+    return {
+        "item_side": item_side,
+        "user_side": user_side,
+        "context_side": context_side,
+        "event_side": event_side,
+    }
+
+
+def check_reads_events(model: str, config, reads_history: bool) -> None:
+    """Raises InputError for features of events of a model that reads no histories."""
+    if config.declared.event and not reads_history:
+        raise InputError(
+            f"{model}: features: features of events are those of histories, which user='id' does "
+            "not read; pass user='both', or leave them out. "
+            f"Received: {[one.name for one in config.declared.event]}"
+        )
 
 
 def feature_sizes(side: Side, config) -> dict[str, Any]:
@@ -177,28 +200,30 @@ def side_values(data: Interactions, spec: DataSpec) -> dict[str, tuple[np.ndarra
     return found
 
 
-def check_context(model: str, spec: DataSpec, batch, make: str) -> None:
-    """Raises InputError if a batch lacks the context that a model reads, or has another one.
+def check_sides(model: str, spec: DataSpec, batch, make: str) -> None:
+    """Raises InputError if a batch lacks features of the context or of events, or has others.
 
     Args:
       make: the call that makes batches, e.g. "events.batches(512".
     """
-    if spec.context_side is None:
-        return
-    advice = f"make the batches by {make}, context_side=model.spec.context_side)"
-    for name, width in zip(
-        CONTEXT_FIELDS, (spec.context_side.width, spec.context_side.n_numbers), strict=True
+    for name, side, what, fields in (
+        ("context_side", spec.context_side, "the context", CONTEXT_FIELDS),
+        ("event_side", spec.event_side, "events", EVENT_FIELDS),
     ):
-        if name not in batch:
-            raise InputError(
-                f"{model}: the batches have no {name!r}, which a model with features of the "
-                f"context reads; {advice}. Received: {sorted(batch)}"
-            )
-        if width_of(batch[name]) not in (None, width):
-            raise InputError(
-                f"{model}: {name}: the model reads {width} columns; {advice}. "
-                f"Received: {width_of(batch[name])}"
-            )
+        if side is None:
+            continue
+        advice = f"make the batches by {make}, {name}=model.spec.{name})"
+        for field, width in zip(fields, (side.width, side.n_numbers), strict=True):
+            if field not in batch:
+                raise InputError(
+                    f"{model}: the batches have no {field!r}, which a model with features of "
+                    f"{what} reads; {advice}. Received: {sorted(batch)}"
+                )
+            if width_of(batch[field]) not in (None, width):
+                raise InputError(
+                    f"{model}: {field}: the model reads {width} columns; {advice}. "
+                    f"Received: {width_of(batch[field])}"
+                )
 
 
 def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:
@@ -279,6 +304,15 @@ def check_features(spec: DataSpec, events: Interactions) -> None:
                 f"users: the model reads {len(lacking)} columns of users that the events lack: "
                 f"{', '.join(lacking[:3])}; pass users= to Interactions, with the columns of "
                 f"training. Received: {'no table' if table is None else table.columns}"
+            )
+    if spec.event_side is not None:
+        given = event_columns(events)
+        lacking = [column for column in spec.event_side.columns if column not in given]
+        if lacking:
+            raise InputError(
+                f"interactions: the model reads {len(lacking)} columns of past events that the "
+                f"events lack: {', '.join(lacking[:3])}; give them the columns and vectors of "
+                f"training. Received: {given}"
             )
     for name, kind in spec.numbers.items():
         catalogue.numeric(name)

@@ -32,13 +32,15 @@ class FusionConfig(BaseModel):
         or "int8", one for all or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32. If
         False, layers follow Keras's global policy.
-      features: declared features of items, users and the context: a `Features`, its mapping, or
-        "infer".
+      features: declared features of items, users, the context and past events: a `Features`, its
+        mapping, or "infer".
       item_features: "added" adds the vector of an item's declared features to the fused vector;
         "fused" makes it one more input of the fusion, beside the id and the vectors.
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.
+      event_dropout: probability that training hides the declared features of all events of a row's
+        history, so that the model learns to score histories of which only the items are known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,13 +55,14 @@ class FusionConfig(BaseModel):
     item_features: Literal["added", "fused"] = "added"
     feature_dim: PositiveInt = 16
     context_dropout: float = Field(default=0.2, ge=0, lt=1)
+    event_dropout: float = Field(default=0.2, ge=0, lt=1)
 
     @field_validator("features", mode="before")
     @classmethod
     def _mapping_or_infer(cls, features):
         if isinstance(features, str) and features != "infer":
             raise ValueError(
-                "must be a Features, a mapping with item, user and context, or 'infer'"
+                "must be a Features, a mapping with item, user, context and event, or 'infer'"
             )
         return features
 

@@ -9,14 +9,15 @@ import numpy as np
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.backbones.backbones import make_backbone
 from tfrec_fusion.models.building import (
-    check_context,
     check_features,
+    check_sides,
     check_vocabularies,
     check_width,
     checked,
@@ -28,12 +29,14 @@ from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.heads.binary_head import BinaryHead
 from tfrec_fusion.models.objectives.catalogue import OBJECTIVES, find_loss
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
+from tfrec_fusion.models.objectives.event_dropout import hidden_events
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
 from tfrec_fusion.models.ranker_features import RankerFeatures
 from tfrec_fusion.models.serving.ranker_serving import RankerServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.towers.event_features import EventFeatures
 from tfrec_fusion.models.towers.item_tower import ItemTower
 
 
@@ -88,7 +91,7 @@ class Ranker(DataModel):
         self.features = RankerFeatures(spec, config, name="features")
         self.backbone = make_backbone(config)
         self.head = BinaryHead(name="logit")
-        if spec.context_side is not None:
+        if spec.context_side or spec.event_side:
             self.draws = add_draws(self)
         self(example(spec))
         for key, (values, mask) in frozen.items():
@@ -155,6 +158,9 @@ class Ranker(DataModel):
         if training and self.spec.context_side is not None and self.config.context_dropout:
             rate, seed = self.config.context_dropout, next_seed(self.draws)
             batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
+        if training and self.spec.event_side is not None and self.config.event_dropout:
+            rate, seed = self.config.event_dropout, next_seed(self.draws)
+            batch = hidden_events(batch, self.spec.event_side, rate, seed)
         logits = self(batch, training=training)
         labels, flat, weights = self.head.examples(batch, logits)
         added = list(self.losses)
@@ -184,7 +190,7 @@ class Ranker(DataModel):
                 )
         if isinstance(getattr(self, "loss", None), Objective):
             self.loss.check("Ranker", batch)
-        check_context("Ranker", self.spec, batch, "ranking_examples(events")
+        check_sides("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 
     def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:
@@ -202,13 +208,15 @@ class Ranker(DataModel):
         self.check(state.events)
         n_items = self.spec.n_items
         features = tf.constant(state.item_features(self.spec)[0])
-        of_users = RequestFeatures.of(self.spec, state)
+        of_users, events = (one.of(self.spec, state) for one in (RequestFeatures, EventFeatures))
         seen = tf.constant(state.seen)
 
         @tf.function(reduce_retracing=True)
-        def score(users, items, ages):
+        def score(users, items, ages, *event_rows):
             shape = tf.stack([tf.shape(users)[0], n_items])
             given = {} if of_users is None else of_users.fields(users)
+            if events:
+                given |= zip(EVENT_FIELDS, events(*event_rows), strict=True)
             return self(
                 {
                     **given,
@@ -226,7 +234,8 @@ class Ranker(DataModel):
         def scores(users: np.ndarray) -> np.ndarray:
             users = np.asarray(users, np.int32)
             items, ages = state.padded_histories(users, history)
-            return score(users, items, ages).numpy()
+            event_rows = [events.padded(users, history)] if events else []
+            return score(users, items, ages, *event_rows).numpy()
 
         return scores
 

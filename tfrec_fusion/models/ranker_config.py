@@ -23,13 +23,15 @@ class RankerConfig(FusionConfig):
       storage: dtype of the frozen vectors: "float32", "bfloat16", "float16" or "int8"; one for all,
         or name -> dtype.
       mixed_precision: whether layers compute in bfloat16; weights and scores stay float32.
-      features: declared features of items, users and the context: a `Features`, its mapping, or
-        "infer".
+      features: declared features of items, users, the context and past events: a `Features`, its
+        mapping, or "infer".
       item_features: "added" adds the vector of an item's declared features to the fused vector;
         "fused" makes it one more input of the fusion, beside the id and the vectors.
       feature_dim: size of the embedding of a declared feature's category.
       context_dropout: probability that training hides the declared context features of a row but
         those of its time, so that the model learns to score requests that give none.
+      event_dropout: probability that training hides the declared features of all events of a row's
+        history, so that the model learns to score histories of which only the items are known.
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user vector is made from: "history", "id" or "both".

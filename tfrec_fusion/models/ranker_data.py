@@ -7,9 +7,11 @@ from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
+from tfrec_fusion.features.history_events import EVENT_FIELDS, unknown_event
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import (
     check_item_features,
+    check_reads_events,
     check_storage,
     fitted_sides,
     frozen_vectors,
@@ -35,6 +37,7 @@ def described(data, config: RankerConfig) -> tuple[DataSpec, dict]:
             "Ranker: use_ids=False needs vectors or features of items; no vectors are chosen or in "
             "the catalogue, and no features are declared"
         )
+    check_reads_events("Ranker", config, config.user != "id")
     frozen = frozen_vectors(data, names, config.whitening_dim)
     spec = DataSpec(
         n_users=len(data.users),
@@ -62,4 +65,7 @@ def example(spec: DataSpec) -> dict[str, tf.Tensor]:
     }
     if spec.context_side is not None:
         batch |= dict(zip(CONTEXT_FIELDS, neutral_context(spec.context_side), strict=True))
+    if spec.event_side is not None:
+        event = zip(EVENT_FIELDS, unknown_event(spec.event_side), strict=True)
+        batch |= {name: values[None] for name, values in event}
     return batch

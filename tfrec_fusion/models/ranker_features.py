@@ -7,8 +7,9 @@ from typing import Any
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.features.context import CONTEXT_FIELDS
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.spec import DataSpec
-from tfrec_fusion.layers import HistoryMatch, SideFeatures, Standardise
+from tfrec_fusion.layers import EventModulation, HistoryMatch, SideFeatures, Standardise
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.models.building import feature_sizes
 from tfrec_fusion.models.ranker_config import RankerConfig
@@ -58,6 +59,9 @@ class RankerFeatures(keras.layers.Layer):
         if spec.context_side is not None:
             sizes = feature_sizes(spec.context_side, config)
             self.context_side = SideFeatures(0, dim=config.dim, name="context_features", **sizes)
+        if spec.event_side is not None:
+            sizes = feature_sizes(spec.event_side, config)
+            self.event_side = EventModulation(config.dim, name="event_features", **sizes)
         self.user_tower = PooledHistory(
             config.dim,
             spec.n_users,
@@ -85,6 +89,8 @@ class RankerFeatures(keras.layers.Layer):
         history = batch["history"] if reads_history else tf.zeros([n_users, 0], tf.int32)
         known = history >= 0
         vectors, past = self._item_vectors(items, seen, history, training)
+        if self.spec.event_side is not None and EVENT_FIELDS[0] in batch:
+            past = self.event_side(past, *(batch[name] for name in EVENT_FIELDS))
         embedded = [vectors]
         numbers = [self._item_numbers(batch["item_features"], shape)]
 

@@ -11,12 +11,13 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
-from tfrec_fusion.layers import RepeatScore, SideFeatures
+from tfrec_fusion.layers import EventModulation, RepeatScore, SideFeatures
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.building import (
     check_features,
+    check_reads_events,
     check_vocabularies,
     checked,
     feature_sizes,
@@ -30,6 +31,7 @@ from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
+from tfrec_fusion.models.objectives.event_dropout import hidden_events
 from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
@@ -60,7 +62,8 @@ class TwoTower(RetrievalModel):
     score of their own, `RepeatScore`, and the whole is no dot product.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
-    (`PooledHistory`); `SideFeatures` of the user and of the request's context are added to it. f0
+    (`PooledHistory`), which features of the past events change (`EventModulation`); `SideFeatures`
+    of the user and of the request's context are added to it. f0
     and f are linear plus a small MLP. `user_vectors` is
     `[scale * u, A h, 1]` and `item_vectors` is `[v_i, f(x_i), bias_i + f0(x_i)]`. A cold item has
     neither id nor bias.
@@ -101,6 +104,8 @@ class TwoTower(RetrievalModel):
         spec, config = self.spec, self.config
         user_tower = make_user_tower(config, spec.n_users, spec.n_items, spec.weighted_history)
         self.sign(reads_user_ids=user_tower.reads_user_ids)
+        reads_history = user_tower.reads_history or spec.repeats == "all"
+        check_reads_events("TwoTower", config, reads_history)
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -125,6 +130,9 @@ class TwoTower(RetrievalModel):
         if spec.context_side is not None:
             sizes = feature_sizes(spec.context_side, config)
             self.context_side = SideFeatures(0, dim=config.dim, name="context_features", **sizes)
+        if spec.event_side is not None:
+            sizes = feature_sizes(spec.event_side, config)
+            self.event_side = EventModulation(config.dim, name="event_features", **sizes)
         self.scale = self.add_weight("scale", (), initializer="ones")
         if config.use_ids:
             self.bias = self.add_weight("item_bias", (spec.n_items,), initializer="zeros")
@@ -140,7 +148,7 @@ class TwoTower(RetrievalModel):
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
         )
-        if config.history_dropout or spec.context_side is not None:
+        if config.history_dropout or spec.context_side or spec.event_side:
             self.draws = add_draws(self)
         if config.alignment:
             self.content_view = content_view(self.tower)
@@ -208,6 +216,21 @@ class TwoTower(RetrievalModel):
             prior += added
         return tf.concat([*parts, prior[:, None]], 1)
 
+    def past_vectors(self, history_vectors, events=None) -> tf.Tensor:
+        """Changes the vectors of histories by what is known of their events.
+
+        Args:
+          history_vectors: `[H, dim]` fused vectors of the history's items, from `tower`.
+          events: encoded categories `[H, width]` and numbers `[H, n_numbers]` of the events, as
+            `State.event_features`; None knows nothing of them.
+
+        Returns:
+          `[H, dim]`, for `user_vectors`.
+        """
+        if self.spec.event_side is None or events is None:
+            return history_vectors
+        return self.event_side(history_vectors, *events)
+
     def user_vectors(
         self,
         users,
@@ -224,7 +247,8 @@ class TwoTower(RetrievalModel):
 
         Args:
           users: `[B]` int32 user rows, -1 unknown.
-          history_vectors: `[H, dim]` fused vectors of the history's items, from `tower`.
+          history_vectors: `[H, dim]` vectors of the history's items, from `tower`, and with
+            features of events from `past_vectors`.
           history_items: `[H]` int32 item rows.
           history_rows: `[H]` int32 ascending: the batch row that each history item belongs to.
           history_ages: `[H]` float32 days before the scoring time.
@@ -281,7 +305,8 @@ class TwoTower(RetrievalModel):
         if self.spec.repeats == "all":
             return repeated_scores(self, batch, scores, history)
         if "self_pairs" in batch and self.reads_history:
-            own = self.scale * self.user_tower.self_scores(fused, batch)
+            past = {} if self.spec.event_side is None else {"history_vector": history}
+            own = self.scale * self.user_tower.self_scores(fused, {**batch, **past})
             scores = tf.tensor_scatter_nd_sub(scores, batch["self_pairs"], own)
         return scores
 
@@ -298,6 +323,9 @@ class TwoTower(RetrievalModel):
         if training and self.spec.context_side is not None and self.config.context_dropout:
             rate, seed = self.config.context_dropout, next_seed(self.draws)
             batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
+        if training and self.spec.event_side is not None and self.config.event_dropout:
+            rate, seed = self.config.event_dropout, next_seed(self.draws)
+            batch = hidden_events(batch, self.spec.event_side, rate, seed)
         objective, weight = self.objective_for(batch), batch.get("weight")
         if "item" in batch:
             users, items, targets, touched = pair_vectors(self, batch, training)

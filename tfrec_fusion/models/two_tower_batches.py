@@ -5,8 +5,9 @@ from __future__ import annotations
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
+from tfrec_fusion.features.history_events import EVENT_FIELDS, unknown_event
 from tfrec_fusion.features.spec import DataSpec
-from tfrec_fusion.models.building import check_context, check_width, width_of
+from tfrec_fusion.models.building import check_sides, check_width, width_of
 from tfrec_fusion.models.objectives.pairs import check_pairs
 
 # Fields of a batch of `Interactions.batches`, except for pairs.
@@ -36,6 +37,8 @@ def example_batch(spec: DataSpec) -> dict[str, tf.Tensor]:
     }
     if spec.context_side is not None:
         batch |= dict(zip(CONTEXT_FIELDS, neutral_context(spec.context_side), strict=True))
+    if spec.event_side is not None:
+        batch |= dict(zip(EVENT_FIELDS, unknown_event(spec.event_side), strict=True))
     return batch
 
 
@@ -57,7 +60,7 @@ def check_batch(model, batch) -> None:
         )
     if "item" in batch:
         check_pairs(model, batch)
-        check_context("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
+        check_sides("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
         return
     missing = [name for name in EXAMPLE_FIELDS if name not in batch]
     if missing:
@@ -73,7 +76,7 @@ def check_batch(model, batch) -> None:
             f"for repeats={model.spec.repeats!r}; make them of "
             f"events.with_repeats({model.spec.repeats!r}). {received}"
         )
-    check_context("TwoTower", model.spec, batch, "events.batches(512, examples='as_of'")
+    check_sides("TwoTower", model.spec, batch, "events.batches(512, examples='as_of'")
     names = model.spec.feature_names
     columns = width_of(batch["item_features"])
     if names and columns == 0:

@@ -43,7 +43,7 @@ def with_absolute_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
     for key in ("interactions", "items", "users"):
         if key in data:
             data[key] = absolute(data[key], key)
-    for key in ("vectors", "user_vectors"):
+    for key in ("vectors", "user_vectors", "event_vectors"):
         if isinstance(data.get(key), Mapping):
             data[key] = {
                 name: absolute(value, f"{key}.{name}") for name, value in data[key].items()

@@ -22,7 +22,7 @@ class DataConfig(Section):
     `item_columns` names another column. `numbers` are the numeric columns of the items that are
     features; None takes all but those that look like ids, [] takes none. `users` is
     a table of users and their attributes, read with `user_columns`, `user_lists` and
-    `user_vectors`.
+    `user_vectors`. `event_vectors` are vectors of the interactions.
     """
 
     interactions: str
@@ -43,6 +43,7 @@ class DataConfig(Section):
     user_columns: dict[str, str] = {}
     user_lists: dict[str, str] = {}
     user_vectors: dict[str, str] = {}
+    event_vectors: dict[str, str] = {}
     timestamp_unit: Literal["s", "ms", "us", "ns"] | None = None
     stray_times: Literal["error", "drop", "keep"] = "error"
 

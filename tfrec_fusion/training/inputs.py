@@ -59,6 +59,7 @@ def load_events(data: DataConfig) -> Interactions:
         timestamp_unit=data.timestamp_unit,
         stray_times=data.stray_times,
         users=None if data.users is None else load_users(data, data.users),
+        vectors=data.event_vectors or None,
     )
 
 
@@ -96,6 +97,7 @@ def record(data: DataConfig) -> Recorded:
         named["users"] = data.users
     named |= {f"vectors.{name}": path for name, path in data.vectors.items()}
     named |= {f"user_vectors.{name}": path for name, path in data.user_vectors.items()}
+    named |= {f"event_vectors.{name}": path for name, path in data.event_vectors.items()}
     paths = {name: local_path(path, name) for name, path in named.items()}
     inputs = {}
     for name, path in paths.items():

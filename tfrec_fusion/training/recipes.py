@@ -54,18 +54,22 @@ def training_batches(
     first_epoch: int = 0,
     context_side: Side | None = None,
     steps_per_epoch: int | None = None,
+    event_side: Side | None = None,
 ) -> tf.data.Dataset:
     """Returns the training examples of a resolved config, starting at `first_epoch`.
 
     Args:
       context_side: the context features of the model.
       steps_per_epoch: most batches of an epoch; None for all.
+      event_side: the features of past events of the model.
     """
     examples: Any = config.examples
     options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
     options["steps_per_epoch"] = steps_per_epoch
     if context_side is not None and getattr(examples, "kind", None) not in _WITHOUT_CONTEXT:
         options["context_side"] = context_side
+    if event_side is not None:
+        options["event_side"] = event_side
     if config.model.kind == "two_tower":
         return train.batches(
             config.batch_size, examples=examples.kind, first_epoch=first_epoch, **options

@@ -386,6 +386,7 @@ class Run:
             self.epochs_done,
             model.spec.context_side,
             steps_per_epoch,
+            model.spec.event_side,
         )
 
     def _compile(self, model, steps: int) -> None:

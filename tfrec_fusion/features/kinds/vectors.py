@@ -22,11 +22,12 @@ _ROWS = 1 << 16  # whitened at once
 class Vectors(Feature):
     """Precomputed vectors, e.g. of a user's texts, with a flag for missing ones.
 
-    For users: items have a place of their own for vectors, `Catalogue(vectors=)`, which a model's
-    fusion weighs against their ids. A missing vector is zero. A request gives no vectors.
+    For users and events: items have a place of their own for vectors, `Catalogue(vectors=)`, which
+    a model's fusion weighs against their ids. A missing vector is zero. A request gives no vectors.
 
     Attributes:
-      column: name of the vectors of the table, see `UserTable`, or of a column of lists of numbers.
+      column: name of the vectors of the table, see `UserTable` and `Interactions`, or of a column
+        of lists of numbers.
       whiten: whether to whiten the vectors, as WhitenRec (Zhang et al. 2024) does, fitted on the
         training rows: uncorrelated numbers of deviation 1, clipped to 6; else they stay as they
         are.

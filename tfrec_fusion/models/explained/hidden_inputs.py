@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.towers.event_features import EventFeatures
 from tfrec_fusion.models.towers.item_tower import FEATURES
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class HiddenInputs:
     Args:
       model: the trained model.
       features: the features of users and requests, if the model reads some.
+      events: the features of past events, if the model reads some. They are never hidden: they
+        change the vectors of the history's items, whatever these are made from, and so count to
+        the shares of these.
 
     Attributes:
       inputs: names of the inputs that can be hidden, "context" last.
@@ -46,9 +50,14 @@ class HiddenInputs:
       2
     """
 
-    def __init__(self, model: TwoTower, features: RequestFeatures | None = None):
+    def __init__(
+        self,
+        model: TwoTower,
+        features: RequestFeatures | None = None,
+        events: EventFeatures | None = None,
+    ):
         self._model, vectors, spec = model, tuple(model.tower.frozen), model.spec
-        self._features = features
+        self._features, self._events = features, events
         ids = ("id",) if model.config.use_ids or model.reads_user_ids else ()
         declared = (FEATURES,) if spec.item_side or spec.user_side else ()
         requests = (REQUEST,) if spec.context_side else ()
@@ -82,17 +91,21 @@ class HiddenInputs:
         history_ages,
         hidden: Collection[str],
         given: Mapping[str, tf.Tensor] | None = None,
+        events: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes `TwoTower.user_vectors` from vectors of `fuse` with the same `hidden`.
 
         Args:
           given: the features that requests give.
+          events: `[H]` int32 rows of the features of the events, if the model reads some.
         """
         features = {}
         if self._features is not None:
             features = self._features(
                 users, given, hide_users=FEATURES in hidden, hide_context=REQUEST in hidden
             )
+        if self._events is not None and events is not None:
+            history_vectors = self._model.past_vectors(history_vectors, self._events(events))
         if "id" in hidden:
             users = -tf.ones_like(users)
         return self._model.user_vectors(

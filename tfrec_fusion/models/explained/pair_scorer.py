@@ -12,6 +12,7 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.two_tower import TwoTower
@@ -40,7 +41,9 @@ class PairScorer:
 
     def __init__(self, model: TwoTower, state: State):
         model.check(state.events)
-        self._sides = HiddenInputs(model, RequestFeatures.of(model.spec, state))
+        self._events = EventFeatures.of(model.spec, state)
+        requests = RequestFeatures.of(model.spec, state)
+        self._sides = HiddenInputs(model, requests, self._events)
         self._state, self._features = state, state.item_features(model.spec)[0]
         self.inputs = self._sides.inputs
 
@@ -65,7 +68,13 @@ class PairScorer:
         fused = self._sides.fuse(rows, seen, hidden)
         item_vectors = self._sides.item_vectors(fused, tf.constant(rows), features, seen, hidden)
         user_vectors = self._sides.user_vectors(
-            distinct, tf.gather(fused, past), history, owners, ages, hidden
+            distinct,
+            tf.gather(fused, past),
+            history,
+            owners,
+            ages,
+            hidden,
+            events=None if self._events is None else self._events.flat(distinct),
         )
         return tf.reduce_sum(
             tf.gather(user_vectors, place) * tf.gather(item_vectors, own), 1

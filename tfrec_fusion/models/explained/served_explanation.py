@@ -53,7 +53,9 @@ class ServedExplanation(tf.Module):
         """Share -> what it means."""
         return {n: _MEANINGS.get(n, f"share of the vectors {n!r}") for n in self.inputs}
 
-    def shares(self, users, pairs, ages, past, rows, items, given=None) -> dict[str, tf.Tensor]:
+    def shares(
+        self, users, pairs, ages, past, rows, items, given=None, events=None
+    ) -> dict[str, tf.Tensor]:
         """Computes the scores of each user with some items, and their shares.
 
         Args:
@@ -65,6 +67,8 @@ class ServedExplanation(tf.Module):
           rows: `[B, N]` int32 rows of the items to score, -1 unknown.
           items: `[B, N, D]` vectors of these items, with nothing hidden.
           given: the features that the requests give; None if the model reads none.
+          events: `[P]` int32 rows of the features of the events of `pairs`; None if the model reads
+            none.
 
         Returns:
           Output name -> `[B, N]` float32: "score", the share of each input, and "bias", the score
@@ -83,7 +87,7 @@ class ServedExplanation(tf.Module):
                     table = self._table(hidden)
                     vectors, history = (table(found) for found in (rows, pairs[:, 1]))
                 past_of = history, pairs[:, 1], pairs[:, 0], ages
-                left = self._user_vectors(users, *past_of, hidden, given)
+                left = self._user_vectors(users, *past_of, hidden, given, events)
                 if hidden:
                     rest = tf.broadcast_to(self.neutral, tf.shape(last))
                     rest = rest if "context" in hidden else last - bias

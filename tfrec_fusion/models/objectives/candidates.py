@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.context import CONTEXT_FIELDS
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 
 
 def candidates(model, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -19,14 +20,19 @@ def context_of(batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...] | None:
     return tuple(batch[n] for n in CONTEXT_FIELDS) if CONTEXT_FIELDS[0] in batch else None
 
 
+def events_of(batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...] | None:
+    """Returns the encoded features of the history's events in a batch; None without any."""
+    return tuple(batch[n] for n in EVENT_FIELDS) if EVENT_FIELDS[0] in batch else None
+
+
 def candidate_vectors(
     model, batch: Mapping[str, tf.Tensor], training=None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Computes user and candidate vectors of a `TwoTower` for a batch of `Interactions.batches`.
 
     Returns:
-      User vectors `[B, D]`, item vectors `[C, D]`, and fused vectors of the candidates `[C, dim]`
-      and of the history's items `[H, dim]`.
+      User vectors `[B, D]`, item vectors `[C, D]`, fused vectors of the candidates `[C, dim]`, and
+      those of the history's items `[H, dim]`, changed by the features of their events.
     """
     history = batch["history_item"]
     rows, seen = candidates(model, batch)
@@ -41,6 +47,7 @@ def candidate_vectors(
     else:
         fused = model.tower(rows, seen, training=training)
         history_vectors = tf.gather(fused, history)
+    history_vectors = model.past_vectors(history_vectors, events_of(batch))
     items = model.item_side(fused, rows, batch["item_features"], seen)
     users = model.user_vectors(
         batch["user"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 
 
 def hidden_histories(batch: Mapping[str, tf.Tensor], rate: float, seed) -> dict[str, tf.Tensor]:
@@ -24,7 +25,8 @@ def hidden_histories(batch: Mapping[str, tf.Tensor], rate: float, seed) -> dict[
         changed["history"] = tf.where(kept[:, None], batch["history"], -1)
     if "history_row" in batch:
         here = tf.gather(kept, batch["history_row"])
-        for name in ("history_item", "history_row", "history_age", "self_pairs"):
+        fields = ("history_item", "history_row", "history_age", "self_pairs", *EVENT_FIELDS)
+        for name in fields:
             if name in batch:
                 changed[name] = tf.boolean_mask(batch[name], here)
     return changed

@@ -10,7 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import InBatchSoftmax
-from tfrec_fusion.models.objectives.candidates import context_of
+from tfrec_fusion.models.objectives.candidates import context_of, events_of
 from tfrec_fusion.models.objectives.targets import Targets
 
 
@@ -35,7 +35,7 @@ def pair_vectors(
       histories.
     """
     item = batch["item"]
-    history_item, history_row, history_age = _flat_history(model, batch)
+    history_item, history_row, history_age, events = _flat_history(model, batch)
     rows, position = tf.unique(tf.concat([item, history_item], 0))
     known = tf.ones_like(rows, tf.bool)
     fused = model.tower(rows, known, training=training)
@@ -43,7 +43,7 @@ def pair_vectors(
     items = model.item_side(fused, rows, tf.zeros([tf.size(rows), 0]), known)
     users = model.user_vectors(
         batch["user"],
-        tf.gather(fused, position[n_pairs:]),
+        model.past_vectors(tf.gather(fused, position[n_pairs:]), events),
         history_item,
         history_row,
         history_age,
@@ -103,10 +103,13 @@ def check_pairs(model, batch) -> None:
         )
 
 
-def _flat_history(model, batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns items, ascending batch rows and ages of the histories without padding, each `[H]`."""
+def _flat_history(model, batch):
+    """Returns items, ascending batch rows and ages of the histories without padding, each `[H]`.
+
+    And the encoded features of their events, or None.
+    """
     if not model.reads_history:
-        return tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0])
+        return tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0]), None
     history = batch["history"]
     place = tf.where(history >= 0)
     items = tf.gather_nd(history, place)
@@ -114,4 +117,7 @@ def _flat_history(model, batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         ages = tf.gather_nd(batch["history_age"], place)
     else:
         ages = tf.zeros(tf.shape(items))
-    return items, tf.cast(place[:, 0], tf.int32), ages
+    events = events_of(batch)
+    if events is not None:
+        events = tuple(tf.gather_nd(values, place) for values in events)
+    return items, tf.cast(place[:, 0], tf.int32), ages, events

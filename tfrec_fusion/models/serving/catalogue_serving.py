@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.similar_items import SimilarItems, SimilarVectors
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 
 class CatalogueServing(tf.Module, ABC):
@@ -23,12 +24,14 @@ class CatalogueServing(tf.Module, ABC):
         it does.
       explanation: splits scores into shares; None if not requested.
       requested: the features that requests may give; None if the model reads none.
+      events: the features of the events of the stored histories; None if the model reads none.
     """
 
     has_vectors = False
     reads_order = False
     explanation = None
     requested: RequestFeatures | None = None
+    events: EventFeatures | None = None
 
     @property
     @abstractmethod
@@ -37,7 +40,13 @@ class CatalogueServing(tf.Module, ABC):
 
     @abstractmethod
     def users(
-        self, users, items, positions, ages, given: Mapping[str, tf.Tensor] | None = None
+        self,
+        users,
+        items,
+        positions,
+        ages,
+        given: Mapping[str, tf.Tensor] | None = None,
+        events: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes the queries of users.
 
@@ -49,6 +58,8 @@ class CatalogueServing(tf.Module, ABC):
             in order, the latest last, if `reads_order`.
           ages: `[P]` float32 days, or steps (see `State.flat_histories`).
           given: the inputs of `requested`; it is passed only if there are some.
+          events: `[P]` int32 rows of `self.events`, -1 for an event of which nothing is known; it
+            is passed only if the model reads features of events.
 
         Returns:
           Queries `[B, D]` float32.

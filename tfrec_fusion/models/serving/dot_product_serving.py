@@ -13,6 +13,7 @@ from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.similar_items import SimilarVectors
+from tfrec_fusion.models.towers.event_features import EventFeatures
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 
@@ -21,7 +22,8 @@ class DotProductServing(CatalogueServing):
 
     Args:
       user_vectors: the model's user side, `user_vectors(users, history_vectors, history_items,
-        history_rows, history_ages) -> [B, D]`; with `requested`, given inputs come after.
+        history_rows, history_ages, given=None, events=None) -> [B, D]`, of which the last two are
+        passed as to `users`, and `history_vectors` are those of the items.
       item_vectors: `[N, D]` float32, the item side as of the export.
       unknown_item: `[D]` float32, the item side of row -1.
       fused_dim: number of leading columns of `item_vectors` that the user side reads of histories.
@@ -29,6 +31,7 @@ class DotProductServing(CatalogueServing):
       explanation: splits the scores into shares; None for no explanation.
       has_vectors: whether the vectors are meaningful embeddings to serve.
       requested: the features that requests may give.
+      events: the features of the events of the stored histories.
 
     Raises:
       InputError: the item vectors are not finite.
@@ -44,6 +47,7 @@ class DotProductServing(CatalogueServing):
         explanation: ServedExplanation | None = None,
         has_vectors: bool = True,
         requested: RequestFeatures | None = None,
+        events: EventFeatures | None = None,
     ):
         super().__init__(name="serving")
         diverged = int((~np.isfinite(np.vstack([item_vectors, unknown_item])).all(1)).sum())
@@ -56,15 +60,16 @@ class DotProductServing(CatalogueServing):
         self.unknown_item = tf.Variable(unknown_item, trainable=False, name="unknown_item")
         self.fused_dim, self._user_vectors = fused_dim, user_vectors
         self.explanation: Any = explanation
-        self.has_vectors, self.requested = has_vectors, requested
+        self.has_vectors, self.requested, self.events = has_vectors, requested, events
 
     @property
     def count(self) -> int:
         return self.items.count
 
-    def users(self, users, items, positions, ages, given=None):
-        more = () if given is None else (given,)
-        return self._user_vectors(users, self.past(items), items, positions, ages, *more)
+    def users(self, users, items, positions, ages, given=None, events=None):
+        more = {"given": given, "events": events}
+        more = {name: value for name, value in more.items() if value is not None}
+        return self._user_vectors(users, self.past(items), items, positions, ages, **more)
 
     def all_scores(self, queries):
         return self.items.all_scores(queries)
@@ -87,10 +92,11 @@ class DotProductServing(CatalogueServing):
         found = self.items.gather(tf.maximum(rows, 0))
         return tf.where((rows < 0)[..., None], self.unknown_item, found)
 
-    def explained(self, users, pairs, ages, rows, given=None) -> dict[str, tf.Tensor]:
+    def explained(self, users, pairs, ages, rows, given=None, events=None) -> dict[str, tf.Tensor]:
         """Returns the shares of the model's inputs; see `ServedExplanation.shares`."""
         past = self.past(pairs[:, 1])
-        return self.explanation.shares(users, pairs, ages, past, rows, self.vectors(rows), given)
+        items = self.vectors(rows)
+        return self.explanation.shares(users, pairs, ages, past, rows, items, given, events)
 
     def past(self, items) -> tf.Tensor:
         """Returns the fused vectors `[P, dim]` of history items."""

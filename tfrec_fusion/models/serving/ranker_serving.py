@@ -8,10 +8,12 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.models.serving.stored_tables import stored_ranker
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.ranker import Ranker
@@ -49,6 +51,7 @@ class RankerServing(RowServing):
         self.item_numbers = tf.Variable(features[:, trends:], False, name="item_numbers")
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.requested = RequestFeatures.of(spec, state, requests=True)
+        self.events = EventFeatures.of(spec, state)
         self.reads_users = model.reads_user_ids or spec.user_side is not None
         self.reads_history = model.reads_history
         self._logits = lambda batch: stored(batch, training=False)
@@ -61,6 +64,8 @@ class RankerServing(RowServing):
         seen = tf.gather(self.seen, rows)
         unknown = tf.fill(tf.shape(items)[:1], -1)
         batch = {"user": unknown, "item_features": features, "is_warm": seen, **inputs}
+        if self.events is not None:
+            batch |= zip(EVENT_FIELDS, self.events(batch.pop("history_event")), strict=True)
         if self.requested is not None:
             batch = self.requested.fields(batch["user"]) | batch
         return self._logits(batch)

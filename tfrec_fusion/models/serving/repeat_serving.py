@@ -19,14 +19,15 @@ class RepeatServing(CatalogueServing):
 
     Args:
       inner: the dot product.
-      repeat_scores: `repeat_scores(history_vectors, items, rows, ages)` -> pairs `[P, 2]` and
-        scores `[P]`, see `layers.RepeatScore`.
+      repeat_scores: `repeat_scores(history_vectors, items, rows, ages, events=None)` -> pairs
+        `[P, 2]` and scores `[P]`, see `layers.RepeatScore`; `history_vectors` are those of the
+        items, and `events` are passed as to `users`.
     """
 
     def __init__(self, inner: DotProductServing, repeat_scores: Callable):
         super().__init__(name="serving")
         self.inner, self._repeat_scores = inner, repeat_scores
-        self.requested = inner.requested
+        self.requested, self.events = inner.requested, inner.events
         self._dim = inner.items.shape[1]
         self.shape = (inner.count, self._dim + inner.count)
 
@@ -34,10 +35,11 @@ class RepeatServing(CatalogueServing):
     def count(self) -> int:
         return self.inner.count
 
-    def users(self, users, items, positions, ages, given=None):
+    def users(self, users, items, positions, ages, given=None, events=None):
         past = self.inner.past(items)
-        vectors = self.inner.users(users, items, positions, ages, given)
-        pairs, scores = self._repeat_scores(past, items, positions, ages)
+        vectors = self.inner.users(users, items, positions, ages, given, events)
+        more = {} if events is None else {"events": events}
+        pairs, scores = self._repeat_scores(past, items, positions, ages, **more)
         return tf.concat([vectors, tf.scatter_nd(pairs, scores, self._added(vectors))], 1)
 
     def _added(self, vectors):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 
 class RowServing(tf.Module, ABC):
@@ -19,9 +20,11 @@ class RowServing(tf.Module, ABC):
       reads_users, reads_history: whether it reads user rows and histories.
       history_length: number of most recent history items that it reads.
       requested: the features that requests may give; None if the model reads none.
+      events: the features of the events of the stored histories; None if the model reads none.
     """
 
     requested: RequestFeatures | None = None
+    events: EventFeatures | None = None
 
     reads_users: bool
     reads_history: bool
@@ -33,6 +36,7 @@ class RowServing(tf.Module, ABC):
 
         Args:
           inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,
-            and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days.
-            Encoded features, by the names of `RequestFeatures.fields`, replace the stored ones.
+            and "history" `[B, L]` int32, padded with -1, with "history_age" `[B, L]` float32 days
+            and, with `events`, "history_event" `[B, L]` int32 rows of them, -1 unknown. Encoded
+            features, by the names of `RequestFeatures.fields`, replace the stored ones.
         """

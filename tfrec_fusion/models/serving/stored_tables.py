@@ -39,7 +39,7 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
         side.user_tower.to_user = _StoredDense(tower.to_user, "float16")
     if tower.reads_user_ids:
         side.user_tower.ids = _StoredIds(tower.ids, precision)
-    for name in ("user_side", "context_side"):
+    for name in ("user_side", "context_side", "event_side"):
         if getattr(model.spec, name) is not None:
             mine, theirs = (getattr(one, name).trainable_weights for one in (side, model))
             for weight, value in zip(mine, theirs, strict=True):

@@ -12,6 +12,7 @@ from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.towers.event_features import EventFeatures
 
 
 def tower_serving(
@@ -31,17 +32,23 @@ def tower_serving(
     rows = tf.concat([tf.range(len(seen) - 1), [-1]], 0)
     vectors = model.item_vectors(rows, features, tf.constant(seen)).numpy()
     of_requests = RequestFeatures.of(model.spec, state, requests=True)
-    user_vectors = side.user_vectors
+    of_events = EventFeatures.of(model.spec, state)
+
+    def past(vectors, events):
+        return vectors if events is None else side.past_vectors(vectors, of_events(events))
+
+    def user_vectors(users, vectors, items, rows, ages, given=None, events=None):
+        features = {} if of_requests is None else of_requests(users, given)
+        return side.user_vectors(users, past(vectors, events), items, rows, ages, **features)
+
+    def repeat_scores(vectors, items, rows, ages, events=None):
+        return side.repeat_score(past(vectors, events), items, rows, ages)
+
     explanation = None
     if explain:
         items = ExplainedItems.of(model, features, seen)
-        hidden = HiddenInputs(side, of_requests)
+        hidden = HiddenInputs(side, of_requests, of_events)
         explanation = ServedExplanation(items, hidden.user_vectors, precision)
-    if of_requests is not None:
-
-        def user_vectors(users, vectors, items, rows, ages, given=None):
-            return side.user_vectors(users, vectors, items, rows, ages, **of_requests(users, given))
-
     repeated = model.spec.repeats == "all"
     serving = DotProductServing(
         user_vectors,
@@ -51,6 +58,7 @@ def tower_serving(
         precision,
         explanation,
         requested=of_requests,
+        events=of_events,
         has_vectors=not repeated,
     )
-    return RepeatServing(serving, side.repeat_score) if repeated else serving
+    return RepeatServing(serving, repeat_scores) if repeated else serving

@@ -115,6 +115,16 @@ class PooledHistory(UserTower):
             tf.shape(users["user"])[0],
             self._weights(item),
         )
+        past = users.get("history_vector")
+        if past is not None:
+            past, own = tf.cast(past, tf.float32), tf.gather(fused, item)
+            pools = [past / 2] * 2
+            if self.linear:
+                dim = fused.shape[-1]
+                kernel = tf.reshape(self.to_user.kernel[: 2 * dim], [2, dim, dim])
+                pools = [past @ kernel[p] for p in (0, 1)]
+            products = tf.stack([tf.reduce_sum(pool * own, 1) for pool in pools], 1)
+            return tf.reduce_sum(shares * products, 1)
         if self.linear:
             dim = fused.shape[-1]
             kernel = tf.reshape(self.to_user.kernel[: 2 * dim], [2, dim, dim])

@@ -30,7 +30,8 @@ class UserTower(keras.layers.Layer):
     Input: a dict of B users and the H items of their histories, float32 except for rows:
 
       - `user` `[B]` int32 user rows, -1 unknown;
-      - `history_vector` `[H, dim]`, the items' fused vectors;
+      - `history_vector` `[H, dim]`, the items' fused vectors, changed by the declared features of
+        their events;
       - `history_item` `[H]` int32, the items' rows;
       - `history_row` `[H]` int32 ascending, the position of each item's user in the batch; oldest
         items first for each user;
@@ -72,7 +73,8 @@ class UserTower(keras.layers.Layer):
 
         Args:
           fused: `[N, dim]` float, the fused vectors of all items.
-          users: as for `call`; vectors and sizes are not read.
+          users: as for `call`, but without sizes, and with vectors only if features of the events
+            make them differ from the fused ones.
         """
         raise NotImplementedError
 
