@@ -100,14 +100,16 @@ def test_features_of_items_and_users():
     names = run("features 0", {})
     model = names["model"]
     assert run("features 1", names)["aware"].spec.context_side.columns == ("device", "timestamp")
-    assert run("features 2", names)["ranker"].optimizer.iterations == 1
+    knowing = run("features 2", names)["knowing"]
+    assert knowing.spec.event_side.columns == ("event", "stars")
+    assert run("features 3", names)["ranker"].optimizer.iterations == 1
     assert model.spec.user_side.columns == ("country", "age")
     assert model.spec.item_side.width == 3
 
 
 @pytest.mark.slow
 def test_the_importance_of_features(capsys):
-    run("features 3", run("features 0", {}))
+    run("features 4", run("features 0", {}))
     assert "brand" in capsys.readouterr().out
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, History, Interactions
 from tfrec_fusion.embeddings import VectorStore
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import explain, feature_coverage, feature_importance
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features import Category, Features, Number, State, Tags, Time, Vectors
 from tfrec_fusion.features.context import in_histories
@@ -284,3 +286,56 @@ def test_events_of_weight_0_are_history_alone():
             past = set(zip(users[batch["history_row"]], history, strict=True))
             assert len(past & disliked) > 5
             assert set(users) == set(users[targets[:, 0]])
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([Number(column="stars")], "columns of the declared features are missing: stars"),
+        ([Category(column="tags")], "'tags' is a category, and holds a list.*declare it as Tags"),
+        ([Number(column="event")], "column 'event' must be numeric"),
+        ([Vectors(column="rating")], "'rating' holds vectors"),
+        ([Category(column="item_id")], "columns of the declared features are missing: item_id"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(events, features, message):
+    with pytest.raises(InputError, match=rf"^interactions: .*{message}"):
+        TwoTower(events, dim=2, features=Features(event=features))
+
+
+def test_what_has_no_features_of_events_is_refused(events):
+    with pytest.raises(InputError, match="must not read 'label'"):
+        Features(event=[Number(column="label")])
+    for kind, model in (("TwoTower", TwoTower), ("Ranker", Ranker)):
+        with pytest.raises(InputError, match=rf"^{kind}: features: .*user='id' does not read"):
+            model(events, dim=2, features=MARK, user="id")
+    model = TwoTower(events, dim=2, features=MARK)
+    with pytest.raises(
+        InputError, match=r"no 'event_categories'.*event_side=model.spec.event_side"
+    ):
+        model.fit(events.batches(16))
+    bare = _events(_frame().drop(columns="mark"))
+    with pytest.raises(InputError, match="past events that the events lack: mark"):
+        model.scorer(State.of(bare))
+
+
+def test_importance_and_coverage_know_the_side(events):
+    split = events.split("temporal", test=0.3)
+    model = with_noise(TwoTower(split.train, dim=4, features=FEATURES))
+    held = in_histories(split.train)
+    coverage = feature_coverage(model, split.train)
+    assert coverage["event/event"] == held.context["event"].notna().mean()
+    assert coverage["event/rating"] == 1
+    found = feature_importance(model, split, features=["event/event", "event/rating"], repeats=1)
+    assert set(found["feature"]) == {"event", "rating"}
+    ranker = with_noise(Ranker(split.train, dim=4, features=FEATURES))
+    found = feature_importance(ranker, split, features=["event/rating"], repeats=1)
+    assert found["drop"].abs().max() > 0
+
+
+def test_shares_add_up_to_the_score(events):
+    model = with_noise(TwoTower(events, dim=4, features=FEATURES))
+    frame = explain(model, events, "u3", ["i1", "i2"])
+    scores = np.asarray(model.scorer(State.of(events))(np.array([events.users.rows(["u3"])[0]])))
+    _close(frame["score"], scores[0, 1:3])
+    _close(frame[["id", "context", "bias"]].sum(axis=1), frame["score"])
