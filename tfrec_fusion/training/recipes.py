@@ -103,8 +103,13 @@ def trained_model(config: RunConfig, train: Interactions) -> keras.Model | Class
         return model
 
     def batches_of(steps_per_epoch: int | None) -> tf.data.Dataset:
-        side = model.spec.context_side
-        return training_batches(config, train, context_side=side, steps_per_epoch=steps_per_epoch)
+        return training_batches(
+            config,
+            train,
+            context_side=model.spec.context_side,
+            steps_per_epoch=steps_per_epoch,
+            event_side=model.spec.event_side,
+        )
 
     compiled = partial(compile_model, config)
     batches = batches_of(config.steps_per_epoch)
