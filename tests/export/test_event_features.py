@@ -13,6 +13,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export, export_litert, export_onnx, refresh
 from tfrec_fusion.features import Category, Features, Number, State
 from tfrec_fusion.models import Ranker, TwoTower
+from tfrec_fusion.pipelines import Blend
 
 N_USERS, N_ITEMS = 10, 8
 FEATURES = Features(event=[Category(column="event"), Number(column="rating")])
@@ -99,3 +100,13 @@ def test_a_ranker_is_served_as_it_scores(tmp_path):
         assert "score" not in export_onnx(version, tmp_path / "onnx")
     with pytest.raises(InputError, match="litert: the ranker reads features of past events"):
         export_litert(version, tmp_path / "lite")
+
+
+@pytest.mark.slow
+def test_a_blend_of_them_is_not_served(tmp_path):
+    events = _events()
+    members = {"tower": TwoTower(events, dim=4, features=FEATURES)}
+    blend = Blend(members, weights={"tower": 1.0})
+    assert np.isfinite(blend.scorer(State.of(events))(np.arange(3))).all()
+    with pytest.raises(InputError, match=r"a blend cannot serve members that read.*\['tower'\]"):
+        export(blend, events, tmp_path / "shop", deployment=False)

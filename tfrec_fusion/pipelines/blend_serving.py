@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.explained.shares import share_output
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
 from tfrec_fusion.models.serving.score_serving import ScoreServing
@@ -28,6 +29,9 @@ class BlendServing(ScoreServing):
       cold: `[C]` rows of the items without an event.
       masks: whether items of the history are no candidates.
       explain: whether the graph can split scores into shares.
+
+    Raises:
+      InputError: a member reads features of past events, whose rows a blend's histories lack.
     """
 
     def __init__(
@@ -38,6 +42,13 @@ class BlendServing(ScoreServing):
         masks: bool,
         explain: bool = False,
     ):
+        of_events = [name for name, one in members.items() if one.events is not None]
+        if of_events:
+            raise InputError(
+                "export: a blend cannot serve members that read features of past events; export "
+                "them alone, or train them without features.event. "
+                f"Received: {of_events}"
+            )
         super().__init__(next(iter(members.values())).count)
         self._config, self._names, self._masks = config, tuple(members), masks
         self.members = list(members.values())
