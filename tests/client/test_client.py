@@ -196,12 +196,15 @@ def test_items_like_an_item_and_users_for_it(client, exported):
 
     items, alone = ["item4", "no such item", "🧀,2"], Recommender(exported)
     found = client.similar(items, k=4)
-    assert list(found) == ["item", "of", "rank", "item_id", "score"]
-    assert found["of"].unique().tolist() == ["item4", "🧀,2"]
+    assert list(found) == ["item", "item_id", "rank", "similar_id", "score"]
+    assert found["item_id"].unique().tolist() == ["item4", "🧀,2"]
     users = client.audience(items, k=4)
     assert list(users) == ["item", "item_id", "rank", "user_id", "score"]
     for place in (0, 2):
-        for frame, column, ask in ((found, "item_id", "similar"), (users, "user_id", "audience")):
+        for frame, column, ask in (
+            (found, "similar_id", "similar"),
+            (users, "user_id", "audience"),
+        ):
             rows = frame[frame["item"] == place]
             expected = getattr(alone, ask)(items[place], k=4)
             assert rows[column].tolist() == [one for one, _ in expected]

@@ -74,7 +74,7 @@ def test_without_a_server(exported, reference, events, caplog):
 def test_the_longest_k_of_the_request_and_rows_of_their_own(exported):
     shop = Recommender(exported)
     items = ["item4", "gone", "item9"]
-    for name, column in (("similar", "item_id"), ("audience", "user_id")):
+    for name, column in (("similar", "similar_id"), ("audience", "user_id")):
         together = _ask(shop, name, item_id=items, k=np.int32([2, 0, 4]))
         assert together[column].shape == together["score"].shape == (3, 4)
         assert together[column][1].tolist() == [b""] * 4

@@ -172,6 +172,8 @@ def test_all_of_the_catalogue_is_ranked_for_so_many_rows():
     limits, user = Limits(scores=199), {"user_id": np.full(5, b"u", object)}
     with pytest.raises(StatusError, match=r"at most 199 pairs .* Received: 5 rows x 40 items"):
         limits.checked(user, {"item_id", "score"}, 40)
+    with pytest.raises(StatusError, match="5 rows x 40 items"):
+        limits.checked({"item_id": user["user_id"]}, {"similar_id", "score"}, 40)
     assert limits.checked(user, {"vector"}, 40) is user
     assert limits.checked(user, {"item_id", "score"}) is user
 
@@ -181,6 +183,8 @@ def test_another_input_that_says_how_many_are_asked_for_has_the_bounds_of_k():
     with pytest.raises(StatusError, match=r"top must be at most 7\. Received: 8"):
         limits.checked(given, {}, counts=["top"])
     assert limits.checked(given, {}) is given
+    # An audience is of users, who may be more than the items.
+    assert limits.checked({"k": np.array([6])}, {"user_id"}, items=5)["k"].tolist() == [6]
     assert limits.checked({"top": np.array([6])}, {}, 5, ["top"])["top"].tolist() == [5]
 
 

@@ -158,8 +158,8 @@ class Client:
           filters: as in `recommend`.
 
         Returns:
-          A frame with the columns `item` (position in `items`), `of` (its id), `rank` (from 1),
-          `item_id` and `score`, best first.
+          A frame with the columns `item` (position in `items`), `item_id`, `rank` (from 1),
+          `similar_id` and `score`, best first.
 
         Raises:
           InputError: arguments of wrong types, or a version without the signature `similar`.
@@ -169,7 +169,7 @@ class Client:
         given = {"item_id": items, "k": _counts(k, len(items))}
         given |= _filters(filters, given, len(items))
         answer = self._predict("similar", given, len(items), fill=True)
-        return _ranked(answer, "item_id", k, {"item": "of"}, items)
+        return _ranked(answer, "similar_id", k, {"item": "item_id"}, items)
 
     def audience(self, items: Sequence[str], k: int = 10) -> pd.DataFrame:
         """The k stored users to whom each item should be shown; of an export with `audience`.

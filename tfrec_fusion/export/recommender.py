@@ -199,7 +199,7 @@ class Recommender:
           >>> len(Recommender("saved_models/shop").similar("i3", k=5))
           5
         """
-        return self._of_item("similar", "item_id", item_id, k, len(self.titles), filters or {})
+        return self._of_item("similar", "similar_id", item_id, k, len(self.titles), filters or {})
 
     def audience(self, item_id: str, k: int = 10) -> list[tuple[str, float]]:
         """The users to whom an item should be shown as (user id, score), best first.

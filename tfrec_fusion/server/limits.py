@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion.deploy.status import StatusError, invalid
 from tfrec_fusion.errors import InputError
 
-_K, _ITEM_ID, _USER_ID = "k", "item_id", "user_id"
+_K, _ITEM_ID, _SIMILAR_ID, _USER_ID = "k", "item_id", "similar_id", "user_id"
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class Limits:
                     f"{name}: may have at most {self.values} values in all. Received: {values.size}"
                 )
         rows = max((len(values) for values in inputs.values() if values.ndim), default=1)
-        # Lists of items are scored as they are; one item a row has similar ones in the catalogue.
-        ranks = _ITEM_ID in outputs and np.ndim(inputs.get(_ITEM_ID, ())) < 2
+        ranks = (_ITEM_ID in outputs and _ITEM_ID not in inputs) or _SIMILAR_ID in outputs
         if items is not None and ranks and rows * items > self.scores:
             raise invalid(
                 f"a request may rank at most {self.scores} pairs of a row and a catalogue item; "

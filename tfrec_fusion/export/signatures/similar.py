@@ -7,6 +7,7 @@ import dataclasses
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.tensors import COUNT, ITEM, ranked
 
+_IDS, _SCORES = ranked("k")
 _ITEM = dataclasses.replace(ITEM, meaning="item ids; an unknown id has no similar items")
 
 
@@ -15,7 +16,8 @@ class Similar(ServedSignature):
 
     name = "similar"
     does = "the k items most similar to each item, without the item itself"
-    outputs = ranked("k")
+    # Not `item_id`, as ONNX cannot have an input and an output of one name.
+    outputs = (dataclasses.replace(_IDS, name="similar_id"), _SCORES)
 
     @property
     def inputs(self):
@@ -26,4 +28,5 @@ class Similar(ServedSignature):
         return served.similar is not None
 
     def answer(self, item_id, k, **filters):
-        return self.served.similar_to(item_id, self.served.most(k), filters)
+        best = self.served.similar_to(item_id, self.served.most(k), filters)
+        return {"similar_id": best["item_id"], "score": best["score"]}
