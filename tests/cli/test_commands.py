@@ -192,8 +192,14 @@ def test_recommend_to_many(trained, tmp_path, capsys):
 def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
     export, out = str(trained.parent / "export"), ["--out", str(tmp_path / "recs.parquet")]
     for source, options, says in (
-        (export, [], "pass one of --user ID and --users all|FILE"),
-        (export, ["--user", "u1", "--users", "all", *out], "pass one of --user ID and --users"),
+        (
+            export,
+            [],
+            "pass one of --user ID, --users all|FILE, --similar-to ITEM and --audience-of",
+        ),
+        (export, ["--user", "u1", "--users", "all", *out], "pass one of --user ID, --users"),
+        (export, ["--similar-to", "i1", "--exclude", "i2"], "--exclude-seen are of --user"),
+        (export, ["--audience-of", "i1"], "no signature 'audience'"),
         (export, ["--users", "all"], "pass both --users all|FILE and --out FILE, or neither"),
         (export, ["--user", "u1", *out], "pass both --users all|FILE and --out FILE, or neither"),
         (export, ["--users", "all", "--history", "i1", *out], "--history is of one --user"),
@@ -208,6 +214,24 @@ def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
         assert says in error
         assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_items_like_an_item_and_users_for_it(trained, tmp_path, capsys):
+    base = str(tmp_path / "shop")
+    command = ["export", str(trained), "--to", base, "--no-deployment", "--audience"]
+    assert main([*command, "--similar", "text"]) == 0
+    capsys.readouterr()
+    assert main(["recommend", base, "--similar-to", "i3", "--k", "4", "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["item_id"] == "i3"
+    assert len({item["item_id"] for item in result["items"]} - {"i3"}) == 4
+    assert result["items"][0]["title"].startswith("thing")
+    assert main(["recommend", base, "--audience-of", "i3", "--k", "2", "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    shop = Recommender(base)
+    expected = [{"user_id": user, "score": score} for user, score in shop.audience("i3", k=2)]
+    assert result["users"] == expected and len(expected) == 2
+    assert (shop.card["similar"], shop.card["audience"] > 0) == ("text", True)
 
 
 def test_filters_are_parsed_by_their_kinds():
