@@ -20,7 +20,7 @@ SERVED = SimpleNamespace(
     feature_inputs=(),
     similar=None,
     audience=None,
-    explanation=SimpleNamespace(inputs=("id", "text", "context")),
+    explanation=SimpleNamespace(meanings=dict.fromkeys(("id", "text", "context"), "share")),
 )
 
 
