@@ -1,13 +1,13 @@
 """Cost and quality of the default model on a generated shop, by its size.
 
-    python benchmarks/generated.py [--events 100000 1000000 10000000] [--users 20000] [--json F]
+    python benchmarks/generated.py [--events 100000 1000000 10000000] [--json F] [--page]
 
 For each size, in processes of their own: the shop is drawn and written as Parquet files; then it is
 read, the default TwoTower is trained on a temporal split, and it is evaluated on a random sample of
 test users, with recent popularity, item-kNN, and the oracle that knows the true probabilities of
 the test period (see `generated_shop.py`). It prints seconds, the peak of memory until the training
 has ended, and NDCG@10. `--examples whole` trains on all cuts of each user, with the softmax over
-the whole catalogue.
+the whole catalogue. `--page` writes the table of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from markers import write_between
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 OPTIONS = {
     "default": {},
     "whole": {"cuts_per_user": None, "candidates": None},
@@ -163,6 +165,24 @@ def of_size(n_events: int, options: argparse.Namespace) -> dict:
     return row
 
 
+def markdown(rows: list[dict]) -> str:
+    """The table of the page: one row a size."""
+    models = list(rows[0]["ndcg@10"])
+    heads = ["events", "batches an epoch", "read, s", "prepare, s", "train, s", "peak, GiB"]
+    heads += ["evaluate, s", "export, s", "export, MB", *(f"N@10 {name}" for name in models)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " ---: |" * len(heads)]
+    for row in rows:
+        took = row["seconds"]
+        prepare = took["split"] + took["examples"] + took["model"]
+        cells = [f"{row['events']:,}", f"{row['batches']:,}", f"{took['read']:.0f}"]
+        cells += [f"{prepare:.0f}", f"{took['training']:.0f}", f"{row['peak_gib']:.1f}"]
+        cells += [f"{took['evaluate TwoTower']:.0f}", f"{took['export']:.0f}"]
+        cells += [f"{row['export_mib'] * 1.048576:.0f}"]
+        cells += [f"{row['ndcg@10'][name]:.3f}".replace("0.", ".") for name in models]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, nargs="+", default=[10**5, 10**6, 10**7])
@@ -175,10 +195,13 @@ def main() -> None:
     parser.add_argument("--no-knn", action="store_true", help="leave item-kNN out")
     parser.add_argument("--folder", help="keep the shops here and use those that are there")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true", help="write the table into the page")
     options = parser.parse_args()
     rows = [of_size(n_events, options) for n_events in options.events]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        write_between(PAGE, "generated", markdown(rows))
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ class GeneratedShop:
         return self.popularity * trend
 
     def probabilities(self, week: int) -> np.ndarray:
-        """`[n_items, 64]` the probability of each item given the topic, in a week."""
+        """`[n_items, 64]` of each item given the topic, in a week; 0 for a topic without items."""
         weighted = self.topics * self.weights(week)[:, None]
-        return weighted / weighted.sum(0)
+        return weighted / np.maximum(weighted.sum(0), 1e-12)
 
 
 class Oracle:
@@ -169,8 +169,10 @@ def _events(shop: GeneratedShop, n_events: int, sizes: np.ndarray, rng: np.rando
         days = begin[users] + rng.random(n_events) * (end[users] - begin[users])
         order = np.argsort(days)
         users, days = users[order], days[order]
-        pairs = np.concatenate([pairs, users * n_items + draw(users, days, rng)])
-        times = np.concatenate([times, days])
+        items = draw(users, days, rng)
+        drawn = items >= 0
+        pairs = np.concatenate([pairs, users[drawn] * n_items + items[drawn]])
+        times = np.concatenate([times, days[drawn]])
         pairs, first = np.unique(pairs, return_index=True)
         times = times[first]
     kept = rng.permutation(len(pairs))[:n_events]
@@ -180,7 +182,7 @@ def _events(shop: GeneratedShop, n_events: int, sizes: np.ndarray, rng: np.rando
 
 
 class _Draw:
-    """Draws an item for each of users at days, which ascend."""
+    """Draws an item for each of users at days, which ascend; -1 in a topic without items."""
 
     def __init__(self, shop: GeneratedShop):
         self._shop = shop
@@ -199,5 +201,6 @@ class _Draw:
             edges = np.concatenate([[0.0], mass])[self._bounds]
             at = edges[topic] + rng.random(len(topic)) * (edges[topic + 1] - edges[topic])
             place = np.minimum(np.searchsorted(mass, at, "right"), self._bounds[topic + 1] - 1)
-            items[start:stop] = self._owned[place]
+            some = edges[topic + 1] > edges[topic]
+            items[start:stop] = np.where(some, self._owned[place], -1)
         return items
