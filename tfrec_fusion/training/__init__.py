@@ -5,14 +5,18 @@ from tfrec_fusion._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "AutoResult": "auto_result",
+        "auto": "choosing",
         "Checkpoints": "checkpoints",
         "Evaluation": "evaluation",
         "ProgressBar": "progress",
         "Run": "run",
         "evaluate_origins": "origins",
         "RunConfig": "config",
+        "default_candidates": "auto_candidates",
         "StepsPerExecution": "steps_per_execution",
         "TensorBoard": "tensorboard",
+        "Trial": "auto_result",
         "write_projector": "projector",
     },
 )

@@ -1,0 +1,124 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion import auto
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.models.classic import ItemKNN, Popularity
+from tfrec_fusion.training import RunConfig, default_candidates
+
+POPULARITY, KNN = {"model": {"kind": "popularity"}}, {"model": {"kind": "item_knn"}}
+
+
+def _split(kind="temporal", users=60, vectors=(), seed=0):
+    """Users of two tastes, each of one half of 20 items."""
+    generator = np.random.default_rng(seed)
+    pairs = [
+        (user, 2 * item + user % 2)
+        for user in range(users)
+        for item in generator.choice(10, 6, replace=False)
+    ]
+    order = generator.permutation(len(pairs))
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{pairs[place][0]}" for place in order],
+            "item_id": [f"i{pairs[place][1]}" for place in order],
+            "timestamp": 1.7e9 + 3600.0 * np.arange(len(pairs)),
+        }
+    )
+    stores = {name: generator.standard_normal((20, 8)).astype(np.float32) for name in vectors}
+    catalogue = Catalogue(pd.DataFrame({"item_id": [f"i{i}" for i in range(20)]}), vectors=stores)
+    return Interactions.from_frame(frame, catalogue).split(kind, test=0.2)
+
+
+def test_the_better_model_wins_and_is_fitted_on_all_training_events():
+    split = _split()
+    found = auto(split, candidates={"popular": POPULARITY, "kNN": KNN}, progress=False)
+    assert (found.name, type(found.model)) == ("kNN", ItemKNN)
+    assert "the best" in found.reason
+    # The validation part has fewer users' events, so another fingerprint of weights.
+    part = ItemKNN().fit(split.validation().train).scores.weights
+    whole = ItemKNN().fit(split.train).scores.weights
+    assert abs(part - whole).sum() > 0
+    assert abs(found.model.scores.weights - whole).sum() == 0
+    popular, knn = found.trials
+    assert popular.against.low > 0 and knn.against is None
+
+
+def test_of_equal_models_the_simpler_one_wins():
+    same = {"first": POPULARITY, "second": POPULARITY}
+    found = auto(_split(), candidates=same, progress=False)
+    # max takes the first of equals.
+    assert (found.name, type(found.model)) == ("first", Popularity)
+    # A kNN of one neighbour fewer than all items differs by less than noise.
+    other = {"18": {"model": {"kind": "item_knn", "k": 18}}, "19": KNN}
+    assert auto(_split(), candidates=other, progress=False).name == "18"
+
+
+def test_the_test_events_play_no_part():
+    split = _split()
+    one = auto(split, candidates={"popular": POPULARITY, "kNN": KNN}, progress=False)
+    empty = split.test.select(np.zeros(len(split.test), bool))
+    other = auto(
+        type(split)(split.train, empty, split.kind, split.time),
+        candidates={"popular": POPULARITY, "kNN": KNN},
+        progress=False,
+    )
+    for a, b in zip(one.trials, other.trials, strict=True):
+        np.testing.assert_array_equal(a.report.per_user["ndcg@10"], b.report.per_user["ndcg@10"])
+
+
+def test_what_does_not_fit_into_the_budget_is_left_out(capsys):
+    found = auto(_split(), candidates={"popular": POPULARITY, "kNN": KNN}, time_budget=0.001)
+    assert found.name == "popular"
+    assert [trial.left_out for trial in found.trials] == [None, "no time was left"]
+    assert "kNN: no time is left" in capsys.readouterr().err
+    described = found.to_dict()
+    assert described["chosen"] == "popular" and described["trials"][1]["evaluation"] is None
+    assert found.table().row_count == 2
+
+
+def test_candidates_follow_the_data():
+    timed = default_candidates(_split(vectors=["text", "words"]).train, timed=True)
+    assert {"recent popularity", "EASE, l2 100, decay and trend, words"} <= set(timed)
+    assert list(timed)[-3:] == ["two-tower, text", "two-tower, words", "two-tower, text, words"]
+    chance = default_candidates(_split("random").train, timed=False)
+    assert list(chance) == [
+        "popularity",
+        "item-kNN",
+        "EASE, l2 100",
+        "EASE, l2 400",
+        "spectral",
+        "two-tower from spectral",
+    ]
+    texts = default_candidates(_split("random", vectors=["text"]).train, timed=False)
+    assert texts["two-tower from spectral, text"]["spectral"] == {"vectors": "text"}
+    for name, values in {**timed, **chance, **texts}.items():
+        RunConfig.of({"data": {"interactions": "a", "items": "b"}, **values}, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["temporal", "random"])
+def test_all_candidates_are_tried_and_the_choice_is_reproducible(kind):
+    split = _split(kind, users=40, vectors=["text"])
+    found = auto(split, time_budget="10m", progress=False)
+    assert all(trial.report is not None for trial in found.trials)
+    values = [trial.report.metrics["total"]["ndcg@10"] for trial in found.trials]
+    assert max(values) > values[0]
+    again = auto(split, time_budget="10m", progress=False)
+    assert again.name == found.name
+    assert [t.report.metrics["total"]["ndcg@10"] for t in again.trials] == pytest.approx(values)
+
+
+def test_bad_arguments():
+    split = _split()
+    for options, message in (
+        ({"time_budget": "soon"}, r"auto: time_budget must be seconds.*Received: 'soon'"),
+        ({"time_budget": -1}, r"time_budget must be above 0"),
+        ({"candidates": {}}, r"candidates must name at least one model"),
+        ({"candidates": {"a": {"model": {"kind": "nothing"}}}}, r"auto: a: model.kind"),
+        ({"candidates": {"a": {"model": {"kind": "ranker"}}}}, r"auto: a: must be a model that"),
+    ):
+        with pytest.raises(InputError, match=message):
+            auto(split, progress=False, **options)

@@ -1,0 +1,69 @@
+"""The models that `auto` tries, by what the data have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrec_fusion.data import Interactions
+
+_DENSE_ITEMS = 20_000  # beyond it the dense EASE is slow
+_TEXT_DIMS = 128
+
+
+def default_candidates(train: Interactions, timed: bool) -> dict[str, dict[str, Any]]:
+    """Returns name -> keys of a run's config, from the simplest to the most complex model.
+
+    Args:
+      train: the training events.
+      timed: whether the split is in time, so that trends and ages tell something.
+
+    Returns:
+      Popularity, item-kNN and EASE, or `sparse_ease` beyond 20,000 items; with vectors, EASE with
+      text; in time, recent popularity and EASE with decay and trend, and the two-tower on as-of
+      examples; else the spectral model, and the two-tower that starts from it. Models of text are
+      tried with each of the catalogue's vectors, and the as-of two-tower with all of them too.
+
+    Example:
+      >>> list(default_candidates(split.train, timed=True))[:2]
+      ['popularity', 'recent popularity']
+    """
+    stores = list(train.catalogue.vectors)
+    ease = "ease" if len(train.catalogue) <= _DENSE_ITEMS else "sparse_ease"
+    timed = timed and train.timestamp is not None
+    found: dict[str, dict[str, Any]] = {"popularity": {"kind": "popularity"}}
+    if timed:
+        found["recent popularity"] = {"kind": "recent_popularity"}
+    if train.repeats == "all":
+        found["personal frequency"] = {"kind": "personal_frequency"}
+    found["item-kNN"] = {"kind": "item_knn"}
+    for l2 in (100.0, 400.0):
+        found[f"EASE, l2 {l2:.0f}"] = {"kind": ease, "l2": l2}
+    texts = {}
+    for store in stores:
+        dims = min(train.catalogue.vectors[store].values.shape[1], _TEXT_DIMS)
+        texts[store] = {"vectors": store, "text_weight": 20.0, "dims": dims}
+        for l2 in (100.0, 400.0):
+            found[f"EASE, l2 {l2:.0f}, {store}"] = {"kind": ease, "l2": l2, **texts[store]}
+    if timed:
+        trend = {"half_life_days": 60.0, "trend_power": 0.8}
+        for text in ({}, *texts.values()):
+            of_text = f", {text['vectors']}" if text else ""
+            for l2 in (100.0, 400.0):
+                name = f"EASE, l2 {l2:.0f}, decay and trend{of_text}"
+                found[name] = {"kind": ease, "l2": l2, **trend, **text}
+    sections = {name: {"model": section} for name, section in found.items()}
+    chosen: list[list[str]] = [[store] for store in stores]
+    if timed:
+        chosen += [stores] if len(stores) > 1 else []
+        for vectors in chosen or [[]]:
+            name = ", ".join(["two-tower", *vectors])
+            sections[name] = {"model": {"kind": "two_tower", "vectors": vectors}}
+        return sections
+    for vectors in chosen or [[]]:
+        text = {"vectors": vectors[0]} if vectors else {"text_weight": 0.0}
+        sections[", ".join(["spectral", *vectors])] = {"model": {"kind": "spectral", **text}}
+    for vectors in chosen or [[]]:
+        text = {"vectors": vectors[0]} if vectors else {"text_weight": 0.0}
+        name = ", ".join(["two-tower from spectral", *vectors])
+        sections[name] = {"model": {"kind": "two_tower"}, "spectral": text}
+    return sections
