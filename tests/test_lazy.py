@@ -59,6 +59,7 @@ def test_a_name_equal_to_its_file_is_refused():
 
 def test_the_rooms_are_public():
     assert set(tfrec_fusion.__all__) == {
+        "auto",
         *("client", "data", "deploy", "embeddings", "evaluation", "examples", "export"),
         *("features", "layers", "losses", "metrics", "models", "monitoring", "optimizers"),
         *("pipelines", "rerank", "retrieval", "training"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -14,10 +14,12 @@ from tfrec_fusion.evaluation import PairedDifference, Report, evaluate, paired_b
 from tfrec_fusion.training.auto_candidates import default_candidates
 from tfrec_fusion.training.auto_result import AutoResult, Trial
 from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.model_sections import AUTO, AutoSection
 from tfrec_fusion.training.recipes import trained_model
-from tfrec_fusion.training.time_budget import seconds_of
 
 _METRIC = "ndcg@10"
+_NO_TABLES = {"interactions": "", "items": ""}
+_BUDGET = 900.0  # seconds
 _LEAST = 10.0  # seconds for which a training is worth beginning
 
 
@@ -57,7 +59,26 @@ def auto(
       >>> found.name in [trial.name for trial in found.trials]
       True
     """
-    budget = _seconds(time_budget)
+    section: dict[str, Any] = {"kind": AUTO}
+    if candidates is not None:
+        section["candidates"] = {name: dict(values) for name, values in candidates.items()}
+    values = {"data": _NO_TABLES, "split": {"kind": split.kind}, "model": section, "seed": seed}
+    config = RunConfig.of(values | {"time_budget": time_budget}, "auto")
+    return chosen_by(config, split, bootstrap=bootstrap, progress=progress)
+
+
+def chosen_by(
+    config: RunConfig,
+    split: Split,
+    *,
+    bootstrap: int = 1000,
+    progress: Console | bool | None = None,
+) -> AutoResult:
+    """Does what `auto` does, by the config of a run of `model.kind: auto`.
+
+    Args, raises: as in `auto`; the time budget is 15 minutes if the config has none.
+    """
+    budget, seed = config.time_budget or _BUDGET, config.seed
     started = time.perf_counter()
     if not isinstance(progress, Console):
         progress = Console(stderr=True, quiet=progress is False)
@@ -66,11 +87,7 @@ def auto(
         progress.print(line, markup=False, highlight=False, soft_wrap=True)
 
     part = split.validation(seed=seed)
-    if candidates is None:
-        candidates = default_candidates(part.train, timed=split.kind == "temporal")
-    configs = {name: _config(name, split, values, seed) for name, values in candidates.items()}
-    if not configs:
-        raise InputError("auto: candidates must name at least one model. Received: none")
+    configs = candidate_configs(config, split)
     in_epochs = sum(config.by_gradient for config in configs.values())
     trials: list[Trial] = []
     for name, config in configs.items():
@@ -105,23 +122,30 @@ def auto(
     return AutoResult(model, chosen.name, trials, reason)
 
 
-def _seconds(value: str | float) -> float:
-    try:
-        return seconds_of(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"auto: time_budget {error}. Received: {value!r}") from None
+def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:
+    """Returns the candidates of a config of `model.kind: auto`, checked.
+
+    Raises:
+      InputError: there are none, or one is no config of a model that ranks the whole catalogue.
+    """
+    given = cast(AutoSection, config.model).candidates
+    if given is None:
+        given = default_candidates(split.train, timed=config.split.kind == "temporal")
+    if not given:
+        raise InputError("auto: candidates must name at least one model. Received: none")
+    return {name: _candidate(name, config, values) for name, values in given.items()}
 
 
-def _config(name: str, split: Split, values: Mapping[str, Any], seed: int) -> RunConfig:
-    """The config of a candidate; the tables are those of the split, so it names none."""
-    data = {"interactions": "", "items": ""}
-    given = {"data": data, "split": {"kind": split.kind}, "seed": seed, **values}
-    config = RunConfig.of(given, f"auto: {name}")
-    if config.model.kind == "ranker":
+def _candidate(name: str, config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    # The tables are those of the split.
+    given = {"data": _NO_TABLES, "split": config.split.model_dump(), "seed": config.seed}
+    found = RunConfig.of({**given, **values}, f"auto: {name}")
+    if found.model.kind in ("ranker", AUTO):
         raise InputError(
-            f"auto: {name}: must be a model that ranks the whole catalogue. Received: a ranker"
+            f"auto: {name}: must be a model that ranks the whole catalogue. "
+            f"Received: {found.model.kind}"
         )
-    return config
+    return found
 
 
 def _fitted(config: RunConfig, part: Split) -> Any:

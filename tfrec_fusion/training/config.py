@@ -34,6 +34,7 @@ from tfrec_fusion.training.config_sections import (
     SplitConfig,
 )
 from tfrec_fusion.training.model_sections import (
+    AUTO,
     BY_GRADIENT,
     OWN,
     SECTIONS,
@@ -145,6 +146,8 @@ class RunConfig(Section):
     def _belong_together(self) -> RunConfig:
         if not self.by_gradient:
             given = [name for name in _GRADIENT_KEYS if getattr(self, name) not in (None, False, 0)]
+            if self.model.kind == AUTO:
+                given = [name for name in given if name != "time_budget"]
             if given:
                 raise ValueError(
                     f"{given[0]} applies only to models that are trained in epochs, and model.kind "

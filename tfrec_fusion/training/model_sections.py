@@ -24,6 +24,8 @@ from tfrec_fusion.models.classic import (
 from tfrec_fusion.registry import Registry
 
 OWN = "own"
+AUTO = "auto"
+"""The kind that validation chooses."""
 MODELS = Registry(
     "model.kind",
     {
@@ -130,6 +132,20 @@ class UserKNNSection(UserKNNConfig):
     kind: Literal["user_knn"] = "user_knn"
 
 
+class AutoSection(BaseModel):
+    """`kind: auto`: validation chooses among `candidates`, see `tfrec_fusion.auto`.
+
+    Attributes:
+      candidates: name -> keys of a run's config, from the simplest to the most complex; None takes
+        those that suit the data.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["auto"] = "auto"
+    candidates: dict[str, dict[str, Any]] | None = None
+
+
 class OwnSection(BaseModel):
     """`kind: module:Class` of your own `ClassicModel`, and the options of its `Config`."""
 
@@ -153,6 +169,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "spectral": SpectralModelSection,
     "text_mean": TextMeanSection,
     "user_knn": UserKNNSection,
+    AUTO: AutoSection,
     OWN: OwnSection,
 }
 
@@ -177,6 +194,7 @@ ModelSection = Annotated[
     | Annotated[SpectralModelSection, Tag("spectral")]
     | Annotated[TextMeanSection, Tag("text_mean")]
     | Annotated[UserKNNSection, Tag("user_knn")]
+    | Annotated[AutoSection, Tag(AUTO)]
     | Annotated[OwnSection, Tag(OWN)],
     Discriminator(_tag),
 ]

@@ -29,8 +29,10 @@ from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.training.checkpoints import Checkpoints
+from tfrec_fusion.training.choosing import candidate_configs, chosen_by
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
+from tfrec_fusion.training.model_sections import AUTO
 from tfrec_fusion.training.progress import ProgressBar
 from tfrec_fusion.training.recipes import TRAINED, build_model, compile_model, training_batches
 from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
@@ -46,6 +48,7 @@ class Run:
     - `state/epoch-NNNN`: checkpoints of model and optimizer, those of the last two epochs;
     - `logs`: TensorBoard's events;
     - `plan.json`: the length of the epochs, if a time budget set it;
+    - `auto.json`: of `model.kind: auto`, what was tried and what was chosen;
     - `metrics.json`: losses per epoch and the evaluation, written at the end;
     - `done`: marks a finished training.
 
@@ -111,6 +114,11 @@ class Run:
         if config.from_run is not None:
             # A run with a complete epoch no longer needs the run that it started from.
             source = begun if begun and begun.config.from_run else Run.open(config.from_run)
+            if source.config.model.kind == AUTO:
+                raise InputError(
+                    "run: from_run needs a run whose config names its model; train the model that "
+                    f"auto chose by its own config first. Received: {config.from_run}"
+                )
             config = _with_model_of(source, config, folder)
             if not begun:
                 present.inputs["from_run"] = source._checkpoints.digest()
@@ -118,7 +126,9 @@ class Run:
             check_inputs(config.recorded, present)
         split = load_split(config)
         config = config.resolved(split.train).model_copy(update={"recorded": present})
-        if not config.by_gradient:
+        if config.model.kind == AUTO:
+            candidate_configs(config, split)
+        elif not config.by_gradient:
             build_model(config, split.train)  # checks the options before anything is written
         if begun:
             return begun._going_on(config, split)
@@ -249,6 +259,8 @@ class Run:
                 self._fit(callbacks)
                 described = self._checkpoints.describe() or {"history": {}}
                 metrics = {"history": described["history"]}
+                if self.config.model.kind == AUTO:
+                    metrics["auto"] = read_json(self.folder / "auto.json", "run")
                 if self.config.split.kind != "none":
                     metrics["evaluation"] = self.evaluate().to_dict()
                 self._write("metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False))
@@ -347,6 +359,12 @@ class Run:
         self._checkpoints.clean()
         done = self.epochs_done
         keras.utils.set_random_seed(config.seed)
+        if config.model.kind == AUTO:
+            consoles = [one.console for one in callbacks if isinstance(one, ProgressBar)]
+            found = chosen_by(config, self.split, progress=consoles[0] if consoles else False)
+            self._write("auto.json", json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+            self._checkpoints.save(found.model, 0, {})
+            return
         if not config.by_gradient:
             model = build_model(config, self.split.train)
             self._checkpoints.save(model.fit(self.split.train), 0, {})
