@@ -63,8 +63,8 @@ def train(
         typer.Option(
             metavar="KIND",
             help="two_tower, ranker, or a classic model: ease, sparse_ease, item_knn, user_knn, "
-            "rp3beta, ials, light_gcn, popularity, recent_popularity, text_mean, "
-            "personal_frequency, or "
+            "rp3beta, ials, light_gcn, spectral, popularity, recent_popularity, text_mean, "
+            "personal_frequency; auto, which validation chooses; or "
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,
