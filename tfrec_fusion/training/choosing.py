@@ -55,7 +55,8 @@ def auto(
         fits into the budget.
 
     Example:
-      >>> found = tff.auto(split, time_budget="2m", progress=False)
+      >>> few = {"popular": {"model": {"kind": "popularity"}}, "EASE": {"model": {"kind": "ease"}}}
+      >>> found = tff.auto(split, candidates=few, progress=False)
       >>> found.name in [trial.name for trial in found.trials]
       True
     """
