@@ -1,0 +1,143 @@
+"""What a blend is chosen for: members that know different things, and nothing within noise."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.models.classic import ClassicModel, ItemItem, Popularity
+from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.training import choose_blend
+
+N_USERS, N_ITEMS = 300, 24
+
+
+def _split(steps, early=()):
+    """A temporal split of users who take the item `steps[n](user)` in the n-th period."""
+    rng, rows = np.random.default_rng(0), [("before", item, 0.0) for item in early]
+    for user in range(N_USERS):
+        days = rng.uniform(0, 1, len(steps)) + 10 * np.arange(len(steps))
+        rows += [(f"u{user}", step(user), day) for step, day in zip(steps, days, strict=True)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    frame["item_id"] = "i" + frame["item_id"].astype(str)
+    frame["timestamp"] = 1.6e9 + 86_400 * frame["timestamp"]
+    items = pd.DataFrame({"item_id": [f"i{row}" for row in range(N_ITEMS)]})
+    events = Interactions.from_frame(frame, Catalogue(items))
+    return events.split("temporal", test=1 / len(steps))
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Even users go from item 0 to 2, 4 and 6, odd ones from item 1 to 3, 5 and 7."""
+    return _split([lambda user, step=step: 2 * step + user % 2 for step in range(4)])
+
+
+class Knows(ClassicModel):
+    """Knows the next item after some items, and nothing of the others; without pairs, noise."""
+
+    def __init__(self, *pairs):
+        super().__init__()
+        self._pairs = pairs
+
+    def fitted(self, train):
+        weights = np.zeros((N_ITEMS, N_ITEMS))
+        if not self._pairs:
+            weights = np.random.default_rng(0).uniform(size=weights.shape)
+        for item, other in self._pairs:
+            weights[item, other] = 1.0
+        return ItemItem(weights)
+
+
+EVEN = [(0, 2), (2, 4), (4, 6)]
+ODD = [(1, 3), (3, 5), (5, 7)]
+FACTORIES = {
+    "odd": lambda train: Knows(*ODD).fit(train),
+    "even": lambda train: Knows(*EVEN).fit(train),
+    "noise": lambda train: Knows().fit(train),
+}
+
+
+def test_members_that_know_different_things_are_blended(split):
+    choice = choose_blend(FACTORIES, split)
+    assert set(choice.factories) == {"odd", "even"}
+    assert set(choice.options["weights"]) == {"odd", "even"}
+    assert choice.users == len(split.validation().targets()[0])
+    model = choice.fit(split.train)
+    assert isinstance(model, Blend) and model.spec.users == split.train.users.fingerprint
+    found = evaluate(model, split).metrics["total"]["ndcg@10"]
+    for factory in FACTORIES.values():
+        assert found > evaluate(factory(split.train), split).metrics["total"]["ndcg@10"]
+    table = choice.table
+    assert table["blend"].tolist()[:3] == ["odd", "even", "noise"]
+    # The single member, the blend of two, perhaps an order of unseen items; the noise is left.
+    assert table["taken"].sum() == 2 + ("cold" in choice.options)
+    step = table[table["blend"].str.contains(" of ") & table["taken"]].iloc[0]
+    assert 0 < step["low"] < step["difference"] < step["high"]
+    # The figure in the table is that of the blend on the validation period.
+    part, options = split.validation(), {**choice.options, "cold": None}
+    again = Blend({n: FACTORIES[n](part.train) for n in choice.factories}, **options)
+    assert evaluate(again, part).metrics["total"]["ndcg@10"] == pytest.approx(
+        step["ndcg@10"], abs=1e-6
+    )
+
+
+def test_a_single_model_stays_within_noise(split):
+    factories = {"one": FACTORIES["even"], "same": FACTORIES["even"]}
+    choice = choose_blend(factories, split)
+    assert [*choice.factories] == ["one"] and not choice.options
+    assert isinstance(choice.fit(split.train), Knows)
+
+
+def test_unseen_items_get_the_order_of_the_member_that_knows_them():
+    # After items 2 and 3, some users take the known items 8 and 9, the others the new 4 and 5.
+    def third(user):
+        return (8 if user // 2 % 9 < 4 else 4) + user % 2
+
+    steps = [lambda user: user % 2, lambda user: 2 + user % 2, third, lambda user: 6]
+    split = _split(steps, early=[8, 9])
+    factories = {
+        "new": lambda train: Knows((2, 4), (3, 5)).fit(train),
+        # It has a wrong idea of the new items after item 2.
+        "known": lambda train: Knows((2, 8), (3, 9), (2, 5)).fit(train),
+    }
+    choice = choose_blend(factories, split, weights=[2.0], test=1 / 3)
+    assert choice.options["weights"] == {"new": 1.0, "known": 2.0}
+    assert choice.options["cold"] == "new"
+    last = choice.table.iloc[-1]
+    assert last["blend"] == "unseen items in the order of new" and last["taken"]
+    part = split.validation(test=1 / 3)
+    models = {name: factory(part.train) for name, factory in factories.items()}
+    cold = evaluate(Blend(models, **choice.options), part).metrics["cold"]["ndcg@10"]
+    assert last["cold ndcg@10"] == pytest.approx(cold, abs=1e-6) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_member_that_knows_the_validation_period_is_refused(split):
+    leaking = Popularity().fit(split.train)
+    with pytest.raises(InputError, match=r"'leak' must be a function .* Received: Popularity"):
+        choose_blend({"leak": leaking}, split)
+    # It has the same users and items as one of the validation's training events would have.
+    assert leaking.spec.users == Popularity().fit(split.validation().train).spec.users
+    with pytest.raises(InputError, match="'leak' returns a model of other training events"):
+        choose_blend({"leak": lambda train: leaking}, split)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"factories": {}}, "at least one"),
+        ({"factories": {"x": "ease"}}, "'x' must be a function.* Received: str"),
+        ({"factories": {"x": lambda train: None}}, "must return a trained model.* NoneType"),
+        ({"factories": {"x": lambda train: Popularity()}}, "must return a trained model"),
+        ({"forms": "rank"}, "forms must be a list"),
+        ({"forms": ["stack"]}, r"forms must be a list of rank, .* Received: \['stack'\]"),
+        ({"weights": []}, "weights must be numbers above 0"),
+        ({"weights": [0.0]}, "weights must be numbers above 0"),
+        ({"split": None}, "split must be a Split.* NoneType"),
+    ],
+)
+def test_wrong_arguments_are_named(split, arguments, says):
+    given = {"factories": {"popular": Popularity().fit}, "split": split} | arguments
+    with pytest.raises(InputError, match=says):
+        choose_blend(given.pop("factories"), given.pop("split"), **given)

@@ -1,0 +1,324 @@
+"""Chooses the members, weights and form of a blend on a validation period."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfrec_fusion.data import History, Interactions, Split, Vocabulary
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import Report, evaluate, paired_bootstrap
+from tfrec_fusion.features.state import State
+from tfrec_fusion.models.model import Model
+from tfrec_fusion.pipelines.blend import Blend
+
+Factory = Callable[[Interactions], Model]
+
+_FORMS = ("rank", "zscore")
+_WEIGHTS = (0.25, 0.5, 1.0, 2.0)
+_METRIC = "ndcg@10"
+_MOST_BYTES = 2**31  # of the members' terms for the evaluated users
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChosenBlend:
+    """A blend that was chosen on a validation period.
+
+    Attributes:
+      factories: name -> factory, of the members that are in the blend.
+      options: the arguments of `Blend`, but for the members; empty for a single member.
+      table: one row per step: `blend`, `ndcg@10`, `cold ndcg@10` where it was measured, the
+        `difference` to the blend before with its 95 % interval `low` and `high`, and `taken`.
+      users: number of validation users that it was measured on.
+    """
+
+    factories: Mapping[str, Factory]
+    options: Mapping[str, Any]
+    table: pd.DataFrame
+    users: int
+
+    def fit(self, train: Interactions) -> Model:
+        """Trains the members and returns the blend, or the model itself if there is only one."""
+        models = {name: factory(train) for name, factory in self.factories.items()}
+        model: Any = Blend(models, **self.options) if self.options else next(iter(models.values()))
+        return model
+
+
+def choose_blend(
+    factories: Mapping[str, Factory],
+    split: Split,
+    *,
+    forms: Sequence[str] = _FORMS,
+    weights: Sequence[float] = _WEIGHTS,
+    k: float = 10.0,
+    test: float | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> ChosenBlend:
+    """Chooses a blend on `split.validation()`; the test events stay unseen.
+
+    It trains each member on the events before the validation period and starts with the best one.
+    Then it adds, one after the other, the member, weight and form that raise the mean NDCG@10 the
+    most, as long as the 95 % interval of the paired difference is above 0: within noise the simpler
+    blend stays. The interval does not account for the number of candidates. At last, unseen items
+    keep the order of the member that ranks them best among themselves, if that beats the blend
+    there and does not lower the whole.
+
+    Args:
+      factories: name -> a function that trains a model on the events that it is given and returns
+        it. It is called with the training events of the validation, and by `ChosenBlend.fit` with
+        those of the end.
+      split: the split whose training events are used.
+      forms: values of `Blend(how=...)` to try.
+      weights: weights to try for a further member; the first one has the weight 1.
+      k: see `BlendConfig`.
+      test: share of the training events in the validation period; see `Split.validation`.
+      bootstrap, seed: see `evaluation.paired_bootstrap`.
+
+    Returns:
+      The choice; `choice.fit(split.train)` trains it.
+
+    Raises:
+      InputError: a factory is a model or returns one that was trained on other events, the members
+        do not belong together, an argument is invalid, or there are no validation users.
+
+    Example:
+      >>> from tfrec_fusion.models.classic import EASE, Popularity
+      >>> choice = choose_blend({"ease": EASE().fit, "popular": Popularity().fit}, split)
+      >>> choice.fit(split.train).spec.n_items
+      30
+    """
+    _check(factories, split, forms, weights)
+    part = _with_own_users(split.validation(test=test, seed=seed))
+    members = _trained(factories, part.train)
+    Blend(members, k=k)  # checks that the members belong together
+    trial = _Trial(members, part, forms, k, seed)
+    steps = _Steps(bootstrap, seed)
+    singles = {name: trial.score(forms[0], {name: 1.0}) for name in members}
+    for name, one in singles.items():
+        steps.add(name, one)
+    best = max(singles, key=lambda name: singles[name].mean())
+    chosen, how, now = {best: 1.0}, forms[0], singles[best]
+    steps.take(best)
+    while len(chosen) < len(members):
+        candidates = [
+            (form, {**chosen, name: float(weight)})
+            for name in members
+            if name not in chosen
+            for weight in weights
+            for form in forms
+        ]
+        scores = [trial.score(*candidate) for candidate in candidates]
+        place = int(np.argmax([score.mean() for score in scores]))
+        form, wanted = candidates[place]
+        if not steps.compare(_described(form, wanted), scores[place], now):
+            break
+        how, chosen, now = form, wanted, scores[place]
+    options: dict[str, Any] = {}
+    if len(chosen) > 1:
+        options = {"how": how, "weights": chosen, "k": k}
+        cold = _cold_member({name: members[name] for name in chosen}, options, trial.part, steps)
+        options |= {"cold": cold} if cold else {}
+    kept = {name: factories[name] for name in chosen}
+    return ChosenBlend(kept, options, steps.table(), trial.users)
+
+
+def _check(factories, split, forms, weights) -> None:
+    if not isinstance(factories, Mapping) or not factories:
+        raise InputError(
+            "choose_blend: factories must be a mapping of names to functions, at least one. "
+            f"Received: {factories!r}"
+        )
+    for name, factory in factories.items():
+        if isinstance(factory, Model) or not callable(factory):
+            raise InputError(
+                f"choose_blend: factories: {name!r} must be a function from training events to a "
+                "trained model, as a model that is trained already may know the validation period; "
+                f"pass e.g. lambda train: EASE().fit(train). Received: {type(factory).__name__}"
+            )
+    if not callable(getattr(split, "validation", None)):
+        raise InputError(
+            "choose_blend: split must be a Split, e.g. events.split('temporal'). "
+            f"Received: {type(split).__name__}"
+        )
+    known = ("rank", "zscore", "weighted")
+    if isinstance(forms, str) or not forms or any(form not in known for form in forms):
+        raise InputError(
+            f"choose_blend: forms must be a list of {', '.join(known)}. Received: {forms!r}"
+        )
+    if not len(weights) or not all(np.isfinite(one) and one > 0 for one in weights):
+        raise InputError(
+            f"choose_blend: weights must be numbers above 0, at least one. Received: {weights!r}"
+        )
+
+
+def _with_own_users(part: Split) -> Split:
+    """The same with users in another order, by which models of other events are told apart."""
+    users = Vocabulary(part.train.users.ids[::-1])
+    return dataclasses.replace(
+        part, train=part.train.encode_users(users), test=part.test.encode_users(users)
+    )
+
+
+def _trained(factories: Mapping[str, Factory], train: Interactions) -> dict[str, Model]:
+    members = {}
+    for name, factory in factories.items():
+        begin = time.perf_counter()
+        members[name] = model = factory(train)
+        _log.info("choose_blend: trained %s in %.1f s", name, time.perf_counter() - begin)
+        if not isinstance(model, Model) or model.spec is None:
+            raise InputError(
+                f"choose_blend: the factory of {name!r} must return a trained model. "
+                f"Received: {type(model).__name__}"
+            )
+        spec = model.spec
+        if (spec.users, spec.n_users) != (train.users.fingerprint, len(train.users)):
+            raise InputError(
+                f"choose_blend: the factory of {name!r} returns a model of other training events "
+                "than it was given, which may include the validation period; train it on the "
+                f"argument. Received: a model of {spec.n_users} users, given {len(train.users)}"
+            )
+    return members
+
+
+class _Trial:
+    """Measures weighted sums of the members' terms, each computed once.
+
+    If the terms of all validation users take too much memory, it measures a sample.
+    """
+
+    def __init__(self, members: dict[str, Model], part: Split, forms, k: float, seed: int):
+        users, targets = part.targets()
+        if not len(users):
+            raise InputError(
+                "choose_blend: the validation period has no user with earlier events and new "
+                "items; use another split or more data"
+            )
+        most = max(1, _MOST_BYTES // (4 * len(part.train.catalogue) * len(members) * len(forms)))
+        if len(users) > most:
+            _log.warning("choose_blend: measured on %d of %d users", most, len(users))
+            rows = np.sort(np.random.default_rng(seed).choice(len(users), most, replace=False))
+            users, targets = users[rows], targets.take(rows)
+        self.part = _Part(part.train, part.kind, part.repeats, users, targets)
+        self._row = np.full(len(part.train.users), -1)
+        self._row[users] = np.arange(len(users))
+        state = State.of(part.train)
+        self._terms = {
+            (form, name): Blend({name: member}, how=form, k=k).scorer(state)(users)
+            for form in forms
+            for name, member in members.items()
+        }
+
+    @property
+    def users(self) -> int:
+        """Number of users measured."""
+        return len(self.part.users)
+
+    def score(self, form: str, weights: Mapping[str, float]) -> np.ndarray:
+        """NDCG@10 of each user, `[users]`."""
+        terms = [(np.float32(w), self._terms[form, name]) for name, w in weights.items()]
+
+        def score(users):
+            rows = self._row[users]
+            return np.sum([weight * values[rows] for weight, values in terms], axis=0)
+
+        report = _report(_Scored(score), self.part, slices=False)
+        return report.per_user[_METRIC]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    function: Callable[[np.ndarray], np.ndarray]
+
+    def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        return self.function
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split with some of its evaluated users."""
+
+    train: Interactions
+    kind: str
+    repeats: str
+    users: np.ndarray
+    held_out: History
+
+    def targets(self) -> tuple[np.ndarray, History]:
+        return self.users, self.held_out
+
+
+def _report(model, part: _Part, slices: bool) -> Report:
+    return evaluate(model, part, k=(10,), slices=slices, bootstrap=0)
+
+
+def _cold_member(members: dict[str, Model], options, part: _Part, steps: _Steps) -> str | None:
+    """The member whose order the unseen items should keep; None for that of the blend."""
+    plain = _report(Blend(members, **options), part, slices=True)
+    if not plain.counts["cold"]["users"]:
+        return None
+    reports = {
+        name: _report(Blend(members, **options, cold=name), part, slices=True) for name in members
+    }
+    best = max(reports, key=lambda name: reports[name].metrics["cold"][_METRIC])
+    before, after = (one.metrics["cold"][_METRIC] for one in (plain, reports[best]))
+    name = f"unseen items in the order of {best}"
+    totals = [one.per_user[_METRIC] for one in (reports[best], plain)]
+    taken = steps.compare(name, *totals, cold=(before, after))
+    return best if taken else None
+
+
+@dataclass
+class _Steps:
+    """The rows of the table of a choice."""
+
+    bootstrap: int
+    seed: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, score: np.ndarray, **more) -> None:
+        self.rows.append({"blend": name, _METRIC: float(score.mean()), "taken": False, **more})
+
+    def take(self, name: str) -> None:
+        for row in self.rows:
+            row["taken"] |= row["blend"] == name
+
+    def compare(
+        self,
+        name: str,
+        after: np.ndarray,
+        before: np.ndarray,
+        cold: tuple[float, float] | None = None,
+    ) -> bool:
+        """Adds a row, and returns whether the later blend is to be taken.
+
+        It must be better beyond noise; or, with `cold` before and after, better there and not worse
+        beyond noise.
+        """
+        found = paired_bootstrap(after, before, bootstrap=self.bootstrap, seed=self.seed)
+        taken = found.low > 0
+        more = {"difference": found.difference, "low": found.low, "high": found.high}
+        if cold is not None:
+            taken = cold[1] > cold[0] and found.high >= 0
+            more[f"cold {_METRIC}"] = cold[1]
+        self.add(name, after, **more)
+        self.rows[-1]["taken"] = bool(taken)
+        _log.info("choose_blend: %s: %.4f, %s", name, after.mean(), "taken" if taken else "left")
+        return bool(taken)
+
+    def table(self) -> pd.DataFrame:
+        names = ["blend", _METRIC, f"cold {_METRIC}", "difference", "low", "high", "taken"]
+        return pd.DataFrame(self.rows).reindex(columns=names)
+
+
+def _described(form: str, weights: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    return f"{form} of {parts}"
