@@ -104,10 +104,10 @@ def measure(folder: str, options: argparse.Namespace, result) -> None:
         batches = part.train.batches(512, seed=options.seed, **OPTIONS[options.examples])
     with watch("model"):
         model = TwoTower(part.train)
-        model.compile(adam(3e-3, steps=2 * len(batches)))
+        model.compile(adam(3e-3, steps=options.epochs * len(batches)))
     with watch("training"):
         callbacks = [ProgressBar(), StepsPerExecution()]
-        model.fit(batches, epochs=2, verbose=0, callbacks=callbacks)
+        model.fit(batches, epochs=options.epochs, verbose=0, callbacks=callbacks)
     figures = {"peak_gib": peak_gib(), "batches": len(batches), "ndcg@10": {}, "interval": {}}
 
     with np.load(path / "law.npz") as law:
@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--users", type=int, default=20_000, help="evaluated users")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--examples", choices=sorted(OPTIONS), default="default")
     parser.add_argument(
         "--validation", action="store_true", help="train and evaluate without the test period"

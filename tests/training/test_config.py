@@ -44,6 +44,10 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
             "config: data.vectors.a: Input should be a valid",
         ),
         ({"seed": "x"}, "config: seed: Input should be a valid integer"),
+        (
+            {"examples": {"kind": "as_of", "cuts_per_user": 2.5}},
+            "config: examples.cuts_per_user: Input should be a valid integer",
+        ),
         ({"time_budget": "soon"}, "config: time_budget: must be seconds, or a time such as '90s'"),
         ({"time_budget": float("inf")}, "config: time_budget: Input should be a finite number"),
         ({"time_budget": 0}, "config: time_budget: Input should be greater than 0. Received: 0"),

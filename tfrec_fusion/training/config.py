@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -65,6 +66,8 @@ _GRADIENT_KEYS = (
     "evaluate_every",
     "from_run",
 )
+# pydantic's names of the types that a key may have.
+_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 # Defaults of training from a spectral start, which is close to the optimum: few, small steps.
 _SPECTRAL_EPOCHS, _SPECTRAL_RATE, _SPECTRAL_DIM = 3, 1e-4, 1024
 
@@ -182,7 +185,8 @@ class RunConfig(Section):
             found = error.errors()
             # A misspelt key is missing under its own name too.
             first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-            path = [str(part) for part in key_path(first["loc"]) if part not in _KINDS]
+            parts = [str(part) for part in key_path(first["loc"]) if part not in _KINDS]
+            path = [part for part in parts if not _BRANCH.fullmatch(part)]
             message = first["msg"].removeprefix("Value error, ")
             if not path:
                 raise InputError(f"{source}: {message}") from None
