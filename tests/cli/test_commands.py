@@ -203,7 +203,7 @@ def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
         (export, ["--users", "all"], "pass both --users all|FILE and --out FILE, or neither"),
         (export, ["--user", "u1", *out], "pass both --users all|FILE and --out FILE, or neither"),
         (export, ["--users", "all", "--history", "i1", *out], "--history is of one --user"),
-        (export, ["--users", "ALL", *out], "users: no such file or folder. Received: ALL"),
+        (export, ["--users", "ALL", *out], "users: no such file or folder; single ids are"),
         (str(trained), ["--users", "all", *out], "--users needs an export"),
         (str(trained), ["--user", "u1", "--exclude-seen"], "--exclude-seen needs an export"),
         (export, ["--user", "u1", "--filter", "x"], "--filter: must be NAME=VALUE. Received: 'x'"),
@@ -216,6 +216,7 @@ def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_items_like_an_item_and_users_for_it(trained, tmp_path, capsys):
     base = str(tmp_path / "shop")
     command = ["export", str(trained), "--to", base, "--no-deployment", "--audience"]

@@ -88,6 +88,7 @@ def test_the_longest_k_of_the_request_and_rows_of_their_own(exported):
         ].shape == (0, 0)
 
 
+@pytest.mark.slow
 def test_filters_hold_and_blocked_items_stay_out(ruled):
     folder, reference = ruled
     shop = Recommender(folder)
@@ -102,7 +103,7 @@ def test_filters_hold_and_blocked_items_stay_out(ruled):
     assert 0 < len(found) < len(everything) and found == everything & cheap
 
 
-def test_text_vectors_are_centred(small, tmp_path, caplog):
+def test_text_vectors_are_centred(small, tmp_path):
     model = ItemKNN(k=2).fit(small)
     shop = Recommender(export(model, small, tmp_path / "shop", similar="text", **OPTIONS))
     # The mean of the four vectors is (2, 2), so a is (1, -1), b (-1, -1), c (-1, 1), d (1, 1).
@@ -111,10 +112,15 @@ def test_text_vectors_are_centred(small, tmp_path, caplog):
     np.testing.assert_allclose([score for _, score in found], [0, 0, -1], atol=1e-6)
     # What has no vector is like nothing, and nothing is like it.
     assert shop.similar("e") == []
-    # The next version compares by the same, unless told otherwise.
+
+
+@pytest.mark.slow
+def test_the_next_version_compares_by_the_same_unless_told_otherwise(small, tmp_path):
+    model = ItemKNN(k=2).fit(small)
+    shop = Recommender(export(model, small, tmp_path / "shop", similar="text", **OPTIONS))
     again = Recommender(export(model, small, tmp_path / "shop", **OPTIONS))
     assert again.card["kept"] == ["similar"] and again.card["similar"] == "text"
-    assert again.similar("a", k=9) == found
+    assert again.similar("a", k=9) == shop.similar("a", k=9)
     none = Recommender(export(model, small, tmp_path / "shop", similar="none", **OPTIONS))
     with pytest.raises(InputError, match=r"no signature 'similar'; export with similar='auto'"):
         none.similar("a")
@@ -131,6 +137,10 @@ def test_co_consumption_and_cold_items_by_text(small, tmp_path):
     assert [item for item, _ in shop.similar("d", k=9)] == ["a", "c", "b"]
     assert shop.similar("e") == []
     assert "co-consumption, or vectors 'text' for items without" in " ".join(shop.card["semantics"])
+
+
+@pytest.mark.slow
+def test_weights_are_those_of_a_visitor_with_the_item(small, tmp_path):
     ease = EASE(l2=1.0, top=3).fit(small)
     shop = Recommender(export(ease, small, tmp_path / "ease", **OPTIONS))
     for item in "abc":
@@ -162,6 +172,7 @@ def test_a_ranker_has_neither(events, tmp_path, options):
         export(ranker, events, tmp_path / "shop", **options)
 
 
+@pytest.mark.slow
 def test_a_model_without_vectors_has_no_similar_items(small, tmp_path):
     shop = Recommender(export(Popularity().fit(small), small, tmp_path / "shop", **OPTIONS))
     assert "similar" not in shop._loaded.signatures

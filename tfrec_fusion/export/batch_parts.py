@@ -65,12 +65,14 @@ class BatchParts:
         """Opens the parts of `out` for this process alone.
 
         Raises:
-          InputError: `out` is a folder, or another process writes it.
+          InputError: `out` is a folder or does not end in .parquet, or another process writes it.
           OSError: the disk is full; the finished parts are kept.
         """
         out = local_path(out, "out")
         if out.is_dir():
             raise InputError(f"recommend: out must be a file, not a folder. Received: {out}")
+        if out.suffix != ".parquet":
+            raise InputError(f"recommend: out must end in .parquet. Received: {out}")
         with disk_errors(out, "finished parts are kept, and the same command goes on after them"):
             _folder(out).mkdir(parents=True, exist_ok=True)
             with alone(_folder(out) / _LOCK, f"recommend: another process is writing {out}"):

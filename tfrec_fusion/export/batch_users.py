@@ -39,7 +39,8 @@ class BatchUsers:
     """
 
     def __init__(self, ids: Iterable[str]):
-        frame = pd.DataFrame({"user_id": pd.Series(list(ids), dtype=object)})
+        values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        frame = pd.DataFrame({"user_id": pd.Series(values, dtype=object)})
         require_columns(frame, ["user_id"], "users")
         given = check_ids(frame, "user_id", "users")
         self.ids: np.ndarray = pd.unique(given)
@@ -66,6 +67,11 @@ class BatchUsers:
             return cls(stored)
         if isinstance(users, str | os.PathLike):
             path = local_path(users, "users")
+            if not path.exists():
+                raise InputError(
+                    "users: no such file or folder; single ids are a list in Python, and --user on "
+                    f"the command line. Received: {users}"
+                )
             if path.name.lower().endswith(".txt"):
                 return cls(_lines(path))
             frame = read_table(path, None, "users")
@@ -92,8 +98,6 @@ class BatchUsers:
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InputError(f"users: no such file. Received: {path}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
