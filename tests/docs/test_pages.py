@@ -73,6 +73,14 @@ def test_repeated_events(in_shop, trained_shop):
     assert len(split.train) + len(split.test) == 900
 
 
+@pytest.mark.slow
+def test_origins(in_shop, trained_shop, capsys):
+    names = run("evaluation 0", {name: trained_shop[name] for name in ("tff", "events")})
+    assert len(names["report"].windows) == 2
+    assert "minus recent" in capsys.readouterr().out
+    assert len(list((in_shop / "origins/shop").glob("origin-*/*.npz"))) == 6
+
+
 def test_types_of_events(in_shop, trained_shop):
     tff, frame = trained_shop["tff"], pd.read_parquet("interactions.parquet")
     frame["event"] = np.resize(["view", "cart", "buy"], len(frame))
@@ -103,13 +111,14 @@ def test_features_of_items_and_users():
     knowing = run("features 2", names)["knowing"]
     assert knowing.spec.event_side.columns == ("event", "stars")
     assert run("features 3", names)["ranker"].optimizer.iterations == 1
+    assert sorted(run("features 4", names)["gated"].tower.fusion.names) == ["features", "id"]
     assert model.spec.user_side.columns == ("country", "age")
     assert model.spec.item_side.width == 3
 
 
 @pytest.mark.slow
 def test_the_importance_of_features(capsys):
-    run("features 4", run("features 0", {}))
+    run("features 5", run("features 0", {}))
     assert "brand" in capsys.readouterr().out
 
 

@@ -192,8 +192,9 @@ def _check_folder(folder: Path, described: dict) -> None:
 
 
 def _digest(events: Interactions) -> str:
-    digest = hashlib.sha256(f"{events.fingerprint()} {events.repeats}".encode())
-    for values in (events.weight, events.label):
+    counted = events.counted_events(impressions=True)
+    digest = hashlib.sha256(f"{counted.fingerprint()} {events.repeats}".encode())
+    for values in (counted.weight, counted.label):
         if values is not None:
             digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
