@@ -69,8 +69,11 @@ def train(
         ),
     ] = None,
     split: Annotated[
-        Literal["temporal", "leave_one_out", "random", "none"] | None,
-        typer.Option(help="How to choose the test events.  [default: temporal]"),
+        Literal["temporal", "leave_one_out", "random", "given", "none"] | None,
+        typer.Option(
+            help="How to choose the test events; given takes a column 'split' of train, valid and "
+            "test.  [default: temporal]"
+        ),
     ] = None,
     config: Annotated[
         Path | None,

@@ -387,9 +387,16 @@ class Interactions:
             np.argsort(events.user, kind="stable")
         ]
 
-    def split(self, kind: str = "temporal", *, test: float | None = None, seed: int = 0):
+    def split(
+        self,
+        kind: str = "temporal",
+        *,
+        test: float | None = None,
+        seed: int = 0,
+        keep_valid: bool = True,
+    ):
         """Splits into training and test events; see `Split.of`."""
-        return Split.of(self, kind, test=test, seed=seed)
+        return Split.of(self, kind, test=test, seed=seed, keep_valid=keep_valid)
 
     def batches(self, batch_size: int = 512, *, examples: str | None = None, **options):
         """Returns a `tf.data.Dataset` of batches of training examples.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,8 @@ from tfrec_fusion.errors import InputError
 if TYPE_CHECKING:
     from tfrec_fusion.data.interactions import Interactions
 
-KINDS = ("temporal", "leave_one_out", "random", "none")
+KINDS = ("temporal", "leave_one_out", "random", "given", "none")
+_GIVEN = ("train", "valid", "test")  # values of the column 'split'
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Split:
     Attributes:
       train, test: the events; `test` is empty for kind "none".
       kind: "temporal" (test from a quantile of event time on), "leave_one_out" (each user's last
-        event), "random" (each event with probability `test`) or "none".
+        event), "random" (each event with probability `test`), "given" (by the events' column
+        `split`, as of a published split) or "none".
       time: the unix second at which the test period starts, or None.
     """
 
@@ -38,27 +40,49 @@ class Split:
     test: Interactions
     kind: str
     time: float | None = None
+    # The training and validation events of kind "given".
+    _given: Interactions | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, events: Interactions, kind: str, *, test: float | None = None, seed: int = 0
+        cls,
+        events: Interactions,
+        kind: str,
+        *,
+        test: float | None = None,
+        seed: int = 0,
+        keep_valid: bool = True,
     ) -> Split:
         """Splits `events`.
 
         Args:
           events: at least one event of a known user; events of unknown users (-1) are left out.
-          kind: one of "temporal", "leave_one_out", "random", "none".
+          kind: one of "temporal", "leave_one_out", "random", "given", "none".
           test: share of the events that can be targets in the test set (for random the expected
             share), in (0, 1); .1 for temporal, .2 for random by default. Impressions and events of
-            weight 0 follow the others of their time.
+            weight 0 follow the others of their time. None for "given".
           seed: of the random split.
+          keep_valid: whether the training events of kind "given" are those of "train" and "valid",
+            or of "train" alone. `validation()` tests on "valid" in both cases.
 
         Raises:
           InputError: an unknown kind, a share outside (0, 1), no timestamps although the kind needs
-            them (a position does for "leave_one_out"), or a split that leaves one part empty.
+            them (a position does for "leave_one_out"), other values than "train", "valid" and
+            "test" in the column `split`, or a split that leaves one part empty.
         """
         if kind not in KINDS:
             raise InputError(f"split: kind must be one of {', '.join(KINDS)}. Received: {kind!r}")
+        if kind == "given":
+            if test is not None:
+                raise InputError(
+                    "split: test is a share that kind 'given' does not take, as the column 'split' "
+                    f"decides; leave it out. Received: {test}"
+                )
+            return cls._of_column(events, keep_valid)
+        if not keep_valid:
+            raise InputError(
+                f"split: keep_valid=False is for kind 'given' alone. Received: {kind!r}"
+            )
         test = (0.2 if kind == "random" else 0.1) if test is None else test
         if not 0 < test < 1:
             raise InputError(f"split: test must be a share between 0 and 1. Received: {test}")
@@ -98,9 +122,39 @@ class Split:
             raise InputError(
                 f"split: {kind!r} with test={test} of {n_events} events leaves no {side} events"
             )
-        users = Vocabulary(counted.users.ids[pd.unique(counted.user[~held_out])])
-        counted = counted.encode_users(users)
-        return cls(counted.select(~held_out), counted.select(held_out), kind, time)
+        return cls._cut(counted, ~held_out, held_out, kind, time)
+
+    @classmethod
+    def _of_column(cls, events: Interactions, keep_valid: bool) -> Split:
+        parts = _parts(events)
+        unknown = ~parts.isin(_GIVEN)
+        if unknown.any():
+            raise InputError(
+                f"split: column 'split' must hold {', '.join(_GIVEN)} alone, and has "
+                f"{int(unknown.sum())} other or missing values, first "
+                f"{parts[unknown].iloc[0]!r} at row {int(np.argmax(unknown))}; rename them"
+            )
+        counted = events.counted_events(impressions=True)
+        counted = counted.select(counted.user >= 0)
+        part = _parts(counted).to_numpy()
+        train = part == "train"
+        if keep_valid:
+            train |= part == "valid"
+        for name, chosen in (("training", train), ("test", part == "test")):
+            if not (chosen & counted.is_target).any():
+                raise InputError(
+                    f"split: 'given' of {len(counted)} events leaves no {name} events that can be "
+                    f"a target. Received: {pd.Series(part).value_counts().to_dict()}"
+                )
+        return cls._cut(counted, train, part == "test", "given", given=part != "test")
+
+    @classmethod
+    def _cut(cls, events: Interactions, train, test, kind, time=None, given=None) -> Split:
+        """The split by masks; the vocabulary of users is that of the training events."""
+        users = Vocabulary(events.users.ids[pd.unique(events.user[train])])
+        kept = None if given is None else events.select(given)
+        events = events.encode_users(users)
+        return cls(events.select(train), events.select(test), kind, time, kept)
 
     @property
     def repeats(self) -> str:
@@ -111,8 +165,9 @@ class Split:
         """Splits the training events again, for early stopping, model selection and tuning.
 
         A temporal split holds out the end of the training period; other kinds hold out events as
-        this split chose its test events. The test events themselves stay unseen. Build and train
-        the model on `validation().train`; a model that reads user ids knows only those users.
+        this split chose its test events, and kind "given" those of "valid". The test events
+        themselves stay unseen. Build and train the model on `validation().train`; a model that
+        reads user ids knows only those users.
 
         Args:
           test, seed: as in `of`.
@@ -128,10 +183,24 @@ class Split:
           True
         """
         kind = self.kind
+        if kind == "given":
+            return self._validation_of_column(test)
         if kind == "none":
             kind = "random" if self.train.position is None else "leave_one_out"
             kind = kind if self.train.timestamp is None else "temporal"
         return Split.of(self.train, kind, test=test, seed=seed)
+
+    def _validation_of_column(self, test: float | None) -> Split:
+        given = self.train if self._given is None else self._given
+        part = _parts(given).to_numpy()
+        if test is not None or not (part == "valid").any():
+            received = f"test={test}" if test is not None else "no rows of 'valid'"
+            raise InputError(
+                "split: the validation events of kind 'given' are those of 'valid' in the column "
+                "'split', beside rows of 'train', without a share; split split.train in another "
+                f"way, or add them. Received: {received}"
+            )
+        return self._cut(given, part == "train", part == "valid", "given")
 
     def targets(self) -> tuple[np.ndarray, History]:
         """Returns the evaluated users `[e]` int32 and, in the same order, their test items.
@@ -149,6 +218,17 @@ class Split:
         histories = known.select(wanted).histories()
         users = np.flatnonzero(histories.lengths).astype(np.int32)
         return users, histories.take(users)
+
+
+def _parts(events: Interactions) -> pd.Series:
+    """The column `split`, or InputError if the events have none."""
+    context = events.context
+    if "split" not in context:
+        raise InputError(
+            "split: 'given' needs a column 'split' of the events that holds train, valid or test. "
+            f"Received: {list(context)}"
+        )
+    return context["split"].astype(object)
 
 
 def _last_events(users: np.ndarray, taken: np.ndarray) -> np.ndarray:

@@ -51,9 +51,10 @@ class DataConfig(Section):
 class SplitConfig(Section):
     """Options of `Interactions.split`; its own seed lets runs of other seeds share a test set."""
 
-    kind: Literal["temporal", "leave_one_out", "random", "none"] = "temporal"
+    kind: Literal["temporal", "leave_one_out", "random", "given", "none"] = "temporal"
     test: float | None = Field(default=None, gt=0, lt=1)
     seed: NonNegativeInt = 0
+    keep_valid: bool = True
 
 
 class AsOfSection(Section):

@@ -31,7 +31,7 @@ def load_split(config: RunConfig) -> Split:
       InputError: a table, a vector store or an option of the split is invalid.
     """
     events = load_events(config.data)
-    return events.split(config.split.kind, test=config.split.test, seed=config.split.seed)
+    return events.split(**config.split.model_dump())
 
 
 def load_events(data: DataConfig) -> Interactions:
