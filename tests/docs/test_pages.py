@@ -107,8 +107,9 @@ def test_a_fusion_of_ones_own(shop_names):
 def test_features_of_items_and_users():
     names = run("features 0", {})
     model = names["model"]
-    assert run("features 1", names)["aware"].spec.context_side.columns == ("device", "timestamp")
-    knowing = run("features 2", names)["knowing"]
+    of_context = run("features 1", names)
+    assert of_context["aware"].spec.context_side.columns == ("device", "timestamp")
+    knowing = run("features 2", of_context)["knowing"]
     assert knowing.spec.event_side.columns == ("event", "stars")
     assert run("features 3", names)["ranker"].optimizer.iterations == 1
     assert sorted(run("features 4", names)["gated"].tower.fusion.names) == ["features", "id"]
