@@ -18,7 +18,6 @@ from tfrec_fusion.training import Run
 KINDS = [
     "item_knn",
     "user_knn",
-    "rp3beta",
     "ials",
     "light_gcn",
     "ease",
