@@ -4,10 +4,11 @@
 
 For each size, in processes of their own: the shop is drawn and written as Parquet files; then it is
 read, the default TwoTower is trained on a temporal split, and it is evaluated on a random sample of
-test users, with recent popularity, item-kNN, and the oracle that knows the true probabilities of
-the test period (see `generated_shop.py`). It prints seconds, the peak of memory until the training
-has ended, and NDCG@10. `--examples whole` trains on all cuts of each user, with the softmax over
-the whole catalogue. `--page` writes the table of docs/performance.md.
+test users, with recent popularity, item-kNN, the oracle that knows the true probabilities of the
+test period, and the best that can be inferred before it (see `generated_shop.py`). It prints
+seconds, the peak of memory until the training has ended, and NDCG@10. `--examples whole` trains on
+all cuts of each user, with the softmax over the whole catalogue. `--page` writes the table of
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def draw(folder: str, n_events: int, seed: int) -> None:
 
 def measure(folder: str, options: argparse.Namespace, result) -> None:
     """Trains and evaluates on the shop in a folder; puts the figures into the queue `result`."""
-    from generated_shop import GeneratedShop, Oracle
+    from generated_shop import GeneratedShop, InferredTaste, Oracle
 
     from tfrec_fusion._compat import keras
     from tfrec_fusion.data import Catalogue, Interactions
@@ -119,11 +120,13 @@ def measure(folder: str, options: argparse.Namespace, result) -> None:
         figures["ndcg@10"][name] = report.metrics["total"]["ndcg@10"]
         figures["interval"][name] = report.intervals["total"]["ndcg@10"]
         figures["users"] = report.counts["total"]["users"]
+        print(f"  {name}: N@10 {figures['ndcg@10'][name]:.4f}", flush=True)
 
     score("TwoTower", lambda: model)
     score("recent popularity", lambda: RecentPopularity().fit(part.train))
     score("oracle of the test period", lambda: Oracle.of_test_period(shop, part))
     score("oracle of the last training week", lambda: Oracle.of_last_week(shop, part))
+    score("true items, taste from the history", lambda: InferredTaste(shop, part))
     from tfrec_fusion.export import export
 
     with tempfile.TemporaryDirectory() as made, watch("export"):
