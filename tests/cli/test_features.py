@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tfrec_fusion.cli import main
+from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.export import Recommender
 from tfrec_fusion.training import Run
 
@@ -170,3 +171,31 @@ def test_a_run_with_a_context(small_shop, kind, tmp_path, capsys):
         assert main(["train", *files, "--out", str(tmp_path / "other")]) != 0
         said = capsys.readouterr().err
         assert "no 'context_categories'" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_run_with_vectors_of_events(small_shop, tmp_path, capsys):
+    events = pd.read_parquet(small_shop / "interactions.parquet")
+    events["review_id"] = [f"r{row}" if row % 2 else None for row in range(len(events))]
+    events.to_parquet(tmp_path / "events.parquet")
+    texts = np.random.default_rng(0).normal(size=(len(events), 3)).astype(np.float32)
+    VectorStore.write(tmp_path / "reviews", [f"r{row}" for row in range(len(events))], texts)
+    declared = {"event": [{"kind": "vectors", "column": "review", "most": 2}]}
+    config = {"model": {"dim": 4, "features": declared}, "batch_size": 16, "epochs": 1}
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(config))
+    run, shop = str(tmp_path / "run"), ["--to", str(tmp_path / "shop"), "--no-deployment"]
+    tables = ["--interactions", str(tmp_path / "events.parquet")]
+    files = [*tables, "--items", str(small_shop / "items.parquet"), "--out", run]
+    files += ["--config", str(tmp_path / "shop.yaml")]
+    vectors = ["--event-vectors", f"review={tmp_path / 'reviews'}"]
+    assert main(["train", *files]) == 2
+    assert "columns of the declared features are missing: review" in capsys.readouterr().err
+    assert main(["train", *files, *vectors, "--overwrite"]) == 0
+    saved = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert saved["data"]["event_vectors"] == {"review": str(tmp_path / "reviews")}
+    assert "event_vectors.review" in saved["recorded"]["inputs"]
+    assert main(["export", run, *shop]) == 0
+    assert main(["export", run, *shop, *vectors]) == 2
+    assert "--event-vectors needs --interactions" in capsys.readouterr().err
+    assert main(["export", run, *shop, "--refresh-trend", *tables, *vectors]) == 0
+    assert len(Recommender(tmp_path / "shop").recommend("u1", k=3)) == 3
