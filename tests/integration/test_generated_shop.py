@@ -34,7 +34,7 @@ def test_a_shop_follows_its_law(benchmark):
     assert again.fingerprint() == events.fingerprint()
 
 
-def test_the_oracle_is_far_above_popularity(benchmark):
+def test_who_knows_the_law_is_far_above_popularity(benchmark):
     shop = benchmark.generated_shop(20_000)
     split = shop.events.split("temporal")
     oracle = benchmark.Oracle.of_test_period(shop, split)
@@ -44,4 +44,4 @@ def test_the_oracle_is_far_above_popularity(benchmark):
         evaluate(model, split, bootstrap=0).metrics["total"]["ndcg@10"]
         for model in (oracle, inferred, popular)
     )
-    assert best > known > 2 * base
+    assert best > known > 1.5 * base
