@@ -319,6 +319,7 @@ def test_what_has_no_features_of_events_is_refused(events):
         model.scorer(State.of(bare))
 
 
+@pytest.mark.slow
 def test_importance_and_coverage_know_the_side(events):
     split = events.split("temporal", test=0.3)
     model = with_noise(TwoTower(split.train, dim=4, features=FEATURES))
