@@ -26,11 +26,10 @@ def test_an_origin_at_the_split_of_a_run_trains_the_same_model(config, tmp_path)
 
 
 def test_what_cannot_be_trained_at_origins(config, tmp_path):
-    ranker = Run(tmp_path / "ranker", config(model={"kind": "ranker"}))
-    with pytest.raises(
-        InputError, match=r"origins are for models that rank .*Received: .*'ranker'"
-    ):
-        evaluate_origins(ranker)
+    for kind in ("ranker", "auto"):
+        run = Run(tmp_path / kind, config(model={"kind": kind}, batch_size=None, epochs=None))
+        with pytest.raises(InputError, match=rf"for one model that ranks .*Received: .*'{kind}'"):
+            evaluate_origins(run)
     later = Run(tmp_path / "later", config(from_run=str(tmp_path / "run")))
     with pytest.raises(InputError, match="may have seen the tested events"):
         evaluate_origins(later)

@@ -11,6 +11,7 @@ from rich.console import Console
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import RollingReport, default_baselines, rolling_origins
 from tfrec_fusion.training.inputs import check_inputs, load_events, record
+from tfrec_fusion.training.model_sections import AUTO
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.run import Run
 
@@ -40,8 +41,8 @@ def evaluate_origins(
         folder in the run's `origins`, one for each choice of the other arguments.
 
     Raises:
-      InputError: a ranker, a run that started from another one, which may have seen the tested
-        events, a changed input, or as `rolling_origins`.
+      InputError: a ranker or `auto`, a run that started from another one, which may have seen the
+        tested events, a changed input, or as `rolling_origins`.
 
     Example:
       >>> run = Run.open("runs/shop")
@@ -50,10 +51,10 @@ def evaluate_origins(
       2
     """
     config = run.config
-    if config.model.kind == "ranker":
+    if config.model.kind in ("ranker", AUTO):
         raise InputError(
-            "run: origins are for models that rank the whole catalogue; evaluate a ranker without. "
-            f"Received: model.kind {config.model.kind!r}"
+            "run: origins are for one model that ranks the whole catalogue; evaluate this run "
+            f"without. Received: model.kind {config.model.kind!r}"
         )
     if config.from_run is not None:
         raise InputError(
