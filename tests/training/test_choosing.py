@@ -6,9 +6,11 @@ from tfrec_fusion import auto
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.features import State
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import ItemKNN, Popularity
-from tfrec_fusion.training import Run, RunConfig, default_candidates
+from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.training import Checkpoints, Run, RunConfig, default_candidates
 
 PLAIN = {"epochs": 0, "batch_size": None}
 POPULARITY, KNN = {"model": {"kind": "popularity"}}, {"model": {"kind": "item_knn"}}
@@ -109,6 +111,37 @@ def test_all_candidates_are_tried(kind):
     assert all(trial.report is not None for trial in found.trials)
     values = [trial.report.metrics["total"]["ndcg@10"] for trial in found.trials]
     assert max(values) > values[0]
+
+
+def _two_kinds(seed=0):
+    """Every other event of a user is of the user's taste, the others are what just came up."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for step in range(900):
+        user = int(generator.integers(90))
+        fresh = 20 + step // 60
+        taste = 2 * int(generator.integers(10)) + user % 2
+        rows.append((f"u{user}", f"i{fresh if generator.random() < 0.5 else taste}"))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    frame["timestamp"] = 1.7e9 + 3600.0 * np.arange(len(rows))
+    catalogue = Catalogue(pd.DataFrame({"item_id": [f"i{i}" for i in range(35)]}))
+    return Interactions.from_frame(frame, catalogue).split("temporal", test=0.2)
+
+
+def test_a_blend_wins_where_two_models_know_different_things(tmp_path):
+    split = _two_kinds()
+    candidates = {"recent": {"model": {"kind": "recent_popularity"}}, "kNN": KNN}
+    found = auto(split, candidates=candidates, progress=False)
+    assert found.name.startswith("blend of ") and isinstance(found.model, Blend)
+    assert {"recent", "kNN"} <= set(found.name.removeprefix("blend of ").split(", "))
+    # Its members know all training events.
+    whole = ItemKNN().fit(split.train).scores.weights
+    assert abs(found.model.members["item_knn"].scores.weights - whole).sum() == 0
+    checkpoints = Checkpoints(tmp_path / "state")
+    checkpoints.save(found.model, 0, {})
+    users = np.arange(5, dtype=np.int32)
+    again = checkpoints.whole().scorer(State.of(split.train))(users)
+    np.testing.assert_array_equal(again, found.model.scorer(State.of(split.train))(users))
 
 
 def test_a_run_keeps_what_was_chosen(config, tmp_path):

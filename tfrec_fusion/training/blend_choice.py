@@ -97,7 +97,7 @@ def choose_blend(
       30
     """
     _check(factories, split, forms, weights)
-    part = _with_own_users(split.validation(test=test, seed=seed))
+    part = validation_part(split, test=test, seed=seed)
     members = _trained(factories, part.train)
     Blend(members, k=k)  # checks that the members belong together
     trial = _Trial(members, part, forms, k, seed)
@@ -160,8 +160,12 @@ def _check(factories, split, forms, weights) -> None:
         )
 
 
-def _with_own_users(part: Split) -> Split:
-    """The same with users in another order, by which models of other events are told apart."""
+def validation_part(split: Split, *, test: float | None = None, seed: int = 0) -> Split:
+    """Returns `split.validation()` with its users in another order.
+
+    By that order, models of its training events and of others are told apart.
+    """
+    part = split.validation(test=test, seed=seed)
     users = Vocabulary(part.train.users.ids[::-1])
     return dataclasses.replace(
         part, train=part.train.encode_users(users), test=part.test.encode_users(users)

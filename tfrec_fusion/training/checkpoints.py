@@ -14,8 +14,9 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.pipelines import Blend
 
-_PREFIX, _CLASSIC = "epoch-", "model"
+_PREFIX, _WHOLE = "epoch-", "model"
 
 
 class Checkpoints:
@@ -44,14 +45,14 @@ class Checkpoints:
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
     def save(
-        self, model: keras.Model | ClassicModel, epoch: int, history: dict[str, list[float]]
+        self, model: keras.Model | ClassicModel | Blend, epoch: int, history: dict[str, list[float]]
     ) -> Path:
         """Writes the checkpoint after `epoch` epochs, and removes all but the last two."""
         path = self._path(epoch)
         with new_folder(path) as temporary:
             described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
-            if isinstance(model, ClassicModel):
-                model.save(temporary / _CLASSIC)
+            if isinstance(model, ClassicModel | Blend):
+                model.save(temporary / _WHOLE)
             else:
                 tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
                 described["config"] = model.get_config()
@@ -63,17 +64,20 @@ class Checkpoints:
     def describe(self) -> dict | None:
         """Returns `epoch`, `history`, `class_name` and `config` of the latest checkpoint, or None.
 
-        Checkpoints of classic models have no `config`.
+        Checkpoints of classic models and blends have no `config`.
         """
         epochs = self.epochs()
         if not epochs:
             return None
         return read_json(self._path(epochs[-1]) / "epoch.json", "run")
 
-    def classic(self) -> ClassicModel | None:
-        """Loads the classic model of the latest checkpoint; None if it holds another model."""
-        folder = self._path(max(self.epochs(), default=0)) / _CLASSIC
-        return ClassicModel.load(folder) if folder.is_dir() else None
+    def whole(self) -> ClassicModel | Blend | None:
+        """Loads the classic model or blend of the latest checkpoint; None if it holds another."""
+        folder = self._path(max(self.epochs(), default=0)) / _WHOLE
+        if not folder.is_dir():
+            return None
+        blend = (self.describe() or {}).get("class_name") == Blend.__name__
+        return Blend.load(folder) if blend else ClassicModel.load(folder)
 
     def restore(self, model: keras.Model) -> dict | None:
         """Restores a model, and its optimizer if compiled, from the latest checkpoint.

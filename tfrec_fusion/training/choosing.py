@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from rich.console import Console
 
-from tfrec_fusion.data import Split
+from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import PairedDifference, Report, evaluate, paired_bootstrap
+from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.auto_candidates import default_candidates
 from tfrec_fusion.training.auto_result import AutoResult, Trial
+from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend, validation_part
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import AUTO, AutoSection
 from tfrec_fusion.training.recipes import trained_model
@@ -21,6 +26,8 @@ _METRIC = "ndcg@10"
 _NO_TABLES = {"interactions": "", "items": ""}
 _BUDGET = 900.0  # seconds
 _LEAST = 10.0  # seconds for which a training is worth beginning
+_AGAIN = 1.5  # time to fit again on all events, relative to the first time
+_NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
 
 def auto(
@@ -35,7 +42,8 @@ def auto(
     """Tries the models that suit the data on a validation part, and fits the chosen one.
 
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
-    events; the test events of `split` stay unseen. The simplest model wins whose NDCG@10 is not
+    events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
+    kind, where that is better than one of them. The simplest model wins whose NDCG@10 is not
     below the best by more than noise: the 95 % interval of a paired bootstrap over users includes
     0. It is fitted again on all training events.
 
@@ -87,40 +95,99 @@ def chosen_by(
     def say(line: str) -> None:
         progress.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    part = split.validation(seed=seed)
+    part = validation_part(split, seed=seed)
     configs = candidate_configs(config, split)
-    in_epochs = sum(config.by_gradient for config in configs.values())
+    in_epochs = sum(one.by_gradient for one in configs.values())
     trials: list[Trial] = []
-    for name, config in configs.items():
+    members: dict[str, _Member] = {}
+    for name, one in configs.items():
         begin = time.perf_counter()
         # What was fitted once is fitted again at the end, at most in the same time and more data.
-        longest = max((trial.seconds for trial in trials if trial.report is not None), default=0.0)
-        left = budget - (begin - started) - 1.5 * longest
-        if config.by_gradient:
-            share = left / (2.5 * in_epochs)
+        longest = max((trial.seconds for trial in trials), default=0.0)
+        share = budget - (begin - started) - _AGAIN * longest
+        if one.by_gradient:
+            share /= (1 + _AGAIN) * in_epochs
             in_epochs -= 1
-            config = config.model_copy(update={"time_budget": share})
-        else:
-            share = left
+            one = one.model_copy(update={"time_budget": share})
         if share < _LEAST and trials:
             trials.append(Trial(name, None, 0.0, left_out="no time was left"))
             say(f"{name}: no time is left")
             continue
-        report = evaluate(_fitted(config, part), part, name=name, bootstrap=0)
-        seconds = time.perf_counter() - begin
-        trials.append(Trial(name, report, seconds))
-        say(f"{name}: NDCG@10 {_value(report):.4f} on the validation part, {seconds:.0f} s")
+        model: Any = trained_model(one.resolved(part.train), part.train)
+        report = evaluate(model, part, name=name, bootstrap=0)
+        trials.append(Trial(name, report, time.perf_counter() - begin))
+        say(_line(trials[-1]))
+        # The best of each kind may be a member of a blend.
+        before = members.get(one.model.kind)
+        if before is None or _value(report) > _value(before.trial.report):
+            members[one.model.kind] = _Member(trials[-1], one, model)
+    left = budget - (time.perf_counter() - started)
+    blend = _blended(members, part, split, seed, left)
+    if blend is not None:
+        trials.append(blend.trial)
+        say(_line(blend.trial))
     best = max((t for t in trials if t.report is not None), key=lambda t: _value(t.report))
     trials = [_compared(trial, best, bootstrap, seed) for trial in trials]
     chosen = next(t for t in trials if t.report is not None and (t.against is None or _even(t)))
     reason = _reason(chosen, best)
     say(reason)
-    config = configs[chosen.name]
-    left = budget - (time.perf_counter() - started)
-    if config.by_gradient:
-        config = config.model_copy(update={"time_budget": max(left, _LEAST)})
-    model = trained_model(config.resolved(split.train), split.train)
+    if blend is not None and chosen.name == blend.trial.name:
+        say(f"fitting {', '.join(blend.choice.factories)} on all training events")
+        model = blend.choice.fit(split.train)
+    else:
+        one = configs[chosen.name]
+        if one.by_gradient:
+            left = budget - (time.perf_counter() - started)
+            one = one.model_copy(update={"time_budget": max(left, _LEAST)})
+        say(f"fitting {chosen.name} on all training events")
+        model = trained_model(one.resolved(split.train), split.train)
     return AutoResult(model, chosen.name, trials, reason)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A candidate that was fitted on the validation's training events."""
+
+    trial: Trial
+    config: RunConfig
+    model: Any
+
+
+@dataclass(frozen=True)
+class _Blended:
+    trial: Trial
+    choice: ChosenBlend
+
+
+def _blended(
+    members: Mapping[str, _Member], part: Split, split: Split, seed: int, left: float
+) -> _Blended | None:
+    """The blend that validation chooses; None if one model is as good, or there is no time."""
+    fit = sum(member.trial.seconds for member in members.values())
+    if len(members) < 2 or left < _AGAIN * fit + _LEAST:
+        return None
+    begin = time.perf_counter()
+    kinds = [_NOT_NAMED.sub("_", kind) for kind in members]
+    models = dict(zip(kinds, members.values(), strict=True))
+    there = {name: partial(_given, one.model) for name, one in models.items()}
+    choice = choose_blend(there, split, seed=seed)
+    if not choice.options:
+        return None
+    blend = Blend({name: models[name].model for name in choice.factories}, **choice.options)
+    name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
+    report = evaluate(blend, part, name=name, bootstrap=0)
+    again = {name: partial(_trained, models[name].config) for name in choice.factories}
+    return _Blended(
+        Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)
+    )
+
+
+def _given(model: Any, train: Interactions) -> Any:
+    return model
+
+
+def _trained(config: RunConfig, train: Interactions) -> Any:
+    return trained_model(config.resolved(train), train)
 
 
 def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:
@@ -149,8 +216,9 @@ def _candidate(name: str, config: RunConfig, values: Mapping[str, Any]) -> RunCo
     return found
 
 
-def _fitted(config: RunConfig, part: Split) -> Any:
-    return trained_model(config.resolved(part.train), part.train)
+def _line(trial: Trial) -> str:
+    figure = f"NDCG@10 {_value(trial.report):.4f} on the validation part"
+    return f"{trial.name}: {figure}, {trial.seconds:.0f} s"
 
 
 def _value(report: Report | None) -> float:

@@ -28,6 +28,7 @@ from tfrec_fusion.evaluation import (
 from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import candidate_configs, chosen_by
 from tfrec_fusion.training.config import RunConfig
@@ -271,7 +272,7 @@ class Run:
         """Returns the content of `metrics.json`."""
         return read_json(self.folder / "metrics.json", "run")
 
-    def model(self) -> keras.Model | classic.ClassicModel:
+    def model(self) -> keras.Model | classic.ClassicModel | Blend:
         """Loads the model after the last complete epoch.
 
         Raises:
@@ -280,7 +281,7 @@ class Run:
         described = self._checkpoints.describe()
         if described is None:
             raise InputError(f"run: no epoch of {self.folder} is complete; train it first")
-        whole = self._checkpoints.classic()
+        whole = self._checkpoints.whole()
         if whole is not None:
             return whole
         model = TRAINED[described["class_name"]].from_config(described["config"])
