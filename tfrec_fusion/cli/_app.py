@@ -22,6 +22,7 @@ from tfrec_fusion.cli._quickstart import quickstart
 from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._serve import serve
 from tfrec_fusion.cli._train import train
+from tfrec_fusion.cli._tune import tune
 from tfrec_fusion.disk import disk_error
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.paths import local_path
@@ -45,7 +46,18 @@ def _with_local_paths(command: Callable) -> Callable:
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-for _command in (quickstart, embed, train, evaluate, export, labels, monitor, recommend, serve):
+for _command in (
+    quickstart,
+    embed,
+    train,
+    tune,
+    evaluate,
+    export,
+    labels,
+    monitor,
+    recommend,
+    serve,
+):
     app.command()(_with_local_paths(_command))
 
 

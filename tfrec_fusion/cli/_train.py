@@ -134,7 +134,7 @@ def train(
     how["event_vectors"] = (
         named_vectors(event_vectors, "--event-vectors") if event_vectors else None
     )
-    given = _given(interactions, items, users, model, split, seed, epochs, min_rating, how)
+    given = given_values(interactions, items, users, model, split, seed, epochs, min_rating, how)
     if time_budget is not None:
         given["time_budget"] = time_budget
     run = Run.start(out, _config(out, config, given, from_run, overwrite), overwrite=overwrite)
@@ -216,18 +216,24 @@ def _config(
     if from_run is not None:
         given = {**given, "from_run": str(from_run.absolute())}
     values = merged(values, given)
-    data = values.get("data")
-    if not isinstance(data, dict) or "interactions" not in data or "items" not in data:
-        raise InputError(
-            "train: the tables are missing; pass --interactions and --items, or a --config with "
-            "data.interactions and data.items"
-        )
+    check_tables(values, "train")
     return RunConfig.of(values, "train" if path is None else str(path))
 
 
-def _given(
+def check_tables(values: dict[str, Any], command: str) -> None:
+    """Raises InputError if a config's values name no tables."""
+    data = values.get("data")
+    if not isinstance(data, dict) or "interactions" not in data or "items" not in data:
+        raise InputError(
+            f"{command}: the tables are missing; pass --interactions and --items, or a --config "
+            "with data.interactions and data.items"
+        )
+
+
+def given_values(
     interactions, items, users, model, split, seed, epochs, min_rating, how
 ) -> dict[str, Any]:
+    """Returns the keys of a run's config that the options set."""
     from tfrec_fusion.training.config_files import with_absolute_paths
 
     data = {

@@ -19,6 +19,9 @@ __getattr__, __dir__, __all__ = attach(
         "StepsPerExecution": "steps_per_execution",
         "TensorBoard": "tensorboard",
         "Trial": "auto_result",
+        "TuningResult": "tuning_result",
+        "tune": "tuning",
+        "validation_score": "tuning",
         "write_projector": "projector",
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -88,10 +89,17 @@ def compile_model(config: RunConfig, model: keras.Model, steps: int) -> None:
     model.compile(resolve(chosen) if chosen else adam(config.learning_rate, steps=steps))
 
 
-def trained_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:
+def trained_model(
+    config: RunConfig,
+    train: Interactions,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model | ClassicModel:
     """Builds and trains the model of a resolved config, as a run does, without a folder.
 
     A `time_budget` holds for this training.
+
+    Args:
+      callbacks: of a training in epochs; models that are fitted at once call none.
     """
     started = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
@@ -101,32 +109,52 @@ def trained_model(config: RunConfig, train: Interactions) -> keras.Model | Class
     epochs = config.epochs or 0
     if not epochs:
         return model
-
-    def batches_of(steps_per_epoch: int | None) -> tf.data.Dataset:
-        return training_batches(
-            config,
-            train,
-            context_side=model.spec.context_side,
-            steps_per_epoch=steps_per_epoch,
-            event_side=model.spec.event_side,
-        )
-
-    compiled = partial(compile_model, config)
-    batches = batches_of(config.steps_per_epoch)
+    steps = config.steps_per_epoch
     if config.time_budget is not None:
-        planned = plan_budget(
-            model,
-            batches,
-            compiled,
-            epochs=epochs,
-            budget=config.time_budget,
-            started=started,
-        )
-        if planned.steps_per_epoch is not None:
-            batches = batches_of(planned.steps_per_epoch)
-    compiled(model, epochs * len(batches))
-    model.fit(batches, epochs=epochs, verbose=0, callbacks=[StepsPerExecution()])
+        steps = _planned_steps(config, train, model, started) or steps
+    batches = _batches(config, train, model, steps)
+    compile_model(config, model, epochs * len(batches))
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[StepsPerExecution(), *callbacks])
     return model
+
+
+def within_budget(config: RunConfig, train: Interactions) -> RunConfig:
+    """Replaces the `time_budget` of a resolved config by the `steps_per_epoch` that fit into it.
+
+    Trained with these, a model depends on the seed and no longer on the machine's speed.
+
+    Raises:
+      InputError: the budget ends before a step of each epoch is done.
+    """
+    if config.time_budget is None or not config.epochs:
+        return config
+    started = time.perf_counter()
+    model: Any = build_model(config, train)
+    steps = _planned_steps(config, train, model, started) or config.steps_per_epoch
+    return config.model_copy(update={"time_budget": None, "steps_per_epoch": steps})
+
+
+def _batches(config: RunConfig, train: Interactions, model, steps: int | None) -> tf.data.Dataset:
+    return training_batches(
+        config,
+        train,
+        context_side=model.spec.context_side,
+        steps_per_epoch=steps,
+        event_side=model.spec.event_side,
+    )
+
+
+def _planned_steps(config: RunConfig, train: Interactions, model, started: float) -> int | None:
+    """The steps of an epoch within the budget; None for all."""
+    planned = plan_budget(
+        model,
+        _batches(config, train, model, config.steps_per_epoch),
+        partial(compile_model, config),
+        epochs=cast(int, config.epochs),
+        budget=cast(float, config.time_budget),
+        started=started,
+    )
+    return planned.steps_per_epoch
 
 
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:
