@@ -64,7 +64,7 @@ _ONLY_IN_COMPAT = {
     "tensorflow_recommenders",
     "tf_keras",
 }
-_NEVER_AT_MODULE_LEVEL = {"openai", "torch", "transformers", "wordllama"}
+_NEVER_AT_MODULE_LEVEL = {"openai", "optuna", "torch", "transformers", "wordllama"}
 
 
 def _imports(path, package):

@@ -81,8 +81,9 @@ class Dimension(BaseModel):
         """Whether a value is one of those that the search can try."""
         if self.choices is not None:
             return _label(value) in {_label(one) for one in self.choices}
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high  # pyright: ignore[reportOptionalOperand]
+        if self.low is None or self.high is None or isinstance(value, bool):
+            return False
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def applies(self, value_of: Any) -> bool:
         """Whether the key is tried, given a function from other keys to their values."""
@@ -240,10 +241,8 @@ def default_space(config: RunConfig, train: Interactions) -> Space:
         space |= EXAMPLES[getattr(config.examples, "kind", "ranking")]
         if getattr(model, "backbone", "dcn_v2") != "dcn_v2":
             space.pop("model.dropout", None)
-        for key in list(space):
-            # The own part of a user takes what the built-in one does, or it is not a key.
-            if key == "model.decay_days" and model.user not in ("history", "both"):
-                del space[key]
+        if getattr(model, "user", None) not in ("history", "both"):
+            space.pop("model.decay_days", None)  # an own tower may have no such key
     return space
 
 

@@ -91,7 +91,7 @@ class Study:
         running = [one for one in found if one.state == self._optuna.trial.TrialState.RUNNING]
         for one in running:
             if one.number not in retried:
-                attributes = {DEFAULT: True} if DEFAULT in one.user_attrs else {}
+                attributes: dict[str, Any] = {DEFAULT: True} if DEFAULT in one.user_attrs else {}
                 attributes[RETRY] = one.number
                 # Enqueued first: a kill in between leaves a trial that is known as retried.
                 self.optuna.enqueue_trial(
@@ -153,13 +153,13 @@ def opened_study(
     with disk_errors(folder, kept):
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder / ".lock", "tune: another process is tuning in the folder"):
-            settings = json.loads(json.dumps(settings))
+            plain: dict[str, Any] = json.loads(json.dumps(settings))
             if described.is_file():
-                _check(folder, settings, inputs)
+                _check(folder, plain, inputs)
             with new_file(described) as file:
-                text = json.dumps({**settings, "recorded": inputs.model_dump()}, indent=2)
+                text = json.dumps({**plain, "recorded": inputs.model_dump()}, indent=2)
                 file.write(text.encode())
-            yield Study(folder, settings["seed"])
+            yield Study(folder, plain["seed"])
 
 
 def _check(folder: Path, settings: dict[str, Any], inputs: Recorded) -> None:

@@ -150,8 +150,9 @@ def validation_score(
       InputError: the config does not fit the events, or no user can be evaluated.
 
     Example:
-      >>> config = tff.training.RunConfig.load("shop.yaml")
-      >>> 0 <= validation_score(config, split.validation()) <= 1
+      >>> data = tff.training.RunConfig.load("shop.yaml").data.model_dump()
+      >>> ease = tff.training.RunConfig.of({"data": data, "model": {"kind": "ease"}})
+      >>> 0 <= validation_score(ease, split.validation()) <= 1
       True
     """
     metric = _metric(metric, config)
