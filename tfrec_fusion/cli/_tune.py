@@ -54,7 +54,8 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]PATH",
-            help="The same of the interactions, for context features of the kind vectors.",
+            help="The same of the interactions: a store whose ids are those of their column "
+            "NAME_id, e.g. review=STORE and review_id.",
         ),
     ] = None,
     model: Annotated[
