@@ -100,6 +100,11 @@ def test_golden_requests_and_warmup(loader, golden, reference, exported, tmp_pat
 
 
 @pytest.mark.slow
+def test_decayed_histories(loader, decayed):
+    _check_warmup(loader, decayed[1])
+
+
+@pytest.mark.slow
 def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
     version, reference = ruled
     asked = business.golden_requests(reference, signature_specs(version)["recommend"][0])

@@ -10,6 +10,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import ParityLimits, export, export_onnx, onnx_export
 from tfrec_fusion.export.agreement import difference
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
+from tfrec_fusion.features import State
 
 pytest.importorskip("tf2onnx", reason='needs ".[onnx]"')
 onnxruntime = pytest.importorskip("onnxruntime", reason='needs ".[onnx]"')
@@ -76,6 +77,29 @@ def _check_ranker(golden, ranker, folder):
 def test_a_two_tower_answers_all_golden_requests(exported, golden, reference, tmp_path):
     assert export_onnx(exported, tmp_path / "onnx") == {}
     _check_two_tower(golden, reference, tmp_path / "onnx")
+
+
+@pytest.mark.slow
+def test_decayed_histories(decayed, events, tmp_path):
+    model, version = decayed
+    assert export_onnx(version, tmp_path / "onnx") == {}
+    sessions, ids = Sessions(tmp_path / "onnx"), events.catalogue.vocabulary.ids
+    users = events.users.ids[:6].astype(object)
+    expected = model.scorer(State.of(events))(np.arange(6, dtype=np.int32))
+    asked = {"user_id": users, "item_id": np.tile(ids, (6, 1)).astype(object)}
+    np.testing.assert_allclose(sessions.answer("score", asked)["score"], expected, atol=1e-5)
+    names = ("history", "exclude", "include")
+    asked = {name: np.full((1, 1), "", object) for name in names}
+    asked |= {"user_id": np.array([""], object), "k": np.array([5], np.int32)}
+    asked |= {"history": ids[None, [3, 8, 5]].astype(object), "exclude_seen": np.array([False])}
+    found = sessions.answer("recommend", asked)
+    loaded = tf.saved_model.load(str(version)).signatures["recommend"]
+    served = loaded(**{name: tf.constant(value) for name, value in asked.items()})
+    np.testing.assert_allclose(found["score"], served["score"], atol=1e-5)
+    weights = model.scores.weights * model.scores.trend.of(State.of(events))
+    wanted = weights[5] + 0.8 * weights[8] + 0.64 * weights[3]
+    rows = events.catalogue.vocabulary.rows([one.decode() for one in found["item_id"][0]])
+    np.testing.assert_allclose(found["score"][0], wanted[rows], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -85,6 +85,47 @@ def test_a_kind_is_trained_evaluated_exported_and_refreshed(kind, small_shop, tm
     assert len(json.loads(path.read_text())["items"]) == 10
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ease", "sparse_ease"])
+def test_decays_and_trends_are_in_the_graph_and_follow_newer_events(kind, small_shop, tmp_path):
+    table = pd.read_parquet(small_shop / "interactions.parquet")
+    late = table["timestamp"] >= table["timestamp"].quantile(0.8)
+    older = tmp_path / "older.parquet"
+    table[~late].to_parquet(older)
+    options = f"{{kind: {kind}, l2: 20, vectors: text, text_weight: 5, dims: 6, "
+    options += "trend_power: 0.8, step_decay: 0.9, half_life_days: 40, event_half_life_days: 200, "
+    options += "transition_weight: 0.05}"
+    (tmp_path / "run.yaml").write_text(f"model: {options}\n")
+    command = ["train", "--config", str(tmp_path / "run.yaml"), "--interactions", str(older)]
+    command += ["--items", str(small_shop / "items.parquet"), "--split", "none"]
+    command += ["--vectors", str(small_shop / "text.npy"), "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    run = Run.open(tmp_path / "run")
+    command = ["export", str(tmp_path / "run"), "--to", str(tmp_path / "shop"), "--no-deployment"]
+    assert main(command) == 0
+    newer = str(small_shop / "interactions.parquet")
+    assert main([*command, "--refresh-trend", "--interactions", newer]) == 0
+    # Four bytes more a number, or fewer, must not turn the history round.
+    assert main([*command, "--precision", "int8", "--min-overlap", "0.9"]) == 0
+    every = run.events()
+    versions = {"1": (every, 1e-5), "2": (run.events(newer), 1e-5), "3": (every, 0.02)}
+    for number, (events, atol) in versions.items():
+        loaded = tf.saved_model.load(str(tmp_path / "shop" / number))
+        ids, users = events.catalogue.vocabulary.ids, events.users.ids[:8]
+        expected = run.model().scorer(State.of(events))(np.arange(8, dtype=np.int32))
+        everything = tf.constant(np.tile(ids, (8, 1)))
+        answer = loaded.signatures["score"](user_id=tf.constant(users), item_id=everything)
+        np.testing.assert_allclose(answer["score"], expected, atol=atol)
+    # A history of the request: ages 0, the last item is the latest.
+    shop = Recommender(tmp_path / "shop" / "2")
+    factors = run.model().scores.trend.of(State.of(run.events(newer)))
+    scores = (0.9 * run.model().scores.weights[[3]] + run.model().scores.weights[[5]]) * factors
+    scores = np.asarray(scores.todense() if kind == "sparse_ease" else scores).ravel()
+    found = shop.recommend("nobody", history=[ids[3], ids[5]], k=28)
+    wanted = dict(zip(ids, scores, strict=True))
+    np.testing.assert_allclose([s for _, s in found], [wanted[i] for i, _ in found], atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def large():
     """10,000 items of two colours, and 3,000 users with 20 events each."""

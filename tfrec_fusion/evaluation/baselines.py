@@ -10,6 +10,8 @@ from tfrec_fusion.models.classic.text_mean import TextMean
 
 _DENSE_ITEMS = 20_000
 _TEXT_DIMS = 128
+# Chosen on the validation period of retail.
+_TREND = {"l2": 500.0, "event_half_life_days": 360.0, "trend_power": 0.6}
 
 
 def default_baselines(train) -> list[ClassicModel]:
@@ -17,7 +19,8 @@ def default_baselines(train) -> list[ClassicModel]:
 
     `Popularity` and `ItemKNN` always; `PersonalFrequency` if repeated events count;
     `RecentPopularity` with timestamps; `EASE` up to 20,000 items (its matrix is dense); with
-    vectors, also `TextMean` and `EASE` with the catalogue's first vector store.
+    vectors, also `TextMean` and `EASE` with the catalogue's first vector store; with timestamps, an
+    `EASE` of recent events times the items' trend.
 
     Example:
       >>> for baseline in default_baselines(split.train):
@@ -38,4 +41,7 @@ def default_baselines(train) -> list[ClassicModel]:
         baselines.append(TextMean(vectors=store, dims=min(_TEXT_DIMS, dims)))
         if dense:
             baselines.append(EASE(vectors=store, text_weight=20.0))
+    if dense and train.timestamp is not None:
+        text = {} if store is None else {"vectors": store, "text_weight": 20.0}
+        baselines.append(EASE(**_TREND, **text))
     return baselines

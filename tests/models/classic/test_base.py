@@ -24,9 +24,10 @@ def test_another_catalogue(temporal):
 
 def test_defaults_are_those_that_apply(temporal):
     names = [b.name for b in default_baselines(temporal(TRAIN, TEST).train)]
-    assert names == ["popularity", "recent popularity", "item-kNN", "EASE"]
+    assert names == ["popularity", "recent popularity", "item-kNN", "EASE", "EASE x trend"]
     named = temporal(TRAIN, TEST, vectors={"text": VECTORS}).train
-    assert [b.name for b in default_baselines(named)][4:] == ["text mean", "EASE + text"]
+    fused = ["text mean", "EASE + text", "EASE + text x trend"]
+    assert [b.name for b in default_baselines(named)][4:] == fused
 
 
 def test_defaults_without_times(temporal):
