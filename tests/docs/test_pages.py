@@ -81,6 +81,11 @@ def test_origins(in_shop, trained_shop, capsys):
     assert len(list((in_shop / "origins/shop").glob("origin-*/*.npz"))) == 6
 
 
+def test_classic_models(trained_shop):
+    model = run("classic 0", {"split": trained_shop["split"]})["model"]
+    assert model.name == "LightGCN" and model.scores.vectors.shape[1] == 64
+
+
 def test_types_of_events(in_shop, trained_shop):
     tff, frame = trained_shop["tff"], pd.read_parquet("interactions.parquet")
     frame["event"] = np.resize(["view", "cart", "buy"], len(frame))
