@@ -152,6 +152,14 @@ def test_a_classic_model_of_ones_own(shop_names):
     assert model.scorer(State.of(split.train))(np.array([0, 1])).shape == (2, 30)
 
 
+def test_blends(shop_names, capsys):
+    names = run("blend 0", shop_names)
+    assert names["blend"].config.cold == "two_tower"
+    assert "ndcg@10" in capsys.readouterr().out
+    names = run("blend 1", names)
+    assert names["choice"].table["taken"].any() and names["best"].spec.n_items == 30
+
+
 def test_monitoring(exported_shop, in_shop, capsys):
     shutil.copytree(exported_shop / "1", "saved_models/shop/2")
     names = run("monitoring 0", {})
