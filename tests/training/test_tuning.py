@@ -177,6 +177,17 @@ def test_a_bad_space_is_one_line(space, says, classic, tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+def test_a_bad_key_of_a_section_that_may_be_absent_is_named(config):
+    for spectral in (None, {}):
+        resolved = config(spectral=spectral)
+        space = {"spectral.text_weights": {"low": 1, "high": 2}}
+        says = r"space: spectral\.text_weights: unknown key; the keys here are vectors, "
+        with pytest.raises(InputError, match=says):
+            checked_space(space, resolved)
+        with pytest.raises(InputError, match=r"space: spectral\.text_weight: .*Received: -1"):
+            checked_space({"spectral.text_weight": {"low": -1, "high": 2}}, resolved)
+
+
 def test_whole_numbers_and_conditions_of_a_users_space(classic):
     given = classic("item_knn")
     space = {

@@ -185,7 +185,14 @@ class RunConfig(Section):
             found = error.errors()
             # A misspelt key is missing under its own name too.
             first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-            parts = [str(part) for part in key_path(first["loc"]) if part not in _KINDS]
+            # pydantic names the class of a section that may also be False.
+            location = tuple(part for part in first["loc"] if part != SpectralSection.__name__)
+            # A kind stands below its section; "spectral" is one and a section's name too.
+            parts = [
+                str(part)
+                for place, part in enumerate(key_path(location))
+                if not place or part not in _KINDS
+            ]
             path = [part for part in parts if not _BRANCH.fullmatch(part)]
             message = first["msg"].removeprefix("Value error, ")
             if not path:
@@ -199,7 +206,7 @@ class RunConfig(Section):
             if first["type"] == "extra_forbidden":
                 raise InputError(
                     f"{source}: {'.'.join(path)}: unknown key; the keys here are "
-                    f"{', '.join(_keys(first['loc'][:-1]))}"
+                    f"{', '.join(_keys(location[:-1]))}"
                 ) from None
             if first["type"] == "missing":
                 raise InputError(f"{source}: {'.'.join(path)}: this key is needed") from None
