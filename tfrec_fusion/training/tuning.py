@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 _METRIC = re.compile(r"(ndcg|recall|hr|mrr|map)@([1-9]\d*)")
 _TRIALS = 20  # without a number of trials and a budget
-_FIRST, _LAST = 0.7, 0.9  # shares of the time left that a planned trial may train
+# Shares of the time left that a planned trial may train; the first has the evaluations to come.
+_FIRST, _LAST = 0.5, 0.9
 _OVER = 1.05  # of the budget, at which a training in epochs ends
 _REPEATS = 20  # samples in a row that were tried before, after which a space is exhausted
 _EVERY = 30.0  # seconds between two lines within a trial
