@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +29,12 @@ from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.checkpoints import Checkpoints
-from tfrec_fusion.training.choosing import candidate_configs, chosen_by
+from tfrec_fusion.training.choosing import candidate_configs
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
 from tfrec_fusion.training.model_sections import AUTO
-from tfrec_fusion.training.progress import ProgressBar
-from tfrec_fusion.training.recipes import TRAINED, build_model, compile_model, training_batches
-from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
-from tfrec_fusion.training.steps_per_execution import StepsPerExecution
-from tfrec_fusion.training.tensorboard import TensorBoard
-from tfrec_fusion.training.time_budget import BudgetPlan, plan_budget
+from tfrec_fusion.training.recipes import TRAINED, build_model
+from tfrec_fusion.training.run_training import LOGS, RunTraining
 
 
 class Run:
@@ -237,7 +232,7 @@ class Run:
     @property
     def logs(self) -> Path:
         """Folder of the TensorBoard logs."""
-        return self.folder / "logs"
+        return self.folder / LOGS
 
     @property
     def origins(self) -> Path:
@@ -355,81 +350,8 @@ class Run:
             )
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        config: Any = self.config  # resolved
-        started = time.perf_counter()
-        self._checkpoints.clean()
-        done = self.epochs_done
-        keras.utils.set_random_seed(config.seed)
-        if config.model.kind == AUTO:
-            consoles = [one.console for one in callbacks if isinstance(one, ProgressBar)]
-            found = chosen_by(config, self.split, progress=consoles[0] if consoles else False)
-            self._write("auto.json", json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
-            self._checkpoints.save(found.model, 0, {})
-            return
-        if not config.by_gradient:
-            model = build_model(config, self.split.train)
-            self._checkpoints.save(model.fit(self.split.train), 0, {})
-            return
-        model = self._start()
-        if config.epochs == 0:
-            self._checkpoints.save(model, 0, {})
-            return
-        batches = self._batches(model, config.steps_per_epoch)
-        if config.time_budget is not None:
-            planned = self._planned(model, batches, started, callbacks)
-            if planned.steps_per_epoch is not None:
-                batches = self._batches(model, planned.steps_per_epoch)
-        self._compile(model, config.epochs * len(batches))
-        # A checkpoint of epoch 0 has no optimizer state.
-        described = self._checkpoints.restore(model) if done else None
-        board = TensorBoard(
-            self.logs,
-            split=self.split,
-            every=config.evaluate_every,
-            config=config.model_dump(mode="json"),
-        )
-        history = described["history"] if described else {}
-        keep = SaveCheckpoints(self._checkpoints, config.seed, history)
-        model.fit(
-            batches,
-            initial_epoch=done,
-            epochs=config.epochs,
-            verbose=0,
-            callbacks=[keep, StepsPerExecution(), *callbacks, board],
-        )
-
-    def _batches(self, model, steps_per_epoch: int | None):
-        return training_batches(
-            self.config,
-            self.split.train,
-            self.epochs_done,
-            model.spec.context_side,
-            steps_per_epoch,
-            model.spec.event_side,
-        )
-
-    def _compile(self, model, steps: int) -> None:
-        compile_model(self.config, model, steps)
-
-    def _planned(self, model, batches, started: float, callbacks) -> BudgetPlan:
-        """The plan on disk, or a new one before the first complete epoch."""
-        config: Any = self.config
-        path = self.folder / "plan.json"
-        if self.epochs_done and path.is_file():
-            return BudgetPlan(**read_json(path, "run"))
-        planned = plan_budget(
-            model,
-            batches,
-            self._compile,
-            epochs=config.epochs,
-            budget=config.time_budget,
-            started=started,
-        )
-        self._write("plan.json", json.dumps(planned._asdict()))
-        for callback in callbacks:
-            if isinstance(callback, ProgressBar):
-                callback.say(planned.told(config.time_budget, config.epochs, len(batches)))
-        return planned
+        training = RunTraining(self.folder, self.config, self.split, self._checkpoints)
+        training.fit(self._start, callbacks)
 
     def _start(self) -> keras.Model:
         """The model before the first step; the weights of a checkpoint are not yet restored."""
