@@ -148,8 +148,19 @@ def test_a_reranker_of_ones_own():
 
 def test_a_classic_model_of_ones_own(shop_names):
     split = shop_names["split"]
-    model = run("training 1", {})["BoughtTogether"]().fit(split.train)
+    model = run("training 2", {})["BoughtTogether"]().fit(split.train)
     assert model.scorer(State.of(split.train))(np.array([0, 1])).shape == (2, 30)
+
+
+def test_validation_chooses(shop_names, capsys):
+    names = run("training 1", shop_names)
+    assert names["found"].name in names["candidates"] and names["model"].spec.n_items == 30
+
+
+@pytest.mark.slow
+def test_tuning(in_shop):
+    pytest.importorskip("optuna", reason="the extra tune is not installed")
+    assert run("tuning 0", {})["result"].value >= 0
 
 
 def test_blends(shop_names, capsys):

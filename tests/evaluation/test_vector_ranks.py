@@ -42,7 +42,8 @@ def make_split(rng, n_users, n_items, seen, cold, most):
     splits = np.concatenate([[0], np.cumsum([len(new) for new in items])]).astype(np.int64)
     targets = History(splits, np.concatenate([*items, []]).astype(np.int32), None)
     matrix = sparse.csr_matrix(pairs.astype(np.float32))
-    train = SimpleNamespace(matrix=lambda: matrix, timestamp=None)
+    nothing = np.zeros(0, bool)
+    train = SimpleNamespace(matrix=lambda: matrix, timestamp=None, is_impression=nothing)
     train.counted_events = lambda: train
     return SimpleNamespace(train=train, targets=lambda: (users, targets), kind="random")
 

@@ -140,7 +140,8 @@ def test_the_card_and_the_signatures(version):
     assert card["model_config"] == {"times": 10.0}
     assert card["rerank"] == [{"kind": "my_parts:CheapFirst", "weight": 6.0}]
     # A query is the scores themselves, which is no vector to match with an item's.
-    assert set(card["signatures"]) == {"serving_default", "recommend", "score"}
+    small = {"recommend_user", "recommend_history"}
+    assert set(card["signatures"]) == {"serving_default", "recommend", "score", "similar", *small}
 
 
 def test_it_is_recommended_from_and_refreshed(version, folder, capsys):
@@ -166,7 +167,7 @@ def test_wrong_kinds_and_options(folder, capsys, monkeypatch):
         ({"model": {"kind": "my_parts:CheapFirst"}}, "must name a subclass of"),
         ({"model": {"kind": "my_parts:BoughtTogether", "x": 1}}, "BoughtTogether: x: Extra"),
         ({"model": {"kind": "eas"}}, "model.kind: must be one of two_tower, ranker, ease"),
-        ({"model": {"kind": "ease", "k": 3}}, "model.k: unknown key; the keys here are l2"),
+        ({"model": {"kind": "ease", "k": 3}}, "model.k: unknown key; the keys here are cold,"),
         ({"model": {"kind": "ease", "l2": 0}}, "model.l2: Input should be greater than 0"),
         (
             {"model": {"kind": "ease"}, "epochs": 3},

@@ -45,9 +45,10 @@ def evaluate_origins(
         tested events, a changed input, or as `rolling_origins`.
 
     Example:
-      >>> run = Run.open("runs/shop")
-      >>> report = evaluate_origins(run, origins=2, progress=False)
-      >>> len(report.windows)
+      >>> data = tff.training.RunConfig.load("shop.yaml").data.model_dump()
+      >>> config = tff.training.RunConfig.of({"data": data, "model": {"kind": "item_knn"}})
+      >>> run = Run.start("runs/knn", config)
+      >>> len(evaluate_origins(run, origins=2, progress=False).windows)
       2
     """
     config = run.config
