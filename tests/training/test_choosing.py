@@ -85,10 +85,10 @@ def test_what_does_not_fit_into_the_budget_is_left_out(capsys):
 
 
 def test_candidates_follow_the_data():
-    timed = default_candidates(_split(vectors=["text", "words"]).train, timed=True)
-    assert {"recent popularity", "EASE, l2 100, decay and trend, words"} <= set(timed)
+    timed = default_candidates(_split(vectors=["text", "words"]).train, "temporal")
+    assert {"recent popularity", "EASE, l2 200, decay and trend, words"} <= set(timed)
     assert list(timed)[-3:] == ["two-tower, text", "two-tower, words", "two-tower, text, words"]
-    chance = default_candidates(_split("random").train, timed=False)
+    chance = default_candidates(_split("random").train, "random")
     assert list(chance) == [
         "popularity",
         "item-kNN",
@@ -97,9 +97,15 @@ def test_candidates_follow_the_data():
         "spectral",
         "two-tower from spectral",
     ]
-    texts = default_candidates(_split("random", vectors=["text"]).train, timed=False)
+    texts = default_candidates(_split("random", vectors=["text"]).train, "random")
     assert texts["two-tower from spectral, text"]["spectral"] == {"vectors": "text"}
-    for name, values in {**timed, **chance, **texts}.items():
+    last = default_candidates(_split("leave_one_out").train, "leave_one_out")
+    assert [name for name in last if name not in chance] == [
+        "EASE, l2 200, order",
+        "EASE, l2 800, order",
+        "two-tower",
+    ]
+    for name, values in {**timed, **chance, **texts, **last}.items():
         RunConfig.of({"data": {"interactions": "a", "items": "b"}, **values}, name)
 
 

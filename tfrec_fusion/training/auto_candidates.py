@@ -10,26 +10,30 @@ _DENSE_ITEMS = 20_000  # beyond it the dense EASE is slow
 _TEXT_DIMS = 128
 
 
-def default_candidates(train: Interactions, timed: bool) -> dict[str, dict[str, Any]]:
+def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, Any]]:
     """Returns name -> keys of a run's config, from the simplest to the most complex model.
 
     Args:
       train: the training events.
-      timed: whether the split is in time, so that trends and ages tell something.
+      kind: of the split, see `Split`: only in a temporal one do trends tell something.
 
     Returns:
       Popularity, item-kNN and EASE, or `sparse_ease` beyond 20,000 items; with vectors, EASE with
-      text; in time, recent popularity and EASE with decay and trend, and the two-tower on as-of
-      examples; else the spectral model, and the two-tower that starts from it. Models of text are
-      tried with each of the catalogue's vectors, and the as-of two-tower with all of them too.
+      text; for test events after a time, recent popularity and EASE with decay and trend; for a
+      user's last event, EASE that reads the order of the history; with times, unless the split is
+      random, the two-tower on as-of examples; else the spectral model, and the two-tower that
+      starts from it. A given split has the models of both kinds of test events. Models of text are tried with each of the
+      catalogue's vectors, and the as-of two-tower with all of them too.
 
     Example:
-      >>> list(default_candidates(split.train, timed=True))[:2]
+      >>> list(default_candidates(split.train, "temporal"))[:2]
       ['popularity', 'recent popularity']
     """
     stores = list(train.catalogue.vectors)
     ease = "ease" if len(train.catalogue) <= _DENSE_ITEMS else "sparse_ease"
-    timed = timed and train.timestamp is not None
+    dated = train.timestamp is not None
+    timed = dated and kind in ("temporal", "given")
+    ordered = (dated or train.position is not None) and kind in ("leave_one_out", "given")
     found: dict[str, dict[str, Any]] = {"popularity": {"kind": "popularity"}}
     if timed:
         found["recent popularity"] = {"kind": "recent_popularity"}
@@ -45,15 +49,22 @@ def default_candidates(train: Interactions, timed: bool) -> dict[str, dict[str, 
         for l2 in (100.0, 400.0):
             found[f"EASE, l2 {l2:.0f}, {store}"] = {"kind": ease, "l2": l2, **texts[store]}
     if timed:
-        trend = {"half_life_days": 60.0, "trend_power": 0.8}
+        trend = {"event_half_life_days": 360.0, "trend_power": 0.6}
         for text in ({}, *texts.values()):
             of_text = f", {text['vectors']}" if text else ""
-            for l2 in (100.0, 400.0):
+            for l2 in (200.0, 800.0):
                 name = f"EASE, l2 {l2:.0f}, decay and trend{of_text}"
                 found[name] = {"kind": ease, "l2": l2, **trend, **text}
+    if ordered:
+        order = {"step_decay": 0.5, "transition_weight": 0.05}
+        for text in ({}, *texts.values()):
+            of_text = f", {text['vectors']}" if text else ""
+            for l2 in (200.0, 800.0):
+                name = f"EASE, l2 {l2:.0f}, order{of_text}"
+                found[name] = {"kind": ease, "l2": l2, **order, **text}
     sections = {name: {"model": section} for name, section in found.items()}
     chosen: list[list[str]] = [[store] for store in stores]
-    if timed:
+    if dated and kind != "random":
         chosen += [stores] if len(stores) > 1 else []
         for vectors in chosen or [[]]:
             name = ", ".join(["two-tower", *vectors])

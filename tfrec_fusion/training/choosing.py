@@ -198,7 +198,7 @@ def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:
     """
     given = cast(AutoSection, config.model).candidates
     if given is None:
-        given = default_candidates(split.train, timed=config.split.kind == "temporal")
+        given = default_candidates(split.train, config.split.kind)
     if not given:
         raise InputError("auto: candidates must name at least one model. Received: none")
     return {name: _candidate(name, config, values) for name, values in given.items()}

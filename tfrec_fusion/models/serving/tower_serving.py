@@ -35,7 +35,9 @@ def tower_serving(
     of_events = EventFeatures.of(model.spec, state)
 
     def past(vectors, events):
-        return vectors if events is None else side.past_vectors(vectors, of_events(events))
+        if events is None or of_events is None:
+            return vectors
+        return side.past_vectors(vectors, of_events(events))
 
     def user_vectors(users, vectors, items, rows, ages, given=None, events=None):
         features = {} if of_requests is None else of_requests(users, given)

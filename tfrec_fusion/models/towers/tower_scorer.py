@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
     @tf.function(input_signature=inputs)
     def vectors(users, history_items, history_rows, history_ages, *event_rows):
         history = past(history_items, event_rows)
-        given = {} if features is None else features(users)
+        given: dict[str, Any] = {} if features is None else dict(features(users))
         return model.user_vectors(
             users, history, history_items, history_rows, history_ages, **given
         )
