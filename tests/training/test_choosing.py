@@ -10,7 +10,9 @@ from tfrec_fusion.features import State
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import ItemKNN, Popularity
 from tfrec_fusion.pipelines import Blend
-from tfrec_fusion.training import Checkpoints, Run, RunConfig, default_candidates
+from tfrec_fusion.training import Checkpoints, Run, RunConfig, choosing, default_candidates
+from tfrec_fusion.training.recipes import trained_model
+from tfrec_fusion.training.time_budget import BudgetError
 
 PLAIN = {"epochs": 0, "batch_size": None}
 POPULARITY, KNN = {"model": {"kind": "popularity"}}, {"model": {"kind": "item_knn"}}
@@ -77,8 +79,11 @@ def test_the_test_events_play_no_part():
 def test_what_does_not_fit_into_the_budget_is_left_out(capsys):
     found = auto(_split(), candidates={"popular": POPULARITY, "kNN": KNN}, time_budget=0.001)
     assert found.name == "popular"
-    assert [trial.left_out for trial in found.trials] == [None, "no time was left"]
-    assert "kNN: no time is left" in capsys.readouterr().err
+    assert [trial.left_out for trial in found.trials] == [None, "the time budget is too short"]
+    assert "kNN: the time budget is too short" in capsys.readouterr().err
+    assert found.reason == (
+        "popular is the only model that was tried (1 did not fit into the time budget)"
+    )
     described = found.to_dict()
     assert described["chosen"] == "popular" and described["trials"][1]["evaluation"] is None
     assert found.table().row_count == 2
@@ -172,14 +177,35 @@ def test_a_deep_model_that_was_chosen_is_loaded(config, tmp_path):
     assert evaluate(model, run.split).metrics["total"] == run.evaluate().metrics["total"]
 
 
+def test_a_training_that_cannot_fit_is_left_out(monkeypatch):
+    def refused(config, train):
+        if config.by_gradient:
+            raise BudgetError("preparing takes too long")
+        return trained_model(config, train)
+
+    monkeypatch.setattr(choosing, "trained_model", refused)
+    tried = {"popular": POPULARITY, "two-tower": {"model": {"kind": "two_tower"}}, "kNN": KNN}
+    found = auto(_split(), candidates=tried, progress=False)
+    assert found.name == "kNN" and found.trials[1].left_out is not None
+    assert found.reason == (
+        "kNN is the best of 2 models (1 did not fit into the time budget), and the simpler ones "
+        "are worse beyond noise"
+    )
+    with pytest.raises(InputError, match=r"no candidate fits into the time budget.*900 s"):
+        auto(_split(), candidates={"two-tower": tried["two-tower"]}, progress=False)
+
+
 def test_bad_arguments():
     split = _split()
     for options, message in (
         ({"time_budget": "soon"}, r"auto: time_budget: must be seconds.*Received: 'soon'"),
         ({"time_budget": -1}, r"time_budget: Input should be greater than 0"),
+        ({"candidates": ["ease"]}, r"candidates must be a mapping.*Received: list"),
         ({"candidates": {}}, r"candidates must name at least one model"),
         ({"candidates": {"a": {"model": {"kind": "nothing"}}}}, r"auto: a: model.kind"),
         ({"candidates": {"a": {"model": {"kind": "ranker"}}}}, r"auto: a: must be a model that"),
     ):
         with pytest.raises(InputError, match=message):
             auto(split, progress=False, **options)
+    with pytest.raises(InputError, match=r"split must be a Split.*Received: Interactions"):
+        auto(split.train, progress=False)

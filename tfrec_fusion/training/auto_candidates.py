@@ -22,8 +22,8 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
       text; for test events after a time, recent popularity and EASE with decay and trend; for a
       user's last event, EASE that reads the order of the history; with times, unless the split is
       random, the two-tower on as-of examples; else the spectral model, and the two-tower that
-      starts from it. A given split has the models of both kinds of test events. Models of text are tried with each of the
-      catalogue's vectors, and the as-of two-tower with all of them too.
+      starts from it. A given split has the models of both kinds of test events. Models of text are
+      tried with each of the catalogue's vectors, and the as-of two-tower with all of them too.
 
     Example:
       >>> list(default_candidates(split.train, "temporal"))[:2]

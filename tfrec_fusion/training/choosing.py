@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -21,10 +21,12 @@ from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend, valida
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import AUTO, AutoSection
 from tfrec_fusion.training.recipes import trained_model
+from tfrec_fusion.training.time_budget import BudgetError
 
 _METRIC = "ndcg@10"
 _NO_TABLES = {"interactions": "", "items": ""}
 _BUDGET = 900.0  # seconds
+_NO_TIME = "the time budget is too short"
 _LEAST = 10.0  # seconds for which a training is worth beginning
 _AGAIN = 1.5  # time to fit again on all events, relative to the first time
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
@@ -68,6 +70,16 @@ def auto(
       >>> found.name in [trial.name for trial in found.trials]
       True
     """
+    if not isinstance(split, Split):
+        raise InputError(
+            "auto: split must be a Split, e.g. events.split('temporal'). "
+            f"Received: {type(split).__name__}"
+        )
+    if not isinstance(candidates, Mapping | None):
+        raise InputError(
+            "auto: candidates must be a mapping of names to keys of a run's config, e.g. {'EASE': "
+            f"{{'model': {{'kind': 'ease'}}}}}}. Received: {type(candidates).__name__}"
+        )
     section: dict[str, Any] = {"kind": AUTO}
     if candidates is not None:
         section["candidates"] = {name: dict(values) for name, values in candidates.items()}
@@ -109,11 +121,14 @@ def chosen_by(
             share /= (1 + _AGAIN) * in_epochs
             in_epochs -= 1
             one = one.model_copy(update={"time_budget": share})
-        if share < _LEAST and trials:
-            trials.append(Trial(name, None, 0.0, left_out="no time was left"))
-            say(f"{name}: no time is left")
+        try:
+            if share < _LEAST and trials:
+                raise BudgetError("no time is left")
+            model: Any = trained_model(one.resolved(part.train), part.train)
+        except BudgetError:
+            trials.append(Trial(name, None, time.perf_counter() - begin, left_out=_NO_TIME))
+            say(f"{name}: {_NO_TIME}")
             continue
-        model: Any = trained_model(one.resolved(part.train), part.train)
         report = evaluate(model, part, name=name, bootstrap=0)
         trials.append(Trial(name, report, time.perf_counter() - begin))
         say(_line(trials[-1]))
@@ -123,13 +138,21 @@ def chosen_by(
             members[one.model.kind] = _Member(trials[-1], one, model)
     left = budget - (time.perf_counter() - started)
     blend = _blended(members, part, split, seed, left)
-    if blend is not None:
+    if blend is None:
+        say("no blend of the best of each kind is better than one of them, or there is no time")
+    else:
         trials.append(blend.trial)
         say(_line(blend.trial))
-    best = max((t for t in trials if t.report is not None), key=lambda t: _value(t.report))
+    tried = [trial for trial in trials if trial.report is not None]
+    if not tried:
+        raise InputError(
+            "auto: no candidate fits into the time budget; pass a larger one. "
+            f"Received: {budget:g} s"
+        )
+    best = max(tried, key=lambda trial: _value(trial.report))
     trials = [_compared(trial, best, bootstrap, seed) for trial in trials]
     chosen = next(t for t in trials if t.report is not None and (t.against is None or _even(t)))
-    reason = _reason(chosen, best)
+    reason = _reason(chosen, best, tried, len(trials) - len(tried))
     say(reason)
     if blend is not None and chosen.name == blend.trial.name:
         say(f"fitting {', '.join(blend.choice.factories)} on all training events")
@@ -138,7 +161,9 @@ def chosen_by(
         one = configs[chosen.name]
         if one.by_gradient:
             left = budget - (time.perf_counter() - started)
-            one = one.model_copy(update={"time_budget": max(left, _LEAST)})
+            # There are more events than before, and the budget must not cost the result.
+            least = 2 * _AGAIN * chosen.seconds + _LEAST
+            one = one.model_copy(update={"time_budget": max(left, least)})
         say(f"fitting {chosen.name} on all training events")
         model = trained_model(one.resolved(split.train), split.train)
     return AutoResult(model, chosen.name, trials, reason)
@@ -243,10 +268,14 @@ def _even(trial: Trial) -> bool:
     return against is not None and against.low <= 0
 
 
-def _reason(chosen: Trial, best: Trial) -> str:
+def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -> str:
+    more = f" ({left_out} did not fit into the time budget)" if left_out else ""
+    if len(tried) == 1:
+        return f"{chosen.name} is the only model that was tried{more}"
     if chosen.against is None:
-        return f"{chosen.name} is the best, and the simpler models are worse beyond noise"
+        simpler = ", and the simpler ones are worse beyond noise" if chosen != tried[0] else ""
+        return f"{chosen.name} is the best of {len(tried)} models{more}{simpler}"
     return (
         f"{chosen.name} is the simplest that is not worse than the best, {best.name}, beyond "
-        f"noise: [{-chosen.against.high:+.4f}, {-chosen.against.low:+.4f}] of NDCG@10"
+        f"noise{more}: [{-chosen.against.high:+.4f}, {-chosen.against.low:+.4f}] of NDCG@10"
     )

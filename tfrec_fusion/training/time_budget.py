@@ -50,6 +50,10 @@ def seconds_of(value: str | float) -> float:
     return seconds
 
 
+class BudgetError(InputError):
+    """A time budget is too short for any training."""
+
+
 class BudgetPlan(NamedTuple):
     """A training that fits into a time budget.
 
@@ -93,7 +97,7 @@ def plan_budget(
       started: the reading of `time.perf_counter` at which the budget began.
 
     Raises:
-      InputError: the budget ends before a step of each epoch is done.
+      BudgetError: the budget ends before a step of each epoch is done.
     """
     weights, begin = model.get_weights(), time.perf_counter()
     compiled(model, epochs * len(batches))
@@ -104,7 +108,7 @@ def plan_budget(
     left = budget - (time.perf_counter() - started) - (timer.first - begin)
     steps = int(max(left, 0.0) * _USED / timer.seconds)
     if steps < epochs:
-        raise InputError(
+        raise BudgetError(
             f"time_budget: preparing takes {time.perf_counter() - started:.0f} s and a step "
             f"{timer.seconds:.2g} s, so no training fits; pass a larger one. Received: {budget:g} s"
         )

@@ -30,7 +30,7 @@ _DESCRIBED, _ARRAYS = "model.json", "arrays.npz"
 class Options(BaseModel):
     """Base of a classic model's options; a subclass declares the fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ClassicModel(ABC):
