@@ -15,8 +15,6 @@ log_pb2 = pytest.importorskip(
     "tensorflow_serving.apis.prediction_log_pb2", reason='needs ".[serving]"'
 )
 
-FUSIONS = ("sum", "gate", "user id")
-
 
 @pytest.fixture(scope="session")
 def loader(tmp_path_factory):
@@ -99,7 +97,7 @@ def test_golden_requests_and_warmup(loader, golden, reference, exported, tmp_pat
     _check_warmup(loader, exported)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_decayed_histories(loader, decayed):
     _check_warmup(loader, decayed[1])
 
@@ -137,8 +135,14 @@ def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_ble
             business.check(reference, request, outputs["item_id"][row], outputs["score"][row])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        pytest.param("sum", marks=pytest.mark.slow),
+        pytest.param("gate", marks=pytest.mark.acceptance),
+        pytest.param("user id", marks=pytest.mark.acceptance),
+    ],
+)
 def test_golden_requests_of_every_fusion(loader, golden, references, fusion, tmp_path):
     reference = references[fusion]
     version = export(reference.model, reference.events, tmp_path / "shop", audience=True)

@@ -156,9 +156,21 @@ def test_declared_features(unhashed, tmp_path):
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_every_two_tower_does(golden, references, variant, tmp_path):
-    reference = references[variant]
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("sum", "user both", "text only", "no times", "initial")
+        ),
+        *(
+            pytest.param(name, marks=pytest.mark.acceptance)
+            for name in ("gate", "user id", "id only", "no trend", "no times, user id")
+        ),
+    ],
+)
+def test_every_two_tower_does(golden, references, name, tmp_path):
+    reference = references[name]
     base = tmp_path / "shop"
     version = export(reference.model, reference.events, base, deployment=False, audience=True)
     assert export_onnx(version, tmp_path / "onnx") == {}

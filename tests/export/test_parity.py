@@ -128,8 +128,14 @@ def test_held_out_items_count(tmp_path, make_shop_events, make_model):
     assert Recommender(again).card["precision"] == "int8"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param("int8", marks=pytest.mark.slow),
+        pytest.param("bfloat16", marks=pytest.mark.acceptance),
+        pytest.param("float16", marks=pytest.mark.acceptance),
+    ],
+)
 def test_a_ranker_in_fewer_bytes(tmp_path, golden, ranker, precision):
     model, events, full = ranker("all")
     limits = ParityLimits(overlap_10=0)

@@ -284,7 +284,7 @@ def test_a_training_in_epochs_is_pruned_and_its_planned_length_reproduced(
     assert found["value"].iloc[-1] == last.intermediate_values[1]
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_the_importance_of_options_is_drawn_of_ten_trials(classic, tmp_path):
     tune(classic("ease"), tmp_path / "study", trials=5, progress=False)
     narrow = (tmp_path / "study/trials.png").stat().st_size
@@ -292,7 +292,7 @@ def test_the_importance_of_options_is_drawn_of_ten_trials(classic, tmp_path):
     assert (tmp_path / "study/trials.png").stat().st_size > narrow
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_ranker_is_tuned_by_gauc(config, tmp_path):
     given = config(model={"kind": "ranker", "dim": 8, "hidden": [8]}, epochs=1)
     found = tune(given, tmp_path / "study", trials=1, progress=False)
