@@ -69,7 +69,7 @@ def main() -> None:
         )
     print("\n".join(lines))
     if arguments.page:
-        write_between(PAGE, "graded table", "\n".join(lines))
+        write_between(PAGE, "graded", "\n".join(lines))
 
 
 if __name__ == "__main__":
