@@ -49,20 +49,18 @@ def export_onnx(version: str | os.PathLike, path: str | os.PathLike) -> dict[str
     path, version = local_path(path, "onnx"), latest_version(version)
     runtime = optional("onnxruntime", EXTRA)
     runtime.set_default_logger_severity(4)  # its errors are also raised as exceptions
-    loaded, shared = (tf.saved_model.load(str(version)) for _ in range(2))
+    loaded = tf.saved_model.load(str(version))
     signatures, left_out = signature_specs(version), {}
     with new_folder(path) as folder:
         for name, (inputs, _) in signatures.items():
             function = loaded.signatures[name]
             reason, model = _too_large(function), b""
             if not reason:
+                # Each from a load of its own: of one load, two signatures may name functions alike.
+                reason, model = convert(tf.saved_model.load(str(version)), name)
+            if not reason:
                 requests = _requests(version, name, inputs)
-                # Of one load, two signatures may name functions alike; a load of its own has one.
-                for source in (lambda: shared, lambda: tf.saved_model.load(str(version))):
-                    reason, model = convert(source(), name)
-                    reason = reason or _difference(runtime, model, function, requests)
-                    if not reason:
-                        break
+                reason = _difference(runtime, model, function, requests)
             if reason:
                 left_out[name] = reason
             else:
