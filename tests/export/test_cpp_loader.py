@@ -119,7 +119,7 @@ def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
 def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_blend, tmp_path):
     version, reference = blended
     requests = golden.two_tower_requests(reference)
-    vectors = ("user_vector", "item_vector", "similar")
+    vectors = ("user_vector", "item_vector", "similar", "audience")
     requests = [one for one in requests if one[0] not in vectors]
     _write(tmp_path / "requests", requests)
     answers = loader(version, tmp_path / "requests")
