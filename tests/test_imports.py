@@ -24,6 +24,7 @@ _BASE = {
     "files",
     "keras_registry",
     "paths",
+    "progress",
     "registry",
     "signature",
     "texts",

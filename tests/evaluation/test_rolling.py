@@ -8,12 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Window, evaluate, rolling_origins
-from tfrec_fusion.evaluation.origin_progress import OriginProgress
 from tfrec_fusion.evaluation.pooling import pool
 from tfrec_fusion.models.classic import ItemKNN, Popularity, RecentPopularity
 from tfrec_fusion.times import DAY
@@ -280,16 +278,3 @@ def test_repeated_events_that_count_are_targets_again():
     report = rolling_origins(models, events, origins=1, test=0.3, progress=False)
     assert report.counts["repeated"]["targets"] == 2
     assert report.metrics["all"]["repeated"]["hr@10"] == 1
-
-
-def test_progress_is_told_every_half_minute_and_at_the_end(capsys):
-    console = Console(width=90)
-    clock = iter([0.0, 10.0, 35.0, 40.0, 80.0]).__next__
-    with OriginProgress(4, console, clock=clock) as progress:
-        for place in range(4):
-            progress.advance(f"EASE, origin {place + 1}/4")
-    # After 35 s two are done, so as many take 35 s more.
-    assert capsys.readouterr().out.splitlines() == [
-        "evaluated 2 of 4: EASE, origin 2/4, 0:00:35 left",
-        "evaluated 4 of 4: EASE, origin 4/4, 0:00:00 left",
-    ]

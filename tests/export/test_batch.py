@@ -1,6 +1,5 @@
 """Batch recommendation: the answers of single requests, each user once, whatever happens."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, batch
-from tfrec_fusion.export.progress import UserProgress
 
 QUIET = {"progress": False}
 
@@ -193,16 +190,6 @@ def test_two_processes_at_once(shop, tmp_path):
     with alone(parts / "lock"), busy:
         shop.recommend_all(out, **QUIET)
     shop.recommend_all(out, **QUIET)
-
-
-def test_a_line_every_half_minute():
-    now, text = [0.0], io.StringIO()
-    console = Console(file=text, width=200)
-    with UserProgress(100, 20, console, clock=lambda: now[0]) as progress:
-        for now[0] in (10.0, 20.0, 40.0, 50.0):
-            progress.advance(10)
-    # 30 users in 40 seconds leave 50 for 67.
-    assert text.getvalue() == "recommended to 50 of 100 users, 1 users/s, 0:01:07 left\n"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -12,11 +12,23 @@ from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.cli._reading import (
     Columns,
+    ConfigFile,
+    Epochs,
+    EventVectors,
+    InteractionsTable,
     ItemColumns,
+    ItemsTable,
     Lists,
+    MinRating,
+    Seed,
+    SplitKind,
+    StrayTimes,
     TimestampUnit,
-    named_vectors,
+    UsersTable,
+    UserVectors,
+    Vectors,
     reading,
+    vector_stores,
 )
 from tfrec_fusion.errors import InputError
 
@@ -25,39 +37,12 @@ def train(
     out: Annotated[
         Path, typer.Option(metavar="RUN", help="Run folder; a run that is there is resumed.")
     ],
-    interactions: Annotated[
-        Path | None, typer.Option(help="Parquet file or folder, or CSV: user_id, item_id, ...")
-    ] = None,
-    items: Annotated[
-        Path | None, typer.Option(help="Parquet file or folder, or CSV: item_id, title, ...")
-    ] = None,
-    users: Annotated[
-        Path | None,
-        typer.Option(help="Parquet file or folder, or CSV, of users' attributes: user_id, ..."),
-    ] = None,
-    vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="A vector store, or a .npy in the order of the items. Without a name it is "
-            "called 'text'.",
-        ),
-    ] = None,
-    user_vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="The same of the users, for features of the kind vectors.",
-        ),
-    ] = None,
-    event_vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="The same of the interactions: a store whose ids are those of their column "
-            "NAME_id, e.g. review=STORE and review_id.",
-        ),
-    ] = None,
+    interactions: InteractionsTable = None,
+    items: ItemsTable = None,
+    users: UsersTable = None,
+    vectors: Vectors = None,
+    user_vectors: UserVectors = None,
+    event_vectors: EventVectors = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -68,23 +53,10 @@ def train(
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,
-    split: Annotated[
-        Literal["temporal", "leave_one_out", "random", "given", "none"] | None,
-        typer.Option(
-            help="How to choose the test events; given takes a column 'split' of train, valid and "
-            "test.  [default: temporal]"
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML or JSON with keys of a run's config; options override it."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of initial weights, examples and dropout.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Number of passes over the training examples.")
-    ] = None,
+    split: SplitKind = None,
+    config: ConfigFile = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
     time_budget: Annotated[
         str | None,
         typer.Option(
@@ -93,16 +65,8 @@ def train(
             "examples as fit.",
         ),
     ] = None,
-    min_rating: Annotated[
-        float | None, typer.Option(help="Drop interactions with a lower rating.")
-    ] = None,
-    stray_times: Annotated[
-        Literal["error", "drop", "keep"] | None,
-        typer.Option(
-            help="How to treat events with times after today, at 0, or far from all others.  "
-            "[default: error]"
-        ),
-    ] = None,
+    min_rating: MinRating = None,
+    stray_times: StrayTimes = None,
     from_run: Annotated[
         Path | None,
         typer.Option(
@@ -129,11 +93,7 @@ def train(
     from tfrec_fusion.training import ProgressBar, Run
 
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
-    how["vectors"] = named_vectors(vectors) if vectors else None
-    how["user_vectors"] = named_vectors(user_vectors, "--user-vectors") if user_vectors else None
-    how["event_vectors"] = (
-        named_vectors(event_vectors, "--event-vectors") if event_vectors else None
-    )
+    how |= vector_stores(vectors, user_vectors, event_vectors)
     given = given_values(interactions, items, users, model, split, seed, epochs, min_rating, how)
     if time_budget is not None:
         given["time_budget"] = time_budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,11 +12,23 @@ from tfrec_fusion.cli._output import Json, Output
 from tfrec_fusion.cli._quiet import start_tensorflow
 from tfrec_fusion.cli._reading import (
     Columns,
+    ConfigFile,
+    Epochs,
+    EventVectors,
+    InteractionsTable,
     ItemColumns,
+    ItemsTable,
     Lists,
+    MinRating,
+    Seed,
+    SplitKind,
+    StrayTimes,
     TimestampUnit,
-    named_vectors,
+    UsersTable,
+    UserVectors,
+    Vectors,
     reading,
+    vector_stores,
 )
 from tfrec_fusion.cli._train import check_tables, given_values
 
@@ -25,53 +37,18 @@ def tune(
     out: Annotated[
         Path, typer.Option(metavar="STUDY", help="Study folder; a study that is there goes on.")
     ],
-    interactions: Annotated[
-        Path | None, typer.Option(help="Parquet file or folder, or CSV: user_id, item_id, ...")
-    ] = None,
-    items: Annotated[
-        Path | None, typer.Option(help="Parquet file or folder, or CSV: item_id, title, ...")
-    ] = None,
-    users: Annotated[
-        Path | None,
-        typer.Option(help="Parquet file or folder, or CSV, of users' attributes: user_id, ..."),
-    ] = None,
-    vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="A vector store, or a .npy in the order of the items. Without a name it is "
-            "called 'text'.",
-        ),
-    ] = None,
-    user_vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="The same of the users, for features of the kind vectors.",
-        ),
-    ] = None,
-    event_vectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="The same of the interactions: a store whose ids are those of their column "
-            "NAME_id, e.g. review=STORE and review_id.",
-        ),
-    ] = None,
+    interactions: InteractionsTable = None,
+    items: ItemsTable = None,
+    users: UsersTable = None,
+    vectors: Vectors = None,
+    user_vectors: UserVectors = None,
+    event_vectors: EventVectors = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="KIND", help="Kind of model, as for train.  [default: two_tower]"),
     ] = None,
-    split: Annotated[
-        Literal["temporal", "leave_one_out", "random", "none"] | None,
-        typer.Option(
-            help="How to choose the test events, which tuning does not see.  [default: temporal]"
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML or JSON with keys of a run's config; options override it."),
-    ] = None,
+    split: SplitKind = None,
+    config: ConfigFile = None,
     space: Annotated[
         Path | None,
         typer.Option(
@@ -101,23 +78,11 @@ def tune(
             "a ranker has gauc]"
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of initial weights, examples and dropout.")
-    ] = None,
+    seed: Seed = None,
     search_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
-    epochs: Annotated[
-        int | None, typer.Option(help="Number of passes over the training examples.")
-    ] = None,
-    min_rating: Annotated[
-        float | None, typer.Option(help="Drop interactions with a lower rating.")
-    ] = None,
-    stray_times: Annotated[
-        Literal["error", "drop", "keep"] | None,
-        typer.Option(
-            help="How to treat events with times after today, at 0, or far from all others.  "
-            "[default: error]"
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    min_rating: MinRating = None,
+    stray_times: StrayTimes = None,
     columns: Columns = None,
     item_columns: ItemColumns = None,
     lists: Lists = None,
@@ -135,11 +100,7 @@ def tune(
     from tfrec_fusion.training.config_files import merged, read_mapping
 
     how = reading(columns, item_columns, lists, timestamp_unit) | {"stray_times": stray_times}
-    how["vectors"] = named_vectors(vectors) if vectors else None
-    how["user_vectors"] = named_vectors(user_vectors, "--user-vectors") if user_vectors else None
-    how["event_vectors"] = (
-        named_vectors(event_vectors, "--event-vectors") if event_vectors else None
-    )
+    how |= vector_stores(vectors, user_vectors, event_vectors)
     given = given_values(interactions, items, users, model, split, seed, epochs, min_rating, how)
     values = merged({} if config is None else read_mapping(config), given)
     check_tables(values, "tune")

@@ -19,13 +19,13 @@ from tfrec_fusion.embeddings.encoders.making import as_encoder
 from tfrec_fusion.embeddings.hashing import text_hash
 from tfrec_fusion.embeddings.ids import check_ids, rows_of
 from tfrec_fusion.embeddings.journal import Journal
-from tfrec_fusion.embeddings.progress import EncodingProgress
 from tfrec_fusion.embeddings.store import VectorStore
 from tfrec_fusion.embeddings.store_files import StoreContent, refuse_foreign, write_store
 from tfrec_fusion.embeddings.templates import TextTemplate
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.progress import WorkProgress
 from tfrec_fusion.texts import check_unicode
 
 
@@ -232,19 +232,22 @@ def _run(encoder, new: dict[str, str], journal: Journal, previous, dtype, progre
     hashes, texts = np.array(list(new), object), list(new.values())
     lengths = np.array([len(text) for text in texts], np.int64)
     dims = journal.dims if previous is None else previous.manifest.dims
-    with EncodingProgress(len(texts), int(lengths.sum()), progress) as bar:
+    # Long texts take longer and come first, so the time left follows the characters.
+    characters = max(int(lengths.sum()), 1)
+    with WorkProgress("encoded", len(texts), "texts", console=progress, every=10.0) as bar:
         if not texts:
             return
         estimate = encoder.estimate(texts)
         if estimate and bar.console is not None:
             bar.console.print(estimate, markup=False, soft_wrap=True)
-        done = 0
+        done = read = 0
         for rows, vectors in encoder.stream(texts):
             batch = hashes[rows].tolist()
             _check_batch(encoder, vectors, batch, dims, dtype)
             dims = vectors.shape[1]
             journal.append(batch, vectors)
-            bar.advance(len(rows), int(lengths[rows].sum()))
+            read += int(lengths[rows].sum())
+            bar.advance(len(rows), share=read / characters)
             done += len(rows)
     if done != len(texts):
         raise InputError(

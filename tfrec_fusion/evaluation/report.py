@@ -130,13 +130,7 @@ class Report:
         Raises:
           InputError: `path` does not end in .json.
         """
-        path = local_path(path, "report")
-        if path.suffix != ".json":
-            raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
-        with new_file(path) as file:
-            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-            file.write(f"{text}\n".encode())
-        return path
+        return save_json(self.to_dict(), path)
 
     def __str__(self) -> str:
         return render(self.table())
@@ -173,3 +167,18 @@ def format_value(metric: str, value: float | None) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.2f}" if metric.startswith("novelty@") else f"{value:.4f}"
+
+
+def save_json(described: dict, path: str | os.PathLike) -> Path:
+    """Writes a report's values as JSON, atomically; creates the folder if it is missing.
+
+    Raises:
+      InputError: `path` does not end in .json.
+    """
+    path = local_path(path, "report")
+    if path.suffix != ".json":
+        raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
+    with new_file(path) as file:
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        file.write(f"{text}\n".encode())
+    return path

@@ -17,13 +17,13 @@ from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation.origin_progress import OriginProgress
 from tfrec_fusion.evaluation.origin_result import OriginResult
 from tfrec_fusion.evaluation.protocol import checked_cuts, evaluate
 from tfrec_fusion.evaluation.rolling_report import RollingReport
 from tfrec_fusion.evaluation.window import Window
 from tfrec_fusion.files import new_file
 from tfrec_fusion.paths import local_path
+from tfrec_fusion.progress import WorkProgress
 
 _SETTINGS = "settings.json"
 
@@ -124,7 +124,9 @@ def rolling_origins(
     paths = {key: path_of(*key) for key in places}
     done = {key for key, path in paths.items() if path is not None and path.is_file()}
     found: list[dict[str, OriginResult]] = [{} for _ in windows]
-    with OriginProgress(len(places) - len(done), progress) as shown:
+    with WorkProgress(
+        "finished", len(places) - len(done), "evaluations", console=progress
+    ) as shown:
         for place, window in enumerate(windows):
             split = None
             for name, train in models.items():
@@ -150,7 +152,7 @@ def rolling_origins(
                 if path is not None:
                     result.save(path)
                 found[place][name] = result
-                shown.advance(f"{report.name}, origin {place + 1}/{len(windows)}")
+                shown.advance(state=f"{report.name}, origin {place + 1}/{len(windows)}")
     named = [{result.report.name: result for result in origin.values()} for origin in found]
     return RollingReport.of(windows, named, reference=reference, bootstrap=bootstrap, seed=seed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,14 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.bootstrap import PairedDifference, interval
 from tfrec_fusion.evaluation.origin_result import OriginResult
 from tfrec_fusion.evaluation.pooling import pool
-from tfrec_fusion.evaluation.report import Report, few_users, format_value, render
+from tfrec_fusion.evaluation.report import (
+    Report,
+    few_users,
+    format_value,
+    render,
+    save_json,
+)
 from tfrec_fusion.evaluation.window import Window
-from tfrec_fusion.files import new_file
-from tfrec_fusion.paths import local_path
 from tfrec_fusion.times import utc
 
 _POOLED = ("cold",)  # slices with few users at an origin
@@ -262,13 +265,7 @@ class RollingReport:
         Raises:
           InputError: `path` does not end in .json.
         """
-        path = local_path(path, "report")
-        if path.suffix != ".json":
-            raise InputError(f"report: path must end in .json. Received: {str(path)!r}")
-        with new_file(path) as file:
-            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-            file.write(f"{text}\n".encode())
-        return path
+        return save_json(self.to_dict(), path)
 
     def __str__(self) -> str:
         return f"{render(self.table())}\n{render(self.origin_table())}"

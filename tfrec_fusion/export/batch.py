@@ -19,7 +19,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.batch_parts import BatchParts
 from tfrec_fusion.export.batch_users import BatchUsers
 from tfrec_fusion.export.model_card import CARD
-from tfrec_fusion.export.progress import UserProgress
+from tfrec_fusion.progress import WorkProgress
 
 SCHEMA = pa.schema(
     [
@@ -129,7 +129,7 @@ def write_recommendations(
         shown = None if progress else False
         tables: list[pa.Table] = []
         waiting, since = 0, time.monotonic()
-        with UserProgress(len(ids), resumed, shown) as bar:
+        with WorkProgress("recommended to", len(ids), "users", done=resumed, console=shown) as bar:
             for count, table in _tables(answers, ids[resumed:], is_known[resumed:], step):
                 tables.append(table)
                 waiting += count

@@ -1,16 +1,13 @@
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from rich.console import Console
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features import State
-from tfrec_fusion.models.classic import IALS, FoldedFactors, fit_progress, least_squares
+from tfrec_fusion.models.classic import IALS, FoldedFactors, least_squares
 
 # Users u and v have a and b, w and x have c and d; e is cold.
 TRAIN = [
@@ -91,14 +88,6 @@ def test_repeated_events_are_observations(temporal):
     train = Interactions.from_frame(frame, catalogue, repeats="all")
     a, b, _ = IALS(dim=2).fit(train).scorer(State.of(train))(np.array([0]))[0]
     assert a > b > 0
-
-
-def test_progress_tells_each_half_minute():
-    times, out = iter([0.0, 20.0, 40.0, 60.0]), io.StringIO()
-    with fit_progress.FitProgress("iALS", 4, Console(file=out), lambda: next(times)) as progress:
-        for _ in range(3):
-            progress.advance("loss 0.5")
-    assert out.getvalue() == "iALS: epoch 2 of 4, about 40 s left, loss 0.5\n"
 
 
 @pytest.mark.parametrize("options", [{"l2": 0}, {"dim": 0}, {"unobserved_weight": -1}])

@@ -9,9 +9,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.classic.classic_model import ClassicModel
 from tfrec_fusion.models.classic.cold_options import ColdOptions
-from tfrec_fusion.models.classic.fit_progress import FitProgress
 from tfrec_fusion.models.classic.folded_factors import FoldedFactors
 from tfrec_fusion.models.classic.least_squares import solved_rows
+from tfrec_fusion.progress import WorkProgress
 
 
 class IALSConfig(ColdOptions):
@@ -82,7 +82,7 @@ class IALS(ClassicModel):
         )
         rng, scale = np.random.default_rng(config.seed), config.initial_scale / config.dim**0.5
         items = rng.normal(0, scale, (n_items, config.dim)).astype(np.float32)
-        with FitProgress("iALS", config.epochs) as progress:
+        with WorkProgress("iALS:", config.epochs, "epochs", tell_end=False) as progress:
             for _ in range(config.epochs):
                 users = solved_rows(by_user, items, self._gram(items), user_ridge)
                 items = solved_rows(by_item, users, self._gram(users), item_ridge)

@@ -10,8 +10,8 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.classic.classic_model import ClassicModel
 from tfrec_fusion.models.classic.cold_options import ColdOptions
-from tfrec_fusion.models.classic.fit_progress import FitProgress
 from tfrec_fusion.models.classic.propagated_vectors import PropagatedVectors
+from tfrec_fusion.progress import WorkProgress
 
 _BATCH = 4096
 _TRIES = 10  # draws of a negative that is not among the user's items
@@ -108,7 +108,7 @@ class LightGCN(ClassicModel):
         item = matrix.indices.astype(np.int32)
         negatives = _Negatives(user, item, n_items)
         size = config.batch_size or max(_BATCH, len(user) // 10)
-        with FitProgress("LightGCN", config.epochs) as progress:
+        with WorkProgress("LightGCN:", config.epochs, "epochs", tell_end=False) as progress:
             for _ in range(config.epochs):
                 order = rng.permutation(len(user))
                 negative = negatives.drawn(rng)
@@ -121,7 +121,7 @@ class LightGCN(ClassicModel):
                         "LightGCN: the loss is not finite, so the training diverged; lower "
                         f"learning_rate. Received: {config.learning_rate}"
                     )
-                progress.advance(f"loss {float(loss):.3f}")
+                progress.advance(state=f"loss {float(loss):.3f}")
         return tf.convert_to_tensor(start)
 
 

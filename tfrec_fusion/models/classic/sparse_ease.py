@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse
 from pydantic import PositiveInt
 
-from tfrec_fusion.models.classic.fit_progress import FitProgress
 from tfrec_fusion.models.classic.linear_model import LinearModel
 from tfrec_fusion.models.classic.linear_options import LinearOptions
+from tfrec_fusion.progress import WorkProgress
 
 _BLOCK = 256  # items at a time
 _SOLVED = 32  # systems at a time
@@ -57,7 +57,7 @@ class SparseEASE(LinearModel):
         k = min(config.neighbours, size - 1)
         rows = gram.strongest(k)
         values = np.empty((size, k), np.float32)
-        with FitProgress("SparseEASE", -(-size // _SOLVED)) as progress:
+        with WorkProgress("SparseEASE:", -(-size // _SOLVED), "blocks", tell_end=False) as progress:
             for start in range(0, size, _SOLVED):
                 part = slice(start, start + _SOLVED)
                 values[part] = gram.solved(start, rows[part])
