@@ -124,9 +124,7 @@ def rolling_origins(
     paths = {key: path_of(*key) for key in places}
     done = {key for key, path in paths.items() if path is not None and path.is_file()}
     found: list[dict[str, OriginResult]] = [{} for _ in windows]
-    with WorkProgress(
-        "finished", len(places) - len(done), "evaluations", console=progress
-    ) as shown:
+    with WorkProgress("evaluated", len(places) - len(done), "models", console=progress) as shown:
         for place, window in enumerate(windows):
             split = None
             for name, train in models.items():
