@@ -12,6 +12,11 @@ from rich.console import Console
 import tfrec_fusion as tff
 from tfrec_fusion.models.classic import EASE, RecentPopularity
 
+# Chosen on the validation period.
+EASE_X_TREND = {
+    **{"l2": 800.0, "vectors": "text", "text_weight": 20.0},
+    **{"event_half_life_days": 360.0, "trend_power": 0.6},
+}
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="blend-"))
 
@@ -32,7 +37,7 @@ def two_tower(train):
 # Functions of the training events: on validation they are called with the events before it.
 factories = {
     "two_tower": two_tower,
-    "ease": lambda train: EASE(l2=800.0, trend_power=0.8).fit(train),
+    "ease": lambda train: EASE(**EASE_X_TREND).fit(train),
     "recent": lambda train: RecentPopularity().fit(train),
 }
 choice = tff.training.choose_blend(factories, split)
