@@ -14,8 +14,11 @@ from tfrec_fusion.models.classic import EASE, RecentPopularity
 
 # Chosen on the validation period.
 EASE_X_TREND = {
-    **{"l2": 800.0, "vectors": "text", "text_weight": 20.0},
-    **{"event_half_life_days": 360.0, "trend_power": 0.6},
+    "l2": 800.0,
+    "vectors": "text",
+    "text_weight": 20.0,
+    "event_half_life_days": 360.0,
+    "trend_power": 0.6,
 }
 folder = Path(sys.argv[1])
 out = Path(mkdtemp(prefix="blend-"))

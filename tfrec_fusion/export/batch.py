@@ -129,7 +129,9 @@ def write_recommendations(
         shown = None if progress else False
         tables: list[pa.Table] = []
         waiting, since = 0, time.monotonic()
-        with WorkProgress("recommended to", len(ids), "users", done=resumed, console=shown) as bar:
+        with WorkProgress(
+            "recommended to", len(ids), "users", done=resumed, console=shown, tell_end=False
+        ) as bar:
             for count, table in _tables(answers, ids[resumed:], is_known[resumed:], step):
                 tables.append(table)
                 waiting += count
