@@ -203,7 +203,10 @@ def test_bad_arguments():
         ({"candidates": ["ease"]}, r"candidates must be a mapping.*Received: list"),
         ({"candidates": {}}, r"candidates must name at least one model"),
         ({"candidates": {"a": {"model": {"kind": "nothing"}}}}, r"auto: a: model.kind"),
-        ({"candidates": {"a": {"model": {"kind": "ranker"}}}}, r"auto: a: must be a model that"),
+        (
+            {"candidates": {"a": {"model": {"kind": "ranker"}}}},
+            r"auto: a: must be a single model that",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             auto(split, progress=False, **options)

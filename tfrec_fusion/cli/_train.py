@@ -49,7 +49,7 @@ def train(
             metavar="KIND",
             help="two_tower, ranker, or a classic model: ease, sparse_ease, item_knn, user_knn, "
             "rp3beta, ials, light_gcn, spectral, popularity, recent_popularity, text_mean, "
-            "personal_frequency; auto, which validation chooses; or "
+            "personal_frequency; auto, which validation chooses; blend, by its --config; or "
             "module:Class of your own ClassicModel.  [default: two_tower]",
         ),
     ] = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,20 +16,13 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
-from tfrec_fusion.pipelines.blend_config import BlendConfig
-from tfrec_fusion.pipelines.blend_explanation import COLD
+from tfrec_fusion.pipelines.blend_config import BlendConfig, member_name
 from tfrec_fusion.pipelines.blend_scorer import BlendScorer
 from tfrec_fusion.pipelines.blend_serving import BlendServing
 from tfrec_fusion.pipelines.blended_spec import blended_spec
 from tfrec_fusion.pipelines.member_files import load_member, save_member
 
 _DESCRIBED, _MEMBERS = "blend.json", "members"
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-# Names of other shares and of columns that explanations have.
-_TAKEN = (
-    *("id", "features", "request", "context", "bias", "rules", COLD),
-    *("user_id", "item_id", "score", "nearest_items", "nearest_cosines"),
-)
 
 
 class Blend:
@@ -196,11 +188,10 @@ def _check_members(members) -> None:
             f"Received: {members if isinstance(members, Mapping) else type(members).__name__}"
         )
     for name, member in members.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
-            raise InputError(
-                "Blend: members: a name must begin with a letter, followed by letters, digits or "
-                f"_, and be none of {', '.join(_TAKEN)}. Received: {name!r}"
-            )
+        try:
+            member_name(name)
+        except ValueError as error:
+            raise InputError(f"Blend: members: {error}. Received: {name!r}") from None
         if not isinstance(member, Model) or isinstance(member, type):
             raise InputError(
                 f"Blend: members: {name!r} must be a fitted model of tfrec_fusion.models, or "

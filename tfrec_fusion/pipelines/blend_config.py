@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    model_validator,
+)
 
+COLD = "cold"
+"""Name of the share of the order of unseen items."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# Names of other shares and of columns that explanations have.
+_TAKEN = (
+    *("id", "features", "request", "context", "bias", "rules", COLD),
+    *("user_id", "item_id", "score", "nearest_items", "nearest_cosines"),
+)
+
+
+def member_name(name: Any) -> str:
+    """Returns the name of a member; raises ValueError if none can have it."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
+        raise ValueError(
+            "a name must begin with a letter, followed by letters, digits or _, and be none of "
+            f"{', '.join(_TAKEN)}"
+        )
+    return name
+
+
+MemberName = Annotated[str, AfterValidator(member_name)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -43,7 +73,7 @@ class BlendConfig(BaseModel):
     k: PositiveFloat = Field(10.0, allow_inf_nan=False)
     cold: str | None = None
     new_users: NewUsers | None = None
-    members: dict[str, dict[str, Any]]
+    members: dict[MemberName, dict[str, Any]] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _weights_are_of_members(self) -> BlendConfig:

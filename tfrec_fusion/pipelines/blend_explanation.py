@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import tf
-
-COLD = "cold"
-"""Name of the share of the order of unseen items."""
+from tfrec_fusion.pipelines.blend_config import COLD
 
 
 class BlendExplanation(tf.Module):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.config import read_json
@@ -15,6 +16,7 @@ from tfrec_fusion.files import new_folder
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.training.recipes import TRAINED
 
 _PREFIX, _WHOLE = "epoch-", "model"
 
@@ -45,9 +47,13 @@ class Checkpoints:
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
     def save(
-        self, model: keras.Model | ClassicModel | Blend, epoch: int, history: dict[str, list[float]]
+        self, model: keras.Model | ClassicModel | Blend, epoch: int, history: dict[str, Any]
     ) -> Path:
-        """Writes the checkpoint after `epoch` epochs, and removes all but the last two."""
+        """Writes the checkpoint after `epoch` epochs, and removes all but the last two.
+
+        Args:
+          history: metric -> value of each epoch; of a blend, member -> the same.
+        """
         path = self._path(epoch)
         with new_folder(path) as temporary:
             described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
@@ -78,6 +84,18 @@ class Checkpoints:
             return None
         blend = (self.describe() or {}).get("class_name") == Blend.__name__
         return Blend.load(folder) if blend else ClassicModel.load(folder)
+
+    def model(self) -> keras.Model | ClassicModel | Blend | None:
+        """Loads the model of the latest checkpoint; None if there is none."""
+        described = self.describe()
+        if described is None:
+            return None
+        whole = self.whole()
+        if whole is not None:
+            return whole
+        model = TRAINED[described["class_name"]].from_config(described["config"])
+        self.restore(model)
+        return model
 
     def restore(self, model: keras.Model) -> dict | None:
         """Restores a model, and its optimizer if compiled, from the latest checkpoint.

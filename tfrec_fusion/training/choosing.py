@@ -19,7 +19,7 @@ from tfrec_fusion.training.auto_candidates import default_candidates
 from tfrec_fusion.training.auto_result import AutoResult, Trial
 from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend, validation_part
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.model_sections import AUTO, AutoSection
+from tfrec_fusion.training.model_sections import AUTO, BLEND, AutoSection
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.time_budget import BudgetError
 
@@ -233,9 +233,9 @@ def _candidate(name: str, config: RunConfig, values: Mapping[str, Any]) -> RunCo
     # The tables are those of the split.
     given = {"data": _NO_TABLES, "split": config.split.model_dump(), "seed": config.seed}
     found = RunConfig.of({**given, **values}, f"auto: {name}")
-    if found.model.kind in ("ranker", AUTO):
+    if found.model.kind in ("ranker", AUTO, BLEND):
         raise InputError(
-            f"auto: {name}: must be a model that ranks the whole catalogue. "
+            f"auto: {name}: must be a single model that ranks the whole catalogue. "
             f"Received: {found.model.kind}"
         )
     return found

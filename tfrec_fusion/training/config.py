@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -36,9 +36,11 @@ from tfrec_fusion.training.config_sections import (
 )
 from tfrec_fusion.training.model_sections import (
     AUTO,
+    BLEND,
     BY_GRADIENT,
     OWN,
     SECTIONS,
+    BlendSection,
     ModelSection,
     TwoTowerSection,
 )
@@ -66,6 +68,8 @@ _GRADIENT_KEYS = (
     "evaluate_every",
     "from_run",
 )
+# Of the keys that a member of a blend may not have.
+_OF_THE_RUN = ("data", "split", "rerank", "from_run", "recorded")
 # pydantic's names of the types that a key may have.
 _BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 # Defaults of training from a spectral start, which is close to the optimum: few, small steps.
@@ -152,10 +156,14 @@ class RunConfig(Section):
             if self.model.kind == AUTO:
                 given = [name for name in given if name != "time_budget"]
             if given:
+                advice = "is fitted at once; leave it out"
+                if self.model.kind == BLEND:
+                    advice = "has members, which take it; give it to them"
                 raise ValueError(
                     f"{given[0]} applies only to models that are trained in epochs, and model.kind "
-                    f"{self.model.kind!r} is fitted at once; leave it out"
+                    f"{self.model.kind!r} {advice}"
                 )
+            self.member_configs()
             return self
         ranker = self.model.kind == "ranker"
         if self.examples is not None and ranker != (self.examples.kind == "ranking"):
@@ -166,6 +174,35 @@ class RunConfig(Section):
         if ranker and self.spectral:
             raise ValueError("spectral applies only to model.kind 'two_tower'; leave it out")
         return self
+
+    def member_configs(self) -> dict[str, RunConfig]:
+        """Returns name -> config of each member of `model.kind: blend`; {} for other kinds.
+
+        They have the data, the split and, unless they name another one, the seed of this config.
+
+        Raises:
+          InputError: a member has an unknown key, a key of the whole run or a bad value, or is no
+            model that ranks the catalogue.
+        """
+        if self.model.kind != BLEND:
+            return {}
+        shared = {"data": self.data, "split": self.split, "seed": self.seed}
+        found = {}
+        for name, values in cast(BlendSection, self.model).members.items():
+            where = f"model.members.{name}"
+            taken = [key for key in _OF_THE_RUN if key in values]
+            if taken:
+                raise InputError(
+                    f"{where}: {taken[0]} is a key of the whole run; leave it out of the member. "
+                    f"Received: {values[taken[0]]!r}"
+                )
+            found[name] = one = RunConfig.of({**shared, **values}, where)
+            if one.model.kind in ("ranker", AUTO, BLEND):
+                raise InputError(
+                    f"{where}: must be a single model that ranks the whole catalogue. "
+                    f"Received: model.kind {one.model.kind!r}"
+                )
+        return found
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "config") -> RunConfig:
@@ -224,7 +261,14 @@ class RunConfig(Section):
         numbers = {"numbers": train.catalogue.numeric_columns}
         data = self.data.model_copy(update=numbers)
         if not self.by_gradient:
-            return self.model_copy(update={"data": data, "epochs": 0})
+            update: dict[str, Any] = {"data": data, "epochs": 0}
+            members = {
+                name: one.resolved(train).model_dump(mode="json", exclude={*_OF_THE_RUN})
+                for name, one in self.member_configs().items()
+            }
+            if members:
+                update["model"] = self.model.model_copy(update={"members": members})
+            return self.model_copy(update=update)
         model: Any = self.model
         if self.model.kind in BY_GRADIENT:
             model = model.with_features(train)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from tfrec_fusion.models import RankerConfig, TwoTowerConfig
 from tfrec_fusion.models.classic import (
@@ -21,11 +21,14 @@ from tfrec_fusion.models.classic import (
     TextMeanConfig,
     UserKNNConfig,
 )
+from tfrec_fusion.pipelines import BlendConfig
 from tfrec_fusion.registry import Registry
 
 OWN = "own"
 AUTO = "auto"
 """The kind that validation chooses."""
+BLEND = "blend"
+"""The kind that is made of other models."""
 MODELS = Registry(
     "model.kind",
     {
@@ -146,6 +149,27 @@ class AutoSection(BaseModel):
     candidates: dict[str, dict[str, Any]] | None = None
 
 
+class BlendSection(BlendConfig):
+    """`kind: blend` and the options of `tfrec_fusion.pipelines.Blend`.
+
+    Attributes:
+      members: name -> keys of a run's config, but for those of the data: `model`, `examples`,
+        `epochs` and others of training.
+      weights: by default 1 each.
+    """
+
+    kind: Literal["blend"] = "blend"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_one(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("weights") is None:
+            members = values.get("members")
+            weights = dict.fromkeys(members, 1.0) if isinstance(members, Mapping) else {}
+            return {**values, "weights": weights}
+        return values
+
+
 class OwnSection(BaseModel):
     """`kind: module:Class` of your own `ClassicModel`, and the options of its `Config`."""
 
@@ -170,6 +194,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "text_mean": TextMeanSection,
     "user_knn": UserKNNSection,
     AUTO: AutoSection,
+    BLEND: BlendSection,
     OWN: OwnSection,
 }
 
@@ -195,6 +220,7 @@ ModelSection = Annotated[
     | Annotated[TextMeanSection, Tag("text_mean")]
     | Annotated[UserKNNSection, Tag("user_knn")]
     | Annotated[AutoSection, Tag(AUTO)]
+    | Annotated[BlendSection, Tag(BLEND)]
     | Annotated[OwnSection, Tag(OWN)],
     Discriminator(_tag),
 ]

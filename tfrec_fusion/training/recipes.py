@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -17,8 +17,9 @@ from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam, resolve
+from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.model_sections import MODELS
+from tfrec_fusion.training.model_sections import BLEND, MODELS
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.time_budget import plan_budget
 
@@ -47,6 +48,11 @@ def build_model(config: RunConfig, train: Interactions) -> keras.Model | Classic
     if config.model.kind == "ranker":
         return Ranker(train, name="ranker", **options)
     return TwoTower(train, initial=_spectral(config, train), name="two_tower", **options)
+
+
+def blended(config: RunConfig, members: Mapping[str, Any]) -> Blend:
+    """Blends trained members as a config of `model.kind: blend` says."""
+    return Blend(members, **config.model.model_dump(exclude={"kind", "members"}))
 
 
 def training_batches(
@@ -93,14 +99,18 @@ def trained_model(
     config: RunConfig,
     train: Interactions,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> keras.Model | ClassicModel:
+) -> keras.Model | ClassicModel | Blend:
     """Builds and trains the model of a resolved config, as a run does, without a folder.
 
-    A `time_budget` holds for this training.
+    A `time_budget` holds for this training, or for that of the member that has it.
 
     Args:
       callbacks: of a training in epochs; models that are fitted at once call none.
     """
+    if config.model.kind == BLEND:
+        members = config.member_configs()
+        trained = {name: trained_model(one, train, callbacks) for name, one in members.items()}
+        return blended(config, trained)
     started = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
     model: Any = build_model(config, train)

@@ -32,9 +32,9 @@ from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import candidate_configs
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
-from tfrec_fusion.training.model_sections import AUTO
+from tfrec_fusion.training.model_sections import AUTO, BLEND
 from tfrec_fusion.training.recipes import TRAINED, build_model
-from tfrec_fusion.training.run_training import LOGS, RunTraining
+from tfrec_fusion.training.run_training import LOGS, MEMBERS, RunTraining
 
 
 class Run:
@@ -45,7 +45,9 @@ class Run:
     - `logs`: TensorBoard's events;
     - `plan.json`: the length of the epochs, if a time budget set it;
     - `auto.json`: of `model.kind: auto`, what was tried and what was chosen;
-    - `metrics.json`: losses per epoch and the evaluation, written at the end;
+    - `members`: of `model.kind: blend`, while it trains: a folder for each member as of a run;
+    - `metrics.json`: losses per epoch (of a blend, of each member) and the evaluation, written at
+      the end;
     - `done`: marks a finished training.
 
     All files but the logs are written atomically. An interrupted training resumes after the last
@@ -104,16 +106,16 @@ class Run:
         folder = local_path(folder, "run", tensorflow=True)
         there = cls.open(folder) if (folder / "config.yaml").is_file() else None
         begun = None
-        if there is not None and not overwrite and there._checkpoints.epochs():
+        if there is not None and not overwrite and there._begun:
             begun = there
         present, source = record(config.data), None
         if config.from_run is not None:
             # A run with a complete epoch no longer needs the run that it started from.
             source = begun if begun and begun.config.from_run else Run.open(config.from_run)
-            if source.config.model.kind == AUTO:
+            if source.config.model.kind in (AUTO, BLEND):
                 raise InputError(
-                    "run: from_run needs a run whose config names its model; train the model that "
-                    f"auto chose by its own config first. Received: {config.from_run}"
+                    "run: from_run needs a run of one model that its config names; train that "
+                    f"model by its own config first. Received: {config.from_run}"
                 )
             config = _with_model_of(source, config, folder)
             if not begun:
@@ -124,8 +126,9 @@ class Run:
         config = config.resolved(split.train).model_copy(update={"recorded": present})
         if config.model.kind == AUTO:
             candidate_configs(config, split)
-        elif not config.by_gradient:
-            build_model(config, split.train)  # checks the options before anything is written
+        for one in config.member_configs().values() or [config]:
+            if not one.by_gradient and one.model.kind != AUTO:
+                build_model(one, split.train)  # checks the options before anything is written
         if begun:
             return begun._going_on(config, split)
         if source is not None:
@@ -172,9 +175,20 @@ class Run:
         with self._alone():
             for name in ("done", "metrics.json", "plan.json"):
                 (self.folder / name).unlink(missing_ok=True)
-            for folder in (self.origins, self.logs, self._checkpoints.folder):
+            for folder in (
+                self.origins,
+                self.logs,
+                self.folder / MEMBERS,
+                self._checkpoints.folder,
+            ):
                 if folder.is_dir():
                     shutil.rmtree(folder)
+
+    @property
+    def _begun(self) -> bool:
+        """Whether an epoch is complete, of the model or of a member."""
+        members = (self.folder / MEMBERS).glob("*/state")
+        return any(Checkpoints(one).epochs() for one in members) or bool(self._checkpoints.epochs())
 
     @property
     def split(self) -> Split:
@@ -273,14 +287,9 @@ class Run:
         Raises:
           InputError: no epoch is complete.
         """
-        described = self._checkpoints.describe()
-        if described is None:
+        model = self._checkpoints.model()
+        if model is None:
             raise InputError(f"run: no epoch of {self.folder} is complete; train it first")
-        whole = self._checkpoints.whole()
-        if whole is not None:
-            return whole
-        model = TRAINED[described["class_name"]].from_config(described["config"])
-        self._checkpoints.restore(model)
         return model
 
     def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,16 +16,16 @@ from tfrec_fusion.files import new_file
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import chosen_by
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.model_sections import AUTO
+from tfrec_fusion.training.model_sections import AUTO, BLEND
 from tfrec_fusion.training.progress import ProgressBar
-from tfrec_fusion.training.recipes import build_model, compile_model, training_batches
+from tfrec_fusion.training.recipes import blended, build_model, compile_model, training_batches
 from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
 from tfrec_fusion.training.time_budget import BudgetPlan, plan_budget
 
-LOGS = "logs"
-"""Name of the folder of TensorBoard's events."""
+LOGS, MEMBERS = "logs", "members"
+"""Names of the folders of TensorBoard's events, and of the members of a blend in training."""
 
 
 class RunTraining:
@@ -35,11 +36,19 @@ class RunTraining:
       config: of the run, resolved.
       split: the events.
       checkpoints: of the run.
+      logs: folder of TensorBoard's events; None for `logs` in the folder.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, split: Split, checkpoints: Checkpoints):
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        split: Split,
+        checkpoints: Checkpoints,
+        logs: Path | None = None,
+    ):
         self.folder, self.config, self.split = folder, config, split
-        self._checkpoints = checkpoints
+        self._checkpoints, self._logs = checkpoints, logs or folder / LOGS
 
     @property
     def _done(self) -> int:
@@ -62,10 +71,13 @@ class RunTraining:
         done = self._done
         keras.utils.set_random_seed(config.seed)
         if config.model.kind == AUTO:
-            consoles = [one.console for one in callbacks if isinstance(one, ProgressBar)]
+            consoles = [one.console for one in _bars(callbacks)]
             found = chosen_by(config, self.split, progress=consoles[0] if consoles else False)
             self._write("auto.json", json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
             self._checkpoints.save(found.model, 0, {})
+            return
+        if config.model.kind == BLEND:
+            self._fit_members(callbacks)
             return
         if not config.by_gradient:
             model = build_model(config, self.split.train)
@@ -84,7 +96,7 @@ class RunTraining:
         # A checkpoint of epoch 0 has no optimizer state.
         described = self._checkpoints.restore(model) if done else None
         board = TensorBoard(
-            self.folder / LOGS,
+            self._logs,
             split=self.split,
             every=config.evaluate_every,
             config=config.model_dump(mode="json"),
@@ -98,6 +110,42 @@ class RunTraining:
             verbose=0,
             callbacks=[keep, StepsPerExecution(), *callbacks, board],
         )
+
+    def _fit_members(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Trains the members that no checkpoint has, each in a folder of its own, and blends them.
+
+        A member that was interrupted goes on after its last complete epoch. The folders are removed
+        once the blend is saved.
+        """
+        folder, configs = self.folder / MEMBERS, self.config.member_configs()
+        if not self._checkpoints.epochs():
+            members: dict[str, Any] = {}
+            history: dict[str, Any] = {}
+            for number, (name, one) in enumerate(configs.items(), 1):
+                title = f"member {number} of {len(configs)}: {name} ({one.model.kind})"
+                checkpoints = Checkpoints(folder / name / "state")
+                if max(checkpoints.epochs(), default=-1) >= (one.epochs or 0):
+                    _say(callbacks, f"{title}, trained before")
+                else:
+                    _say(callbacks, title)
+                    self._fit_member(name, one, checkpoints, callbacks)
+                members[name] = checkpoints.model()
+                history[name] = (checkpoints.describe() or {}).get("history", {})
+            self._checkpoints.save(blended(self.config, members), 0, history)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _fit_member(
+        self,
+        name: str,
+        config: RunConfig,
+        checkpoints: Checkpoints,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        started, folder, logs = time.perf_counter(), self.folder / MEMBERS / name, self._logs / name
+        folder.mkdir(parents=True, exist_ok=True)
+        training = RunTraining(folder, config, self.split, checkpoints, logs)
+        training.fit(lambda: build_model(config, self.split.train), callbacks)
+        _say(callbacks, f"{name}: trained in {time.perf_counter() - started:.1f} s")
 
     def _batches(self, model, steps_per_epoch: int | None):
         return training_batches(
@@ -127,11 +175,18 @@ class RunTraining:
             started=started,
         )
         self._write("plan.json", json.dumps(planned._asdict()))
-        for callback in callbacks:
-            if isinstance(callback, ProgressBar):
-                callback.say(planned.told(config.time_budget, config.epochs, len(batches)))
+        _say(callbacks, planned.told(config.time_budget, config.epochs, len(batches)))
         return planned
 
     def _write(self, name: str, text: str) -> None:
         with new_file(self.folder / name) as file:
             file.write(text.encode())
+
+
+def _bars(callbacks: Sequence[keras.callbacks.Callback]) -> list[ProgressBar]:
+    return [one for one in callbacks if isinstance(one, ProgressBar)]
+
+
+def _say(callbacks: Sequence[keras.callbacks.Callback], line: str) -> None:
+    for bar in _bars(callbacks):
+        bar.say(line)
