@@ -239,7 +239,7 @@ def test_what_cannot_use_repetitions_refuses_in_one_line(model, split):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_in_onnx_it_answers_as_the_saved_model(served, expected, split, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

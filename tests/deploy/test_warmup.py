@@ -76,7 +76,7 @@ slow = pytest.mark.slow  # each makes an export
         ),
         pytest.param(
             {"item_vector": [{"item_id": ["a"]}] * 1000},
-            "at most 1000 records. Received: 1010",
+            r"at most 1000 records. Received: 10\d\d",
             marks=slow,
         ),
     ],

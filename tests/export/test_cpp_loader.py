@@ -102,7 +102,7 @@ def test_decayed_histories(loader, decayed):
     _check_warmup(loader, decayed[1])
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
     version, reference = ruled
     asked = business.golden_requests(reference, signature_specs(version)["recommend"][0])
@@ -138,7 +138,7 @@ def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_ble
 @pytest.mark.parametrize(
     "fusion",
     [
-        pytest.param("sum", marks=pytest.mark.slow),
+        pytest.param("sum", marks=pytest.mark.acceptance),
         pytest.param("gate", marks=pytest.mark.acceptance),
         pytest.param("user id", marks=pytest.mark.acceptance),
     ],
@@ -150,7 +150,7 @@ def test_golden_requests_of_every_fusion(loader, golden, references, fusion, tmp
     _check_warmup(loader, version)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_golden_requests_in_fewer_bytes(loader, golden, smaller, tmp_path):
     version, reference = smaller
     _check_golden(loader, golden, reference, version, tmp_path)
@@ -169,7 +169,7 @@ def test_golden_requests_of_rankers(loader, golden, ranker, tmp_path):
         _check_warmup(loader, version)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_declared_features(loader, featured, tmp_path):
     version, asked, scores = featured
     _write(tmp_path / "requests", [("score", asked)])

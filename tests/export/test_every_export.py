@@ -59,15 +59,21 @@ OPTIONS = {
 }
 
 
-# Written in every run of the tests, as is what is refused.
+# Written in every run of the tests, as is what is refused; and in the slow ones.
 _QUICK = [("ranker", "plain")]
+_SLOW = [
+    *(("two_tower", "deployment"), ("two_tower", "int8")),
+    *(("ranker", "int8"), ("alpha_rec", "plain")),
+]
 
 
 def _cases():
     for kind in ("two_tower", "ranker", "alpha_rec"):
         for option, (_, refusing) in OPTIONS.items():
             quick = kind in refusing or (kind, option) in _QUICK
-            yield pytest.param(kind, option, marks=[] if quick else [pytest.mark.slow])
+            slow = (kind, option) in _SLOW
+            mark = pytest.mark.slow if slow else pytest.mark.acceptance
+            yield pytest.param(kind, option, marks=[] if quick else [mark])
 
 
 @pytest.mark.parametrize(("kind", "option"), _cases())

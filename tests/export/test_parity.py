@@ -109,7 +109,7 @@ def test_a_loss_beyond_the_limit_leaves_no_version(tmp_path, model, events):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_held_out_items_count(tmp_path, make_shop_events, make_model):
     split = make_shop_events().split("temporal", test=0.3)
     model = make_model(split.train)

@@ -212,7 +212,7 @@ def test_a_ranker_takes_them(ranker, ranked):
     _close(answer["outputs"][0], 1 / (1 + np.exp(-expected[6])))
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_onnx_takes_them(tmp_path):
     from tfrec_fusion.export.onnx_export import export_onnx
 

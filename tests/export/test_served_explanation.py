@@ -195,7 +195,7 @@ def test_a_process_without_this_package(explained, tmp_path):
 @pytest.mark.parametrize(
     "precision",
     [
-        pytest.param("int8", marks=pytest.mark.slow),
+        pytest.param("int8", marks=pytest.mark.acceptance),
         pytest.param("bfloat16", marks=pytest.mark.acceptance),
     ],
 )

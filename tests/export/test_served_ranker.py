@@ -35,7 +35,7 @@ def test_a_process_without_the_package_answers_as_the_model(ranker, golden, tmp_
     _check_in_a_clean_process(golden, [ranker("all")], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_process_without_the_package_answers_as_more_models(ranker, golden, tmp_path):
     _check_in_a_clean_process(golden, [ranker("id only"), ranker("no times")], tmp_path)
 

@@ -9,7 +9,7 @@ from tfrec_fusion.features import State
 from tfrec_fusion.models.classic import PersonalFrequency
 from tfrec_fusion.training import Run, RunConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.acceptance
 
 
 def test_what_customers_buy_again_on_retail(real_data, tmp_path):

@@ -16,8 +16,6 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 400
 OPTIMIZERS = ["row-wise", "lazy"]
 
-pytestmark = pytest.mark.slow
-
 
 def _free_ports(n: int) -> list[int]:
     with contextlib.ExitStack() as stack:
@@ -103,11 +101,13 @@ def single(single_folder):
     return result
 
 
+@pytest.mark.slow
 def test_mirrored_on_two_devices_equals_one(single, tmp_path):
     with _process("mirrored", tmp_path) as process:
         _same(_result(process, tmp_path), single)
 
 
+@pytest.mark.slow
 def test_two_mirrored_workers_equal_one_process(single, tmp_path):
     cluster = _cluster(worker=2)
     folders = [tmp_path / "0", tmp_path / "1"]
@@ -131,6 +131,7 @@ def _parameter_servers(folder: Path, workers: int) -> dict:
         return _result(chief, folder)
 
 
+@pytest.mark.acceptance
 def test_parameter_servers_with_one_worker_equal_one_process(single, single_folder, tmp_path):
     """One worker takes the steps in order, so that nothing is asynchronous."""
     _same(_parameter_servers(tmp_path, workers=1), single)
@@ -158,6 +159,7 @@ def _states(reader) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_parameter_servers_with_two_workers_count_every_step(single, tmp_path):
     """Steps of two workers overlap, so only what any order keeps is tested: no loss need fall."""
     result = _parameter_servers(tmp_path, workers=2)

@@ -173,7 +173,7 @@ def test_a_version_that_is_copied_file_by_file(shop):
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param(15, marks=pytest.mark.slow),
+        pytest.param(15, marks=pytest.mark.acceptance),
         pytest.param(101, marks=pytest.mark.acceptance),
     ],
 )

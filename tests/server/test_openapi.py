@@ -78,7 +78,7 @@ def test_it_describes_what_is_loaded(embedded):
     assert (k["minimum"], k["maximum"]) == (1, 10_000)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_answers_are_as_described(embedded):
     schemathesis = pytest.importorskip("schemathesis", reason='needs ".[fuzz]"')
     import requests

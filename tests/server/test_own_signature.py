@@ -82,7 +82,7 @@ def test_an_export_without_it_says_so(version, model, events, tmp_path, caplog):
     assert "the latest version has the signatures norm, which this one lacks" in caplog.text
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_onnx(version, tmp_path, expected):
     pytest.importorskip("tf2onnx", reason='needs ".[onnx]"')
     runtime = pytest.importorskip("onnxruntime", reason='needs ".[onnx]"')

@@ -47,7 +47,7 @@ def test_timing_leaves_the_model_as_it_was_and_the_plan_fits(config):
 @pytest.mark.slow
 def test_a_run_keeps_to_its_plan_after_an_interruption(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "tfrec_fusion.training.run.plan_budget", lambda *_, **__: BudgetPlan(2, 0.1)
+        "tfrec_fusion.training.run_training.plan_budget", lambda *_, **__: BudgetPlan(2, 0.1)
     )
     asked = config(time_budget="2m")
     assert asked.time_budget == 120
@@ -73,7 +73,7 @@ def test_a_run_keeps_to_its_plan_after_an_interruption(config, tmp_path, monkeyp
     assert first.steps == [1, 2]
     assert first.planned["total_steps"] == 4
     assert json.loads((tmp_path / "run/plan.json").read_text())["steps_per_epoch"] == 2
-    monkeypatch.delattr("tfrec_fusion.training.run.plan_budget")
+    monkeypatch.delattr("tfrec_fusion.training.run_training.plan_budget")
     second = Count(stop=None)
     Run.start(tmp_path / "run", asked).train([second])
     assert second.steps == [3, 4]

@@ -8,5 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "Blend": "blend",
         "BlendConfig": "blend_config",
         "NewUsers": "blend_config",
+        "Stack": "stack",
+        "StackConfig": "stack_config",
     },
 )

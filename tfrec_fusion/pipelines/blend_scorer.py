@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
 from tfrec_fusion.pipelines.blend_config import BlendConfig
+from tfrec_fusion.pipelines.candidates import candidates_of, checked_scores
 from tfrec_fusion.pipelines.terms import reciprocal_ranks, reordered, z_scores
 
 _BLOCK = 1 << 22  # scores of a member held at once
@@ -71,13 +71,13 @@ class BlendScorer:
 
     def _shares(self, users: np.ndarray) -> dict[str, np.ndarray]:
         """Share -> `[B, n_items]` float32; they add up to the score."""
-        config, candidates = self._config, self._candidates(users)
+        config, candidates = self._config, candidates_of(self._state, users)
         short = None
         if config.new_users is not None:
             short = self._state.histories.take(users).lengths <= config.new_users.events
         found, of_cold = {}, None
         for name, scorer in self._scorers.items():
-            scores = _checked(name, scorer(users), candidates.shape)
+            scores = checked_scores("Blend", name, scorer(users), candidates.shape)
             if name == config.cold:
                 of_cold = scores
             found[name] = self._weights(name, short) * self._term(scores, candidates)
@@ -100,27 +100,3 @@ class BlendScorer:
             return weight
         other = np.float32(self._config.new_users.weights[name])
         return np.where(short, other, weight)[:, None]
-
-    def _candidates(self, users: np.ndarray) -> np.ndarray:
-        """`[B, n_items]` bool: the items that can be recommended."""
-        found = np.ones((len(users), len(self._state.catalogue)), bool)
-        if self._state.events.repeats == "first":
-            history = self._state.histories.take(users)
-            found[np.repeat(np.arange(len(users)), history.lengths), history.items] = False
-        return found
-
-
-def _checked(name: str, scores, shape: tuple[int, int]) -> np.ndarray:
-    scores = np.asarray(scores, np.float32)
-    if scores.shape != shape:
-        raise InputError(
-            f"Blend: the member {name!r} must score [users, items] = {list(shape)}. "
-            f"Received: {list(scores.shape)}"
-        )
-    wrong = int((~np.isfinite(scores)).sum())
-    if wrong:
-        raise InputError(
-            f"Blend: the member {name!r} gives scores that are not finite; its training may have "
-            f"diverged. Received: {wrong} of {scores.size} scores"
-        )
-    return scores

@@ -48,6 +48,23 @@ def reordered(values: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     return _put_back(tf.gather(sums / sizes, group), order)
 
 
+def change_of_order(scores, order, candidates, items) -> tf.Tensor:
+    """What changes in scores `[B, N + 1]` if some items swap theirs, in the order of others.
+
+    Args:
+      scores, order: `[B, N + 1]`: the scores, and those whose order the items take.
+      candidates: `[B, N]` bool; items that are no candidates stay.
+      items: `[C]` int32 rows of the items.
+    """
+    values, wanted, kept = (tf.gather(x, items, axis=1) for x in (scores, order, candidates))
+    lowest = -float("inf")
+    moved = reordered(tf.where(kept, values, lowest), tf.where(kept, wanted, lowest))
+    moved = tf.where(kept, moved - values, 0.0)
+    batch, count = tf.shape(values)[0], tf.size(items)
+    places = tf.stack([tf.repeat(tf.range(batch), count), tf.tile(items, [batch])], 1)
+    return tf.tensor_scatter_nd_update(tf.zeros_like(scores), places, tf.reshape(moved, [-1]))
+
+
 def _runs(scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The order of each row `[B, N]`, best first, and the runs of tied items in all rows, flat.
 

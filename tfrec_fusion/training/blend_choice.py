@@ -96,9 +96,10 @@ def choose_blend(
       >>> choice.fit(split.train).spec.n_items
       30
     """
-    _check(factories, split, forms, weights)
+    check_factories("choose_blend", factories, split)
+    _check(forms, weights)
     part = validation_part(split, test=test, seed=seed)
-    members = _trained(factories, part.train)
+    members = trained_members("choose_blend", factories, part.train)
     Blend(members, k=k)  # checks that the members belong together
     trial = _Trial(members, part, forms, k, seed)
     steps = _Steps(bootstrap, seed)
@@ -131,24 +132,28 @@ def choose_blend(
     return ChosenBlend(kept, options, steps.table(), trial.users)
 
 
-def _check(factories, split, forms, weights) -> None:
+def check_factories(owner: str, factories, split) -> None:
+    """Raises InputError if these are no functions by name, or no split."""
     if not isinstance(factories, Mapping) or not factories:
         raise InputError(
-            "choose_blend: factories must be a mapping of names to functions, at least one. "
+            f"{owner}: factories must be a mapping of names to functions, at least one. "
             f"Received: {factories!r}"
         )
     for name, factory in factories.items():
         if isinstance(factory, Model) or not callable(factory):
             raise InputError(
-                f"choose_blend: factories: {name!r} must be a function from training events to a "
+                f"{owner}: factories: {name!r} must be a function from training events to a "
                 "trained model, as a model that is trained already may know the validation period; "
                 f"pass e.g. lambda train: EASE().fit(train). Received: {type(factory).__name__}"
             )
     if not callable(getattr(split, "validation", None)):
         raise InputError(
-            "choose_blend: split must be a Split, e.g. events.split('temporal'). "
+            f"{owner}: split must be a Split, e.g. events.split('temporal'). "
             f"Received: {type(split).__name__}"
         )
+
+
+def _check(forms, weights) -> None:
     known = ("rank", "zscore", "weighted")
     if isinstance(forms, str) or not forms or any(form not in known for form in forms):
         raise InputError(
@@ -163,30 +168,39 @@ def _check(factories, split, forms, weights) -> None:
 def validation_part(split: Split, *, test: float | None = None, seed: int = 0) -> Split:
     """Returns `split.validation()` with its users in another order.
 
-    By that order, models of its training events and of others are told apart.
+    By that order, which depends on the events too, models of its training events and of others are
+    told apart.
     """
     part = split.validation(test=test, seed=seed)
-    users = Vocabulary(part.train.users.ids[::-1])
+    order = np.random.default_rng([seed, len(part.train)]).permutation(len(part.train.users))
+    users = Vocabulary(part.train.users.ids[order])
     return dataclasses.replace(
         part, train=part.train.encode_users(users), test=part.test.encode_users(users)
     )
 
 
-def _trained(factories: Mapping[str, Factory], train: Interactions) -> dict[str, Model]:
+def trained_members(
+    owner: str, factories: Mapping[str, Factory], train: Interactions
+) -> dict[str, Model]:
+    """Returns name -> model of the factories.
+
+    Raises:
+      InputError: one returns no model, or one of other events than it was given.
+    """
     members = {}
     for name, factory in factories.items():
         begin = time.perf_counter()
         members[name] = model = factory(train)
-        _log.info("choose_blend: trained %s in %.1f s", name, time.perf_counter() - begin)
+        _log.info("%s: trained %s in %.1f s", owner, name, time.perf_counter() - begin)
         if not isinstance(model, Model) or model.spec is None:
             raise InputError(
-                f"choose_blend: the factory of {name!r} must return a trained model. "
+                f"{owner}: the factory of {name!r} must return a trained model. "
                 f"Received: {type(model).__name__}"
             )
         spec = model.spec
         if (spec.users, spec.n_users) != (train.users.fingerprint, len(train.users)):
             raise InputError(
-                f"choose_blend: the factory of {name!r} returns a model of other training events "
+                f"{owner}: the factory of {name!r} returns a model of other training events "
                 "than it was given, which may include the validation period; train it on the "
                 f"argument. Received: a model of {spec.n_users} users, given {len(train.users)}"
             )

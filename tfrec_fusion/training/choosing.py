@@ -21,6 +21,7 @@ from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend, valida
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.model_sections import AUTO, BLEND, AutoSection
 from tfrec_fusion.training.recipes import trained_model
+from tfrec_fusion.training.stack_choice import ChosenStack, choose_stack
 from tfrec_fusion.training.time_budget import BudgetError
 
 _METRIC = "ndcg@10"
@@ -29,6 +30,7 @@ _BUDGET = 900.0  # seconds
 _NO_TIME = "the time budget is too short"
 _LEAST = 10.0  # seconds for which a training is worth beginning
 _AGAIN = 1.5  # time to fit again on all events, relative to the first time
+_FOLDS = 4  # of a stack
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
 
@@ -45,9 +47,10 @@ def auto(
 
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
     events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
-    kind, where that is better than one of them. The simplest model wins whose NDCG@10 is not
-    below the best by more than noise: the 95 % interval of a paired bootstrap over users includes
-    0. It is fitted again on all training events.
+    kind, where that is better than one of them, and `choose_stack` stacks these if there is time to
+    train them on earlier events too. The simplest model wins whose NDCG@10 is not below the best by
+    more than noise: the 95 % interval of a paired bootstrap over users includes 0. It is fitted
+    again on all training events.
 
     Args:
       split: the events; only `split.train` is read.
@@ -143,6 +146,13 @@ def chosen_by(
     else:
         trials.append(blend.trial)
         say(_line(blend.trial))
+    left = budget - (time.perf_counter() - started)
+    stack = _stacked(members, part, split, seed, left)
+    if stack is None:
+        say("no stack: there is one kind of model, or no time to train all on earlier events")
+    else:
+        trials.append(stack.trial)
+        say(_line(stack.trial))
     tried = [trial for trial in trials if trial.report is not None]
     if not tried:
         raise InputError(
@@ -154,9 +164,10 @@ def chosen_by(
     chosen = next(t for t in trials if t.report is not None and (t.against is None or _even(t)))
     reason = _reason(chosen, best, tried, len(trials) - len(tried))
     say(reason)
-    if blend is not None and chosen.name == blend.trial.name:
-        say(f"fitting {', '.join(blend.choice.factories)} on all training events")
-        model = blend.choice.fit(split.train)
+    composed = next((c for c in (blend, stack) if c and c.trial.name == chosen.name), None)
+    if composed is not None:
+        say(f"fitting {', '.join(composed.choice.factories)} on all training events")
+        model = composed.choice.fit(split.train)
     else:
         one = configs[chosen.name]
         if one.by_gradient:
@@ -179,21 +190,20 @@ class _Member:
 
 
 @dataclass(frozen=True)
-class _Blended:
+class _Composed:
     trial: Trial
-    choice: ChosenBlend
+    choice: ChosenBlend | ChosenStack
 
 
 def _blended(
     members: Mapping[str, _Member], part: Split, split: Split, seed: int, left: float
-) -> _Blended | None:
+) -> _Composed | None:
     """The blend that validation chooses; None if one model is as good, or there is no time."""
     fit = sum(member.trial.seconds for member in members.values())
     if len(members) < 2 or left < _AGAIN * fit + _LEAST:
         return None
     begin = time.perf_counter()
-    kinds = [_NOT_NAMED.sub("_", kind) for kind in members]
-    models = dict(zip(kinds, members.values(), strict=True))
+    models = _named(members)
     there = {name: partial(_given, one.model) for name, one in models.items()}
     choice = choose_blend(there, split, seed=seed)
     if not choice.options:
@@ -202,9 +212,39 @@ def _blended(
     name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
     report = evaluate(blend, part, name=name, bootstrap=0)
     again = {name: partial(_trained, models[name].config) for name in choice.factories}
-    return _Blended(
+    return _Composed(
         Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)
     )
+
+
+def _stacked(
+    members: Mapping[str, _Member], part: Split, split: Split, seed: int, left: float
+) -> _Composed | None:
+    """The stack of the best of each kind; None if there is one kind, or no time.
+
+    Each fold but the validation part, and the end, train all members.
+    """
+    fit = sum(member.trial.seconds for member in members.values())
+    folds = min(_FOLDS, int((left - _LEAST) / max(_AGAIN * fit, 1e-9)))
+    if len(members) < 2 or folds < 2:
+        return None
+    begin = time.perf_counter()
+    models = _named(members)
+    again = {name: partial(_trained_once, one, part) for name, one in models.items()}
+    choice = choose_stack(again, split, folds=folds, seed=seed)
+    name = f"stack of {', '.join(member.trial.name for member in members.values())}"
+    return _Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
+
+
+def _named(members: Mapping[str, _Member]) -> dict[str, _Member]:
+    kinds = [_NOT_NAMED.sub("_", kind) for kind in members]
+    return dict(zip(kinds, members.values(), strict=True))
+
+
+def _trained_once(member: _Member, part: Split, train: Interactions) -> Any:
+    """The member itself, if these are the events that it was trained on."""
+    same = train.users.fingerprint == part.train.users.fingerprint
+    return member.model if same else _trained(member.config, train)
 
 
 def _given(model: Any, train: Interactions) -> Any:

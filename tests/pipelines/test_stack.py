@@ -1,0 +1,158 @@
+"""Stacks of fitted models: inputs by hand, learning, saving, leaks, and what is refused."""
+
+import numpy as np
+import pytest
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.evaluation import evaluate
+from tfrec_fusion.features import State
+from tfrec_fusion.models import Model
+from tfrec_fusion.models.classic import EASE, ClassicModel, ItemScores, Popularity
+from tfrec_fusion.pipelines import Blend, Stack, StackConfig
+from tfrec_fusion.pipelines.stack_head import stack_head
+from tfrec_fusion.pipelines.stack_inputs import StackInputs
+from tfrec_fusion.training import choose_stack
+from tfrec_fusion.training.stack_folds import fit_head
+
+TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "c"), ("w", "b")]
+TEST = [("u", "c"), ("v", "e")]
+ITEMS = "abcdefghijklmnopqrst"
+USERS = np.array([0, 1, 2, -1], np.int32)
+
+
+class Fixed(ClassicModel):
+    """Gives every user the same scores."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self._values = values
+
+    def fitted(self, train):
+        return ItemScores(np.array(self._values))
+
+
+@pytest.fixture
+def split(temporal):
+    """Users u, v and w, items a to e, of which d and e are cold."""
+    return temporal(TRAIN, TEST)
+
+
+def test_inputs_by_hand(split):
+    members = {"one": Fixed(5, 4, 3, 2, 1).fit(split.train)}
+    members["other"] = Fixed(0, 0, 1, 1, 4).fit(split.train)
+    config = StackConfig(candidates=2, members={key: {} for key in members})
+    state = State.of(split.train)
+    found = StackInputs(config, members, (), state)(USERS)
+    # u had a and b: of c, d, e one says 1, 2, 3, and other 2.5, 2.5, 1.
+    sums = [1 / 11 + 1 / 12.5, 1 / 12 + 1 / 12.5, 1 / 13 + 1 / 11]
+    np.testing.assert_allclose(found.sums[0, 2:5], sums, rtol=1e-6)
+    assert found.rows[0].numpy().tolist() == [2, 4]
+    spread, apart = np.sqrt(2 / 3), np.sqrt(2)  # of 3, 2, 1 and of 1, 1, 4
+    c = [1 / spread, 0, 10 / 11, -1 / apart, np.log(2.5), 10 / 12.5, 10 * sums[0]]
+    e = [-1 / spread, np.log(3), 10 / 13, 2 / apart, 0, 10 / 11, 10 * sums[2]]
+    np.testing.assert_allclose(found.inputs[0, :, :7], [c, e], rtol=1e-5, atol=1e-6)
+    # The last event of u was one second before the state, as that of `State.of` is.
+    times = split.train.histories().take(USERS[:1]).times
+    age = (state.time - times[-1]) / 86400
+    np.testing.assert_allclose(found.inputs[0, 0, 7:9], [np.log(3), np.log1p(age)], rtol=1e-5)
+    # An unknown user has no event.
+    np.testing.assert_allclose(found.inputs[3, 0, 7:9], [0, np.log1p(3650)], rtol=1e-5)
+    unseen = found.inputs[0, :, 9 + 11].numpy()
+    assert unseen.tolist() == [0, 1]
+
+
+def _stack(train, **options):
+    members = {"ease": EASE(l2=1.0).fit(train), "popular": Popularity().fit(train)}
+    tf.random.set_seed(1)
+    options = {"candidates": 2, "hidden": (4,), **options}
+    config = StackConfig(**options, members={key: {} for key in members})
+    width = StackInputs(config, members, (), State.of(train)).graph.width(2)
+    return Stack(members, stack_head(width, config.hidden, config.dropout), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"cold": "ease"}, {"candidates": 200}])
+def test_the_graph_scores_as_the_scorer_does_and_so_does_a_saved_stack(split, options, tmp_path):
+    stack, state = _stack(split.train, **options), State.of(split.train)
+    assert isinstance(stack, Model)
+    expected = stack.scorer(state)(USERS)
+    stack.save(tmp_path / "stack")
+    loaded = Stack.load(tmp_path / "stack")
+    assert (loaded.config, loaded.spec) == (stack.config, stack.spec)
+    np.testing.assert_array_equal(loaded.scorer(state)(USERS), expected)
+    serving = loaded.serving(state)
+    items, positions, ages = map(tf.constant, state.flat_histories(USERS))
+    queries = serving.users(tf.constant(USERS), items, positions, ages)
+    np.testing.assert_allclose(serving.all_scores(queries), expected, atol=1e-5)
+
+
+def test_other_items_follow_the_candidates_in_the_order_of_the_sums(split):
+    stack, state = _stack(split.train), State.of(split.train)
+    scores = stack.scorer(state)(USERS)
+    found = stack._inputs(state)(USERS)
+    for row, candidates in enumerate(found.rows.numpy()):
+        others = np.setdiff1d(np.arange(5), candidates)
+        assert scores[row, others].max() < scores[row, candidates].min()
+        np.testing.assert_array_equal(
+            np.argsort(-scores[row, others], kind="stable"),
+            np.argsort(-found.sums.numpy()[row, others], kind="stable"),
+        )
+
+
+def _taste(temporal):
+    """40 users take 12 of 20 items each, the later ones of the alphabet more often and earlier."""
+    random, rows = np.random.default_rng(0), []
+    for user in range(40):
+        liked = random.choice(20, 12, replace=False, p=np.arange(1, 21) / 210)
+        rows += [
+            (place, f"u{user}", "abcdefghijklmnopqrst"[item]) for place, item in enumerate(liked)
+        ]
+    rows = [(user, item) for _, user, item in sorted(rows)]
+    return temporal(rows[:400], rows[400:])
+
+
+def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
+    split, letters = _taste(temporal), np.arange(20.0)
+    factories = {
+        "good": lambda train: Fixed(*letters).fit(train),
+        "bad": lambda train: Fixed(*-letters).fit(train),
+    }
+    choice = choose_stack(factories, split, folds=3, epochs=30, candidates=20)
+    assert [*choice.table["model"]] == ["good", "bad", "stack"]
+    assert choice.best == "good"
+    head = fit_head(choice.folds, choice.config, **choice.head_options)
+    members = {name: factory(split.train) for name, factory in factories.items()}
+    stack = Stack(members, head, candidates=20)
+    found, good, even = (
+        evaluate(one, split, bootstrap=0).metrics["total"]["ndcg@10"]
+        for one in (stack, members["good"], Blend(members))
+    )
+    assert found > even + 0.05
+    assert found > good - 0.03
+
+
+def test_a_member_that_knows_later_events_is_refused(temporal):
+    split, trained = _taste(temporal), []
+    leaking = EASE().fit(split.train)
+    with pytest.raises(InputError, match=r"choose_stack: the factory of 'leaking' returns a model"):
+        choose_stack({"leaking": lambda train: leaking}, split, folds=2, epochs=1)
+
+    def late(train):  # gives for each fold the model of the latest one
+        trained.append(EASE().fit(train))
+        return trained[0]
+
+    with pytest.raises(InputError, match=r"the factory of 'late' returns a model of other"):
+        choose_stack({"late": late}, split, folds=3, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 1}, "folds must be a whole number of 2 or more"),
+        ({"candidates": 0}, "candidates"),
+        ({"cold": "nobody"}, "cold must name a member"),
+    ],
+)
+def test_options_are_checked(temporal, options, message):
+    with pytest.raises(InputError, match=message):
+        choose_stack({"ease": EASE().fit}, _taste(temporal), **{"folds": 2, "epochs": 1} | options)

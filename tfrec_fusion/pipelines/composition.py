@@ -1,0 +1,132 @@
+"""Base of the models that are made of other models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.state import State
+from tfrec_fusion.models.model import Model
+from tfrec_fusion.pipelines.blend_config import member_name
+from tfrec_fusion.pipelines.blended_spec import blended_spec
+from tfrec_fusion.pipelines.member_files import load_member, save_member
+
+_MEMBERS = "members"
+
+
+class Composition(ABC):
+    """A model whose scores come from the scores of its members, which are fitted models.
+
+    Args:
+      members: name -> fitted model that ranks the catalogue; see `member_name`.
+
+    Raises:
+      InputError: a member is no fitted model that ranks the catalogue, or the members do not belong
+        together.
+    """
+
+    ranks_catalogue = True
+
+    def __init__(self, members: Mapping[str, Model]):
+        _check_members(type(self).__name__, members)
+        self.members = dict(members)
+        self.spec = blended_spec(self.members)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The model's name in tables."""
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether a member reads user ids."""
+        return any(member.reads_user_ids for member in self.members.values())
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether newer events change the scores of a member without retraining."""
+        return any(member.refreshes for member in self.members.values())
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError if a member cannot score these events."""
+        for member in self.members.values():
+            member.check(events)
+
+    def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns `member.vectors` -> values and mask of the frozen vectors of all members."""
+        return {
+            f"{name}.{key}": table
+            for name, member in self.members.items()
+            for key, table in member.vector_tables().items()
+        }
+
+    def member_scorers(self, state: State) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Returns the scorers of the members by name, after a check of the state's events."""
+        self.check(state.events)
+        return {name: member.scorer(state) for name, member in self.members.items()}
+
+    def member_servings(self, state: State, precision: str) -> dict[str, Any]:
+        """Returns the scoring graphs of the members by name."""
+        self.check(state.events)
+        return {name: member.serving(state, precision) for name, member in self.members.items()}
+
+    def save_members(self, folder: Path) -> dict[str, dict[str, str]]:
+        """Saves the members in a folder, and returns their description for `load_members`."""
+        (folder / _MEMBERS).mkdir()
+        return {
+            name: save_member(member, folder / _MEMBERS, name)
+            for name, member in self.members.items()
+        }
+
+    @staticmethod
+    def load_members(folder: Path, described: Mapping[str, dict[str, str]]) -> dict[str, Model]:
+        """Loads the members that `save_members` saved.
+
+        Raises:
+          InputError: a member cannot be loaded.
+        """
+        return {
+            name: load_member(member, folder / _MEMBERS, name) for name, member in described.items()
+        }
+
+
+def described(members: Mapping[str, Model]) -> dict[str, dict[str, Any]]:
+    """Returns name -> class and options of the members, for the model card."""
+    return {
+        name: {"model": type(member).__name__, "config": member.config.model_dump(mode="json")}
+        for name, member in members.items()
+    }
+
+
+def _check_members(owner: str, members) -> None:
+    if not isinstance(members, Mapping) or not members:
+        raise InputError(
+            f"{owner}: members must be a mapping of names to fitted models, at least one. "
+            f"Received: {members if isinstance(members, Mapping) else type(members).__name__}"
+        )
+    for name, member in members.items():
+        try:
+            member_name(name)
+        except ValueError as error:
+            raise InputError(f"{owner}: members: {error}. Received: {name!r}") from None
+        if not isinstance(member, Model) or isinstance(member, type):
+            raise InputError(
+                f"{owner}: members: {name!r} must be a fitted model of tfrec_fusion.models, or "
+                f"implement the protocol tfrec_fusion.models.Model. Received: {member!r}"
+            )
+        if not member.ranks_catalogue:
+            raise InputError(
+                f"{owner}: members: {name!r} must rank the catalogue; a {type(member).__name__} "
+                "scores the items that a request names"
+            )
+        if member.spec is None:
+            raise InputError(
+                f"{owner}: members: {name!r} is not fitted; call fit(split.train) first. "
+                f"Received: {type(member).__name__}"
+            )
