@@ -104,11 +104,9 @@ def _taste(temporal):
     random, rows = np.random.default_rng(0), []
     for user in range(40):
         liked = random.choice(20, 12, replace=False, p=np.arange(1, 21) / 210)
-        rows += [
-            (place, f"u{user}", "abcdefghijklmnopqrst"[item]) for place, item in enumerate(liked)
-        ]
+        rows += [(place, f"u{user}", ITEMS[item]) for place, item in enumerate(liked)]
     rows = [(user, item) for _, user, item in sorted(rows)]
-    return temporal(rows[:400], rows[400:])
+    return temporal(rows[:400], rows[400:], items=ITEMS)
 
 
 def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
