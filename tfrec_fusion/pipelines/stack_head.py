@@ -11,7 +11,7 @@ def stack_head(n_inputs: int, hidden: tuple[int, ...], dropout: float) -> keras.
 
     Args:
       n_inputs: number of inputs of a candidate; they are standardised.
-      hidden: units of the layers, with GELU.
+      hidden: units of the layers, with ReLU.
       dropout: dropout rate of the layers.
 
     Example:
@@ -23,7 +23,7 @@ def stack_head(n_inputs: int, hidden: tuple[int, ...], dropout: float) -> keras.
         Standardise(n_inputs, name="standardise"),
     ]
     for index, units in enumerate(hidden):
-        layers.append(keras.layers.Dense(units, "gelu", name=f"deep_{index}"))
+        layers.append(keras.layers.Dense(units, "relu", name=f"deep_{index}"))
         layers.append(keras.layers.Dropout(dropout))
     layers.append(keras.layers.Dense(1, use_bias=False, name="logit"))
     layers.append(keras.layers.Flatten(name="logits"))
