@@ -9,7 +9,7 @@ from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.features import State
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import ItemKNN, Popularity
-from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.pipelines import Blend, Stack
 from tfrec_fusion.training import Checkpoints, Run, RunConfig, choosing, default_candidates
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.time_budget import BudgetError
@@ -139,12 +139,14 @@ def _two_kinds(seed=0):
     return Interactions.from_frame(frame, catalogue).split("temporal", test=0.2)
 
 
-def test_a_blend_wins_where_two_models_know_different_things(tmp_path):
+@pytest.mark.parametrize(("folds", "made"), [(1, Blend), (2, Stack)])
+def test_they_win_where_two_models_know_different_things(folds, made, monkeypatch, tmp_path):
+    monkeypatch.setattr(choosing, "_FOLDS", folds)  # 1 leaves no earlier period for a stack
     split = _two_kinds()
     candidates = {"recent": {"model": {"kind": "recent_popularity"}}, "kNN": KNN}
     found = auto(split, candidates=candidates, progress=False)
-    assert found.name.startswith("blend of ") and isinstance(found.model, Blend)
-    assert {"recent", "kNN"} <= set(found.name.removeprefix("blend of ").split(", "))
+    assert type(found.model) is made
+    assert {"recent", "kNN"} == set(found.name.split(" of ")[1].split(", "))
     # Its members know all training events.
     whole = ItemKNN().fit(split.train).scores.weights
     assert abs(found.model.members["item_knn"].scores.weights - whole).sum() == 0

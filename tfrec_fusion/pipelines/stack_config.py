@@ -24,7 +24,7 @@ class StackConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    candidates: PositiveInt = 100
+    candidates: PositiveInt = 200
     k: PositiveFloat = Field(10.0, allow_inf_nan=False)
     hidden: tuple[PositiveInt, ...] = (64, 32)
     dropout: Rate = 0.2

@@ -15,7 +15,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.pipelines import Blend, Stack
 from tfrec_fusion.training.recipes import TRAINED
 
 _PREFIX, _WHOLE = "epoch-", "model"
@@ -47,7 +47,7 @@ class Checkpoints:
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
     def save(
-        self, model: keras.Model | ClassicModel | Blend, epoch: int, history: dict[str, Any]
+        self, model: keras.Model | ClassicModel | Blend | Stack, epoch: int, history: dict[str, Any]
     ) -> Path:
         """Writes the checkpoint after `epoch` epochs, and removes all but the last two.
 
@@ -57,7 +57,7 @@ class Checkpoints:
         path = self._path(epoch)
         with new_folder(path) as temporary:
             described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
-            if isinstance(model, ClassicModel | Blend):
+            if isinstance(model, ClassicModel | Blend | Stack):
                 model.save(temporary / _WHOLE)
             else:
                 tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
@@ -77,15 +77,16 @@ class Checkpoints:
             return None
         return read_json(self._path(epochs[-1]) / "epoch.json", "run")
 
-    def whole(self) -> ClassicModel | Blend | None:
+    def whole(self) -> ClassicModel | Blend | Stack | None:
         """Loads the classic model or blend of the latest checkpoint; None if it holds another."""
         folder = self._path(max(self.epochs(), default=0)) / _WHOLE
         if not folder.is_dir():
             return None
-        blend = (self.describe() or {}).get("class_name") == Blend.__name__
-        return Blend.load(folder) if blend else ClassicModel.load(folder)
+        name = (self.describe() or {}).get("class_name")
+        made = next((one for one in (Blend, Stack) if one.__name__ == name), ClassicModel)
+        return made.load(folder)
 
-    def model(self) -> keras.Model | ClassicModel | Blend | None:
+    def model(self) -> keras.Model | ClassicModel | Blend | Stack | None:
         """Loads the model of the latest checkpoint; None if there is none."""
         described = self.describe()
         if described is None:

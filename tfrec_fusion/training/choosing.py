@@ -30,7 +30,7 @@ _BUDGET = 900.0  # seconds
 _NO_TIME = "the time budget is too short"
 _LEAST = 10.0  # seconds for which a training is worth beginning
 _AGAIN = 1.5  # time to fit again on all events, relative to the first time
-_FOLDS = 4  # of a stack
+_FOLDS = 5  # of a stack
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
 

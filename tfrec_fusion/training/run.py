@@ -27,7 +27,7 @@ from tfrec_fusion.evaluation import (
 from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.pipelines import Blend, Stack
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import candidate_configs
 from tfrec_fusion.training.config import RunConfig
@@ -281,7 +281,7 @@ class Run:
         """Returns the content of `metrics.json`."""
         return read_json(self.folder / "metrics.json", "run")
 
-    def model(self) -> keras.Model | classic.ClassicModel | Blend:
+    def model(self) -> keras.Model | classic.ClassicModel | Blend | Stack:
         """Loads the model after the last complete epoch.
 
         Raises:
