@@ -169,6 +169,9 @@ def test_blends(shop_names, capsys):
     assert "ndcg@10" in capsys.readouterr().out
     names = run("blend 1", names)
     assert names["choice"].table["taken"].any() and names["best"].spec.n_items == 30
+    names = run("blend 2", names)
+    assert [*names["choice"].table["model"]] == ["ease", "recent", "stack"]
+    assert names["model"].spec.n_items == 30
 
 
 def test_monitoring(exported_shop, in_shop, capsys):

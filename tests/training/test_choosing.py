@@ -49,8 +49,9 @@ def test_the_better_model_wins_and_is_fitted_on_all_training_events():
     whole = ItemKNN().fit(split.train).scores.weights
     assert abs(part - whole).sum() > 0
     assert abs(found.model.scores.weights - whole).sum() == 0
-    popular, knn = found.trials
+    popular, knn, stack = found.trials
     assert popular.against.low > 0 and knn.against is None
+    assert stack.name == "stack of popular, kNN" and stack.against.difference > 0
 
 
 def test_of_equal_models_the_simpler_one_wins():
@@ -139,7 +140,7 @@ def _two_kinds(seed=0):
     return Interactions.from_frame(frame, catalogue).split("temporal", test=0.2)
 
 
-@pytest.mark.parametrize(("folds", "made"), [(1, Blend), (2, Stack)])
+@pytest.mark.parametrize(("folds", "made"), [(1, Blend), (4, Stack)])
 def test_they_win_where_two_models_know_different_things(folds, made, monkeypatch, tmp_path):
     monkeypatch.setattr(choosing, "_FOLDS", folds)  # 1 leaves no earlier period for a stack
     split = _two_kinds()
@@ -165,7 +166,7 @@ def test_a_run_keeps_what_was_chosen(config, tmp_path):
     chosen = tried[result["auto"]["chosen"]]["model"]["kind"]
     assert type(run.model()) is {"popularity": Popularity, "item_knn": ItemKNN}[chosen]
     assert result["evaluation"]["name"] == "auto"
-    with pytest.raises(InputError, match=r"from_run needs a run whose config names its model"):
+    with pytest.raises(InputError, match=r"from_run needs a run of one model that its config names"):
         Run.start(tmp_path / "next", config(from_run=str(tmp_path / "run")))
 
 
@@ -190,7 +191,7 @@ def test_a_training_that_cannot_fit_is_left_out(monkeypatch):
     found = auto(_split(), candidates=tried, progress=False)
     assert found.name == "kNN" and found.trials[1].left_out is not None
     assert found.reason == (
-        "kNN is the best of 2 models (1 did not fit into the time budget), and the simpler ones "
+        "kNN is the best of 3 models (1 did not fit into the time budget), and the simpler ones "
         "are worse beyond noise"
     )
     with pytest.raises(InputError, match=r"no candidate fits into the time budget.*900 s"):
