@@ -83,7 +83,7 @@ class ComposedServing(ScoreServing):
 
     def change_of_cold(self, scores, members: Mapping[str, tf.Tensor], candidates) -> tf.Tensor:
         """What the order of the cold items' member changes in scores `[B, N + 1]`."""
-        if self.cold is None:
+        if self.cold is None or self._cold is None:
             return tf.zeros_like(scores)
         return served_terms.change_of_order(
             scores, members[self._cold], candidates, self.cold.read_value()

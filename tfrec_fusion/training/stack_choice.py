@@ -60,7 +60,8 @@ class ChosenStack:
             return self.factories[self.best](train)
         head = fit_head(self.folds, self.config, **self.head_options)
         members = trained_members("choose_stack", self.factories, train)
-        return Stack(members, head, **self.config.model_dump(exclude={"members"}))
+        stack: Any = Stack(members, head, **self.config.model_dump(exclude={"members"}))
+        return stack
 
 
 def choose_stack(
