@@ -77,6 +77,7 @@ def _claims(options: Options, model, events: Interactions, folder: Path):
         request = {
             "user_id": tf.constant(events.users.ids[users]),
             "history": tf.fill([batch, 1], ""),
+            "history_age": tf.zeros([batch, 1]),
             "exclude": tf.constant(ids[excluded]),
             "include": tf.fill([batch, 1], ""),
             "exclude_seen": tf.fill([batch], False),
@@ -94,7 +95,7 @@ def _claims(options: Options, model, events: Interactions, folder: Path):
         }
         included = tf.constant(ids[rng.integers(0, n_items, (batch, N_INCLUDED))])
         queries = plain.signatures["user_vector"](
-            user_id=request["user_id"], history=request["history"]
+            **{name: request[name] for name in ("user_id", "history", "history_age")}
         )["vector"]
         pairs = tf.constant(_masks(events, users, excluded))
         contenders = {

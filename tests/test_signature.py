@@ -10,6 +10,7 @@ import pytest
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.tensors import HISTORY_AGE
 from tfrec_fusion.signature import Signature, Tensor, card_entries, neutral
 
 DOCS = Path(__file__).parents[1] / "docs" / "serving.md"
@@ -17,6 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "serving.md"
 SERVED = SimpleNamespace(
     filters=SimpleNamespace(inputs=()),
     request_inputs=REQUEST_INPUTS,
+    age_inputs=(HISTORY_AGE,),
     feature_inputs=(),
     similar=None,
     audience=None,

@@ -161,7 +161,8 @@ def test_recommend_names_the_ids_that_are_unknown(trained, capsys, caplog):
     assert main(["recommend", str(trained), *options]) == 0
     assert json.loads(capsys.readouterr().out)["unknown"] == expected
     export = str(trained.parent / "export")
-    assert main(["recommend", export, *options, "--history", "i3,i99"]) == 0
+    past = ["--history", "i3,i99", "--history-ages", "30,2.5"]
+    assert main(["recommend", export, *options, *past]) == 0
     expected = {"user_id": ["U1"], "history": ["i99"], "exclude": ["I6", "i 7"]}
     assert json.loads(capsys.readouterr().out)["unknown"] == expected
     assert caplog.text.count("ignored unknown ids: {'user_id': ['U1']") == 2
@@ -202,7 +203,18 @@ def test_recommend_says_what_does_not_go_together(trained, tmp_path, capsys):
         (export, ["--audience-of", "i1"], "no signature 'audience'"),
         (export, ["--users", "all"], "pass both --users all|FILE and --out FILE, or neither"),
         (export, ["--user", "u1", *out], "pass both --users all|FILE and --out FILE, or neither"),
-        (export, ["--users", "all", "--history", "i1", *out], "--history is of one --user"),
+        (export, ["--users", "all", "--history", "i1", *out], "--history-ages are of one"),
+        (str(trained), ["--user", "u1", "--history-ages", "3"], "--history-ages needs an export"),
+        (
+            export,
+            ["--user", "u1", "--history", "i1", "--history-ages", "x"],
+            "--history-ages must be numbers with commas between them. Received: 'x'",
+        ),
+        (
+            export,
+            ["--user", "u1", "--history", "i1,i2", "--history-ages", "3"],
+            "history_ages must be a list with the age in days of each of the 2 items",
+        ),
         (export, ["--users", "ALL", *out], "users: no such file or folder; single ids are"),
         (str(trained), ["--users", "all", *out], "--users needs an export"),
         (str(trained), ["--user", "u1", "--exclude-seen"], "--exclude-seen needs an export"),

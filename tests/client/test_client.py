@@ -386,6 +386,46 @@ def test_bad_options_are_named(options, says):
         Client("localhost:1", model="shop", **options)
 
 
+def test_ages_of_histories(client, reference):
+    # Both orders say the same, and a row may have none.
+    histories = [["item4", "item9"], ["item9", "item4"], ["item4", "item9"]]
+    ages = [[90.0, 2.5], [2.5, 90.0], None]
+    frame = client.recommend(["nobody"] * 3, histories, k=5, history_ages=ages)
+    days = [one or [] for one in ages]
+    vectors, seen = reference.users(["nobody"] * 3, histories, days)
+    for user, vector in enumerate(vectors):
+        ids, scores = reference.best(vector, seen[user], (), 5)
+        rows = frame[frame["user"] == user]
+        assert rows["item_id"].tolist() == ids
+        np.testing.assert_allclose(rows["score"], scores, atol=1e-5)
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
+    own = client.predict(
+        {"user_id": ["nobody"], "history": [histories[0]], "history_age": [[90.0, 2.5]]},
+        "user_vector",
+    )
+    np.testing.assert_allclose(own["vector"][0], vectors[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ages", "says"),
+    [
+        ([[1.0]], r"history_age must be a list .* each of the 2 items.*Received: \[1\.0\]"),
+        ([[1.0, 2.0, 3.0]], "each of the 2 items"),
+        ([3.0], r"each of the 2 items of the history\. Received: 3\.0"),
+        ([[1.0, -2.0]], r"days before now, from 0 to 36,525; 1 of 2 are not.*Received: -2\.0"),
+        ([[float("nan"), 1.7e9]], r"2 of 2 are not.*\(now - time\) / 86400\. Received: nan, 17"),
+        ([["1", True]], "2 of 2 are not.*Received: '1', True"),
+        ([], "history_age must have one value for each of the 1 rows. Received: 0"),
+    ],
+)
+def test_wrong_ages_are_refused(client, ages, says):
+    with pytest.raises(InputError, match=says):
+        client.recommend(["ü 3"], [["item4", "item9"]], history_ages=ages)
+    if len(ages):
+        with pytest.raises(InputError, match="each of the 0 items"):
+            client.recommend(["ü 3"], history_ages=ages)
+
+
 def test_lists_start_with_the_padding(client, backend, monkeypatch):
     """TF Serving fills narrower requests that it merges up with their first value."""
     seen = []
@@ -395,6 +435,10 @@ def test_lists_start_with_the_padding(client, backend, monkeypatch):
     for name in ("history", "exclude"):
         first = np.asarray(seen[0][name], object)[:, 0].tolist()
         assert first in ([b"", b""], ["", ""])
+    client.recommend(["ü 3", "ü 5"], [["item4"], []], history_ages=[[3.0], []])
+    ages = np.asarray(seen[1]["history_age"])
+    assert ages.shape == np.shape(seen[1]["history"]) == (2, 2)
+    assert np.isnan(ages[:, 0]).all() and ages[0, 1] == 3.0 and np.isnan(ages[1, 1])
 
 
 def test_ranker_over_rest_and_grpc(stubs, events, tmp_path):
@@ -403,10 +447,12 @@ def test_ranker_over_rest_and_grpc(stubs, events, tmp_path):
     version = export(Ranker(events, dim=4, hidden=[8]), events, tmp_path / "rank")
     backend = stubs.Backend(version)
     frame = pd.DataFrame({"user_id": ["ü 3"], "item_id": [["item4", "x"]], "history": [["item9"]]})
+    frame["history_age"] = [[40.0]]
     expected = backend.loaded.signatures["score"](
         user_id=tf.constant(["ü 3"]),
         item_id=tf.constant([["item4", "x"]]),
         history=tf.constant([["item9"]]),
+        history_age=tf.constant([[40.0]]),
     )
     for server in (stubs.grpc_server, stubs.rest_server):
         with server(backend) as address, Client(address, model="shop") as client:

@@ -11,7 +11,7 @@ from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 
 @pytest.fixture(scope="module")
 def version(deployment, model, events, tmp_path_factory):
-    request = {"user_id": ["ü 3"], "history": [["", "item4"]]}
+    request = {"user_id": ["ü 3"], "history": [["", "item4"]], "history_age": [[0, 3.5]]}
     more = DeploymentConfig(batch_sizes=(1, 3), requests={"user_vector": [request]})
     base = tmp_path_factory.mktemp("warm") / "shop"
     return export(model, events, base, deployment=more, audience=True)
@@ -30,6 +30,9 @@ def test_every_signature_and_batch_size_has_a_record(version, events):
     for _, inputs in found:
         if "history" in inputs:
             assert (inputs["history"][:, 0] == b"").all()
+        if "history_age" in inputs and len(inputs["history"]) > 1:
+            assert np.isnan(inputs["history_age"][:, 0]).all()
+            assert (inputs["history_age"][:, 1:] > 0).all()
 
 
 def test_every_record_is_answered(version):
@@ -55,6 +58,7 @@ slow = pytest.mark.slow  # each makes an export
                     {
                         "user_id": ["a"],
                         "history": [[]],
+                        "history_age": [[]],
                         "exclude": [[]],
                         "include": [[]],
                         "exclude_seen": [False],
@@ -66,12 +70,16 @@ slow = pytest.mark.slow  # each makes an export
             marks=slow,
         ),
         pytest.param(
-            {"user_vector": [{"user_id": ["a"], "history": ["b"]}]},
+            {"user_vector": [{"user_id": ["a"], "history": ["b"], "history_age": [[1]]}]},
             r"history must have the shape",
             marks=slow,
         ),
         (
-            {"user_vector": [{"user_id": ["a", "b"], "history": [["c"]]}]},
+            {
+                "user_vector": [
+                    {"user_id": ["a", "b"], "history": [["c"]], "history_age": [[1], [1]]}
+                ]
+            },
             "request 1: user_vector fails on it.*history must have .* as many rows",
         ),
         pytest.param(

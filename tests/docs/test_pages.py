@@ -30,9 +30,10 @@ NOT_RUN = {
     "server 0": "runs a server",
     "serving 1": "needs a server",
     "serving 2": "needs a server",
-    "serving 4": "needs a server",
-    "serving 6": "needs a server",
-    "serving 7": "needs a server with a key",
+    "serving 3": "needs a server",
+    "serving 5": "needs a server",
+    "serving 7": "needs a server",
+    "serving 8": "needs a server with a key",
     "training 0": "run by tests/training/test_guide.py",
 }
 # Of the retail shop on the page -> of the tests' shop
@@ -138,7 +139,7 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
 
 
 def test_a_reranker_of_ones_own():
-    reranker = run("serving 3", {})["CheapFirst"]()
+    reranker = run("serving 4", {})["CheapFirst"]()
     reranker.fit(SimpleNamespace(frame=pd.DataFrame({"price": [3.0, 1.0, 2.0]})), None)
     rows, scores = reranker(tf.constant([[0, 1, 2]]), tf.constant([[0.5, 0.0, 0.0]]), None)
     # 0.5 - 3, 0 - 1 and 0 - 2
@@ -187,6 +188,7 @@ def test_the_deployment_files(shop_names, in_shop):
     request = {
         "user_id": ["u17"],
         "history": [["i3"]],
+        "history_age": [[2.5]],
         "exclude": [[]],
         "include": [[]],
         "exclude_seen": [True],
@@ -202,8 +204,8 @@ def test_a_refresh(in_shop):
     from tfrec_fusion.training import Run, RunConfig
 
     Run.start("runs/shop", RunConfig.load("shop.yaml")).train()
-    run("serving 5", {})
-    run("serving 5", {})
+    run("serving 6", {})
+    run("serving 6", {})
     assert (in_shop / "saved_models/shop/2/saved_model.pb").is_file()
 
 

@@ -56,6 +56,7 @@ def test_a_two_tower_is_served_as_it_scores(tmp_path, repeats):
     history = pd.DataFrame(own).fillna("").to_numpy(str)
     loaded = tf.saved_model.load(str(version))
     inputs = {"user_id": tf.constant(events.users.ids), "history": tf.constant(history)}
+    inputs["history_age"] = tf.zeros([N_USERS, 0])
     if repeats == "first":
         same = {**inputs, "item_id": tf.constant(np.tile(IDS, (N_USERS, 1)))}
         stored = same | {"history": tf.zeros([N_USERS, 0], tf.string)}
@@ -93,11 +94,11 @@ def test_a_ranker_is_served_as_it_scores(tmp_path):
     model = with_noise(Ranker(events, dim=4, hidden=[4], features=FEATURES))
     model = _saved_and_loaded(model, tmp_path)
     expected = model.scorer(State.of(events))(np.arange(N_USERS))
-    none = tf.zeros([N_USERS, 0], tf.string)
+    none = {"history": tf.zeros([N_USERS, 0], tf.string), "history_age": tf.zeros([N_USERS, 0])}
     for precision, error in (("float32", 1e-4), ("int8", 0.2)):
         options = {"deployment": False, "precision": precision}
         version = export(model, events, tmp_path / precision, **options)
-        assert np.abs(_scores(version, history=none) - expected).max() < error * expected.std()
+        assert np.abs(_scores(version, **none) - expected).max() < error * expected.std()
         assert "score" not in export_onnx(version, tmp_path / "onnx")
     with pytest.raises(InputError, match="litert: the ranker reads features of past events"):
         export_litert(version, tmp_path / "lite")

@@ -93,10 +93,10 @@ def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, optio
         return
     version = export(models[kind], split.train, base, **options)
     signatures = tf.saved_model.load(str(version)).signatures
-    users, items = tf.constant(["u0", "nobody"]), tf.constant([["i1", "i2"]] * 2)
-    asked = {"user_id": users, "item_id": items}
+    asked = {"user_id": tf.constant(["u0", "nobody"]), "item_id": tf.constant([["i1", "i2"]] * 2)}
+    past = {"history": tf.fill([2, 0], ""), "history_age": tf.zeros([2, 0])}
     if kind == "ranker":
-        asked["history"] = tf.fill([2, 0], "")
+        asked |= past
     served = signatures["score"](**asked)["score"].numpy()
     assert served.shape == (2, 2) and np.isfinite(served).all()
     if option == "at":
@@ -105,7 +105,7 @@ def test_it_works_or_is_refused_in_one_line(models, split, tmp_path, kind, optio
     exact = options.get("precision", "float32") == "float32"
     np.testing.assert_allclose(served[:1], expected, atol=1e-5 if exact else 0.05)
     if options.get("explain"):
-        shares = signatures["explain"](user_id=users, item_id=items, history=tf.fill([2, 0], ""))
+        shares = signatures["explain"](**asked, **past)
         parts = [v for name, v in shares.items() if name != "score"]
         np.testing.assert_allclose(tf.add_n(parts), shares["score"], atol=1e-4)
 

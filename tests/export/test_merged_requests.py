@@ -54,6 +54,7 @@ def _request(users, k=3, width=2, **more):
     """A request to `recommend`; lists of "" unless given."""
     n = len(users)
     lists = {name: [[""] * width] * n for name in ("history", "exclude", "include")}
+    lists["history_age"] = np.zeros((n, width), np.float32)
     numbers = {"exclude_seen": np.zeros(n, bool), "k": np.full(n, k, np.int32)}
     return {"user_id": users, **lists, **numbers, **more}
 
@@ -116,7 +117,21 @@ MALFORMED = [
     ("recommend_history", {"history": ["item4"], "k": np.int32([3])}, "history must have 2 dim"),
     ("score", {"user_id": ["ü 3", "ü 5"], "item_id": [["item4"]]}, "item_id .* as many rows"),
     ("score", {"user_id": ["ü 3"], "item_id": ["item4"]}, "item_id must have 2 dimensions"),
-    ("user_vector", {"user_id": ["ü 3"], "history": [["a"], ["b"]]}, "history .* as many rows"),
+    (
+        "user_vector",
+        {"user_id": ["ü 3"], "history": [["a"], ["b"]], "history_age": np.float32([[1]])},
+        "history .* as many rows",
+    ),
+    (
+        "recommend",
+        _request(["ü 3"], history_age=np.zeros(1, np.float32)),
+        "history_age must have 2 dim",
+    ),
+    (
+        "recommend",
+        _request(["ü 3", "ü 5"], history_age=np.zeros((1, 2), np.float32)),
+        "history_age .* as many rows",
+    ),
     ("item_vector", {"item_id": [["item4"]]}, "item_id must have 1 dimension"),
 ]
 

@@ -91,13 +91,16 @@ def test_decayed_histories(decayed, events, tmp_path):
     names = ("history", "exclude", "include")
     asked = {name: np.full((1, 1), "", object) for name in names}
     asked |= {"user_id": np.array([""], object), "k": np.array([5], np.int32)}
-    asked |= {"history": ids[None, [3, 8, 5]].astype(object), "exclude_seen": np.array([False])}
+    asked |= {"history": ids[None, [8, 5, 3]].astype(object), "exclude_seen": np.array([False])}
+    asked["history_age"] = np.array([[90.0, 30.0, 150.0]], np.float32)
     found = sessions.answer("recommend", asked)
     loaded = tf.saved_model.load(str(version)).signatures["recommend"]
     served = loaded(**{name: tf.constant(value) for name, value in asked.items()})
     np.testing.assert_allclose(found["score"], served["score"], atol=1e-5)
     weights = model.scores.weights * model.scores.trend.of(State.of(events))
-    wanted = weights[5] + 0.8 * weights[8] + 0.64 * weights[3]
+    # The latest is of 30 days ago, and a weight halves in 60 days: 3, 8 and 5 are 120, 60 and 0
+    # days older, and have 2, 1 and 0 later items.
+    wanted = weights[5] + 0.5 * 0.8 * weights[8] + 0.25 * 0.64 * weights[3]
     rows = events.catalogue.vocabulary.rows([one.decode() for one in found["item_id"][0]])
     np.testing.assert_allclose(found["score"][0], wanted[rows], atol=1e-5)
 
@@ -130,6 +133,7 @@ def test_shares_come_through(model, events, tmp_path, precision):
     inputs = {
         "user_id": np.array(["ü 3", "nobody"], object),
         "history": np.array([["", ""], ["item4", "item9"]], object),
+        "history_age": np.array([[np.nan, np.nan], [3.0, 60.0]], np.float32),
         "item_id": np.array([["item4", "gone"], ["item14", "item24"]], object),
     }
     names = [output.name for output in session.get_outputs()]
@@ -225,6 +229,7 @@ def test_filters_and_rules_answer_as_the_saved_model(make_model, tmp_path, preci
         inputs = {
             "user_id": np.array(rng.integers(0, 40, batch).astype(str), object),
             "history": texts(frame.item_id, rng.integers(0, 5)),
+            "history_age": rng.exponential(30, (batch, rng.integers(0, 5))).astype(np.float32),
             "exclude": texts(frame.item_id, rng.integers(0, 5)),
             "include": texts(frame.item_id, rng.choice([0, 60])),
             "exclude_seen": rng.random(batch) < 0.5,

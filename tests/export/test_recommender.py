@@ -6,6 +6,7 @@ import pytest
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender
+from tfrec_fusion.features import State
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,25 @@ def test_answers_like_the_model(shop, reference):
     np.testing.assert_allclose([score for _, score in found], scores, rtol=1e-6, atol=1e-5)
     ids, _ = reference.best(vectors[1], seen[1], (), 10)
     assert [item for item, _ in shop.recommend(history=["item4", "item9"])] == ids
+
+
+@pytest.mark.parametrize("of", ["two-tower", "EASE"])
+def test_a_history_is_as_old_as_its_ages(shop, decayed, events, of):
+    shop = shop if of == "two-tower" else Recommender(decayed[1])
+    state = State.of(events)
+    one = state.aged_histories().take(np.array([0]))
+    items, days = events.catalogue.vocabulary.ids[one.items], one.times.tolist()
+    user = events.users.ids[0]
+    stored = shop.recommend(user, k=30)
+    given = shop.recommend(user, items[::-1], history_ages=days[::-1], k=30)
+    assert [item for item, _ in given] == [item for item, _ in stored]
+    np.testing.assert_allclose([s for _, s in given], [s for _, s in stored], atol=1e-5)
+    now = shop.recommend(user, items, k=30)
+    assert np.abs(np.subtract(*([s for _, s in found] for found in (now, stored)))).max() > 1e-3
+    assert now == shop.recommend(user, items, history_ages=[0] * len(items), k=30)
+    assert "history_age" in shop.card["signatures"]["recommend"]["inputs"]
+    assert any("as old as history_age says" in sentence for sentence in shop.card["semantics"])
+    assert "history_age" not in shop.filters
 
 
 def test_fewer_come_back_where_fewer_are_left(shop, reference):
@@ -71,6 +91,10 @@ def test_the_highest_version_is_taken(tmp_path, exported):
         ({"user_id": "\udcff"}, "user_id has 1 values with half of a character"),
         ({"history": ["a", "b\ude00"]}, "history has 1 values .* at row 1"),
         ({"exclude": [None]}, "exclude must hold strings. Received: None"),
+        ({"history": ["item4"], "history_ages": 3}, "each of the 1 items .* Received: 3"),
+        ({"history_ages": [3]}, r"each of the 0 items of the history\. Received: \[3\]"),
+        ({"history": ["item4"], "history_ages": [-1]}, "1 of 1 are not.* Received: -1"),
+        ({"history": ["item4"], "history_ages": [1.7e12]}, "from 0 to 36,525; 1 of 1 are not"),
     ],
 )
 def test_bad_requests_are_named(shop, options, says):

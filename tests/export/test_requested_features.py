@@ -189,13 +189,14 @@ def ranked(ranker, tmp_path_factory):
 @pytest.mark.slow
 def test_a_ranker_takes_them(ranker, ranked):
     signatures = tf.saved_model.load(str(ranked)).signatures
-    items, nothing = tf.constant([ITEMS["item_id"].tolist()]), tf.fill([1, 0], "")
+    items = tf.constant([ITEMS["item_id"].tolist()])
+    nothing = {"history": tf.fill([1, 0], ""), "history_age": tf.zeros([1, 0])}
     user = {"user_id": tf.constant(["u3"]), "item_id": items}
     for given in ({}, {"country": ["de"], "age": [9.99], "likes": [["b", "a"]]}):
         changed = {name: value[0] for name, value in given.items()}
         expected = _of_table(ranker, 3, **changed)
         asked = _given(1, **given)
-        _close(signatures["score"](**user, history=nothing, **asked)["score"][0], expected)
+        _close(signatures["score"](**user, **nothing, **asked)["score"][0], expected)
         _close(signatures["serving_default"](**user, **asked)["score"][0], expected)
     features = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value))

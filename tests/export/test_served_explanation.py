@@ -73,6 +73,7 @@ def _ask(version, users, items, histories=None):
         .signatures["explain"](
             user_id=tf.constant(users),
             history=tf.constant(histories),
+            history_age=tf.zeros([len(users), 0]),
             item_id=tf.constant(items),
         )
         .items()
@@ -167,6 +168,7 @@ def test_any_number_of_users_and_items(explained):
         answer = served(
             user_id=tf.constant(users, tf.string),
             history=tf.constant(histories, tf.string),
+            history_age=tf.zeros([len(users), 0]),
             item_id=tf.constant(listed, tf.string),
         )
         assert {value.shape for value in answer.values()} == {(len(users), items)}
@@ -179,6 +181,7 @@ def test_a_process_without_this_package(explained, tmp_path):
     inputs = {
         "user_id": np.array(users, object),
         "history": np.full((20, 1), "", object),
+        "history_age": np.zeros((20, 1), np.float32),
         "item_id": np.array(items, object)[:, None],
     }
     (tmp_path / "requests").write_bytes(pickle.dumps([(str(version), "explain", inputs)]))
@@ -224,7 +227,7 @@ def test_the_card_and_a_refresh(explained, tmp_path):
     model, events, _ = explained("sum")
     version = export(model, events, tmp_path / "shop", deployment=False, explain=True)
     described = Recommender(version).card["signatures"]["explain"]
-    assert list(described["inputs"]) == ["user_id", "history", "item_id"]
+    assert list(described["inputs"]) == ["user_id", "history", "history_age", "item_id"]
     assert list(described["outputs"]) == [
         *("score", "share_id", "share_text", "share_context", "bias")
     ]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import golden
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,7 @@ def _requests(reference):
                     "exclude": some((batch, exclude), items),
                     "include": _strings([[]] * batch).reshape(batch, 0),
                     "exclude_seen": np.zeros(batch, bool),
+                    **_ages(reference, batch, history),
                     "k": np.append(np.zeros(max(batch - 1, 0)), [k] * min(batch, 1)).astype(
                         "int32"
                     ),
@@ -64,7 +66,8 @@ def _requests(reference):
         yield "recommend_history", {"history": some((batch, 3), items), "k": k}
         for width in (0, 6):
             yield "score", {"user_id": user_id, "item_id": some((batch, width), items)}
-            yield "user_vector", {"user_id": user_id, "history": some((batch, width), items)}
+            past = {"history": some((batch, width), items), **_ages(reference, batch, width)}
+            yield "user_vector", {"user_id": user_id, **past}
         one = {"item_id": some((batch,), items)}
         yield "item_vector", one
         yield "similar", {**one, "k": np.full(batch, n, np.int32)}
@@ -76,7 +79,15 @@ def _requests(reference):
         nothing = _strings([[]] * len(k)).reshape(len(k), 0)
         request = {"user_id": known[: len(k)], "history": nothing, "exclude": nothing}
         request |= {"include": nothing, "exclude_seen": np.zeros(len(k), bool)}
+        request |= _ages(reference, len(k), 0)
         yield "recommend", {**request, "k": np.asarray(k, np.int32)}
+
+
+def _ages(reference, batch, width):
+    """The input with ages of `width` items, if the model reads ages."""
+    if not reference.reads_ages:
+        return {}
+    return {"history_age": golden.some_ages(np.random.default_rng(1), batch, width)}
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +142,11 @@ def _close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-5)
 
 
-def _check_ranking(reference, outputs, user_ids, histories, excludes, k):
+def _check_ranking(reference, outputs, user_ids, histories, excludes, k, ages=None):
     """Scores as expected, and each item at its own score: near ties may change places."""
     assert outputs["item_id"].shape == outputs["score"].shape == (len(user_ids), k)
     assert outputs["score"].dtype == np.float32
-    vectors, seen = reference.users(user_ids, histories)
+    vectors, seen = reference.users(user_ids, histories, ages)
     for row, (vector, exclude) in enumerate(zip(vectors, excludes, strict=True)):
         ids = [item.decode() for item in outputs["item_id"][row]]
         scores = outputs["score"][row]
@@ -160,7 +171,7 @@ def test_every_signature_equals_the_model(answers, references, variant, golden):
         named = {
             name: np.vectorize(_text, otypes=[object])(value) if value.size else value
             for name, value in inputs.items()
-            if name != "k"
+            if name not in ("k", "history_age")
         }
         batch = len(next(iter(inputs.values())))
         nothing = [[]] * batch
@@ -169,7 +180,7 @@ def test_every_signature_equals_the_model(answers, references, variant, golden):
             k = min(k, len(reference.item_ids))
             lists = (named.get(name, nothing) for name in ("history", "exclude"))
             users = named.get("user_id", [""] * batch)
-            _check_ranking(reference, outputs, users, *lists, k)
+            _check_ranking(reference, outputs, users, *lists, k, inputs.get("history_age"))
         elif signature == "score":
             assert outputs["score"].shape == inputs["item_id"].shape
             vectors, _ = reference.users(named["user_id"], nothing)
@@ -180,7 +191,9 @@ def test_every_signature_equals_the_model(answers, references, variant, golden):
             golden.check_two_tower(reference, signature, inputs, outputs)
         elif signature == "user_vector":
             assert outputs["vector"].shape == (batch, dim)
-            _close(outputs["vector"], reference.users(named["user_id"], named["history"])[0])
+            ages = inputs.get("history_age")
+            expected = reference.users(named["user_id"], named["history"], ages)[0]
+            _close(outputs["vector"], expected)
         else:
             expected = [reference.item(item) for item in named["item_id"]]
             _close(outputs["vector"], np.reshape(expected, (batch, dim)))
@@ -214,15 +227,17 @@ def served(exported):
     return loaded, loaded.signatures
 
 
-def _recommend(served, users, histories, excludes, k):
-    def matrix(rows):
+def _recommend(served, users, histories, excludes, k, ages=None):
+    def matrix(rows, pad=""):
         width = max([len(row) for row in rows], default=0)
-        padded = [[*row, *[""] * (width - len(row))] for row in rows]
-        return tf.reshape(tf.constant(padded, tf.string), [len(rows), width])
+        padded = [[*row, *[pad] * (width - len(row))] for row in rows]
+        dtype = tf.string if pad == "" else tf.float32
+        return tf.reshape(tf.constant(padded, dtype), [len(rows), width])
 
     answer = served[1]["recommend"](
         user_id=tf.constant(users, tf.string),
         history=matrix(histories),
+        history_age=matrix([[]] * len(users) if ages is None else ages, 0.0),
         exclude=matrix(excludes),
         include=matrix([[]] * len(users)),
         exclude_seen=tf.fill([len(users)], False),
@@ -236,16 +251,14 @@ def _recommend(served, users, histories, excludes, k):
 def test_what_is_seen_or_excluded_never_comes_back(served, reference, data):
     users = st.sampled_from(["nobody", "", *reference.events.users.ids])
     items = st.sampled_from(["no such item", "", *reference.item_ids])
-    requests = data.draw(
-        st.lists(
-            st.tuples(users, st.lists(items, max_size=6), st.lists(items, max_size=45)), max_size=4
-        )
-    )
+    ages = st.lists(st.floats(width=32), max_size=7)
+    lists = st.lists(items, max_size=6), st.lists(items, max_size=45), ages
+    requests = data.draw(st.lists(st.tuples(users, *lists), max_size=4))
     k = data.draw(st.integers(0, 50))
-    columns = list(zip(*requests, strict=True)) or [[], [], []]
+    *columns, days = list(zip(*requests, strict=True)) or [[], [], [], []]
     k = min(k, len(reference.item_ids)) if requests else 0
-    outputs = _recommend(served, *columns, [k] * len(requests))
-    _check_ranking(reference, outputs, *columns, k)
+    outputs = _recommend(served, *columns, [k] * len(requests), days)
+    _check_ranking(reference, outputs, *columns, k, days)
 
 
 def test_everything_excluded_leaves_only_padding(served, reference):
@@ -261,6 +274,29 @@ def test_repeated_ids_change_nothing(served):
     )
     assert once["item_id"].tolist() == twice["item_id"].tolist()
     np.testing.assert_array_equal(once["score"], twice["score"])
+
+
+def test_a_stored_history_given_with_its_ages_changes_nothing(served, reference):
+    histories = State.of(reference.events).aged_histories()
+    for row in range(3):
+        one, user = histories.take(np.array([row])), [reference.events.users.ids[row]]
+        items, days = reference.item_ids[one.items], one.times
+        stored = _recommend(served, user, [[]], [[]], [30])
+        # In any order: ages say which is the latest.
+        for order in (np.arange(len(items)), np.arange(len(items))[::-1]):
+            given = _recommend(served, user, [items[order]], [[]], [30], [days[order]])
+            assert given["item_id"].tolist() == stored["item_id"].tolist()
+            _close(given["score"], stored["score"])
+        now = _recommend(served, user, [items], [[]], [30])
+        assert np.abs(now["score"] - stored["score"]).max() > 1e-3
+
+
+def test_the_oldest_of_repeated_items_counts(served):
+    one = _recommend(served, [""], [["item4", "item9"]], [[]], [30], [[50, 2]])
+    three = [["item4", "item9", "item4"], ["item4", "item9", "item4"]]
+    both = _recommend(served, [""] * 2, three, [[], []], [30] * 2, [[50, 2, 7], [7, 2, 50]])
+    for row in both["score"]:
+        _close(row, one["score"][0])
 
 
 def test_merged_requests_answer_as_each_alone(served):

@@ -86,11 +86,12 @@ def test_repeated_and_unknown_ids_of_a_history_change_nothing(served):
     _, events, loaded = served
     item = events.catalogue.vocabulary.ids
 
-    def score(*history):
+    def score(*history, ages=()):
         return loaded.signatures["score"](
             user_id=tf.constant(["ü 3"]),
             item_id=tf.constant([item[:5].tolist()]),
             history=tf.constant([history]),
+            history_age=tf.constant([ages], tf.float32),
             hour=tf.constant([3.0], tf.float64),
             channel=tf.constant(["web"]),
         )["score"].numpy()
@@ -99,6 +100,11 @@ def test_repeated_and_unknown_ids_of_a_history_change_nothing(served):
     again = score("", item[4], "x", item[9], item[4], item[9])
     np.testing.assert_allclose(once, again, atol=1e-5)
     assert np.abs(once - score(item[4])).max() > 1e-3
+    # Of a repeated item the oldest counts, and the order of the others does not.
+    old = score(item[4], item[9], ages=[50, 3])
+    again = score(item[9], "", item[4], "x", item[4], ages=[3, 0, 7, 90, 50])
+    np.testing.assert_allclose(old, again, atol=1e-5)
+    assert np.abs(once - old).max() > 1e-3
 
 
 def test_a_diverged_ranker(golden, tmp_path):

@@ -91,6 +91,13 @@ def test_it_is_trained_and_evaluated(version, folder):
     assert found == pytest.approx((1 + 2 * tie) / 3, abs=1e-6)
 
 
+def test_a_model_that_reads_no_ages_takes_none(version):
+    shop = Recommender(version)
+    assert "history_age" not in shop.card["signatures"]["recommend"]["inputs"]
+    with pytest.raises(InputError, match="history_ages are for models that read the ages"):
+        shop.recommend(history=["c"], history_ages=[1.0])
+
+
 @pytest.mark.slow
 def test_a_process_that_has_neither_the_class_nor_the_package_answers(version, folder):
     def texts(values):

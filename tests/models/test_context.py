@@ -214,7 +214,11 @@ def test_an_export_takes_the_context_of_requests(events, trained, version):
         given["timestamp"] = given.pop("time", State.of(events).time)
         _close(found, model(**given))
     answer = signatures["explain"](
-        user_id=users, item_id=items, history=tf.fill([8, 0], ""), **_given(8, device=["pc"] * 8)
+        user_id=users,
+        item_id=items,
+        history=tf.fill([8, 0], ""),
+        history_age=tf.zeros([8, 0]),
+        **_given(8, device=["pc"] * 8),
     )
     shares = [value for name, value in answer.items() if name != "score"]
     _close(tf.add_n(shares), answer["score"])

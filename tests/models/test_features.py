@@ -184,7 +184,9 @@ def test_an_export_scores_as_the_model_and_knows_the_whole_table(
     version = export(model, events, tmp_path / "shop", precision=precision, deployment=False)
     served = tf.saved_model.load(str(version)).signatures["score"]
     ids = ["u0", "u7", f"u{N_USERS + 1}", "nobody"]
-    extra = {} if make is TwoTower else {"history": tf.fill([4, 0], "")}
+    extra = {}
+    if make is Ranker:
+        extra = {"history": tf.fill([4, 0], ""), "history_age": tf.zeros([4, 0])}
     items = tf.constant([ITEMS["item_id"].tolist()] * 4)
     asked = {"user_id": tf.constant(ids), "item_id": items, **extra, **_not_given(4)}
     found = served(**asked)["score"].numpy()
@@ -250,6 +252,7 @@ def test_shares_of_features_sum_up(events, trained, tmp_path):
         user_id=tf.constant(["u0", "u1"]),
         item_id=tf.constant([["i0"], ["i0"]]),
         history=tf.fill([2, 0], ""),
+        history_age=tf.zeros([2, 0]),
         **_not_given(2),
     )
     np.testing.assert_allclose(answer["score"][:, 0], frame["score"][:2], rtol=1e-4, atol=1e-4)

@@ -159,7 +159,14 @@ def test_trained_saved_and_exported_scores_are_equal(events, make, fusion, preci
     np.testing.assert_allclose(loaded.scorer(State.of(events))(users), scores, atol=1e-5)
     version = export(loaded, events, tmp_path / "shop", precision=precision, deployment=False)
     served = tf.saved_model.load(str(version)).signatures["score"]
-    extra = {} if make is TwoTower else {"history": tf.fill([3, 0], "")}
+    extra = (
+        {}
+        if make is TwoTower
+        else {
+            "history": tf.fill([3, 0], ""),
+            "history_age": tf.zeros([3, 0]),
+        }
+    )
     found = served(
         user_id=tf.constant(["u0", "u5", "nobody"]),
         item_id=tf.constant([events.catalogue.vocabulary.ids.tolist()] * 3),
@@ -181,6 +188,7 @@ def test_shares_and_importance_of_fused_features(events, tmp_path):
         user_id=tf.constant(["u0", "u1", "u0"]),
         item_id=tf.constant([["i0"], ["i3"], ["i11"]]),
         history=tf.fill([3, 0], ""),
+        history_age=tf.zeros([3, 0]),
     )
     np.testing.assert_allclose(served["share_features"][:, 0], frame["features"], atol=1e-3)
     split = events.split("random", test=0.3)

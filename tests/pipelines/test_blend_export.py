@@ -58,7 +58,10 @@ def test_shares_and_the_card(blended):
     users, histories = ["ü 3", "nobody"], [["", ""], ["item4", "item9"]]
     items = [["item4", "no such item"], ["item14", reference.item_ids[reference.cold][0]]]
     found = shares(
-        user_id=tf.constant(users), history=tf.constant(histories), item_id=tf.constant(items)
+        user_id=tf.constant(users),
+        history=tf.constant(histories),
+        history_age=tf.zeros([2, 0]),
+        item_id=tf.constant(items),
     )
     names = {"two_tower", "ease", "recent", "cold"}
     assert {*found} == {"score", "bias", *(f"share_{name}" for name in names)}

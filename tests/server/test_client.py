@@ -41,7 +41,12 @@ def test_recommend_equals_the_model(client, reference):
 )
 def test_a_batch_of_different_sizes_is_refused(embedded, short):
     asked = {name: [[""], [""]] for name in ("history", "exclude", "include")}
-    asked |= {"user_id": ["ü 3", "ü 5"], "k": [3, 3], "exclude_seen": [False, False]} | short
+    asked |= {
+        "history_age": [[0], [0]],
+        "user_id": ["ü 3", "ü 5"],
+        "k": [3, 3],
+        "exclude_seen": [False, False],
+    } | short
     body = json.dumps({"signature_name": "recommend", "inputs": asked}).encode()
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{embedded.rest}/v1/models/shop:predict", body)

@@ -60,6 +60,7 @@ def test_the_card(version):
     assert found["recommend"].kinds == {
         "user_id": "user",
         "history": "item",
+        "history_age": "age",
         "exclude": "item",
         "include": "choice",
         "k": "count",

@@ -25,6 +25,7 @@ def _recommend(rows=2, **changed):
     return {
         "user_id": np.full(rows, b"someone", object),
         "history": empty,
+        "history_age": np.zeros((rows, 1), np.float32),
         "exclude": empty,
         "include": empty,
         "exclude_seen": np.zeros(rows, bool),
@@ -79,6 +80,7 @@ def ask(embedded):
     ("name", "values", "received"),
     [
         ("history", np.array([[b"item4"]], object), 1),
+        ("history_age", np.array([[3.0]], np.float32), 1),
         ("exclude", np.full((3, 1), b"", object), 3),
         ("exclude_seen", np.array([True]), 1),
         ("k", np.array([3], np.int32), 1),

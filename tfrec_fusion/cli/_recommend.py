@@ -61,6 +61,14 @@ def recommend(
             metavar="ID,ID", help="The user's history, most recent item last; exports only."
         ),
     ] = "",
+    history_ages: Annotated[
+        str,
+        typer.Option(
+            metavar="DAYS,DAYS",
+            help="How many days ago the user took each item of --history, for models that read "
+            "ages; exports only.",
+        ),
+    ] = "",
     exclude: Annotated[
         str, typer.Option(metavar="ID,ID", help="Items that must not be recommended.")
     ] = "",
@@ -108,8 +116,10 @@ def recommend(
         )
     if (users is None) != (out is None):
         raise InputError("recommend: pass both --users all|FILE and --out FILE, or neither")
-    if user is None and history:
-        raise InputError("recommend: --history is of one --user; leave it out")
+    if user is None and (history or history_ages):
+        raise InputError(
+            "recommend: --history and --history-ages are of one --user; leave them out"
+        )
     if of_item is not None and (exclude or include or exclude_seen):
         raise InputError(
             "recommend: --exclude, --include and --exclude-seen are of --user and --users; leave "
@@ -131,6 +141,7 @@ def recommend(
     if (source / "config.yaml").is_file():
         of_exports = {
             "--history": history,
+            "--history-ages": history_ages,
             "--users": users,
             "--similar-to": similar_to,
             "--audience-of": audience_of,
@@ -178,7 +189,8 @@ def recommend(
         output.write({"export": str(recommender.path), **report.to_dict()})
         return
     ids = user, _ids(history), _ids(exclude)
-    best = recommender.recommend(*ids, k, **options)
+    ages = _numbers(history_ages, "--history-ages") if history_ages else None
+    best = recommender.recommend(*ids, k, history_ages=ages, **options)
     titles = recommender.titles
     output.print(recommendations(best, titles))
     output.write(
@@ -299,6 +311,15 @@ def _explanations(frame, title_of) -> Table:
 
 def _ids(text: str) -> list[str]:
     return [value.strip() for value in text.split(",") if value.strip()]
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(value) for value in _ids(text)]
+    except ValueError:
+        raise InputError(
+            f"recommend: {option} must be numbers with commas between them. Received: {text!r}"
+        ) from None
 
 
 def _filters(texts: list[str], dtypes: Mapping[str, str]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.explained.shares import explained_inputs, share_output
 from tfrec_fusion.signature import NOTHING, neutral
 from tfrec_fusion.texts import check_unicode
+from tfrec_fusion.times import checked_ages
+
+_HISTORY, _AGES = "history", "history_age"
 
 
 class Client:
@@ -32,7 +35,7 @@ class Client:
 
     The client pads lists with "" to one width and also puts "" in front of each: a server that
     merges requests with `pad_variable_length_inputs` pads narrower lists with their first value,
-    and models ignore "".
+    and models ignore "". Ages of histories get NaN, which is as none, in the same places.
 
     Args:
       server: "host:8500" for gRPC, or "http://host:8501" or "https://..." for REST.
@@ -101,6 +104,7 @@ class Client:
         exclude: Sequence[Iterable[str]] | None = None,
         k: int = 10,
         *,
+        history_ages: Sequence[Iterable[float] | None] | None = None,
         include: Sequence[Iterable[str] | None] | None = None,
         exclude_seen: bool | Sequence[bool] | None = None,
         filters: Mapping[str, Any] | None = None,
@@ -114,6 +118,8 @@ class Client:
             history stored in the export.
           exclude: item ids for each user that must not be recommended.
           k: number of items.
+          history_ages: how many days ago each user took each item of the history, for models that
+            read ages; None, also of one user, is 0 for all, i.e. now.
           include: candidate item ids for each user; None means all items.
           exclude_seen: whether to exclude the stored history even if a user's history is given;
             one bool for all users or one for each.
@@ -133,7 +139,8 @@ class Client:
         users = _ids(users, "users")
         given = {
             "user_id": users,
-            "history": histories,
+            _HISTORY: histories,
+            _AGES: history_ages,
             "exclude": exclude,
             "include": None if include is None else [_choices(ids, "include") for ids in include],
             "exclude_seen": exclude_seen,
@@ -196,6 +203,8 @@ class Client:
         users: Sequence[str],
         items: Sequence[Iterable[str]],
         histories: Sequence[Iterable[str]] | None = None,
+        *,
+        history_ages: Sequence[Iterable[float] | None] | None = None,
         **inputs: Any,
     ) -> pd.DataFrame:
         """Splits scores into shares of ids, text and context; needs an export with `explain`.
@@ -203,7 +212,7 @@ class Client:
         Args:
           users: user ids; the model treats an unknown id as a cold user.
           items: item ids for each user; the model treats an unknown id as a cold item.
-          histories, **inputs: as in `recommend`.
+          histories, history_ages, **inputs: as in `recommend`.
 
         Returns:
           A frame with a row for each item of each user, in the order given: `user` (position in
@@ -216,7 +225,8 @@ class Client:
           ServingError: the server refuses the request or does not answer.
         """
         found, listed = _ids(users, "users"), [_ids(ids, "items") for ids in items]
-        given = {"user_id": found, "item_id": listed, "history": histories, **inputs}
+        past = {_HISTORY: histories, _AGES: history_ages}
+        given = {"user_id": found, "item_id": listed, **past, **inputs}
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("explain", given, len(found), fill=True)
         rows = np.repeat(np.arange(len(found)), [len(ids) for ids in listed])
@@ -315,6 +325,8 @@ class Client:
             raise InputError(
                 f"client: {signature} takes the inputs {sorted(inputs)}. Received: {sorted(given)}"
             )
+        if _AGES in given and _HISTORY in inputs:
+            given = {**given, **_with_ages(given[_AGES], given.get(_HISTORY), rows)}
         arrays = {
             name: _array(name, given[name], dtype, rank, rows)
             if name in given
@@ -415,16 +427,29 @@ def _array(name: str, values: Any, dtype: str, rank: int, rows: int) -> np.ndarr
         return _padded([_ids(value, name) for value in values])
     if dtype == "string":
         return np.array(_ids(values, name), object).reshape(rows)
+    if name == _AGES and rank == 2:
+        return _padded(values, np.float32("nan"), dtype)
     try:
         return np.asarray(values, dtype)
     except (TypeError, ValueError):
         raise InputError(f"client: {name} must be {dtype}. Received: {values[:3]!r}") from None
 
 
-def _padded(lists: Sequence[Sequence[str | bytes]]) -> np.ndarray:
-    """Pads lists to `[rows, 1 + longest]` with "" in the first column and at the end."""
+def _with_ages(ages: Any, histories: Any, rows: int) -> dict[str, list]:
+    """Histories and their checked ages, one for each item; of a row without ages, none."""
+    lists = [[] for _ in range(rows)] if histories is None else list(histories)
+    lists = [ids if isinstance(ids, str | bytes) else list(ids) for ids in lists]
+    found, name = list(ages), f"client: {_AGES}"
+    if len(found) == len(lists):
+        pairs = zip(found, lists, strict=True)
+        found = [[] if own is None else checked_ages(own, len(ids), name) for own, ids in pairs]
+    return {_HISTORY: lists, _AGES: found}
+
+
+def _padded(lists: Sequence[Sequence], value: Any = "", dtype: Any = object) -> np.ndarray:
+    """Pads lists to `[rows, 1 + longest]` with `value` in the first column and at the end."""
     width = 1 + max(map(len, lists), default=0)
-    found = np.full([len(lists), width], "", object)
+    found = np.full([len(lists), width], value, dtype)
     for row, values in enumerate(lists):
         found[row, 1 : 1 + len(values)] = values
     return found

@@ -163,8 +163,11 @@ def _difference(version: Path, loaded, model: bytes, context: RowEncoder | None)
             rows = {
                 n: _rows(v, vocabularies[n]) if n in vocabularies else v for n, v in rows.items()
             }
-            rows["history"] = _first_of_each(rows["history"])
-            rows["history_age"] = np.zeros(rows["history"].shape, np.float32)
+            history = rows["history"]
+            ages = np.nan_to_num(rows.get("history_age", np.zeros(history.shape, np.float32)))
+            oldest_first = np.argsort(-ages, 1, kind="stable")
+            rows["history"] = _first_of_each(np.take_along_axis(history, oldest_first, 1))
+            rows["history_age"] = np.take_along_axis(ages, oldest_first, 1)
             rows |= {} if context is None else context.rows_of(request)
             answer = runner(**{name: rows[name] for name in _inputs(loaded)})
             apart = difference(answer, {n: value.numpy() for n, value in expected.items()})

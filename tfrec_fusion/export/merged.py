@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
+
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.merging import Merging
@@ -12,6 +14,7 @@ from tfrec_fusion.export.merging import Merging
 MOST_COLUMNS = 256
 """A request with wider lists or a wider answer runs alone, as the merged ones get its width."""
 
+_NO_NUMBER = str(np.float32("nan").view(np.int32))
 # Replaces separators in requested texts. Being invalid UTF-8, it occurs in no text of the export.
 _UNKNOWN = b"\xff"
 
@@ -78,12 +81,25 @@ def separator(known: Iterable[str] = ()) -> str:
     return free[0]
 
 
-def joined(texts: tf.Tensor, between: str) -> tf.Tensor:
-    """Joins lists `[B, W]` into texts `[B]`, so that requests of any width can be merged."""
-    texts = tf.strings.regex_replace(texts, between, _UNKNOWN)
+def joined(lists: tf.Tensor, between: str) -> tf.Tensor:
+    """Joins lists `[B, W]` into texts `[B]`, so that requests of any width can be merged.
+
+    Args:
+      lists: strings or float32.
+      between: a character that no known string holds.
+    """
+    if lists.dtype == tf.float32:
+        texts = tf.strings.as_string(tf.bitcast(lists, tf.int32))
+    else:
+        texts = tf.strings.regex_replace(lists, between, _UNKNOWN)
     return tf.strings.reduce_join(texts, 1, separator=between)
 
 
-def parted(texts: tf.Tensor, between: str) -> tf.Tensor:
-    """Splits the texts `[B]` of `joined` into lists `[B, W]`, padded with ""."""
-    return tf.strings.split(texts, between).to_tensor("")
+def parted(texts: tf.Tensor, between: str, dtype: tf.DType = tf.string) -> tf.Tensor:
+    """Splits the texts `[B]` of `joined` into lists `[B, W]` of a dtype, padded with "" or NaN."""
+    lists = tf.strings.split(texts, between)
+    if dtype == tf.string:
+        return lists.to_tensor("")
+    bits = lists.flat_values
+    bits = tf.strings.to_number(tf.where(bits == "", _NO_NUMBER, bits), tf.int32)
+    return lists.with_flat_values(tf.bitcast(bits, tf.float32)).to_tensor(np.float32("nan"))

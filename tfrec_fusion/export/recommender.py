@@ -20,9 +20,11 @@ from tfrec_fusion.export.exporter import TITLES
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.saving import plain_function
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.export.signatures.tensors import HISTORY_AGE
 from tfrec_fusion.export.versions import latest_version
 from tfrec_fusion.signature import NOTHING
 from tfrec_fusion.texts import check_unicode
+from tfrec_fusion.times import checked_ages
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Recommender:
         exclude: Iterable[str] = (),
         k: int = 10,
         *,
+        history_ages: Iterable[float] | None = None,
         include: Iterable[str] | None = None,
         exclude_seen: bool = False,
         filters: Mapping[str, object] | None = None,
@@ -90,6 +93,8 @@ class Recommender:
           history: item ids, latest last; if not empty, replaces the stored history.
           exclude: item ids not to return; items of the history are never returned.
           k: number of items, at least 1.
+          history_ages: how many days ago the user took each item of `history`, for models that
+            read ages; None is 0 for all, i.e. now.
           include: the only item ids that may be returned; None allows all.
           exclude_seen: whether to exclude the stored history too if `history` is given.
           filters: filter input of the export -> a text or list of texts, a number, or a bool,
@@ -99,15 +104,17 @@ class Recommender:
             user and describe an unknown one.
 
         Raises:
-          InputError: ids that are not strings, k below 1, or a filter or a feature that the export
-            lacks.
+          InputError: ids that are not strings, k below 1, ages that do not fit the history or that
+            the model does not read, or a filter or a feature that the export lacks.
         """
         _check_k(k)
         history, exclude, include = map(_listed, (history, exclude, include))
         self._tell_unknown(user_id, history, exclude, include or ())
+        past = _ids(history, "history")
         answer = self._recommend(
             user_id=tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
-            history=tf.constant([_ids(history, "history")], tf.string),
+            history=tf.constant([past], tf.string),
+            **self._ages(history_ages, len(past)),
             **self._shared(exclude, k, include, exclude_seen, filters, features),
         )
         return _pairs(answer["item_id"], answer["score"])
@@ -165,7 +172,8 @@ class Recommender:
         shared = self._shared(exclude, k, include, exclude_seen, filters, features)
 
         def answers(ids):
-            given = {name: tf.repeat(value, len(ids), 0) for name, value in shared.items()}
+            given = shared | self._ages(None, 0)
+            given = {name: tf.repeat(value, len(ids), 0) for name, value in given.items()}
             user_id, history = tf.constant(ids), tf.fill([len(ids), 0], "")
             answer = self._recommend(user_id=user_id, history=history, **given)
             return answer["item_id"].numpy(), answer["score"].numpy()
@@ -313,6 +321,18 @@ class Recommender:
             "k": tf.constant([min(int(k), len(self.titles))]),
             **self._others(filters or {}, features or {}),
         }
+
+    def _ages(self, ages: Iterable[float] | None, n_items: int) -> dict[str, tf.Tensor]:
+        """The input with the ages of one history of `n_items`, if the model reads ages."""
+        if HISTORY_AGE.name in self._recommend.structured_input_signature[1]:
+            days = [] if ages is None else checked_ages(ages, n_items, "recommend: history_ages")
+            return {HISTORY_AGE.name: tf.constant([days], tf.float32)}
+        if ages is not None:
+            raise InputError(
+                "recommend: history_ages are for models that read the ages of histories, and this "
+                f"export's does not; leave them out. Received: {self.path}"
+            )
+        return {}
 
     def _others(
         self, filters: Mapping[str, object], features: Mapping[str, object]

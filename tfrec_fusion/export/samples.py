@@ -22,8 +22,8 @@ _K = 10
 class Samples:
     """Draws reproducible inputs for the signatures of a version.
 
-    Lists of ids start with the padding "", as TF Serving needs; the first user is known and the
-    second is not; one of eight item ids is unknown.
+    Lists of ids start with the padding "", as TF Serving needs, and those of ages with NaN; the
+    first user is known and the second is not; one of eight item ids is unknown.
 
     Args:
       version: the version's folder, with its assets and card.
@@ -65,6 +65,8 @@ class Samples:
             return self._user_ids(shape)
         if kind == "item":
             return self._item_ids(shape)
+        if kind == "age":
+            return self._ages(shape)
         if kind == "count":
             return np.full(shape, _K, spec.dtype.as_numpy_dtype)
         dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
@@ -81,6 +83,11 @@ class Samples:
         flat[7::8] = _UNKNOWN
         if len(shape) > 1:
             drawn[:, 0] = ""
+        return drawn
+
+    def _ages(self, shape) -> np.ndarray:
+        drawn = self._random.exponential(30.0, shape).astype(np.float32)
+        drawn[..., 0] = np.nan
         return drawn
 
     def _draw(self, ids: np.ndarray, shape) -> np.ndarray:

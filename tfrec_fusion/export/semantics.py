@@ -7,8 +7,6 @@ from tfrec_fusion.models.towers.event_features import EventFeatures
 CATALOGUE_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
     "the next export.",
-    "A history in the request replaces the stored one; its items count as bought now, the last one "
-    "as the latest.",
     "An unknown user without a history gets the items that are popular as of the export.",
     "Scores of recommend, recommend_user, recommend_history and serving_default include the boosts "
     "of the rules; the other signatures apply no boosts.",
@@ -68,12 +66,22 @@ RERANKED_SEMANTICS = (
 RANKER_SEMANTICS = (
     "Scores are as of the export: item trends and the ages of stored histories do not change until "
     "the next export.",
-    "A history in the request replaces the stored one; its items count as bought now. Unknown and "
-    "repeated ids in it are ignored.",
+    "Unknown and repeated ids in a history of the request are ignored.",
     "Scores of items in the user's own history are meaningless if training had no repeated "
     "purchases.",
 )
 """For models that score the items of a request."""
+
+
+def history_semantics(reads_ages: bool) -> tuple[str, ...]:
+    """The sentence about histories in requests."""
+    replaces = "A history in the request replaces the stored one; "
+    if not reads_ages:
+        return (f"{replaces}its items count as bought now, the last one as the latest.",)
+    return (
+        f"{replaces}its items are as old as history_age says, and count as bought now where it "
+        "says nothing. They are in order of age, and the last of equal age is the latest.",
+    )
 
 
 def feature_semantics(

@@ -12,6 +12,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History, Vocabulary
 from tfrec_fusion.export.audience import Audience
+from tfrec_fusion.export.history_ages import history_ages
 from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted, separator
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
@@ -22,12 +23,13 @@ from tfrec_fusion.export.semantics import (
     RERANKED_SEMANTICS,
     STEP_SEMANTICS,
     feature_semantics,
+    history_semantics,
     similar_semantics,
 )
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.recommend import REPEATED_INPUTS, REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import neutral_inputs
+from tfrec_fusion.export.signatures.tensors import COUNT, HISTORY_AGE, neutral_inputs
 from tfrec_fusion.export.stored_histories import StoredHistories
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
@@ -43,6 +45,7 @@ from tfrec_fusion.retrieval.row_table import RowTable
 from tfrec_fusion.signature import Signature, Tensor
 
 _BLOCK = 1024  # users
+_LISTS = tuple(one.name for one in REQUEST_INPUTS if one not in (HISTORY_AGE, COUNT))
 
 
 def _text(name: str, *shape: int | None) -> tf.TensorSpec:
@@ -60,9 +63,9 @@ class ServedModel(tf.Module):
     ids are variables, and the lookup tables from id to row are filled from text assets.
 
     Unknown ids and "" get row -1. If the request's history holds any id other than "", it is used
-    with all ages 0 (with `steps`: 0 for the last, 1 for the one before, and so on), else the
-    stored history with its ages as of the export. Unknown ids in a
-    request are ignored, and so are repeated ones unless repeated events count.
+    with the ages of the request (with `steps`: 0 for the last, 1 for the one before, and so on),
+    else the stored history with its ages as of the export. Unknown ids in a request are ignored,
+    and so are repeated ones unless repeated events count; the oldest of them counts.
 
     Args:
       serving: the model over rows of users and items; its variables are saved in the export.
@@ -143,11 +146,14 @@ class ServedModel(tf.Module):
             blocked = None if rules is None else rules.blocked
             self.blocked = None if blocked is None else _blocked(blocked, self.count)
         texts = _text("user_id", None), _text("history", None, None)
-        self._users = _signature(*texts, features)(self._user_vectors)
-        requests = (*REQUEST_INPUTS, *self.filters.inputs, *self.feature_inputs)
+        given = {
+            tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
+            for tensor in self._of_users
+        }
+        self._users = _signature(*texts, given)(self._user_vectors)
         self._asked = {
             tensor.name: tf.TensorSpec(tensor.sizes, tensor.dtype, tensor.name)
-            for tensor in requests
+            for tensor in self.request_inputs
         }
         known = {} if serving.requested is None else serving.requested.choices
         self._between = {
@@ -156,12 +162,15 @@ class ServedModel(tf.Module):
             if spec.shape.rank == 2
         }
         filters = {tensor.name: self._asked[tensor.name] for tensor in self.filters.inputs}
-        given = [self._asked[tensor.name] for tensor in REQUEST_INPUTS if tensor.name != "k"]
+        lists = [self._asked[name] for name in _LISTS]
         k = tf.TensorSpec([], tf.int32, name="k")
-        self._answer = _signature(*given, k, filters, features)(self._best)
+        self._answer = _signature(*lists, k, filters, given)(self._best)
         if merging is not None:
             self._merging = merging
-            rows = {name: tf.TensorSpec([None], s.dtype, name) for name, s in self._asked.items()}
+            rows = {
+                name: tf.TensorSpec([None], tf.string if name in self._between else s.dtype, name)
+                for name, s in self._asked.items()
+            }
             self._merged = Merged(self._best_of_rows, rows, merging)
         offered = [one for one in signatures if one.is_offered(self)]
         alone = {one.name: one(self) for one in offered}
@@ -196,10 +205,21 @@ class ServedModel(tf.Module):
         return () if self.serving.requested is None else self.serving.requested.inputs
 
     @property
+    def age_inputs(self) -> tuple[Tensor, ...]:
+        """The input of a request that gives the ages of its history; empty if none are read."""
+        return (HISTORY_AGE,) if self.serving.reads_ages else ()
+
+    @property
     def request_inputs(self) -> tuple[Tensor, ...]:
         """The inputs of `recommend`."""
         own = REPEATED_INPUTS if self.repeats else REQUEST_INPUTS
+        own = tuple(one for one in own if one != HISTORY_AGE or self.serving.reads_ages)
         return (*own, *self.filters.inputs, *self.feature_inputs)
+
+    @property
+    def _of_users(self) -> tuple[Tensor, ...]:
+        """The inputs, beside the user and the history, that describe a user."""
+        return (*self.age_inputs, *self.feature_inputs)
 
     @property
     def explanation(self) -> ServedExplanation | None:
@@ -214,7 +234,8 @@ class ServedModel(tf.Module):
         reranked = () if self._reranking is None else RERANKED_SEMANTICS
         steps = STEP_SEMANTICS if self._steps else ()
         similar = similar_semantics(self.similar)
-        return seen + CATALOGUE_SEMANTICS + steps + given + reranked + similar
+        ages = history_semantics(self.serving.reads_ages)
+        return seen + CATALOGUE_SEMANTICS + ages + steps + given + reranked + similar
 
     def most(self, k) -> tf.Tensor:
         """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
@@ -234,10 +255,9 @@ class ServedModel(tf.Module):
         return self._together(inputs, k) if merged else self._alone(inputs, k)
 
     def _alone(self, inputs, k) -> dict[str, tf.Tensor]:
-        names = [tensor.name for tensor in REQUEST_INPUTS if tensor.name != "k"]
         filters = {tensor.name: inputs[tensor.name] for tensor in self.filters.inputs}
-        features = {tensor.name: inputs[tensor.name] for tensor in self.feature_inputs}
-        return self._answer(*(inputs[name] for name in names), k, filters, features)
+        given = {tensor.name: inputs[tensor.name] for tensor in self._of_users}
+        return self._answer(*(inputs[name] for name in _LISTS), k, filters, given)
 
     def _together(self, inputs, k) -> dict[str, tf.Tensor]:
         """Like `_alone`, merged with concurrent requests if this one is small enough."""
@@ -252,19 +272,22 @@ class ServedModel(tf.Module):
         return tf.cond(light, merged, lambda: self._alone(inputs, k))
 
     def _best_of_rows(self, inputs) -> dict[str, tf.Tensor]:
-        lists = {n: parted(inputs[n], between) for n, between in self._between.items()}
+        lists = {
+            n: parted(inputs[n], between, self._asked[n].dtype)
+            for n, between in self._between.items()
+        }
         return self._alone(inputs | lists, self.most(inputs["k"]))
 
     def users(
-        self, user_id, history, features: Mapping[str, tf.Tensor] | None = None
+        self, user_id, history, given: Mapping[str, tf.Tensor] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """User vectors `[B, D]`, and the histories in use as pairs `[P, 2]` (position, item).
 
         Args:
           user_id, history: `[B]` and `[B, H]` string.
-          features: any of `feature_inputs` by name.
+          given: any of `age_inputs` and `feature_inputs` by name.
         """
-        return self._users(user_id, history, self._features(user_id, features))
+        return self._users(user_id, history, self._described(user_id, given))
 
     def scores(self, users, item_id) -> tf.Tensor:
         """Scores `[B, N]` of user vectors `[B, D]` with item ids `[B, N]`."""
@@ -295,19 +318,23 @@ class ServedModel(tf.Module):
         return self._named(*ranking.best(k))
 
     def explained(
-        self, user_id, history, item_id, features: Mapping[str, tf.Tensor] | None = None
+        self, user_id, history, item_id, given: Mapping[str, tf.Tensor] | None = None
     ) -> dict[str, tf.Tensor]:
         """Scores split into shares of the model's inputs; see `ServedExplanation.shares`."""
-        users, pairs, ages, *events = self._histories(user_id, history)
-        items, given = self.item_table.lookup(item_id), self._features(user_id, features)
-        return self.serving.explained(users, pairs, ages, items, given or None, *events)
+        given = self._described(user_id, given)
+        users, pairs, ages, *events = self._histories(user_id, history, given)
+        items, features = self.item_table.lookup(item_id), self._features(given)
+        return self.serving.explained(users, pairs, ages, items, features or None, *events)
 
-    def _features(self, user_id, given: Mapping[str, tf.Tensor] | None) -> dict[str, tf.Tensor]:
-        """All `feature_inputs`, with neutral values for those that are not given."""
-        return neutral_inputs(self.feature_inputs, tf.shape(user_id)[0]) | dict(given or {})
+    def _described(self, user_id, given: Mapping[str, tf.Tensor] | None) -> dict[str, tf.Tensor]:
+        """All `_of_users`, with neutral values for those that are not given."""
+        return neutral_inputs(self._of_users, tf.shape(user_id)[0]) | dict(given or {})
 
-    def _best(self, user_id, history, exclude, include, exclude_seen, k, filters, features):
-        users, history_pairs = self._users(user_id, history, features)
+    def _features(self, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {tensor.name: given[tensor.name] for tensor in self.feature_inputs}
+
+    def _best(self, user_id, history, exclude, include, exclude_seen, k, filters, given):
+        users, history_pairs = self._users(user_id, history, given)
         also = exclude_seen & tf.reduce_any(history != "", 1)
         seen, *_ = self.histories.of(tf.where(also, self.user_table.lookup(user_id), -1))
         batch = tf.shape(user_id)[0]
@@ -345,18 +372,22 @@ class ServedModel(tf.Module):
         for begin in range(0, count, _BLOCK):
             rows = tf.range(begin, min(begin + _BLOCK, count))
             pairs, ages, *events = self.histories.of(rows)
-            more = [self._features(rows, None)] if self.feature_inputs else []
+            given = self._features(self._described(rows, None))
+            more = [given] if given else []
             side = rows, pairs[:, 1], pairs[:, 0], ages, *events
             found.append(self._user_side(*side, *more).numpy())
         vectors = np.concatenate(found)
         return vectors, vectors.shape[1] - getattr(self.serving, "fused_dim", vectors.shape[1])
 
-    def _user_vectors(self, user_id, history, features):
-        users, pairs, ages, *events = self._histories(user_id, history)
+    def _user_vectors(self, user_id, history, given):
+        users, pairs, ages, *events = self._histories(user_id, history, given)
+        features = self._features(given)
         more = (features,) if features else ()
         return self._user_side(users, pairs[:, 1], pairs[:, 0], ages, *events, *more), pairs
 
-    def _histories(self, user_id, history) -> tuple[tf.Tensor, ...]:
+    def _histories(
+        self, user_id, history, described: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, ...]:
         """User rows `[B]`, and pairs `[P, 2]` and ages `[P]` of the histories in use.
 
         And, if the model reads features of events, their rows `[P]`: -1 for those of the request.
@@ -364,9 +395,9 @@ class ServedModel(tf.Module):
         users = self.user_table.lookup(user_id)
         given = tf.reduce_any(history != "", 1)
         stored, stored_ages, *stored_events = self.histories.of(tf.where(given, -1, users))
-        asked = self._counted_pairs(history)
+        no_ages = tf.zeros([tf.shape(user_id)[0], 0])
+        asked, asked_ages = self._counted(history, described.get(HISTORY_AGE.name, no_ages))
         pairs = tf.concat([stored, asked], 0)
-        asked_ages = tf.zeros(tf.shape(asked)[:1])
         if self._steps:
             asked_ages = tf.cast(later_items(asked[:, 0], tf.shape(user_id)[0]), tf.float32)
         ages = tf.concat([stored_ages, asked_ages], 0)
@@ -377,15 +408,29 @@ class ServedModel(tf.Module):
         ]
         return users, tf.gather(pairs, order), tf.gather(ages, order), *events
 
-    @_signature(_text("ids", None, None))
-    def _counted_pairs(self, ids) -> tf.Tensor:
-        """Known ids of `[B, W]` that count as pairs `[P, 2]` int32, in order of position."""
+    @_signature(_text("ids", None, None), tf.TensorSpec([None, None], tf.float32, "ages"))
+    def _counted(self, ids, ages) -> tuple[tf.Tensor, tf.Tensor]:
+        """Known ids of `[B, W]` that count, as pairs `[P, 2]` int32, and their ages `[P]`.
+
+        The pairs of a position are in order, the latest last.
+        """
         rows = self.item_table.lookup(ids)
         known = tf.where(rows >= 0)
         codes = known[:, 0] * self.count + tf.cast(tf.gather_nd(rows, known), tf.int64)
-        if not self.repeats:
+        if self.serving.reads_ages:
+            ages = tf.gather_nd(history_ages(ages, tf.shape(ids)[1]), known)
+            order = tf.argsort(ages, direction="DESCENDING", stable=True)
+            codes, ages = tf.gather(codes, order), tf.gather(ages, order)
+        if not self.repeats and self.serving.reads_ages:
+            # With one more code at the end, as ONNX has no maximum of nothing.
+            codes, of = tf.unique(tf.concat([codes, [-1]], 0))
+            oldest = tf.math.unsorted_segment_max(tf.concat([ages, [0.0]], 0), of, tf.size(codes))
+            codes, ages = codes[:-1], oldest[:-1]
+        elif not self.repeats:
             codes = tf.unique(codes).y
-        return tf.cast(tf.stack([codes // self.count, codes % self.count], 1), tf.int32)
+        if not self.serving.reads_ages:
+            ages = tf.zeros(tf.shape(codes))
+        return tf.cast(tf.stack([codes // self.count, codes % self.count], 1), tf.int32), ages
 
 
 def _blocked(rows: np.ndarray, count: int) -> tf.Variable:

@@ -9,11 +9,12 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import History
+from tfrec_fusion.export.history_ages import history_ages
 from tfrec_fusion.export.saving import variables_of
-from tfrec_fusion.export.semantics import RANKER_SEMANTICS, feature_semantics
+from tfrec_fusion.export.semantics import RANKER_SEMANTICS, feature_semantics, history_semantics
 from tfrec_fusion.export.signatures import RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.tensors import neutral_inputs
+from tfrec_fusion.export.signatures.tensors import HISTORY_AGE, neutral_inputs
 from tfrec_fusion.models.serving.ranker_serving import half_variable
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.retrieval.row_table import RowTable
@@ -36,7 +37,8 @@ class ServedRanker(tf.Module):
 
     Attributes:
       described: `Signature` of each of its signatures.
-      feature_inputs: the inputs of a request that give features.
+      age_inputs, feature_inputs: the inputs of a request that give the ages of its history, and
+        features.
       plain: signature -> function without shape checks, for callers in this process and for
         converters.
     """
@@ -85,32 +87,41 @@ class ServedRanker(tf.Module):
         self.read_variables = variables_of(self.plain.values())
 
     @property
+    def age_inputs(self) -> tuple[Tensor, ...]:
+        return (HISTORY_AGE,) if self.serving.reads_ages else ()
+
+    @property
     def feature_inputs(self) -> tuple[Tensor, ...]:
         return () if self.serving.requested is None else self.serving.requested.inputs
 
     @property
     def semantics(self) -> tuple[str, ...]:
         """What the answers of all signatures mean, as sentences for the model card."""
-        return RANKER_SEMANTICS + feature_semantics(self.serving.requested, self.serving.events)
+        ages = history_semantics(self.serving.reads_ages)
+        given = feature_semantics(self.serving.requested, self.serving.events)
+        return RANKER_SEMANTICS + ages + given
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> function, for `tf.saved_model.save`."""
         return dict(self._signatures)
 
-    def scores(self, user_id, item_id, history=None, **given) -> dict[str, tf.Tensor]:
+    def scores(
+        self, user_id, item_id, history=None, history_age=None, **given
+    ) -> dict[str, tf.Tensor]:
         """ "score" and "probability" `[B, N]` float32.
 
         Args:
           user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; None as history uses the
             stored ones.
+          history_age: `[B, A]` float32; None for no ages.
           **given: any of `feature_inputs`.
         """
         features = neutral_inputs(self.feature_inputs, tf.shape(user_id)[0]) | given
         if history is None:
             history = tf.fill([tf.shape(user_id)[0], 0], "")
         users, items = self.user_table.lookup(user_id), self.item_table.lookup(item_id)
-        past, ages, events = self._history(users, history)
+        past, ages, events = self._history(users, history, history_age)
         of_history = {"history": past, "history_age": ages, "history_event": events}
         rows = {"user": users, "item": items, **of_history}
         rows = {name: rows[name] for name in self._row_inputs}
@@ -165,12 +176,20 @@ class ServedRanker(tf.Module):
         logits = self.serving.scores(inputs)
         return {"score": logits, "probability": tf.sigmoid(logits)}
 
-    def _history(self, users, history) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    def _history(
+        self, users, history, history_age=None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
         """Rows and ages `[B, L]` of the history in use, padded with -1, and rows of its events."""
         batch = tf.shape(users)[0]
         if not self.serving.reads_history:
             return tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0]), None
-        asked = _distinct(self.item_table.lookup(history))
+        asked = self.item_table.lookup(history)
+        asked_ages = tf.zeros_like(asked, tf.float32)
+        if history_age is not None and self.serving.reads_ages:
+            asked_ages = history_ages(history_age, tf.shape(history)[1])
+            order = tf.argsort(asked_ages, direction="DESCENDING", stable=True)
+            asked, asked_ages = (tf.gather(v, order, batch_dims=1) for v in (asked, asked_ages))
+        asked = _distinct(asked)
         baked_users = tf.where(tf.reduce_any(history != "", 1), -1, users)
         known = tf.maximum(baked_users, 0)
         begin = tf.gather(self.history_splits, known)[:, None]
@@ -181,12 +200,11 @@ class ServedRanker(tf.Module):
         place = tf.maximum(place, 0)
         stored = tf.where(real, tf.gather(self.history_items, place), -1)
         ages = tf.where(real, tf.cast(tf.gather(self.history_ages, place), tf.float32), 0.0)
-        nothing = tf.zeros_like(asked, tf.float32)
         events = None
         if self.serving.events is not None:
             events = tf.where(real, tf.gather(self.history_events, place), -1)
             events = tf.concat([events, -tf.ones_like(asked)], 1)
-        return tf.concat([stored, asked], 1), tf.concat([ages, nothing], 1), events
+        return tf.concat([stored, asked], 1), tf.concat([ages, asked_ages], 1), events
 
 
 def _users(inputs) -> tf.Tensor:

@@ -370,7 +370,9 @@ class TwoTower(RetrievalModel):
     ) -> DotProductServing | RepeatServing:
         """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
-        return tower_serving(self, side, state, precision, explain)
+        # Trends are matched with the size and the recency of the history.
+        reads_ages = self.reads_history or bool(self.spec.feature_names)
+        return tower_serving(self, side, state, precision, explain, reads_ages)
 
     def explainer(self, state: State) -> PairScorer:
         """Returns what splits the scores of a state into shares, for `evaluation.explain`."""

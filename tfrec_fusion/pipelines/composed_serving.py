@@ -52,6 +52,7 @@ class ComposedServing(ScoreServing):
             rows = np.flatnonzero(~seen).astype(np.int32)
             self.cold = tf.Variable(rows, trainable=False, dtype=tf.int32, name="cold_items")
         self.reads_order = any(one.reads_order for one in self.members)
+        self.reads_ages = any(one.reads_ages for one in self.members)
         reading = [one.requested for one in self.members if one.requested is not None]
         self.requested = BlendedRequests(reading) if reading else None
 

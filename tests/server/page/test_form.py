@@ -14,6 +14,7 @@ SLOTS = {
     "user_id": TensorSlot(STRING, (None,)),
     "k": TensorSlot(INT32, (None,)),
     "price_max": TensorSlot(FLOAT, (None,)),
+    "history_age": TensorSlot(FLOAT, (None, None)),
     "in_stock": TensorSlot(BOOL, (None,)),
 }
 
@@ -47,7 +48,7 @@ def test_fields_come_in_the_order_of_the_card(form):
     assert list(fields)[:2] == ["user_id", "k"]
     assert {name: field["kind"] for name, field in fields.items()} == {
         **{"user_id": "text", "k": "integer", "exclude": "items", "category": "texts"},
-        **{"price_max": "number", "in_stock": "flag"},
+        **{"price_max": "number", "history_age": "numbers", "in_stock": "flag"},
     }
     assert fields["k"]["does"] == "how many"
     assert fields["category"]["choices"] == ["käse", "tea"]
@@ -61,12 +62,15 @@ def test_what_is_left_out_changes_nothing(form):
     assert arrays["k"].tolist() == [10] and arrays["k"].dtype == np.int32
     assert np.isnan(arrays["price_max"]).all() and arrays["price_max"].dtype == np.float32
     assert arrays["in_stock"].tolist() == [False]
+    assert np.isnan(arrays["history_age"]).tolist() == [[True]]
 
 
 def test_values_of_one_user(form):
     arrays = form.arrays({"exclude": ["ä", "b"], "k": 3, "price_max": 2, "in_stock": True})
     assert arrays["exclude"].tolist() == [["ä".encode(), b"b"]]
     assert (arrays["k"][0], arrays["price_max"][0], arrays["in_stock"][0]) == (3, 2, True)
+    ages = form.arrays({"history_age": [30, 2.5]})["history_age"]
+    assert ages.tolist() == [[30, 2.5]] and ages.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,8 @@ def test_values_of_one_user(form):
         ({"k": 2**31}, "k must be a whole number"),
         ({"price_max": "1"}, "price_max must be a number or null"),
         ({"price_max": 10**400}, "price_max must be a number or null"),
+        ({"history_age": 3}, "history_age must be a list of numbers. Received: 3"),
+        ({"history_age": ["3"]}, "history_age must be a list of numbers"),
         ({"in_stock": "yes"}, "in_stock must be true or false"),
         ([], "inputs must be an object"),
     ],

@@ -169,6 +169,7 @@ def test_scores_are_split(ask, page_models, events, shop_items):
         answer = served(
             user_id=tf.constant([user]),
             history=tf.constant([history], tf.string),
+            history_age=tf.zeros([1, 0]),
             item_id=tf.constant([ids]),
         )
         boosted = shop_items.set_index("item_id")["category"][ids] == "käse & co"

@@ -16,7 +16,7 @@ class Explain(ServedSignature):
 
     @property
     def inputs(self):
-        return (USER, HISTORY, ITEMS, *self.served.feature_inputs)
+        return (USER, HISTORY, *self.served.age_inputs, ITEMS, *self.served.feature_inputs)
 
     @property
     def outputs(self):
@@ -39,5 +39,5 @@ class Explain(ServedSignature):
     def is_offered(cls, served) -> bool:
         return served.explanation is not None
 
-    def answer(self, user_id, history, item_id, **features):
-        return self.served.explained(user_id, history, item_id, features)
+    def answer(self, user_id, history, item_id, **given):
+        return self.served.explained(user_id, history, item_id, given)

@@ -25,7 +25,7 @@ class RankerScore(ServedSignature):
 
     @property
     def inputs(self):
-        return (USER, CANDIDATES, HISTORY, *self.served.feature_inputs)
+        return (USER, CANDIDATES, HISTORY, *self.served.age_inputs, *self.served.feature_inputs)
 
     def answer(self, /, **inputs):
         return self.served.scores(**inputs)

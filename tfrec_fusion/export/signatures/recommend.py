@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.export.signatures.tensors import COUNT, HISTORY, USER, ranked
+from tfrec_fusion.export.signatures.tensors import COUNT, HISTORY, HISTORY_AGE, USER, ranked
 from tfrec_fusion.signature import Tensor
 
 REQUEST_INPUTS = (
     USER,
     HISTORY,
+    HISTORY_AGE,
     Tensor(
         "exclude",
         "string",
@@ -34,7 +35,8 @@ REQUEST_INPUTS = (
     ),
     COUNT,
 )
-"""Inputs of `recommend`, without the filters and the features of an export."""
+"""Inputs of `recommend`, without the filters and the features of an export; `HISTORY_AGE` only of
+models that read ages."""
 
 REPEATED_INPUTS = tuple(
     one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.export.signatures.base import ServedSignature
-from tfrec_fusion.signature import Tensor
+from tfrec_fusion.signature import Tensor, neutral
 
 EXAMPLES = Tensor(
     "inputs",
@@ -22,6 +22,10 @@ def example_features(served) -> tuple[Tensor, ...]:
         Tensor("item_id", "string", "[]", kind="item"),
         Tensor("history", "string", "[H]", "optional; the stored one if missing", kind="item"),
         *(
+            Tensor(one.name, "float", "[A]", f"optional; {one.meaning}", kind=one.kind)
+            for one in served.age_inputs
+        ),
+        *(
             Tensor(
                 one.name,
                 "string" if one.dtype == "string" else "float",
@@ -38,6 +42,7 @@ def probability(served, examples: tf.Tensor) -> tf.Tensor:
     one = {"user_id": tf.io.FixedLenFeature([], tf.string, "")}
     one["item_id"] = tf.io.FixedLenFeature([], tf.string)
     many = {"history": tf.io.VarLenFeature(tf.string)}
+    many |= {one.name: tf.io.VarLenFeature(tf.float32) for one in served.age_inputs}
     for tensor in served.feature_inputs:
         if tensor.dtype != "string":
             one[tensor.name] = tf.io.FixedLenFeature([], tf.float32, float("nan"))
@@ -46,7 +51,8 @@ def probability(served, examples: tf.Tensor) -> tf.Tensor:
         else:
             many[tensor.name] = tf.io.VarLenFeature(tf.string)
     parsed = tf.io.parse_example(examples, {**one, **many})
-    parsed |= {name: tf.sparse.to_dense(parsed[name], "") for name in many}
+    for name, feature in many.items():
+        parsed[name] = tf.sparse.to_dense(parsed[name], neutral(feature.dtype.name))
     parsed |= {one.name: tf.cast(parsed[one.name], one.dtype) for one in served.feature_inputs}
     parsed["item_id"] = parsed["item_id"][:, None]
     return served.scores(**parsed)["probability"][:, 0]

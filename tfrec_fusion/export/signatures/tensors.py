@@ -21,6 +21,14 @@ HISTORY = Tensor(
     'item ids, latest last, "" pads; all "" uses the stored history',
     kind="item",
 )
+HISTORY_AGE = Tensor(
+    "history_age",
+    "float32",
+    "[B, A]",
+    "days since each item of history, in the same places; 0 is now, and so is an age that is "
+    "missing, negative, NaN or infinite; the oldest item counts as the first",
+    kind="age",
+)
 ITEMS = Tensor("item_id", "string", "[B, N]", "item ids", kind="item")
 COUNT = Tensor(
     "k",

@@ -15,11 +15,11 @@ class UserVector(ServedSignature):
 
     @property
     def inputs(self):
-        return (USER, HISTORY, *self.served.feature_inputs)
+        return (USER, HISTORY, *self.served.age_inputs, *self.served.feature_inputs)
 
     @classmethod
     def is_offered(cls, served) -> bool:
         return served.has_vectors
 
-    def answer(self, user_id, history, **features):
-        return {"vector": self.served.users(user_id, history, features)[0]}
+    def answer(self, user_id, history, **given):
+        return {"vector": self.served.users(user_id, history, given)[0]}

@@ -22,6 +22,7 @@ class CatalogueServing(tf.Module, ABC):
       has_vectors: whether a score is the dot product of a query and an item vector.
       reads_order: whether it reads the order of a history, which low precisions do not keep unless
         it does.
+      reads_ages: whether it reads the ages of a history in days, which requests may then give.
       explanation: splits scores into shares; None if not requested.
       requested: the features that requests may give; None if the model reads none.
       events: the features of the events of the stored histories; None if the model reads none.
@@ -29,6 +30,7 @@ class CatalogueServing(tf.Module, ABC):
 
     has_vectors = False
     reads_order = False
+    reads_ages = False
     explanation = None
     requested: RequestFeatures | None = None
     events: EventFeatures | None = None

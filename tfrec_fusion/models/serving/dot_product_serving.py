@@ -32,6 +32,7 @@ class DotProductServing(CatalogueServing):
       has_vectors: whether the vectors are meaningful embeddings to serve.
       requested: the features that requests may give.
       events: the features of the events of the stored histories.
+      reads_ages: whether the user side reads the ages of histories.
 
     Raises:
       InputError: the item vectors are not finite.
@@ -48,6 +49,7 @@ class DotProductServing(CatalogueServing):
         has_vectors: bool = True,
         requested: RequestFeatures | None = None,
         events: EventFeatures | None = None,
+        reads_ages: bool = False,
     ):
         super().__init__(name="serving")
         diverged = int((~np.isfinite(np.vstack([item_vectors, unknown_item])).all(1)).sum())
@@ -61,6 +63,7 @@ class DotProductServing(CatalogueServing):
         self.fused_dim, self._user_vectors = fused_dim, user_vectors
         self.explanation: Any = explanation
         self.has_vectors, self.requested, self.events = has_vectors, requested, events
+        self.reads_ages = reads_ages
 
     @property
     def count(self) -> int:

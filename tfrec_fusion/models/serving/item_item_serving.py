@@ -36,6 +36,7 @@ class ItemItemServing(ScoreServing):
         kind = SparseRows if scipy.sparse.issparse(weights) else _DenseRows
         self.rows = kind(weights, precision)
         self._decay, self.reads_order = decay, decay is not None
+        self.reads_ages = decay is not None and decay.half_life_days is not None
         self.factors = None
         if factors is not None:
             self.factors = tf.Variable(factors, trainable=False, name="factors")

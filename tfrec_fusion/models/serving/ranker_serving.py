@@ -54,6 +54,7 @@ class RankerServing(RowServing):
         self.events = EventFeatures.of(spec, state)
         self.reads_users = model.reads_user_ids or spec.user_side is not None
         self.reads_history = model.reads_history
+        self.reads_ages = model.reads_history and state.time is not None
         self._logits = lambda batch: stored(batch, training=False)
 
     def scores(self, inputs):

@@ -28,6 +28,7 @@ class RepeatServing(CatalogueServing):
         super().__init__(name="serving")
         self.inner, self._repeat_scores = inner, repeat_scores
         self.requested, self.events = inner.requested, inner.events
+        self.reads_ages = inner.reads_ages
         self._dim = inner.items.shape[1]
         self.shape = (inner.count, self._dim + inner.count)
 

@@ -18,6 +18,7 @@ class RowServing(tf.Module, ABC):
 
     Attributes:
       reads_users, reads_history: whether it reads user rows and histories.
+      reads_ages: whether it reads the ages of a history in days, which requests may then give.
       history_length: number of most recent history items that it reads.
       requested: the features that requests may give; None if the model reads none.
       events: the features of the events of the stored histories; None if the model reads none.
@@ -28,6 +29,7 @@ class RowServing(tf.Module, ABC):
 
     reads_users: bool
     reads_history: bool
+    reads_ages = False
     history_length: int
 
     @abstractmethod

@@ -16,7 +16,12 @@ from tfrec_fusion.models.towers.event_features import EventFeatures
 
 
 def tower_serving(
-    model, side, state: State, precision: str, explain: bool = False
+    model,
+    side,
+    state: State,
+    precision: str,
+    explain: bool = False,
+    reads_ages: bool = False,
 ) -> DotProductServing | RepeatServing:
     """Builds the scoring graph from the item vectors of a state and the user side.
 
@@ -26,6 +31,7 @@ def tower_serving(
       state: the state that gives item features and trends.
       precision: one of `PRECISIONS`.
       explain: whether the graph can split scores into shares.
+      reads_ages: whether the user side reads the ages of histories.
     """
     known, unknown = state.item_features(model.spec)
     features, seen = np.concatenate([known, unknown[None]]), np.append(state.seen, False)
@@ -62,5 +68,6 @@ def tower_serving(
         requested=of_requests,
         events=of_events,
         has_vectors=not repeated,
+        reads_ages=reads_ages and state.time is not None,
     )
     return RepeatServing(serving, repeat_scores) if repeated else serving

@@ -20,6 +20,7 @@ _K = 10
 _KINDS = {
     "items": "a list of item ids",
     "texts": "a list of texts",
+    "numbers": "a list of numbers",
     "text": "a text",
     "integer": "a whole number",
     "number": "a number or null",
@@ -39,7 +40,8 @@ class Form:
 
     Attributes:
       does: description of the signature, or "".
-      fields: dicts with `name`, `kind` ("items", "texts", "text", "integer", "number" or "flag"),
+      fields: dicts with `name`, `kind` ("items", "texts", "numbers", "text", "integer",
+        "number" or "flag"),
         `does` (a description) and `choices` (known values of text fields).
     """
 
@@ -116,8 +118,9 @@ def _kind(slot: TensorSlot, described: str = "") -> str | None:
     rank = -1 if slot.shape is None else len(slot.shape)
     if slot.type_name == "string":
         return {1: "text", 2: "items" if described in _ITEMS else "texts"}.get(rank)
+    if slot.type_name in ("float", "double"):
+        return {1: "number", 2: "numbers"}.get(rank)
     kinds = {"int32": "integer", "int64": "integer", "bool": "flag"}
-    kinds |= dict.fromkeys(("float", "double"), "number")
     return kinds.get(slot.type_name) if rank == 1 else None
 
 
@@ -141,6 +144,13 @@ def _text(value) -> bytes:
     if not isinstance(value, str):
         raise TypeError
     return value.encode("utf-8", "surrogatepass")
+
+
+def _numbers(value) -> list[float]:
+    values = [] if value is None else value
+    if not isinstance(values, list):
+        raise TypeError
+    return [_number(one) for one in values] or [float("nan")]
 
 
 def _integer(value) -> int:
@@ -169,6 +179,7 @@ def _flag(value) -> bool:
 _READ = {
     "items": _texts,
     "texts": _texts,
+    "numbers": _numbers,
     "text": _text,
     "integer": _integer,
     "number": _number,

@@ -4,6 +4,7 @@ import { Picker } from "./picker.js";
 const LABELS = {
   user_id: "User",
   history: "History",
+  history_age: "Ages of the history",
   item_id: "Items to score",
   exclude: "Leave out",
   include: "Only these",
@@ -13,13 +14,14 @@ const LABELS = {
 const HELP = {
   user_id: "A user id; an unknown id means a new user.",
   history: "Search by title; the latest last. It replaces the user's own history.",
+  history_age: "How many days ago each item of the history was taken, e.g. 30, 2.5; empty means now.",
   item_id: "Search by title.",
   exclude: "Items that must not be recommended.",
   include: "Only these items may be recommended.",
   exclude_seen: "Also if you give a history here.",
   k: "",
 };
-const FIRST = ["user_id", "history", "item_id", "k"];
+const FIRST = ["user_id", "history", "history_age", "item_id", "k"];
 const POPULAR = 20;
 
 /** Turns a signature's description of an input into help, without the values that mean "empty". */
@@ -36,6 +38,13 @@ const words = (name) => {
   const text = name.replaceAll("_", " ");
   return text[0].toUpperCase() + text.slice(1);
 };
+
+/** The numbers in a text, between spaces or commas. */
+function numbers(label, text) {
+  const found = text.split(/[\s,;]+/).filter(Boolean).map(Number);
+  if (found.some(Number.isNaN)) throw new Error(`${label} must be numbers.`);
+  return found;
+}
 
 /**
  * The form with the inputs of a version's signature.
@@ -219,6 +228,7 @@ export class Form {
       read: ([text]) => (input.value = text),
       value: () => {
         if (input.validity.badInput) throw new Error(`${label} must be a number.`);
+        if (kind === "numbers") return numbers(label, input.value);
         if (!number) return input.value.trim();
         return input.value === "" ? null : Number(input.value);
       },
