@@ -7,10 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.data import Catalogue
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
+from tfrec_fusion.features import Features, Tags
+from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models.classic import RecentPopularity
+from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.rerank.business import Business
 
 NOT_TEXT = b"\xff\xfe"
@@ -213,3 +217,37 @@ def test_a_ranker_takes_none(golden, tmp_path):
     model = golden.random_ranker(events, {})
     with pytest.raises(InputError, match="filters, rules and rerank are only for models that rank"):
         export(model, events, tmp_path / "rank", filters=["colour"])
+
+
+def _tagged(genres):
+    """Events of four items whose genres are texts, and a two-tower that splits them at "|"."""
+    items = pd.DataFrame({"item_id": list("abcd"), "genres": genres})
+    rows = [(user, item) for user in "xyz" for item in "abc"]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"]).assign(timestamp=1.7e9)
+    data = Interactions.from_frame(frame, Catalogue(items))
+    genres = Tags(column="genres", separator="|")
+    return data, TwoTower(data, dim=4, features=Features(item=[genres]))
+
+
+@pytest.mark.parametrize("blended", [False, True])
+def test_filters_and_rules_split_a_column_as_the_tags_of_the_model(tmp_path, blended):
+    data, model = _tagged(["War|Drama", "Drama ", "Comedy", None])
+    if blended:
+        model = Blend({"recent": RecentPopularity().fit(data), "tower": model})
+    block = {"block": [{"match": {"genres": "Comedy"}}]}
+    version = export(model, data, tmp_path / "shop", filters=["genres"], rules=block)
+    shop = Recommender(version)
+    found = {item for item, _ in shop.recommend(filters={"genres": "Drama"})}
+    assert found == {"a", "b"}
+    assert {item for item, _ in shop.recommend()} == {"a", "b", "d"}
+    assert shop.recommend(filters={"genres": "War|Drama"}) == []
+
+
+def test_members_that_split_a_column_differently_are_refused_with_its_filter(tmp_path):
+    data, model = _tagged(["a|b;c", "a", "b", "c"])
+    other = TwoTower(data, dim=4, features=Features(item=[Tags(column="genres", separator=";")]))
+    blend = Blend({"one": model, "other": other})
+    with pytest.raises(InputError, match="split column 'genres' in different ways.*Received: ';'"):
+        export(blend, data, tmp_path / "shop", filters=["genres"])
+    alike = Blend({"one": model, "again": _tagged(["a|b;c", "a", "b", "c"])[1]})
+    export(alike, data, tmp_path / "shop", filters=["genres"])

@@ -111,6 +111,7 @@ def export(
         models there. True writes them with defaults, False writes none. None is True if the extra
         `serving` is installed, else False with a log line.
       filters: item columns that requests to a two-tower may filter by; see `Filters`. () for none.
+        A column that the model reads as `Tags` is split as they split it, here and in rules.
       rules: a shop's boosts, blocks, pins and caps for a two-tower: `Rules`, or what `Rules.of` or
         `Rules.load` takes. {} for none.
       items: a frame with the catalogue's item ids in any order. Its columns and titles replace the
@@ -190,7 +191,14 @@ def export(
         )
     try:
         taken = [tensor.name for tensor in (*REQUEST_INPUTS, ITEM, *given_features(model.spec))]
-        business = Business.of(events.catalogue, options["filters"], options["rules"], items, taken)
+        business = Business.of(
+            events.catalogue,
+            options["filters"],
+            options["rules"],
+            items,
+            taken,
+            model.spec.item_side,
+        )
     except InputError as error:
         if not {"filters", "rules"} & set(kept):
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.request_encoder import request_inputs
@@ -43,8 +43,9 @@ def blended_spec(members: Mapping[str, Model]) -> DataSpec:
         },
         feature_names=tuple(dict.fromkeys(features)),
         numbers=numbers,
-        user_side=_merged(specs, "user_side"),
-        context_side=_merged(specs, "context_side"),
+        item_side=_joined(specs.values(), "item_side"),
+        user_side=_requested(specs.values(), "user_side"),
+        context_side=_requested(specs.values(), "context_side"),
         repeats=one.repeats,
     )
 
@@ -56,22 +57,28 @@ def _same(specs: Mapping[str, DataSpec], field: str, problem: str) -> None:
         raise InputError(f"Blend: the members {problem}. Received: {received}")
 
 
-def _merged(specs: Mapping[str, DataSpec], field: str) -> Side | None:
-    """All features that some member reads."""
-    sides = {name: getattr(spec, field) for name, spec in specs.items()}
-    known = [side for side in sides.values() if side is not None]
+def _joined(specs: Iterable[DataSpec], field: str) -> Side | None:
+    """All features of a side that some member reads."""
+    known = [side for spec in specs if (side := getattr(spec, field)) is not None]
     if not known:
         return None
-    features = []
-    for side in known:
-        features += [feature for feature in side.features if feature not in features]
-    merged = Side(table=known[0].table, features=tuple(features))
-    names = {tensor.name for tensor in request_inputs(merged)}
+    features = dict.fromkeys(feature for side in known for feature in side.features)
+    return Side(table=known[0].table, features=tuple(features))
+
+
+def _requested(specs: Iterable[DataSpec], field: str) -> Side | None:
+    """The same of a side that requests give, each of whose columns all members read alike."""
+    specs = list(specs)
+    joined = _joined(specs, field)
+    if joined is None:
+        return None
+    known = [side for spec in specs if (side := getattr(spec, field)) is not None]
+    names = {tensor.name for tensor in request_inputs(joined)}
     own = {tensor.name for side in known for tensor in request_inputs(side)}
     if names != own:
         raise InputError(
-            f"Blend: the members read a column of the {merged.table} in different ways, e.g. as "
+            f"Blend: the members read a column of the {joined.table} in different ways, e.g. as "
             "texts and as numbers; declare the same features for all. "
             f"Received: {', '.join(sorted(names ^ own))}"
         )
-    return merged
+    return joined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ import pandas as pd
 
 from tfrec_fusion.data import Catalogue
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.kinds.tags import Tags
+from tfrec_fusion.features.kinds.values import tag_lists
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.rerank.attributes import Attribute
 from tfrec_fusion.rerank.compiled_rules import CompiledRules
 from tfrec_fusion.rerank.filters import check_filters
@@ -40,6 +44,7 @@ class Business:
         rules: Rules | Mapping | str | os.PathLike | None = None,
         items: pd.DataFrame | None = None,
         inputs: Sequence[str] = (),
+        features: Side | None = None,
     ) -> Business:
         """Reads and checks filters and rules.
 
@@ -49,12 +54,15 @@ class Business:
           rules: `Rules`, nested mappings or a file.
           items: a frame that replaces the catalogue's, with the same ids in any order.
           inputs: names of a request's other inputs, which filters cannot use.
+          features: the model's features of items; columns that `Tags` read are split as they do.
 
         Raises:
           InputError: a column, a rule or the ids of `items` are invalid.
         """
         if items is not None:
             catalogue = _replaced(catalogue, items)
+        if features is not None:
+            catalogue = _with_tags(catalogue, features)
         if isinstance(filters, str):
             raise InputError(f"export: filters must be a list of columns. Received: {filters!r}")
         attributes = tuple(Attribute.of(catalogue, column) for column in filters)
@@ -87,3 +95,22 @@ def _replaced(catalogue: Catalogue, items: pd.DataFrame) -> Catalogue:
             f"{new[:3].tolist()}; train again for new items"
         )
     return Catalogue(other.frame.iloc[rows])
+
+
+def _with_tags(catalogue: Catalogue, features: Side) -> Catalogue:
+    """The catalogue with lists of texts in the columns that `Tags` read."""
+    lists: dict[str, list[list[str]]] = {}
+    for one in features.features:
+        if not isinstance(one, Tags) or one.column not in catalogue.frame:
+            continue
+        found = tag_lists(catalogue.frame, one.column, "items", one.separator)
+        if lists.setdefault(one.column, found) != found:
+            raise InputError(
+                f"items: features of the model split column {one.column!r} in different ways, so "
+                "filters and rules cannot read it; declare the same separator for all members. "
+                f"Received: {one.separator!r}"
+            )
+    split = copy.copy(catalogue)  # with its vectors
+    columns = {name: pd.Series(values, dtype=object) for name, values in lists.items()}
+    split.frame = catalogue.frame.assign(**columns)
+    return split
