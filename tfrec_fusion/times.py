@@ -13,6 +13,10 @@ from tfrec_fusion.errors import InputError
 DAY = 86400.0
 EARLIEST = 631_152_000.0  # 1990-01-01
 _MOST_DAYS = 36_525.0  # a century; unix times in any unit are larger
+LARGEST = 1e11
+"""As seconds this is in the year 5138, as milliseconds in March 1973."""
+
+_YEARS = (1900, 2200)
 _UNITS = {
     "days": (DAY, "multiply by 86400"),
     "milliseconds": (1e-3, "divide by 1000"),
@@ -38,6 +42,8 @@ def time_problem(value: Any, latest: float, earliest: float = EARLIEST) -> str |
         return None
     problem = f"must be unix seconds from {_date(earliest)} to {_date(latest)}"
     if is_number and math.isfinite(value):
+        if _YEARS[0] <= value <= _YEARS[1]:
+            return f"{problem}; this looks like a year: take the seconds since 1970"
         for unit, (factor, advice) in _UNITS.items():
             if earliest <= value * factor <= latest:
                 return f"{problem}; these are {unit}: {advice}"

@@ -8,12 +8,15 @@ import pytest
 import urllib3
 
 from tfrec_fusion.client import Client
+from tfrec_fusion.client.errors import ServingError
 from tfrec_fusion.data import Catalogue, Interactions
+from tfrec_fusion.deploy.status import StatusError
 from tfrec_fusion.deploy.warmup import iterate_warmup
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, export
 from tfrec_fusion.features import Category, Features, Number, Tags, Time
 from tfrec_fusion.models import TwoTower
+from tfrec_fusion.server.servable import Servable
 
 FEATURES = Features(
     user=[Category(column="country"), Number(column="age"), Tags(column="likes")],
@@ -75,6 +78,10 @@ def test_servers_and_clients_know_them(version, server_process):
                 shares = client.explain(["new"], [["i5"]], **asked)
                 with pytest.raises(InputError, match="user_age must be float64"):
                     client.recommend(["new"], user_age=["old"])
+                with pytest.raises(InputError, match=r"client: time .*these are milliseconds"):
+                    client.recommend(["new"], time=[1.7e12])
+                with pytest.raises(ServingError, match=r"time must be .*looks like a year"):
+                    client.recommend(["new"], time=[2024.0])
             likes = shop.recommend("new", k=6, features={"user_likes": ["a\nb"]})
             for frame, expected in ((alone, plain), (both, given), (broken, likes)):
                 assert frame["item_id"].tolist() == [item for item, _ in expected]
@@ -93,3 +100,24 @@ def test_servers_and_clients_know_them(version, server_process):
         ).json()
         assert [row["item_id"] for row in answer["items"]] == [item for item, _ in given]
         assert "request" in answer["items"][0]["shares"]
+
+
+WRONG_TIMES = [
+    (1.7e12, "time must be unix seconds from 1990-01-01 to .*; these are milliseconds: divide by"),
+    (2024.0, "time must be unix seconds from .*; this looks like a year"),
+    (19_675.0, "time must be unix seconds from .*; these are days: multiply by 86400"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("time", "says"), WRONG_TIMES)
+def test_the_time_of_a_request_must_be_in_seconds(version, time, says):
+    shop = Recommender(version)
+    with pytest.raises(InputError, match=says):
+        shop.recommend("u0", features={"time": time})
+    assert shop.recommend("u0", features={"time": 1.75e9})
+    servable = Servable("shop", 1, version)
+    for signature in ("recommend", "score", "explain"):
+        with pytest.raises(StatusError, match=says):
+            servable.signatures[signature].check_times({"time": np.array([1.75e9, time])})
+        servable.signatures[signature].check_times({"time": np.array([1.75e9, np.nan])})

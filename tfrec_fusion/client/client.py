@@ -13,16 +13,23 @@ import pandas as pd
 from tfrec_fusion.client.credentials import Credentials
 from tfrec_fusion.client.errors import serving_error
 from tfrec_fusion.client.grpc_transport import GrpcTransport
+from tfrec_fusion.client.inputs import (
+    AGES,
+    array,
+    choices,
+    counts,
+    filter_values,
+    ids_of,
+    neutral_array,
+    with_ages,
+)
 from tfrec_fusion.client.model_spec import ModelSpec
 from tfrec_fusion.client.rest_transport import RestTransport
 from tfrec_fusion.client.retry import with_retries
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.explained.shares import explained_inputs, share_output
-from tfrec_fusion.signature import NOTHING, neutral
-from tfrec_fusion.texts import check_unicode
-from tfrec_fusion.times import checked_ages
 
-_HISTORY, _AGES = "history", "history_age"
+_HISTORY = "history"
 
 
 class Client:
@@ -136,20 +143,20 @@ class Client:
           InputError: arguments of different lengths or wrong types.
           ServingError: the server refuses the request or does not answer.
         """
-        users = _ids(users, "users")
+        users = ids_of(users, "users")
         given = {
             "user_id": users,
             _HISTORY: histories,
-            _AGES: history_ages,
+            AGES: history_ages,
             "exclude": exclude,
-            "include": None if include is None else [_choices(ids, "include") for ids in include],
+            "include": None if include is None else [choices(ids, "include") for ids in include],
             "exclude_seen": exclude_seen,
-            "k": _counts(k, len(users)),
+            "k": counts(k, len(users)),
             **inputs,
         }
         if isinstance(exclude_seen, bool):
             given["exclude_seen"] = [exclude_seen] * len(users)
-        given |= _filters(filters, given, len(users))
+        given |= filter_values(filters, given, len(users))
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("recommend", given, len(users), fill=True)
         return _ranked(answer, "item_id", k, {"user": "user_id"}, users)
@@ -172,9 +179,9 @@ class Client:
           InputError: arguments of wrong types, or a version without the signature `similar`.
           ServingError: the server refuses the request or does not answer.
         """
-        items = _ids(items, "items")
-        given = {"item_id": items, "k": _counts(k, len(items))}
-        given |= _filters(filters, given, len(items))
+        items = ids_of(items, "items")
+        given = {"item_id": items, "k": counts(k, len(items))}
+        given |= filter_values(filters, given, len(items))
         answer = self._predict("similar", given, len(items), fill=True)
         return _ranked(answer, "similar_id", k, {"item": "item_id"}, items)
 
@@ -193,8 +200,8 @@ class Client:
           InputError: arguments of wrong types, or a version without the signature `audience`.
           ServingError: the server refuses the request or does not answer.
         """
-        items = _ids(items, "items")
-        given = {"item_id": items, "k": _counts(k, len(items))}
+        items = ids_of(items, "items")
+        given = {"item_id": items, "k": counts(k, len(items))}
         answer = self._predict("audience", given, len(items), fill=True)
         return _ranked(answer, "user_id", k, {"item": "item_id"}, items)
 
@@ -224,8 +231,8 @@ class Client:
           InputError: arguments of different lengths or wrong types, or a version without shares.
           ServingError: the server refuses the request or does not answer.
         """
-        found, listed = _ids(users, "users"), [_ids(ids, "items") for ids in items]
-        past = {_HISTORY: histories, _AGES: history_ages}
+        found, listed = ids_of(users, "users"), [ids_of(ids, "items") for ids in items]
+        past = {_HISTORY: histories, AGES: history_ages}
         given = {"user_id": found, "item_id": listed, **past, **inputs}
         given = {name: value for name, value in given.items() if value is not None}
         answer = self._predict("explain", given, len(found), fill=True)
@@ -325,12 +332,12 @@ class Client:
             raise InputError(
                 f"client: {signature} takes the inputs {sorted(inputs)}. Received: {sorted(given)}"
             )
-        if _AGES in given and _HISTORY in inputs:
-            given = {**given, **_with_ages(given[_AGES], given.get(_HISTORY), rows)}
+        if AGES in given and _HISTORY in inputs:
+            given = {**given, **with_ages(given[AGES], given.get(_HISTORY), rows)}
         arrays = {
-            name: _array(name, given[name], dtype, rank, rows)
+            name: array(name, given[name], dtype, rank, rows)
             if name in given
-            else _neutral(dtype, rank, rows)
+            else neutral_array(dtype, rank, rows)
             for name, (dtype, rank) in inputs.items()
         }
         parts = []
@@ -357,36 +364,6 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _choices(values: Iterable[str] | None, name: str) -> list[str | bytes]:
-    """Maps None to no restriction, and an empty list to an unknown value, which matches nothing."""
-    if values is None:
-        return []
-    return _ids(values, name) or [NOTHING]
-
-
-def _counts(k: int, rows: int) -> list[int]:
-    if not isinstance(k, numbers.Integral) or isinstance(k, bool) or not 1 <= int(k) < 2**31:
-        raise InputError(f"client: k must be a whole number of at least 1. Received: {k!r}")
-    return [int(k)] * rows
-
-
-def _filters(
-    filters: Mapping[str, Any] | None, given: Mapping[str, Any], rows: int
-) -> dict[str, list]:
-    """One value of each filter for every row."""
-    found = {}
-    for name, value in (filters or {}).items():
-        if given.get(name) is not None:
-            raise InputError(
-                f"client: filters: {name} is also given as an argument; keep one. "
-                f"Received: {value!r}"
-            )
-        value = [value] if isinstance(value, str) else value
-        value = _choices(value, name) if isinstance(value, Iterable) else value
-        found[name] = [value] * rows
-    return found
-
-
 def _ranked(
     answer: Mapping[str, np.ndarray], name: str, k: int, of: Mapping[str, str], asked: Sequence[str]
 ) -> pd.DataFrame:
@@ -403,61 +380,6 @@ def _ranked(
             "score": scores[rows, ranks],
         }
     )
-
-
-def _ids(ids: Iterable[str | bytes], name: str) -> list[Any]:
-    if isinstance(ids, str | bytes):
-        raise InputError(f"client: {name} must be a list of ids. Received: the text {ids!r}")
-    found = list(ids)
-    for value in found:
-        if not isinstance(value, str | bytes):
-            raise InputError(f"client: {name} must hold strings. Received: {value!r}")
-    check_unicode([value for value in found if isinstance(value, str)], f"client: {name}")
-    return found
-
-
-def _array(name: str, values: Any, dtype: str, rank: int, rows: int) -> np.ndarray:
-    values = list(values)
-    if len(values) != rows:
-        raise InputError(
-            f"client: {name} must have one value for each of the {rows} rows. "
-            f"Received: {len(values)}"
-        )
-    if rank == 2 and dtype == "string":
-        return _padded([_ids(value, name) for value in values])
-    if dtype == "string":
-        return np.array(_ids(values, name), object).reshape(rows)
-    if name == _AGES and rank == 2:
-        return _padded(values, np.float32("nan"), dtype)
-    try:
-        return np.asarray(values, dtype)
-    except (TypeError, ValueError):
-        raise InputError(f"client: {name} must be {dtype}. Received: {values[:3]!r}") from None
-
-
-def _with_ages(ages: Any, histories: Any, rows: int) -> dict[str, list]:
-    """Histories and their checked ages, one for each item; of a row without ages, none."""
-    lists = [[] for _ in range(rows)] if histories is None else list(histories)
-    lists = [ids if isinstance(ids, str | bytes) else list(ids) for ids in lists]
-    found, name = list(ages), f"client: {_AGES}"
-    if len(found) == len(lists):
-        pairs = zip(found, lists, strict=True)
-        found = [[] if own is None else checked_ages(own, len(ids), name) for own, ids in pairs]
-    return {_HISTORY: lists, _AGES: found}
-
-
-def _padded(lists: Sequence[Sequence], value: Any = "", dtype: Any = object) -> np.ndarray:
-    """Pads lists to `[rows, 1 + longest]` with `value` in the first column and at the end."""
-    width = 1 + max(map(len, lists), default=0)
-    found = np.full([len(lists), width], value, dtype)
-    for row, values in enumerate(lists):
-        found[row, 1 : 1 + len(values)] = values
-    return found
-
-
-def _neutral(dtype: str, rank: int, rows: int) -> np.ndarray:
-    shape = [rows, *[1] * (rank - 1)]
-    return np.full(shape, neutral(dtype), object if dtype == "string" else dtype)
 
 
 def _decoded(value):

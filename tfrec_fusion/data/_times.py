@@ -12,12 +12,11 @@ import pandas as pd
 from tfrec_fusion.data.tables import inferred, numbers, of_categories
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.texts import check_unicode
+from tfrec_fusion.times import LARGEST
 
 # unit -> how many make a second
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-# As seconds this is in the year 5138, as milliseconds in March 1973.
-_LARGEST_SECONDS = 1e11
 _ZONE = re.compile(r"(Z|[+-]\d\d(:?\d\d)?)\s*$", re.IGNORECASE)
 _EPOCH = datetime.datetime(1970, 1, 1)
 _log = logging.getLogger(__name__)
@@ -166,7 +165,7 @@ def _of_numbers(
             f"{option.format(found, found)}"
         )
     seconds = values / UNITS[taken]
-    far = np.abs(seconds) >= _LARGEST_SECONDS
+    far = np.abs(seconds) >= LARGEST
     if far.any():
         rows = ", ".join(map(str, np.flatnonzero(far)[:3]))
         raise InputError(
@@ -178,7 +177,7 @@ def _of_numbers(
 
 def _unit_of(value: float) -> str:
     for unit, size in UNITS.items():
-        if value < _LARGEST_SECONDS * size:
+        if value < LARGEST * size:
             return unit
     return "ns"
 

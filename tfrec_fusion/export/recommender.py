@@ -18,11 +18,12 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.batch import BatchReport, write_recommendations
 from tfrec_fusion.export.exporter import TITLES
 from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.export.request_times import TIME_KINDS, RequestTimes
 from tfrec_fusion.export.saving import plain_function
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.signatures.tensors import HISTORY_AGE
 from tfrec_fusion.export.versions import latest_version
-from tfrec_fusion.signature import NOTHING
+from tfrec_fusion.signature import NOTHING, Signature
 from tfrec_fusion.texts import check_unicode
 from tfrec_fusion.times import checked_ages
 
@@ -105,7 +106,8 @@ class Recommender:
 
         Raises:
           InputError: ids that are not strings, k below 1, ages that do not fit the history or that
-            the model does not read, or a filter or a feature that the export lacks.
+            the model does not read, a filter or a feature that the export lacks, or a time in
+            another unit than seconds.
         """
         _check_k(k)
         history, exclude, include = map(_listed, (history, exclude, include))
@@ -298,6 +300,16 @@ class Recommender:
         taken = {*(tensor.name for tensor in REQUEST_INPUTS), *self.features}
         return {name: spec.dtype.name for name, spec in specs.items() if name not in taken}
 
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Input -> kind, see `signature.Tensor`."""
+        described = Signature.from_card(self.card).get("recommend")
+        return {} if described is None else described.kinds
+
+    @cached_property
+    def _times(self) -> RequestTimes:
+        return RequestTimes.of_card(self.card)
+
     def _rows(self, ids, table) -> np.ndarray:
         """Rows `[n]` of ids in a table of the export, -1 for unknown ones."""
         rows = tf.raw_ops.LookupTableFindV2(
@@ -350,9 +362,14 @@ class Recommender:
                     f"{sorted(names)}"
                 )
         found = {name: _filter(name, filters.get(name), specs[name]) for name in self.filters}
-        return found | {
-            name: _feature(name, features.get(name), specs[name]) for name in self.features
-        }
+        for name in self.features:
+            found[name] = _feature(name, features.get(name), specs[name])
+            kind = self._kinds.get(name)
+            if kind in TIME_KINDS:
+                problem = self._times.problem(kind, found[name].numpy())
+                if problem is not None:
+                    raise InputError(f"recommend: {name} {problem}")
+        return found
 
     def _read(self, name: str, read):
         try:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.context import MOMENT
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.signature import Tensor
 
@@ -160,8 +161,9 @@ def _inputs(
         dtype, shape = ("string" if kind in ("text", "tags") else "float64"), "[B]"
         if kind == "tags":
             shape = f"[B, T_{name}]"
-        described = _MEANINGS[kind]
-        inputs.append(Tensor(name, dtype, shape, f"{side.table}: {column}; {described}"))
+        meaning = f"{side.table}: {column}; {_MEANINGS[kind]}"
+        given = "" if kind != "time" else "time" if column == MOMENT else "date"
+        inputs.append(Tensor(name, dtype, shape, meaning, given))
     of_features = [
         {c: names[c, one.reads] for c in one.columns if one.reads} for one in side.features
     ]

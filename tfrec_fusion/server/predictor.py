@@ -203,6 +203,7 @@ class Predictor:
         check_outputs(slots.outputs, outputs)
         for name, slot in slots.inputs.items():
             _check_input(name, inputs[name], slot)
+        slots.check_times(inputs)
         if slots.items is not None:
             rows_of(inputs)
         return self.limits.checked(inputs, slots.outputs, slots.items, slots.counts)

@@ -17,6 +17,7 @@ from tfrec_fusion.deploy import warmup
 from tfrec_fusion.deploy.status import StatusError, invalid
 from tfrec_fusion.deploy.tensor_slot import TensorSlot
 from tfrec_fusion.export.model_card import CARD
+from tfrec_fusion.export.request_times import TIME_KINDS, RequestTimes
 from tfrec_fusion.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -40,10 +41,17 @@ class SignatureSlots:
       defaults: name -> array of the inputs that a gRPC request may leave out.
       items: size of the catalogue if the model card describes the signature, else None. All inputs
         of such a signature must have the same batch size.
+      times: which times its inputs may give; None without a model card.
     """
 
-    def __init__(self, definition, described: Signature | None = None, items: int | None = None):
-        self.described, self.items = described, items
+    def __init__(
+        self,
+        definition,
+        described: Signature | None = None,
+        items: int | None = None,
+        times: RequestTimes | None = None,
+    ):
+        self.described, self.items, self.times = described, items, times
         self.defaults = {k: tf.make_ndarray(v) for k, v in definition.defaults.items()}
         self.inputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.inputs.items())}
         self.outputs = {k: TensorSlot.of_info(v) for k, v in sorted(definition.outputs.items())}
@@ -53,6 +61,15 @@ class SignatureSlots:
         """The inputs that set the number of items: `k`, and those whose kind is "count"."""
         kinds = self.described.kinds if self.described else {}
         return {name for name in self.inputs if name == _K or kinds.get(name) == "count"}
+
+    def check_times(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Raises StatusError INVALID_ARGUMENT for times in another unit than seconds."""
+        if self.described is None or self.times is None:
+            return
+        for name, kind in self.described.kinds.items():
+            problem = self.times.problem(kind, inputs[name]) if kind in TIME_KINDS else None
+            if problem is not None:
+                raise invalid(f"{name} {problem}")
 
 
 class Servable:
@@ -79,9 +96,10 @@ class Servable:
         self._session, graph = _load(path)
         self.definitions = dict(graph.signature_def)
         described, items = Signature.from_card(card), card.get("data", {}).get("items")
+        times = RequestTimes.of_card(card) if card else None
         self.signatures = {
             name: SignatureSlots(
-                definition, described.get(name), items if name in described else None
+                definition, described.get(name), items if name in described else None, times
             )
             for name, definition in self.definitions.items()
         }

@@ -14,11 +14,10 @@ from tfrec_fusion.data._times import timestamps
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
 from tfrec_fusion.features.kinds.values import real_tensor
-from tfrec_fusion.times import DAY
+from tfrec_fusion.times import DAY, LARGEST
 
 _PERIODS = {"hour": DAY, "weekday": 7 * DAY, "season": 365.2425 * DAY}
 _PARTS = ("age", *_PERIODS)
-_BEYOND = 1e11  # seconds; `timestamps` takes larger numbers for another unit
 
 
 class Time(Feature):
@@ -85,14 +84,14 @@ class Time(Feature):
         self, values: Mapping[str, tf.Tensor], known: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         times = values[self.column]
-        times, missing = real_tensor(tf.where(tf.abs(times) < _BEYOND, times, np.nan))
+        times, missing = real_tensor(tf.where(tf.abs(times) < LARGEST, times, np.nan))
         turns = {name: times / period for name, period in _PERIODS.items()}
         turns = {name: turn - tf.floor(turn) for name, turn in turns.items()}
         return self._encoded((self.latest - times) / DAY, turns, missing)
 
     def encode_rows(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # All periods are whole seconds, so the remainders are exact without float64.
-        missing = tf.logical_or(given >= int(_BEYOND), given <= -int(_BEYOND))
+        missing = tf.logical_or(given >= int(LARGEST), given <= -int(LARGEST))
         times = tf.where(missing, tf.zeros_like(given), given)
         ages = tf.cast(int(np.floor(self.latest)) - times, tf.float32) + self.latest % 1
         turns = {
