@@ -32,6 +32,7 @@ def _events():
             "made": [f"202{row % 5}-0{row % 9 + 1}-01" for row in range(N)],
             "sent": [f"2024-05-31T12:3{row % 9}:00Z" for row in range(N)],
             "day": [datetime.date(2024, 1, row % 28 + 1) for row in range(N)],
+            "from": ["2024-05-31", "2023-01-01", "2022-02-02", "soon"] * (N // 4),
             "world": "earth",
             "tmdbId": RNG.permutation(N) + 100,
             "motto": [f"motto no. {max(row, 8)}" for row in range(N)],
@@ -66,6 +67,7 @@ def test_every_column_becomes_something_or_is_named(caplog):
     said = caplog.text
     assert "brand: category (min_count=2)" in said
     for column, reason in {
+        "from": f"{N // 4} of {N} values are no dates as the others are, first 'soon'",
         "world": "constant",
         "tmdbId": "looks like ids",
         "motto": "free text or ids",

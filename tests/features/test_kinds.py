@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tfrec_fusion.data import UserTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features import Category, Cross, Features, Number, Side, Tags, Time, Vectors
+from tfrec_fusion.models.building import checked
+from tfrec_fusion.models.fusion_config import FusionConfig
 
 DAY = 86_400
 
@@ -244,13 +246,32 @@ def test_unfit_columns_are_named(feature, values, message):
         Side.fit("items", (feature,), _frame(x=values))
 
 
-@pytest.mark.parametrize(("table", "column"), [("items", "item_id"), ("users", "user_id")])
+@pytest.mark.parametrize("column", ["item_id", "user_id"])
+def test_ids_are_no_features(column):
+    for make in (
+        lambda: Category(column=column),
+        lambda: Category(column=column, hash_buckets=9),
+        lambda: Cross(column="c", of=("x", column)),
+        lambda: Features(context=[{"kind": "category", "column": column}]),
+    ):
+        with pytest.raises(InputError, match=r"it embeds them itself \(options use_ids and user"):
+            make()
+
+
 @pytest.mark.parametrize("crossed", [False, True])
-def test_ids_are_no_features(crossed, table, column):
-    feature = Cross(column="c", of=(column, "x")) if crossed else Category(column=column)
-    frame = _frame(x=["a", "b"]).assign(**{column: ["i", "j"]})
-    with pytest.raises(InputError, match=f"^{table}: '{column}' is the column of the ids"):
-        Side.fit(table, (feature,), frame)
+def test_fractions_are_no_categories(crossed):
+    feature = Cross(column="c", of=("x", "y")) if crossed else Category(column="x")
+    train = _frame(x=[3.0, None, 1.21], y=["a", "b", "c"])
+    with pytest.raises(
+        InputError,
+        match=r"^items: column 'x' .* holds fractions, first at row 2; declare it as Number .*"
+        r"Received: 1\.21$",
+    ):
+        Side.fit("items", (feature,), train)
+    whole = Side.fit("items", (feature,), train.iloc[:2])
+    assert whole.encode(train.iloc[:2])[0].shape == (2, 1)
+    with pytest.raises(InputError, match="holds fractions"):
+        whole.encode(train)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +279,9 @@ def test_ids_are_no_features(crossed, table, column):
     [
         (lambda: Category(column="x", min_count=0), "Category: min_count: Input should be greater"),
         (lambda: Category(), "Category: column: this option is needed"),
+        (lambda: Category("brand"), "Category: options are given by name, as in column=...; the"),
+        (lambda: Cross("c", ["a", "b"]), "Cross: options are given by name, as in column=...; the"),
+        (lambda: Features([Tags(column="x")]), "Features: options are given by name, as in item="),
         (lambda: Tags(colum="x"), "Tags: colum: unknown option; the options are kind, column, se"),
         (lambda: Cross(column="c", of=["a"]), "Cross: of: Tuple should have at least 2 items"),
         (lambda: Time(column="x", parts=["week"]), "Time: parts: must be different ones of age"),
@@ -279,6 +303,17 @@ def test_a_wrong_option_is_one_line(make, says):
         make()
     assert str(refused.value).startswith(says)
     assert "\n" not in str(refused.value)
+
+
+def test_a_mapping_and_python_name_the_same_mistake():
+    """In a config the place comes first, and the same reason follows."""
+    wrong = {"column": "c", "of": ["a"], "hash_buckets": 0}
+    with pytest.raises(InputError) as in_python:
+        Cross(**wrong)
+    with pytest.raises(InputError) as as_mapping:
+        checked("TwoTower", FusionConfig, {"features": {"item": [{"kind": "cross", **wrong}]}})
+    place, reason = str(in_python.value).split("Cross: ")
+    assert str(as_mapping.value) == f"{place}TwoTower: features.item.0.{reason}"
 
 
 def test_another_kind_of_column_than_in_training():

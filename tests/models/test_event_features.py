@@ -307,7 +307,6 @@ def test_events_of_weight_0_are_history_alone():
         ([Category(column="tags")], "'tags' is a category, and holds a list.*declare it as Tags"),
         ([Number(column="event")], "column 'event' must be numeric"),
         ([Vectors(column="rating")], "'rating' holds vectors"),
-        ([Category(column="item_id")], "columns of the declared features are missing: item_id"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(events, features, message):

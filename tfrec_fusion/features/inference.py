@@ -139,8 +139,15 @@ def _text(column: str, known: pd.Series, table: str) -> AnyFeature | str:
     for separator in _SEPARATORS:
         if known.str.contains(separator, regex=False).mean() > 0.2:
             return _tags(Tags(column=column, separator=separator, min_count=2), known, table)
-    if known.str.fullmatch(_DATE).all():
+    dated = known.str.fullmatch(_DATE)
+    if dated.all():
         return Time(column=column, parts=("age", "season"))
+    if dated.mean() > 0.5:
+        others = known[~dated]
+        return (
+            f"{len(others)} of {len(known)} values are no dates as the others are, first "
+            f"{others.iloc[0]!r}; clear them, or parse the column to timestamps"
+        )
     distinct = known.nunique()
     if distinct == len(known):
         return "no value occurs twice"

@@ -20,7 +20,6 @@ FEATURE_KINDS = {
     one.model_fields["kind"].default: one for one in (Category, Tags, Number, Time, Cross, Vectors)
 }
 AnyFeature = Annotated[Category | Tags | Number | Time | Cross | Vectors, Discriminator("kind")]
-_IDS = {"items": "item_id", "users": "user_id"}
 
 
 def key_path(location: tuple) -> list:
@@ -54,16 +53,9 @@ class Side(BaseModel):
         """Fits features on the training rows of a table.
 
         Raises:
-          InputError: a column is missing or that of the ids, or holds other values than its feature
-            reads.
+          InputError: a column is missing, or holds other values than its feature reads.
         """
         _check_columns(table, features, frame)
-        ids = _IDS.get(table)
-        if any(ids in one.columns for one in features):
-            raise InputError(
-                f"{table}: {ids!r} is the column of the ids, which are inputs of a model without a "
-                "feature (see its options use_ids and user); leave the feature out"
-            )
         return cls(table=table, features=tuple(one.fit(frame, table) for one in features))
 
     @property

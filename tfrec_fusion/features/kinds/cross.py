@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.features.kinds.feature import NOT_GIVEN, Feature
+from tfrec_fusion.features.kinds.feature import NOT_GIVEN, Feature, no_id
 from tfrec_fusion.features.kinds.hashing import bucket_tensor, hash_rows
 from tfrec_fusion.features.kinds.values import category_texts
 
@@ -37,6 +37,11 @@ class Cross(Feature):
     kind: Literal["cross"] = "cross"
     of: tuple[str, ...] = Field(min_length=2)
     hash_buckets: PositiveInt = 1000
+
+    @field_validator("of")
+    @classmethod
+    def _no_ids(cls, of):
+        return tuple(map(no_id, of))
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -8,13 +8,24 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.kinds.one_line import OneLineErrors
 
 NOT_GIVEN = -2
 """Stands for a missing text among rows of texts, as -1 stands for an unknown one."""
+
+
+def no_id(column: str) -> str:
+    """Returns the column's name; raises ValueError for a column of ids."""
+    if column in ("item_id", "user_id"):
+        raise ValueError(
+            "ids are inputs of a model without a feature: it embeds them itself (options use_ids "
+            "and user of TwoTower, use_ids of Ranker); leave the feature out, or rename a column "
+            "of other ids"
+        )
+    return column
 
 
 class Feature(BaseModel, ABC, metaclass=OneLineErrors):
@@ -35,6 +46,11 @@ class Feature(BaseModel, ABC, metaclass=OneLineErrors):
 
     kind: str
     column: str = Field(min_length=1)
+
+    @field_validator("column")
+    @classmethod
+    def _no_id(cls, column):
+        return no_id(column)
 
     @property
     def name(self) -> str:

@@ -16,11 +16,21 @@ class OneLineErrors(type(BaseModel)):  # type: ignore[misc]
     """
 
     def __call__(cls, *args, **options) -> Any:
+        model: Any = cls
+        names = list(model.model_fields)
+        if args:
+            raise InputError(
+                f"{cls.__name__}: options are given by name, as in {_used(names)}=...; the options "
+                f"are {', '.join(names)}. Received: {args[0]!r:.200}"
+            )
         try:
-            return super().__call__(*args, **options)
+            return super().__call__(**options)
         except ValidationError as error:
-            model: Any = cls
-            raise InputError(_line(cls.__name__, list(model.model_fields), error)) from None
+            raise InputError(_line(cls.__name__, names, error)) from None
+
+
+def _used(names: list[str]) -> str:
+    return "column" if "column" in names else names[0]
 
 
 def _line(name: str, options: list[str], error: ValidationError) -> str:
@@ -39,4 +49,4 @@ def _line(name: str, options: list[str], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where}: this option is needed"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())
-    return f"{where}: {message}. Received: {first['input']!r}"
+    return f"{where}: {message}. Received: {first['input']!r:.200}"

@@ -22,7 +22,7 @@ def category_texts(frame: pd.DataFrame, column: str, table: str) -> np.ndarray:
     "3" are "3"; booleans are "true" and "false"; dates are in ISO 8601.
 
     Raises:
-      InputError: a value is a list or of another type.
+      InputError: a value is a fraction, a list or of another type.
     """
     values = frame[column].astype(object).to_numpy(object)
     missing = frame[column].isna().to_numpy(bool)
@@ -40,7 +40,13 @@ def _text(value, column: str, table: str, row: int) -> str:
     if isinstance(value, number_types.Integral):
         return str(int(value))
     if isinstance(value, number_types.Real) and np.isfinite(number := float(value)):
-        return str(int(number)) if number.is_integer() else repr(number)
+        if not number.is_integer():
+            raise InputError(
+                f"{table}: column {column!r} is a category, and holds fractions, first at row "
+                f"{row}; declare it as Number (scale='quantile' embeds bins of it), or convert it "
+                f"to text. Received: {number!r}"
+            )
+        return str(int(number))
     if isinstance(value, datetime.date):
         return value.isoformat()
     advice = "; declare it as Tags" if isinstance(value, _LISTS) else ""
