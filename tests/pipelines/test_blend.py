@@ -173,18 +173,21 @@ def test_blends_of_blends(split):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"weights": {"ease": 1.0}}, "weights must have one number for each member, .* lacks 'pop"),
+        (
+            {"weights": {"ease": 1.0}},
+            "weights: must have one number for each .* lacks 'pop",
+        ),
         ({"weights": dict(ease=1, popular=1, text=1, x=1)}, "it has no member 'x'"),
         ({"weights": dict(ease=0, popular=0, text=0)}, "must have a number above 0"),
         ({"weights": dict(ease=-1, popular=1, text=1)}, "weights.ease: .* greater than or equal"),
         ({"weights": dict(ease=np.nan, popular=1, text=1)}, "weights.ease: .* finite"),
         ({"how": "stack"}, "Blend: how: .*'rank'.* Received: 'stack'"),
         ({"k": 0}, "Blend: k: .* greater than 0"),
-        ({"cold": "words"}, "cold must name a member, one of ease, popular, text; it is 'words'"),
+        ({"cold": "words"}, "Blend: cold: must name a member, one of ease, .* Received: 'words'"),
         ({"new_users": {"events": 3}}, "new_users.weights: Field required"),
         (
             {"new_users": {"events": 3, "weights": {"ease": 1.0}}},
-            "new_users.weights must have one number for each member",
+            "Blend: new_users: the weights must have one number for each member",
         ),
     ],
 )
@@ -192,6 +195,11 @@ def test_wrong_options_are_named(split, options, says):
     with pytest.raises(InputError, match=says) as raised:
         Blend(_members(split.train), **options)
     assert "\n" not in str(raised.value)
+    # The field's value alone, without the members' configs.
+    ((field, value),) = options.items()
+    received = str(raised.value).partition("Received: ")[2]
+    assert "config" not in received and len(received) <= len(repr(value)) + 30
+    assert str(raised.value).startswith(f"Blend: {field}")
 
 
 def test_wrong_members_are_named(split, temporal):
@@ -225,6 +233,16 @@ def test_members_that_read_other_users_are_refused(temporal):
     )
     with pytest.raises(InputError, match="read the ids of different users"):
         Blend({"one": one, "other": other})
+
+
+def test_members_of_different_users_are_told_of(temporal, caplog):
+    events = [temporal(pairs, TEST).train for pairs in (TRAIN, [*TRAIN, ("x", "a")])]
+    caplog.clear()  # the events' own warnings
+    Blend({"one": Popularity().fit(events[0]), "again": EASE().fit(events[0])})
+    assert not caplog.records
+    Blend({"one": Popularity().fit(events[0]), "other": EASE().fit(events[1])})
+    (record,) = caplog.records
+    assert "trained on events of different users, one " in record.getMessage()
 
 
 def test_scores_that_are_not_finite_name_the_member(split):

@@ -247,7 +247,7 @@ def test_members_that_split_a_column_differently_are_refused_with_its_filter(tmp
     data, model = _tagged(["a|b;c", "a", "b", "c"])
     other = TwoTower(data, dim=4, features=Features(item=[Tags(column="genres", separator=";")]))
     blend = Blend({"one": model, "other": other})
-    with pytest.raises(InputError, match="split column 'genres' in different ways.*Received: ';'"):
+    with pytest.raises(InputError, match=r"split column 'genres' in different ways.*Received: ';'"):
         export(blend, data, tmp_path / "shop", filters=["genres"])
     alike = Blend({"one": model, "again": _tagged(["a|b;c", "a", "b", "c"])[1]})
     export(alike, data, tmp_path / "shop", filters=["genres"])

@@ -118,12 +118,14 @@ def feature_importance(
 
 def feature_names(model) -> list[str]:
     """Returns the names of the declared features that can be measured, e.g. "item/brand"."""
-    ranks = getattr(model, "ranks_catalogue", True)
+    fixed = {"context"} if getattr(model, "ranks_catalogue", True) else set()
+    if fixed and not hasattr(model, "tower"):  # a blend, whose members read its items
+        fixed.add("item")
     return [
         f"{table}/{one.name}"
         for table, side in _sides(model).items()
         for one in side.features
-        if not (ranks and table == "context")
+        if table not in fixed
     ]
 
 
@@ -201,7 +203,13 @@ class _OnCatalogue:
 
     def _ndcg(self, ranking) -> np.ndarray:
         report = evaluate(
-            ranking, self._split, k=(self._k,), slices=False, bootstrap=0, history=self._history
+            ranking,
+            self._split,
+            k=(self._k,),
+            slices=False,
+            bootstrap=0,
+            history=self._history,
+            progress=False,
         )
         return report.per_user[f"ndcg@{self._k}"]
 

@@ -12,7 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveFloat,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 
 COLD = "cold"
@@ -58,42 +59,55 @@ class BlendConfig(BaseModel):
     """Options of a `Blend`, with its members described for the model card.
 
     Attributes:
+      members: member -> its class ("model") and its options ("config").
       how: "rank", "zscore" or "weighted"; see `Blend`.
       weights: member -> weight, 0 or more.
       k: constant of the reciprocal ranks; a larger one flattens the top of the lists.
       cold: the member whose order the unseen items keep; None for the order of the blend.
       new_users: other weights for users with short histories; None for none.
-      members: member -> its class ("model") and its options ("config").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # First, as the others are compared with it.
+    members: dict[MemberName, dict[str, Any]] = Field(min_length=1)
     how: Literal["rank", "zscore", "weighted"] = "rank"
     weights: dict[str, Weight]
     k: PositiveFloat = Field(10.0, allow_inf_nan=False)
     cold: str | None = None
     new_users: NewUsers | None = None
-    members: dict[MemberName, dict[str, Any]] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _weights_are_of_members(self) -> BlendConfig:
-        _check_weights("weights", self.weights, self.members)
-        if self.new_users is not None:
-            _check_weights("new_users.weights", self.new_users.weights, self.members)
-        if self.cold is not None and self.cold not in self.members:
-            raise ValueError(
-                f"cold must name a member, one of {', '.join(self.members)}; it is {self.cold!r}"
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_of_members(cls, weights, info: ValidationInfo):
+        _check_weights(weights, info.data.get("members", weights))
+        return weights
+
+    @field_validator("new_users")
+    @classmethod
+    def _other_weights_too(cls, new_users, info: ValidationInfo):
+        if new_users is not None:
+            _check_weights(
+                new_users.weights, info.data.get("members", new_users.weights), "the weights "
             )
-        return self
+        return new_users
+
+    @field_validator("cold")
+    @classmethod
+    def _cold_is_a_member(cls, cold, info: ValidationInfo):
+        members = info.data.get("members", {cold})  # absent if they are wrong themselves
+        if cold is not None and cold not in members:
+            raise ValueError(f"must name a member, one of {', '.join(members)}")
+        return cold
 
 
-def _check_weights(name: str, weights: Mapping[str, float], members: Mapping[str, Any]) -> None:
+def _check_weights(weights: Mapping[str, float], members: Mapping[str, Any], of: str = "") -> None:
     missing = [member for member in members if member not in weights]
     unknown = [member for member in weights if member not in members]
     if missing or unknown:
         problem = f"lacks {missing[0]!r}" if missing else f"has no member {unknown[0]!r}"
         raise ValueError(
-            f"{name} must have one number for each member, {', '.join(members)}; it {problem}"
+            f"{of}must have one number for each member, {', '.join(members)}; it {problem}"
         )
     if not any(weights.values()):
-        raise ValueError(f"{name} must have a number above 0, as all of them are 0")
+        raise ValueError(f"{of}must have a number above 0, as all of them are 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from tfrec_fusion.errors import InputError
@@ -10,12 +11,15 @@ from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.model import Model
 
+_log = logging.getLogger(__name__)
+
 
 def blended_spec(members: Mapping[str, Model]) -> DataSpec:
     """Returns one spec for all members.
 
     Vectors are named `member.vectors`. The users are those of the members that read user ids, or
-    else of the first.
+    else of the first. A log line tells of members that were trained with different users; nothing
+    tells which of the same users' events a member has seen.
 
     Raises:
       InputError: the members were trained on different catalogues or users, count repeated events
@@ -26,6 +30,13 @@ def blended_spec(members: Mapping[str, Model]) -> DataSpec:
     _same(specs, "repeats", "count repeated events differently; train all with the same repeats")
     reading = {name: specs[name] for name, member in members.items() if member.reads_user_ids}
     _same(reading, "users", "read the ids of different users; train them on the same events")
+    users = {name: spec.users[:12] for name, spec in specs.items()}
+    if len(set(users.values())) > 1:
+        _log.warning(
+            "Blend: the members were trained on events of different users, %s; if one of them saw "
+            "test events, an evaluation of the blend is too good",
+            ", ".join(f"{name} {users[name]}" for name in users),
+        )
     one = next(iter((reading or specs).values()))
     numbers: dict = {}
     for spec in specs.values():
