@@ -321,3 +321,33 @@ def test_repeated_targets_cannot_be_masked(temporal):
     )
     with pytest.raises(InputError, match=r"mask_history=True with repeats='all'"):
         evaluate(Table([[1, 2, 3, 4, 5]]), both, mask_history=True)
+
+
+@pytest.mark.parametrize(("model", "blocks"), [(Table(SCORES), [1, 1]), (Vectors(SCORES), [2])])
+def test_each_block_of_users_is_told(split, monkeypatch, model, blocks):
+    """A scorer that takes one user at once has a block for each."""
+    told, asked = [], []
+
+    class Progress(protocol.WorkProgress):
+        def advance(self, count=1, state="", share=None):
+            told.append(count)
+
+    def scorer(state):
+        scores = type(model).scorer(model, state)
+
+        def counted(users):
+            asked.append(len(users))
+            return scores(users)
+
+        counted.most_users = 1
+        vars(counted).update(vars(scores))
+        return counted
+
+    monkeypatch.setattr(protocol, "WorkProgress", Progress)
+    plain = evaluate(model, split, bootstrap=0)
+    told.clear()
+    one = type(model)(SCORES)
+    one.scorer = scorer
+    found = evaluate(one, split, bootstrap=0, progress=False)
+    assert told == blocks and max(asked, default=2) == blocks[0]
+    np.testing.assert_equal(found.metrics, plain.metrics)

@@ -230,6 +230,20 @@ def test_it_goes_on_after_a_kill(tmp_path):
         rolling_origins(fit_until(0), events, folder=tmp_path / "other", **options)
 
 
+def test_a_sample_of_users_is_told(tmp_path):
+    """The windows have the users u and v, and then w too, who is new in the first."""
+    options = {"origins": 2, "test": 0.5, "bootstrap": 0, "progress": False}
+    fit = {"popular": Popularity().fit}
+    whole = rolling_origins(fit, _events(ROWS), **options)
+    assert "random sample" not in str(whole)
+    options |= {"users": 1, "folder": tmp_path / "kept"}
+    for _ in range(2):  # computed, then read
+        found = rolling_origins(fit, _events(ROWS), **options)
+        assert "At 2 of 2 origins, a random sample of 1 users, of up to 3." in str(found)
+        sampled = [one["models"]["popular"]["sampled_from"] for one in found.to_dict()["origins"]]
+        assert sampled == [2, 3]
+
+
 def _without_seconds(value):
     if isinstance(value, dict):
         return {k: _without_seconds(v) for k, v in value.items() if not k.endswith("seconds")}
@@ -250,6 +264,7 @@ def _without_seconds(value):
         ({"fit": {"a": _Constant().fit}, "reference": "b"}, "reference must be one of .'a'"),
         ({"k": 0}, "k must be different whole numbers"),
         ({"bootstrap": -1}, "bootstrap must be 0 or more"),
+        ({"users": 0}, "users must be a whole number of 1 or more"),
         ({"origins": 50, "test": 0.9}, "window from 2020-09.* has no evaluated user among"),
         ({"test": 0.99, "origins": 1}, "no event that can be a target is before the origin 2020"),
         ({"events": "events.csv"}, "pass Interactions, e.g. .*Received: str"),

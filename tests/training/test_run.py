@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +11,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.embeddings import SpectralFusion
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.training import Run, RunConfig
+from tfrec_fusion.training.run_training import RunTraining
 
 
 class _Stop(keras.callbacks.Callback):
@@ -223,3 +226,24 @@ def test_a_run_starts_from_another_s_weights(config, tmp_path):
     assert again.done
     total = [run.evaluate().metrics["total"] for run in (again, second)]
     assert total[0] == pytest.approx(total[1])
+
+
+@pytest.mark.parametrize("by_gradient", [False, True])
+def test_a_full_disk_speaks_of_epochs_only_where_there_are_some(
+    config, tmp_path, monkeypatch, by_gradient
+):
+    model = {"model": {"kind": "item_knn"}, "batch_size": None, "epochs": None}
+    run = Run.start(tmp_path / "run", config(**({} if by_gradient else model)))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left") as raised:
+        patch.setattr(RunTraining, "fit", full)
+        run.train()
+    assert ("epoch" in raised.value.strerror) == by_gradient
+    assert "free some space and repeat the call" in raised.value.strerror
+    assert raised.value.filename == str(run.folder)
+    if not by_gradient:
+        assert "the model was not kept" in raised.value.strerror
+        assert run.train()["evaluation"]

@@ -63,7 +63,8 @@ def evaluate(
         typer.Option(
             metavar="N",
             min=0,
-            help="Most users to rank the catalogue for, of more a random sample; 0 for all.  "
+            help="Most users to rank the catalogue for, at each of the --origins, of more a random "
+            "sample; 0 for all.  "
             "[default: 50000]",
         ),
     ] = None,
@@ -74,8 +75,6 @@ def evaluate(
     for option, value in (("--test", test), ("--window-days", window_days)):
         if value is not None and origins is None:
             raise InputError(f"evaluate: {option} needs --origins. Received: {value:g}")
-    if users is not None and origins is not None:
-        raise InputError(f"evaluate: --users does not apply to --origins. Received: {users}")
     most = 50_000 if users is None else users or None
     start_tensorflow()
     if origins is not None:
@@ -89,6 +88,7 @@ def evaluate(
             baselines=baselines,
             history=history,
             mask_history=mask_history,
+            users=most,
         )
         output.print(rolled)
         output.write({"run": str(run), "origins": rolled.to_dict()})

@@ -7,6 +7,7 @@ from tfrec_fusion.models.classic.personal_frequency import PersonalFrequency
 from tfrec_fusion.models.classic.popularity import Popularity
 from tfrec_fusion.models.classic.recent_popularity import RecentPopularity
 from tfrec_fusion.models.classic.text_mean import TextMean
+from tfrec_fusion.models.model import Model
 
 _DENSE_ITEMS = 20_000
 _TEXT_DIMS = 128
@@ -14,13 +15,17 @@ _TEXT_DIMS = 128
 _TREND = {"l2": 500.0, "event_half_life_days": 360.0, "trend_power": 0.6}
 
 
-def default_baselines(train) -> list[ClassicModel]:
+def default_baselines(train, *, without: Model | None = None) -> list[ClassicModel]:
     """Returns the unfitted baselines that apply to `train`, in the order for a table.
 
     `Popularity` and `ItemKNN` always; `PersonalFrequency` if repeated events count;
     `RecentPopularity` with timestamps; `EASE` up to 20,000 items (its matrix is dense); with
     vectors, also `TextMean` and `EASE` with the catalogue's first vector store; with timestamps, an
     `EASE` of recent events times the items' trend.
+
+    Args:
+      train: the training events.
+      without: the model to compare with; a baseline of its class and options is left out.
 
     Example:
       >>> for baseline in default_baselines(split.train):
@@ -44,4 +49,7 @@ def default_baselines(train) -> list[ClassicModel]:
     if dense and train.timestamp is not None:
         text = {} if store is None else {"vectors": store, "text_weight": 20.0}
         baselines.append(EASE(**_TREND, **text))
-    return baselines
+    if without is None:
+        return baselines
+    same = type(without), without.config
+    return [one for one in baselines if (type(one), one.config) != same]

@@ -109,6 +109,7 @@ class OriginResult:
                 bootstrap=described["bootstrap"],
                 seed=described["seed"],
                 seconds=described["seconds"],
+                sampled_from=described["sampled_from"],
             )
             return cls(
                 report,

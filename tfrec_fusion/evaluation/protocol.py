@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from rich.console import Console
 from scipy import sparse
 
 from tfrec_fusion.errors import InputError
@@ -13,6 +14,7 @@ from tfrec_fusion.evaluation.ranks import Ranks
 from tfrec_fusion.evaluation.report import Report
 from tfrec_fusion.evaluation.slices import ITEM_SLICES, USER_SLICES, item_slices, user_slices
 from tfrec_fusion.features.state import State
+from tfrec_fusion.progress import WorkProgress
 from tfrec_fusion.retrieval.counted_ranks import count_ranks, top_items
 
 _BLOCK_SCORES = 1 << 26  # scores held at once (256 MB)
@@ -31,6 +33,7 @@ def evaluate(
     history: int | None = None,
     mask_history: bool | None = None,
     users: int | None = 50_000,
+    progress: Console | bool | None = None,
 ) -> Report:
     """Evaluates a model by full-catalogue ranking of the test items of every evaluated user.
 
@@ -76,7 +79,8 @@ def evaluate(
         training events. `evaluate` masks the training items itself. If scores are dot products, the
         returned scorer should have `item_vectors` `[n_items, D]` and a method
         `user_vectors(users [B]) -> [B, D]`: the scores then stay in TensorFlow, on its threads or
-        GPU, which is many times faster (`tfrec_fusion.evaluation.vector_ranks`).
+        GPU, which is many times faster (`tfrec_fusion.evaluation.vector_ranks`). A scorer with the
+        attribute `most_users` gets no more users at once.
       split: a `Split` with test events.
       k: cut-offs.
       slices: whether to report more than `total`.
@@ -92,6 +96,7 @@ def evaluate(
       users: most users to evaluate. Of more, a random sample by `seed` is, the same one for every
         model: intervals are those of the sample, and coverage counts its lists alone. None for
         all, in a time that grows with users x items.
+      progress: a rich console for the progress; None is standard error, False no output.
 
     Raises:
       InputError: a bad argument, no evaluated user, scores of a wrong shape or not finite, or
@@ -144,7 +149,9 @@ def evaluate(
     if hasattr(scorer, "user_vectors") and hasattr(scorer, "item_vectors"):
         from tfrec_fusion.evaluation.vector_ranks import rank_by_vectors as rank
     ranks = Ranks.of(targets, matrix, cuts)
-    rank(ranks, scorer, evaluated, targets, masked, cold, cuts, batch)
+    shown = WorkProgress("evaluated", len(evaluated), "users", console=progress, tell_end=False)
+    with shown:
+        rank(ranks, scorer, evaluated, targets, masked, cold, cuts, batch, shown.advance)
 
     per_user: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, np.ndarray] = {}
@@ -233,10 +240,12 @@ def _rank(
     cold: np.ndarray,
     cuts: tuple[int, ...],
     batch: int,
+    advance: Callable[[int], None],
 ) -> None:
     """Scores the users in blocks and keeps only the counts."""
     n_items = masked.shape[1]
-    step = max(1, min(batch, _BLOCK_SCORES // n_items))
+    most = getattr(scorer, "most_users", batch)
+    step = max(1, min(batch, most, _BLOCK_SCORES // n_items))
     cold_items = np.flatnonzero(cold)
     splits = targets.splits
     for start in range(0, len(users), step):
@@ -254,6 +263,7 @@ def _rank(
                 block[:, cold_items], block_splits, score
             )
         ranks.add_lists(slice(start, stop), top_items(block, max(cuts)))
+        advance(stop - start)
 
 
 def _scores(scorer, users: np.ndarray, n_items: int) -> np.ndarray:

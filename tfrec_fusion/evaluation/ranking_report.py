@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from tfrec_fusion._compat import tf
@@ -15,6 +16,7 @@ from tfrec_fusion.evaluation.report import few_users
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features.state import State
 from tfrec_fusion.metrics import gauc
+from tfrec_fusion.progress import WorkProgress
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ def ranking_table(reports: Sequence[RankingReport]) -> Table:
 
 
 def evaluate_ranker(
-    model, split: Split, *, negatives: int = 4, seed: int = 0, name: str | None = None
+    model,
+    split: Split,
+    *,
+    negatives: int = 4,
+    seed: int = 0,
+    name: str | None = None,
+    progress: Console | bool | None = None,
 ) -> RankingReport:
     """Evaluates how a model ranks test events against sampled negatives of the same time.
 
@@ -80,6 +88,7 @@ def evaluate_ranker(
       negatives: sampled negatives per event, at least 1.
       seed: of the sample, which is the same for every model.
       name: of the model; by default its own.
+      progress: a rich console for the progress; None is standard error, False no output.
 
     Raises:
       InputError: `negatives` is below 1, or no test event has a known user.
@@ -94,11 +103,14 @@ def evaluate_ranker(
     batches = tested_pairs(model, split, negatives, seed)
     score = _batch_scores(model, split)
     users, labels, scores = [], [], []
-    for batch in batches:
-        item = batch["item"].numpy()
-        users.append(np.repeat(batch["user"].numpy(), item.shape[1]))
-        labels.append(batch["label"].numpy().ravel())
-        scores.append(score(batch).ravel())
+    count = len(batches)
+    with WorkProgress("evaluated", count, "batches", console=progress, tell_end=False) as shown:
+        for batch in batches:
+            item = batch["item"].numpy()
+            users.append(np.repeat(batch["user"].numpy(), item.shape[1]))
+            labels.append(batch["label"].numpy().ravel())
+            scores.append(score(batch).ravel())
+            shown.advance()
     return RankingReport(
         name=name or getattr(model, "name", None) or type(model).__name__,
         gauc=gauc(np.concatenate(users), np.concatenate(labels), np.concatenate(scores)),

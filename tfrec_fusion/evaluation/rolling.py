@@ -18,7 +18,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.origin_result import OriginResult
-from tfrec_fusion.evaluation.protocol import checked_cuts, evaluate
+from tfrec_fusion.evaluation.protocol import check_users, checked_cuts, evaluate
 from tfrec_fusion.evaluation.rolling_report import RollingReport
 from tfrec_fusion.evaluation.window import Window
 from tfrec_fusion.files import new_file
@@ -41,6 +41,7 @@ def rolling_origins(
     mask_history: bool | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
+    users: int | None = 50_000,
     folder: str | os.PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Console | bool | None = None,
@@ -67,7 +68,8 @@ def rolling_origins(
       reference: the model that the others are compared with; None takes the first.
       k, history, mask_history: see `evaluate`.
       bootstrap: resamples of the users for the 95 % intervals; 0 for none.
-      seed: of the resamples. Training has its own: seed it in `fit`.
+      seed: of the resamples and the samples of users. Training has its own: seed it in `fit`.
+      users: most users to evaluate at an origin, of more a random sample; None for all.
       folder: keeps each finished evaluation there, so that the same call goes on after a kill.
         Models are known by their names: take another folder for a changed model.
       settings: further settings that the results in `folder` belong to, e.g. the models' options,
@@ -97,6 +99,7 @@ def rolling_origins(
             f"rolling origins: reference must be one of {list(models)}. Received: {reference!r}"
         )
     cuts = checked_cuts(k, bootstrap, history)
+    check_users(users)
     windows = Window.rolling(events, origins, test=test, window_days=window_days)
     for window in windows:
         window.split(events)  # finds an empty window before anything is trained
@@ -109,6 +112,7 @@ def rolling_origins(
             "mask_history": mask_history,
             "bootstrap": bootstrap,
             "seed": seed,
+            "users": None if users is None else int(users),
             "events": _digest(events),
             "settings": json.loads(json.dumps(dict(settings or {}))),
         }
@@ -145,6 +149,8 @@ def rolling_origins(
                     bootstrap=bootstrap,
                     seed=seed,
                     name=name if isinstance(fit, Mapping) else None,
+                    users=users,
+                    progress=False,
                 )
                 result = OriginResult.of(report, split, seconds)
                 if path is not None:

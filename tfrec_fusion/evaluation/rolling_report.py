@@ -156,7 +156,7 @@ class RollingReport:
             title=f"{len(self.windows)} origins, {total['cases']:,} evaluations of "
             f"{total['users']:,} users, {len(self.cold_items):,} cold items",
             title_justify="left",
-            caption=few_users(total["users"]),
+            caption=self._caption(),
             caption_justify="left",
         )
         table.add_column("model")
@@ -189,6 +189,17 @@ class RollingReport:
             seconds = sum(origin[name].fit_seconds for origin in self.origins)
             table.add_row(name, *cells, f"{seconds:,.1f} s")
         return table
+
+    def _caption(self) -> str | None:
+        reports = self.reports(self.names[0])
+        sampled = [one for one in reports if one.sampled_from is not None]
+        if not sampled:
+            return few_users(self.counts["total"]["users"])
+        return (
+            f"At {len(sampled)} of {len(reports)} origins, a random sample of "
+            f"{sampled[0].counts['total']['users']:,} users, of up to "
+            f"{max(one.sampled_from or 0 for one in sampled):,}."
+        )
 
     def origin_table(self) -> Table:
         """Returns a table with one row per origin and the NDCG of each model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -27,6 +27,7 @@ def rank_by_vectors(
     cold: np.ndarray,
     cuts: tuple[int, ...],
     batch: int,
+    advance: Callable[[int], None],
 ) -> None:
     """Ranks the whole catalogue for each user, from user and item vectors.
 
@@ -46,6 +47,7 @@ def rank_by_vectors(
       cold: `[items] bool`, items that are also ranked among themselves.
       cuts: cut-offs, ascending.
       batch: most users per block; large catalogues have smaller blocks.
+      advance: is told the number of users of each finished block.
 
     Raises:
       InputError: vectors of a wrong shape or not finite, or targets among the training items.
@@ -82,6 +84,7 @@ def rank_by_vectors(
         ranks.greater[here], ranks.equal[here] = warm + cold
         ranks.greater_cold[here], ranks.equal_cold[here] = cold
         ranks.add_lists(chosen, lists)
+        advance(len(chosen))
 
     # Two blocks at a time: the serial parts of one overlap with the other.
     with ThreadPoolExecutor(2) as pool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-import numpy as np
+from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
@@ -34,9 +31,8 @@ from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
 from tfrec_fusion.models.ranker_features import RankerFeatures
+from tfrec_fusion.models.ranker_scorer import RankerScorer
 from tfrec_fusion.models.serving.ranker_serving import RankerServing
-from tfrec_fusion.models.serving.request_features import RequestFeatures
-from tfrec_fusion.models.towers.event_features import EventFeatures
 from tfrec_fusion.models.towers.item_tower import ItemTower
 
 
@@ -193,7 +189,7 @@ class Ranker(DataModel):
         check_sides("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 
-    def scorer(self, state: State, history: int = 64) -> Callable[[np.ndarray], np.ndarray]:
+    def scorer(self, state: State, history: int = 64) -> RankerScorer:
         """Returns a function: user rows `[B]` -> logits `[B, n_items]` float32.
 
         Of the context it knows only the time, that of the state.
@@ -206,38 +202,7 @@ class Ranker(DataModel):
           InputError: other vocabularies, or columns that the model reads are missing.
         """
         self.check(state.events)
-        n_items = self.spec.n_items
-        features = tf.constant(state.item_features(self.spec)[0])
-        of_users, events = (one.of(self.spec, state) for one in (RequestFeatures, EventFeatures))
-        seen = tf.constant(state.seen)
-
-        @tf.function(reduce_retracing=True)
-        def score(users, items, ages, *event_rows):
-            shape = tf.stack([tf.shape(users)[0], n_items])
-            given = {} if of_users is None else of_users.fields(users)
-            if events:
-                given |= zip(EVENT_FIELDS, events(*event_rows), strict=True)
-            return self(
-                {
-                    **given,
-                    "user": users,
-                    "item": tf.broadcast_to(tf.range(n_items), shape),
-                    "history": items,
-                    "history_age": ages,
-                    "item_features": tf.broadcast_to(
-                        features, tf.concat([shape, tf.shape(features)[1:]], 0)
-                    ),
-                    "is_warm": tf.broadcast_to(seen, shape),
-                }
-            )
-
-        def scores(users: np.ndarray) -> np.ndarray:
-            users = np.asarray(users, np.int32)
-            items, ages = state.padded_histories(users, history)
-            event_rows = [events.padded(users, history)] if events else []
-            return score(users, items, ages, *event_rows).numpy()
-
-        return scores
+        return RankerScorer(self, state, history)
 
     ranks_catalogue = False
 

@@ -275,7 +275,7 @@ class _Part:
 
 
 def _report(model, part: _Part, slices: bool) -> Report:
-    return evaluate(model, part, k=(10,), slices=slices, bootstrap=0)
+    return evaluate(model, part, k=(10,), slices=slices, bootstrap=0, progress=False)
 
 
 def _cold_member(members: dict[str, Model], options, part: _Part, steps: _Steps) -> str | None:

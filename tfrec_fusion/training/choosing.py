@@ -132,7 +132,7 @@ def chosen_by(
             trials.append(Trial(name, None, time.perf_counter() - begin, left_out=_NO_TIME))
             say(f"{name}: {_NO_TIME}")
             continue
-        report = evaluate(model, part, name=name, bootstrap=0)
+        report = evaluate(model, part, name=name, bootstrap=0, progress=False)
         trials.append(Trial(name, report, time.perf_counter() - begin))
         say(_line(trials[-1]))
         # The best of each kind may be a member of a blend.
@@ -210,7 +210,7 @@ def _blended(
         return None
     blend = Blend({name: models[name].model for name in choice.factories}, **choice.options)
     name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
-    report = evaluate(blend, part, name=name, bootstrap=0)
+    report = evaluate(blend, part, name=name, bootstrap=0, progress=False)
     again = {name: partial(_trained, models[name].config) for name in choice.factories}
     return _Composed(
         Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)

@@ -12,7 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import RollingReport, default_baselines, rolling_origins
 from tfrec_fusion.training.inputs import check_inputs, load_events, record
 from tfrec_fusion.training.model_sections import AUTO
-from tfrec_fusion.training.recipes import trained_model
+from tfrec_fusion.training.recipes import build_model, trained_model
 from tfrec_fusion.training.run import Run
 
 
@@ -25,6 +25,7 @@ def evaluate_origins(
     baselines: bool = False,
     history: int | None = None,
     mask_history: bool | None = None,
+    users: int | None = 50_000,
     folder: str | os.PathLike | None = None,
     progress: Console | bool | None = None,
 ) -> RollingReport:
@@ -35,8 +36,9 @@ def evaluate_origins(
 
     Args:
       run: of a model that ranks the whole catalogue; it need not be trained.
-      origins, test, window_days, history, mask_history, progress: see `rolling_origins`.
-      baselines: also evaluate the baselines that suit the data, compared with the run's model.
+      origins, test, window_days, history, mask_history, users, progress: see `rolling_origins`.
+      baselines: also evaluate the baselines that suit the data, compared with the run's model; one
+        that equals it is left out.
       folder: keeps finished evaluations, so that the same call goes on after a kill; None is a
         folder in the run's `origins`, one for each choice of the other arguments.
 
@@ -70,11 +72,12 @@ def evaluate_origins(
     }
     models = {config.model.kind: lambda train: trained_model(config, train)}
     if baselines:
-        for baseline in default_baselines(events):
+        own = None if config.by_gradient else build_model(config, events)
+        for baseline in default_baselines(events, without=own):
             if baseline.name not in models:
                 models[baseline.name] = baseline.fit
     if folder is None:
-        chosen = [origins, test, window_days, history, mask_history, settings]
+        chosen = [origins, test, window_days, history, mask_history, users, settings]
         digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
         folder = run.origins / digest.hexdigest()[:12]
     return rolling_origins(
@@ -85,6 +88,7 @@ def evaluate_origins(
         window_days=window_days,
         history=history,
         mask_history=mask_history,
+        users=users,
         folder=folder,
         settings=settings,
         progress=progress,

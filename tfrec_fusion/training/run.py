@@ -261,9 +261,12 @@ class Run:
 
         Raises:
           InputError: another process trains in the folder, or the data does not fit the config.
-          OSError: the disk is full; the last complete epoch is kept.
+          OSError: the disk is full; of a model that is trained in epochs, the last complete one is
+            kept.
         """
-        then = "the last complete epoch is kept; free some space and repeat the call to resume"
+        then = "the model was not kept; free some space and repeat the call"
+        if self.config.by_gradient:
+            then = "the last complete epoch is kept; free some space and repeat the call to resume"
         with disk_errors(self.folder, then), self._alone():
             if not self.done:
                 self._fit(callbacks)
@@ -337,7 +340,7 @@ class Run:
     def evaluate_baselines(
         self, mask_history: bool | None = None, users: int | None = 50_000
     ) -> Iterator[Report | RankingReport]:
-        """Fits and evaluates the baselines that suit the data, one by one.
+        """Fits and evaluates the baselines that suit the data, one by one, but the run's model.
 
         Args:
           mask_history, users: as in `evaluate`.
@@ -347,7 +350,8 @@ class Run:
         if self.config.model.kind == "ranker":
             yield evaluate_ranker(classic.Popularity().fit(train), self.split)
             return
-        for baseline in default_baselines(train):
+        own = None if self.config.by_gradient else self.model()
+        for baseline in default_baselines(train, without=own):
             fitted = baseline.fit(train)
             yield evaluate(fitted, self.split, mask_history=mask_history, users=users)
 

@@ -137,10 +137,11 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _write_evaluation(self) -> None:
         if not getattr(self.model, "ranks_catalogue", True):
-            tf.summary.scalar("total/gauc", evaluate_ranker(self.model, self.split).gauc)
+            report = evaluate_ranker(self.model, self.split, progress=False)
+            tf.summary.scalar("total/gauc", report.gauc)
             self._write_importance()
             return
-        report = evaluate(self.model, self.split, bootstrap=0)
+        report = evaluate(self.model, self.split, bootstrap=0, progress=False)
         for label in _SLICES:
             if report.counts[label]["users"]:
                 for metric, value in report.metrics[label].items():

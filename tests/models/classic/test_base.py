@@ -4,7 +4,7 @@ import pytest
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import default_baselines, evaluate
 from tfrec_fusion.features import State
-from tfrec_fusion.models.classic import Popularity
+from tfrec_fusion.models.classic import EASE, Popularity
 
 TRAIN = [("u", "a"), ("v", "a"), ("w", "b"), ("u", "b"), ("v", "c"), ("w", "d")]
 TEST = [("u", "c"), ("v", "e")]
@@ -28,6 +28,16 @@ def test_defaults_are_those_that_apply(temporal):
     named = temporal(TRAIN, TEST, vectors={"text": VECTORS}).train
     fused = ["text mean", "EASE + text", "EASE + text x trend"]
     assert [b.name for b in default_baselines(named)][4:] == fused
+
+
+def test_the_model_itself_is_no_baseline(temporal):
+    train = temporal(TRAIN, TEST, vectors={"text": VECTORS}).train
+    every = default_baselines(train)
+    for place, one in enumerate(every):
+        others = default_baselines(train, without=type(one)(**one.config.model_dump()))
+        assert [b.name for b in others] == [b.name for b in every[:place] + every[place + 1 :]]
+    tuned = default_baselines(train, without=EASE(l2=1.0))
+    assert len(tuned) == len(every)
 
 
 def test_defaults_without_times(temporal):
