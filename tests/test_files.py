@@ -9,7 +9,7 @@ import pytest
 
 from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.files import StagedFiles, alone, new_file, new_folder
+from tfrec_fusion.files import StagedFiles, alone, check_new_file, new_file, new_folder
 
 OLD, NEW = np.ones((2, 3)), np.full((3, 3), 2.0)
 STEPS = [(os, "replace"), (os, "fsync"), (shutil, "rmtree")]
@@ -217,3 +217,15 @@ def test_a_lock_truncates_nothing(tmp_path):
     with alone(tmp_path / ".lock", "busy"):
         pass
     assert (tmp_path / "precious").read_text() == "all of it"
+
+
+def test_whether_a_file_can_be_written_is_found_before(tmp_path, monkeypatch):
+    check_new_file(tmp_path / "new" / "folder" / "a.json", "json")
+    (tmp_path / "a.json").touch()
+    check_new_file(tmp_path / "a.json", "json")
+    monkeypatch.chdir(tmp_path)
+    check_new_file("a.json", "json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match=f"json: {tmp_path} cannot be written"):
+        check_new_file("a.json", "json")

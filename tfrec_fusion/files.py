@@ -82,6 +82,23 @@ class StagedFiles:
             sync(folder)
 
 
+def check_new_file(path: str | os.PathLike, name: str) -> None:
+    """Raises InputError if no file can be written at a path; missing folders are created then.
+
+    Args:
+      path: path of the file.
+      name: what the file is, for error messages.
+    """
+    path = local_path(path, name).absolute()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{name}: the path exists and is not a file. Received: {path}")
+    there = next(folder for folder in path.parents if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{name}: {there} is not a folder; pass another path. Received: {path}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: {there} cannot be written; pass another path. Received: {path}")
+
+
 @contextmanager
 def new_file(path: str | os.PathLike, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Opens a binary file that replaces `path` if the block ends without an error.

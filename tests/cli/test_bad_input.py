@@ -199,11 +199,30 @@ def test_a_bad_k(trained, more, capfd):
     assert "k" in lines[0]
 
 
-def test_json_to_a_folder_that_is_a_file(trained, tmp_path, capfd):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quickstart", "--out", "run"],
+        ["embed", "--items", "x", "--encoder", "lexical", "--out", "store"],
+        ["train", "--interactions", "x", "--items", "x", "--out", "run"],
+        ["tune", "--interactions", "x", "--items", "x", "--out", "study"],
+        ["evaluate", "x"],
+        ["export", "x", "--to", "out"],
+        ["recommend", "x", "--user", "u"],
+        ["monitor", "x", "--requests", "x"],
+        ["labels", "x", "--stable", "1"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_json_that_cannot_be_written_is_refused_before_the_work(command, tmp_path, capfd):
     (tmp_path / "file").touch()
-    target = str(tmp_path / "file" / "out.json")
-    assert main(["evaluate", str(trained), "--json", target]) == 2
-    assert str(tmp_path / "file") in capfd.readouterr().err
+    for target, says in (
+        (tmp_path / "file" / "more" / "out.json", f"json: {tmp_path / 'file'} is not a folder"),
+        (tmp_path, "json: the path exists and is not a file"),
+    ):
+        assert main([*command, "--json", str(target)]) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith(f"error: {says}")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

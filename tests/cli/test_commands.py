@@ -95,6 +95,15 @@ def test_options_go_before_the_config(trained, capsys):
     assert "seed is 0 there and 5 here" in capsys.readouterr().err
 
 
+def test_an_export_says_once_what_its_tables_hold(arguments, tmp_path, caplog):
+    run = str(tmp_path / "run")
+    assert main(["train", *arguments, "--model", "popularity", "--out", run]) == 0
+    caplog.clear()
+    assert main(["export", run, "--to", str(tmp_path / "shop"), "--no-deployment"]) == 0
+    said = [record.getMessage() for record in caplog.records]
+    assert len([text for text in said if "ratings are from 1 to 5" in text]) == 1
+
+
 def test_evaluate_beside_baselines(trained, tmp_path, capsys):
     path = tmp_path / "report.json"
     assert main(["evaluate", str(trained), "--baselines", "--json", str(path)]) == 0

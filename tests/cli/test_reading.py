@@ -1,9 +1,12 @@
 """Tables as people have them: other names, other units of time, separated lists."""
 
+import logging
+
 import pandas as pd
 import pytest
 
 from tfrec_fusion.cli import main
+from tfrec_fusion.cli._quiet import said_once
 from tfrec_fusion.export import Recommender
 from tfrec_fusion.training import Run
 
@@ -91,3 +94,16 @@ def test_embed_reads_them_too(folder, tmp_path, capfd):
     command += ["--item-columns", "item_id=movieId,title=label", "--dims", "4", "--out", str(out)]
     assert main([*command, "--list", "genres=|", "--template", "{title}: {genres}"]) == 0
     assert (out / "ids.txt").read_text().split()[:2] == ["i0", "i1"]
+
+
+def test_what_tables_hold_is_said_once_a_command(caplog):
+    data = logging.getLogger("tfrec_fusion.data.event_table")
+    other = logging.getLogger("tfrec_fusion.training.run")
+    for _ in range(2):  # two commands
+        with said_once("tfrec_fusion.data"):
+            for dropped in (3, 3, 4, 3):
+                data.warning("dropped %d events", dropped)
+                other.warning("again")
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("dropped 3 events") == said.count("dropped 4 events") == 2
+    assert said.count("again") == 8

@@ -19,6 +19,7 @@ from tfrec_fusion.cli._export import export
 from tfrec_fusion.cli._labels import labels
 from tfrec_fusion.cli._monitor import monitor
 from tfrec_fusion.cli._quickstart import quickstart
+from tfrec_fusion.cli._quiet import said_once
 from tfrec_fusion.cli._recommend import recommend
 from tfrec_fusion.cli._serve import serve
 from tfrec_fusion.cli._train import train
@@ -97,6 +98,11 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     # The data loaders log what they dropped or kept.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    with said_once("tfrec_fusion.data"):
+        return _run(args)
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         code = app(args=args, prog_name="tfrec-fusion", standalone_mode=False)
         sys.stdout.flush()

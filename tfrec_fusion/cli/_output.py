@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tfrec_fusion.paths import local_path
+from tfrec_fusion.files import check_new_file, new_file
 
 Json = Annotated[
     str | None,
@@ -25,11 +25,14 @@ class Output:
 
     Args:
       destination: where the JSON goes: a file, "-" for standard output, or None for no JSON.
+
+    Raises:
+      InputError: no file can be written there.
     """
 
     def __init__(self, destination: str | None):
-        if destination not in (None, "-"):
-            local_path(destination, "json")
+        if destination is not None and destination != "-":
+            check_new_file(destination, "json")
         self.destination = destination
         # In a file or a pipe, tables are not cut to the width of a terminal.
         stream = sys.stderr if destination == "-" else sys.stdout
@@ -51,8 +54,6 @@ class Output:
         if self.destination == "-":
             sys.stdout.write(text)
             return
-        from tfrec_fusion.files import new_file
-
         with new_file(Path(self.destination)) as file:
             file.write(text.encode())
         self.print(f"JSON: {self.destination}")

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without the log lines of its C++ code."""
+"""Starts TensorFlow without the log lines of its C++ code, and drops repeated ones of our own."""
 
 from __future__ import annotations
 
@@ -40,3 +40,35 @@ def without_notes() -> Iterator[None]:
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)
+
+
+@contextmanager
+def said_once(package: str) -> Iterator[None]:
+    """Drops repeated log lines of a package's modules within the block.
+
+    A command that reads its tables twice says once what it found in them.
+    """
+    filters = [(handler, _Once(package)) for handler in logging.getLogger().handlers]
+    for handler, once in filters:
+        handler.addFilter(once)
+    try:
+        yield
+    finally:
+        for handler, once in filters:
+            handler.removeFilter(once)
+
+
+class _Once(logging.Filter):
+    """Passes each message of a package's modules once, and all others."""
+
+    def __init__(self, package: str):
+        super().__init__()
+        self._package, self._said = package, set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(f"{self._package}."):
+            return True
+        message = record.getMessage()
+        new = message not in self._said
+        self._said.add(message)
+        return new
