@@ -25,6 +25,7 @@ class Model:
     def __init__(self):
         slot = TensorSlot(3, (None,))
         signature = SimpleNamespace(inputs={"x": slot}, outputs={"y": slot}, items=None, counts=())
+        signature.check_times = lambda inputs: None
         self.signatures, self.held = {"plus_one": signature}, 0
 
     def run(self, signature, inputs, outputs=()):

@@ -32,6 +32,7 @@ class Model:
         signature = SimpleNamespace(
             inputs={"k": slot}, outputs={"y": slot}, items=items, counts={"k"}
         )
+        signature.check_times = lambda inputs: None
         self.signatures = {"serving_default": signature}
         self.go, self.held = threading.Event(), 0
         self.go.set()
