@@ -130,9 +130,9 @@ ONE = {"ease": CLASSIC["ease"]}
     [
         ({}, {}, r"model\.members: .* at least 1 item"),
         ({"a b": CLASSIC["ease"]}, {}, r"model\.members.*begin with a letter.*Received: 'a b'"),
-        (ONE, {"weights": {"eas": 1.0}}, "weights must have one number for each.*lacks 'ease'"),
+        (ONE, {"weights": {"eas": 1.0}}, r"weights.*must have one number for each.*lacks 'ease'"),
         (ONE, {"weights": {"ease": -1.0}}, r"model\.weights.*greater than or equal to 0"),
-        (ONE, {"cold": "text"}, "cold must name a member, one of ease; it is 'text'"),
+        (ONE, {"cold": "text"}, r"cold.*must name a member, one of ease.*'text'"),
         (ONE, {"how": "mean"}, r"model\.how: .*'rank', 'zscore' or 'weighted'"),
         ({"e": {"model": {"kind": "ease", "l2": -3}}}, {}, r"members\.e: model\.l2: .*: -3"),
         ({"e": {"modle": {}}}, {}, r"members\.e: modle: unknown key; the keys here are data, "),
