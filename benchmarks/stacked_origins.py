@@ -1,12 +1,11 @@
 """A stack and its members on retail at several origins in time, pooled with intervals.
 
-    python benchmarks/stacked_origins.py [--origins 6] [--folds 3] [--json FILE] [--page]
+    python benchmarks/stacked_origins.py [--origins 6] [--folds 3] [--json FILE]
 
 Each origin is the begin of the last tenth of the events before the next one, the latest the split
 of the quality tables. The members of `stack.py` are trained until each of them and until `--folds`
 earlier ones; the head of an origin is trained on the windows of the earlier ones, so that it knows
-nothing of its own. `--page` writes the tables into docs/blend.md. Data is read from
-TFREC_FUSION_DATA, else ../shared/data.
+nothing of its own. Data is read from TFREC_FUSION_DATA, else ../shared/data.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ import argparse
 import time
 from pathlib import Path
 
-from markers import write_between
 from origins import markdown
 from quality import split_of
-from stack import PAGE, factories
+from stack import factories
 
 from tfrec_fusion.evaluation import RollingReport, evaluate
 from tfrec_fusion.evaluation.origin_result import OriginResult
@@ -37,7 +35,6 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the report here")
-    parser.add_argument("--page", action="store_true", help="write into docs/blend.md")
     arguments = parser.parse_args()
     count, made = arguments.origins, factories(arguments.seed)
     config = StackConfig(members={name: {} for name in made}, **OPTIONS)
@@ -70,8 +67,6 @@ def main() -> None:
     print(table)
     if arguments.json:
         report.save(arguments.json)
-    if arguments.page:
-        write_between(PAGE, "stacked origins", table)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def test_all_signatures_take_them(signatures):
     given = _given(1, age=[64.0])
     scores = _scores(signatures, ["u0"], age=[64.0])[0]
     history = tf.fill([1, 0], "")
+    given["history_age"] = tf.zeros([1, 0])
     vector = signatures["user_vector"](user_id=users, history=history, **given)["vector"]
     of_items = signatures["item_vector"](item_id=items[0])["vector"]
     _close(tf.linalg.matvec(of_items, vector[0]), scores)

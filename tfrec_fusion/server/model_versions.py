@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -154,11 +155,15 @@ class ModelVersions:
         self._finish_unloading()
 
     def _finish_unloading(self) -> None:
-        for version, servable in list(self._unloading.items()):
-            if servable.closed:
-                del self._unloading[version]
-                self._set(version, "END")
-                self._log("unloaded", model=self.config.name, version=version)
+        ended = [version for version, servable in self._unloading.items() if servable.closed]
+        for version in ended:
+            del self._unloading[version]
+        if ended:
+            # A graph is full of reference cycles; left to itself, Python keeps many versions.
+            gc.collect()
+        for version in ended:
+            self._set(version, "END")
+            self._log("unloaded", model=self.config.name, version=version)
 
     def _set(self, version: int, state: str, error: StatusError | None = None) -> None:
         with self._lock:
