@@ -67,17 +67,12 @@ def _pairs(events, count=200):
 def _ask(version, users, items, histories=None):
     """The answer of `explain` of a version that is loaded anew."""
     histories = [[""]] * len(users) if histories is None else histories
-    return {
-        name: value.numpy()
-        for name, value in tf.saved_model.load(str(version))
-        .signatures["explain"](
-            user_id=tf.constant(users),
-            history=tf.constant(histories),
-            history_age=tf.zeros([len(users), 0]),
-            item_id=tf.constant(items),
-        )
-        .items()
-    }
+    explain = tf.saved_model.load(str(version)).signatures["explain"]
+    inputs = {"user_id": tf.constant(users), "item_id": tf.constant(items)}
+    inputs["history"] = tf.constant(histories)
+    if "history_age" in explain.structured_input_signature[1]:  # of models with times
+        inputs["history_age"] = tf.zeros([len(users), 0])
+    return {name: value.numpy() for name, value in explain(**inputs).items()}
 
 
 def _added(answer):
