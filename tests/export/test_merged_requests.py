@@ -43,7 +43,8 @@ def _array(value):
 
 def _is_text(value):
     found = np.asarray(value)
-    return found.dtype.kind in "USO" or (found.ndim == 2 and not found.size)
+    empty_lists = isinstance(value, list) and found.ndim == 2 and not found.size
+    return found.dtype.kind in "USO" or empty_lists
 
 
 def _dtype(value):
