@@ -18,21 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from quality import split_of
+from quality import TREND, split_of
 
 import tfrec_fusion as tff
 from tfrec_fusion._compat import keras
 from tfrec_fusion.evaluation import evaluate, paired_bootstrap
 from tfrec_fusion.models.classic import EASE, RecentPopularity, TextMean
 from tfrec_fusion.training import choose_stack
-
-EASE_X_TREND = {
-    "l2": 800.0,
-    "vectors": "text",
-    "text_weight": 20.0,
-    "event_half_life_days": 360.0,
-    "trend_power": 0.6,
-}
 
 
 def two_tower(train, seed):
@@ -46,7 +38,7 @@ def two_tower(train, seed):
 def factories(seed):
     return {
         "two_tower": lambda train: two_tower(train, seed),
-        "ease": lambda train: EASE(**EASE_X_TREND).fit(train),
+        "ease": lambda train: EASE(**TREND).fit(train),
         "recent": lambda train: RecentPopularity().fit(train),
         "text": lambda train: TextMean().fit(train),
     }

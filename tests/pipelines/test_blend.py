@@ -2,29 +2,19 @@
 
 import numpy as np
 import pytest
+from fixed_scores import Fixed
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate, explain
 from tfrec_fusion.features import State
 from tfrec_fusion.models import Model, Ranker, TwoTower
-from tfrec_fusion.models.classic import EASE, ClassicModel, ItemScores, ItemVectors, Popularity
+from tfrec_fusion.models.classic import EASE, ClassicModel, ItemVectors, Popularity
 from tfrec_fusion.pipelines import Blend
 
 TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "c"), ("w", "b")]
 TEST = [("u", "c"), ("v", "e")]
 USERS = np.array([0, 1, 2, -1], np.int32)
-
-
-class Fixed(ClassicModel):
-    """Gives every user the same scores."""
-
-    def __init__(self, *values):
-        super().__init__()
-        self._values = values
-
-    def fitted(self, train):
-        return ItemScores(np.array(self._values))
 
 
 class ByText(ClassicModel):

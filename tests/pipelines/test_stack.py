@@ -2,34 +2,25 @@
 
 import numpy as np
 import pytest
+from fixed_scores import Fixed
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.features import State
 from tfrec_fusion.models import Model
-from tfrec_fusion.models.classic import EASE, ClassicModel, ItemScores, Popularity
+from tfrec_fusion.models.classic import EASE, Popularity
 from tfrec_fusion.pipelines import Blend, Stack, StackConfig
 from tfrec_fusion.pipelines.stack_head import stack_head
 from tfrec_fusion.pipelines.stack_inputs import StackInputs
 from tfrec_fusion.training import choose_stack
+from tfrec_fusion.training.stack_choice import held_out_parts
 from tfrec_fusion.training.stack_folds import fit_head
 
 TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "c"), ("w", "b")]
 TEST = [("u", "c"), ("v", "e")]
 ITEMS = "abcdefghijklmnopqrst"
 USERS = np.array([0, 1, 2, -1], np.int32)
-
-
-class Fixed(ClassicModel):
-    """Gives every user the same scores."""
-
-    def __init__(self, *values):
-        super().__init__()
-        self._values = values
-
-    def fitted(self, train):
-        return ItemScores(np.array(self._values))
 
 
 @pytest.fixture
@@ -69,6 +60,26 @@ def _stack(train, **options):
     config = StackConfig(**options, members={key: {} for key in members})
     width = StackInputs(config, members, (), State.of(train)).graph.width(2)
     return Stack(members, stack_head(width, config.hidden, config.dropout), **options)
+
+
+def test_an_unknown_item_moves_no_other_in_the_graph(split):
+    """It scores 0 in the scorer, above all items of members whose scores are negative."""
+    members = {"one": Fixed(-5, -4, -3, -2, -1).fit(split.train)}
+    members["other"] = Fixed(-2, -1, -4, -3, -5).fit(split.train)
+    config = StackConfig(candidates=2, members={"one": {}, "other": {}})
+    state = State.of(split.train)
+    width = StackInputs(config, members, (), state).graph.width(2)
+    stack = Stack(members, stack_head(width, (4,), 0.0), candidates=2, hidden=(4,), dropout=0.0)
+    scores, serving = stack.scorer(state)(USERS), stack.serving(state)
+    items, positions, ages = map(tf.constant, state.flat_histories(USERS))
+    queries = serving.users(tf.constant(USERS), items, positions, ages)
+    np.testing.assert_allclose(serving.all_scores(queries), scores, atol=1e-5)
+    # Of the unknown user all are candidates, with the ranks 5, 4, 3, 2, 1 and 2, 1, 4, 3, 5: the
+    # best are b and d or e; a is 1 below the lower logit, less its distance to the best sum.
+    sums = [1 / 15 + 1 / 12, 1 / 14 + 1 / 11, 1 / 13 + 1 / 14, 1 / 12 + 1 / 13, 1 / 11 + 1 / 15]
+    best = np.argsort(sums)[-2:]
+    lowest = scores[3, best].min() - 1
+    np.testing.assert_allclose(scores[3, 0], lowest + sums[0] - max(sums), rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"cold": "ease"}, {"candidates": 200}])
@@ -143,14 +154,41 @@ def test_a_member_that_knows_later_events_is_refused(temporal):
         choose_stack({"late": late}, split, folds=3, epochs=1)
 
 
+@pytest.mark.parametrize("kind", ["temporal", "leave_one_out", "random", "given", "none"])
+def test_no_fold_knows_the_events_of_the_validation(make_events, kind):
+    random, rows = np.random.default_rng(0), []
+    for place in range(14):
+        rows += [(f"u{user}", ITEMS[(user + 7 * place) % 20], place) for user in range(30)]
+    columns = {"split": random.choice(["train", "valid", "test"], len(rows), p=[0.7, 0.15, 0.15])}
+    events = make_events(rows, ITEMS, **(columns if kind == "given" else {}))
+    first, *later = held_out_parts(events.split(kind), 3, seed=0)
+    held_out = _pairs(first.test)
+    assert held_out
+    for part in later:
+        assert _pairs(part.test) and not held_out & (_pairs(part.train) | _pairs(part.test))
+    assert _pairs(later[0].test) != _pairs(later[1].test)
+
+
+def _pairs(events):
+    users, known = events.users.ids, events.user >= 0
+    return set(zip(users[events.user[known]], events.item[known].tolist(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"folds": 1}, "folds must be a whole number of 2 or more"),
         ({"candidates": 0}, "candidates"),
         ({"cold": "nobody"}, "cold must name a member"),
+        ({"epochs": 0}, "epochs must be a whole number of 1 or more"),
+        ({"members": {"score": None}}, "factories: a name must begin with a letter"),
     ],
 )
-def test_options_are_checked(temporal, options, message):
+def test_options_are_checked_before_anything_is_trained(temporal, options, message):
+    def train(_):
+        raise AssertionError("trained")
+
+    names = options.pop("members", {"ease": None})
+    options = {"folds": 2, "epochs": 1} | options
     with pytest.raises(InputError, match=message):
-        choose_stack({"ease": EASE().fit}, _taste(temporal), **{"folds": 2, "epochs": 1} | options)
+        choose_stack(dict.fromkeys(names, train), _taste(temporal), **options)

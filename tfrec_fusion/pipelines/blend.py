@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from tfrec_fusion.config import read_json
-from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
-from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend_config import BlendConfig
 from tfrec_fusion.pipelines.blend_scorer import BlendScorer
 from tfrec_fusion.pipelines.blend_serving import BlendServing
 from tfrec_fusion.pipelines.composition import Composition, described
-
-_DESCRIBED = "blend.json"
 
 
 class Blend(Composition):
@@ -61,6 +54,7 @@ class Blend(Composition):
       'blend of ease, recent'
     """
 
+    kind = "blend"
     explains = True
 
     def __init__(
@@ -98,30 +92,3 @@ class Blend(Composition):
         """Returns the scoring graph to export, with the members' tables stored in `precision`."""
         members = self.member_servings(state, precision)
         return BlendServing(self.config, members, state.seen, self.spec.repeats == "first", explain)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Saves the blend and its members atomically as a folder that `load` reads.
-
-        Raises:
-          OSError: the disk is full.
-        """
-        with new_folder(path) as folder:
-            saved = {
-                "format": 1,
-                "config": self.config.model_dump(mode="json", exclude={"members"}),
-                "members": self.save_members(folder),
-            }
-            (folder / _DESCRIBED).write_text(json.dumps(saved, indent=2), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Blend:
-        """Loads a blend from a folder that `save` wrote.
-
-        Raises:
-          InputError: the folder holds no blend, or a member cannot be loaded.
-        """
-        folder = current_folder(path)
-        if not (folder / _DESCRIBED).is_file():
-            raise InputError(f"Blend: the path has no saved blend. Received: {path}")
-        saved = read_json(folder / _DESCRIBED, "blend")
-        return cls(cls.load_members(folder, saved["members"]), **saved["config"])

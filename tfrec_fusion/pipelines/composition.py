@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from tfrec_fusion._compat import keras
+from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
+from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend_config import member_name
 from tfrec_fusion.pipelines.blended_spec import blended_spec
@@ -26,11 +30,19 @@ class Composition(ABC):
     Args:
       members: name -> fitted model that ranks the catalogue; see `member_name`.
 
+    Attributes:
+      kind: what it is, in a word; its saved folder has a file of that name.
+      networks: names of the attributes and arguments that are Keras models.
+      config: the options, with the members described for the model card.
+
     Raises:
       InputError: a member is no fitted model that ranks the catalogue, or the members do not belong
         together.
     """
 
+    kind: ClassVar[str]
+    networks: ClassVar[tuple[str, ...]] = ()
+    config: Any
     ranks_catalogue = True
 
     def __init__(self, members: Mapping[str, Model]):
@@ -76,24 +88,44 @@ class Composition(ABC):
         self.check(state.events)
         return {name: member.serving(state, precision) for name, member in self.members.items()}
 
-    def save_members(self, folder: Path) -> dict[str, dict[str, str]]:
-        """Saves the members in a folder, and returns their description for `load_members`."""
-        (folder / _MEMBERS).mkdir()
-        return {
-            name: save_member(member, folder / _MEMBERS, name)
-            for name, member in self.members.items()
-        }
-
-    @staticmethod
-    def load_members(folder: Path, described: Mapping[str, dict[str, str]]) -> dict[str, Model]:
-        """Loads the members that `save_members` saved.
+    def save(self, path: str | os.PathLike) -> None:
+        """Saves the model and its members atomically as a folder that `load` reads.
 
         Raises:
-          InputError: a member cannot be loaded.
+          OSError: the disk is full.
         """
-        return {
-            name: load_member(member, folder / _MEMBERS, name) for name, member in described.items()
+        with new_folder(path) as folder:
+            (folder / _MEMBERS).mkdir()
+            members = {
+                name: save_member(member, folder / _MEMBERS, name)
+                for name, member in self.members.items()
+            }
+            for part in self.networks:
+                getattr(self, part).save(folder / f"{part}.keras")
+            config = self.config.model_dump(mode="json", exclude={"members"})
+            saved = {"format": 1, "config": config, "members": members}
+            (folder / f"{self.kind}.json").write_text(json.dumps(saved, indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Loads a model from a folder that `save` wrote.
+
+        Raises:
+          InputError: the folder holds no such model, or a member cannot be loaded.
+        """
+        folder = current_folder(path)
+        if not (folder / f"{cls.kind}.json").is_file():
+            raise InputError(f"{cls.__name__}: the path has no saved {cls.kind}. Received: {path}")
+        saved = read_json(folder / f"{cls.kind}.json", cls.kind)
+        members = {
+            name: load_member(member, folder / _MEMBERS, name)
+            for name, member in saved["members"].items()
         }
+        networks = {
+            part: keras.models.load_model(folder / f"{part}.keras", compile=False)
+            for part in cls.networks
+        }
+        return cls(members, **networks, **saved["config"])
 
 
 def described(members: Mapping[str, Model]) -> dict[str, dict[str, Any]]:

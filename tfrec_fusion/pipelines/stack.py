@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.config import read_json
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.state import State
-from tfrec_fusion.files import current_folder, new_folder
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.composition import Composition, described
@@ -18,8 +14,6 @@ from tfrec_fusion.pipelines.stack_config import StackConfig
 from tfrec_fusion.pipelines.stack_inputs import StackInputs
 from tfrec_fusion.pipelines.stack_scorer import StackScorer
 from tfrec_fusion.pipelines.stack_serving import StackServing
-
-_DESCRIBED, _HEAD = "stack.json", "head.keras"
 
 
 class Stack(Composition):
@@ -30,7 +24,7 @@ class Stack(Composition):
     The candidates of a user are the best items by the sum of the members' reciprocal ranks; all
     others follow in the order of that sum.
 
-    `training.fit_stack` trains the members and the head. The head must see only scores of items
+    `training.choose_stack` trains the members and the head. The head must see only scores of items
     that the members do not know from training, or else it trusts those that remember best.
 
     A stack is a model: it is evaluated, saved, exported and served as its members are.
@@ -45,6 +39,8 @@ class Stack(Composition):
         together, or an option is invalid.
     """
 
+    kind = "stack"
+    networks = ("head",)
     explains = False
 
     def __init__(self, members: Mapping[str, Model], head: keras.Sequential, **options):
@@ -57,6 +53,11 @@ class Stack(Composition):
         """The model's name in tables."""
         return f"stack of {', '.join(self.members)}"
 
+    @property
+    def refreshes(self) -> bool:
+        """True: newer events change the numbers of the items."""
+        return True
+
     def scorer(self, state: State) -> StackScorer:
         """Returns a function: user rows `[B]`, -1 unknown -> scores `[B, n_items]` float32."""
         return StackScorer(self.config, self._inputs(state), self.head, state)
@@ -64,8 +65,8 @@ class Stack(Composition):
     def serving(self, state: State, precision: str = "float32") -> StackServing:
         """Returns the scoring graph to export, with the members' tables stored in `precision`."""
         members, masks = self.member_servings(state, precision), self.spec.repeats == "first"
-        graph = self._inputs(state).graph
-        return StackServing(self.config, members, graph, self.head, state.seen, masks)
+        graph, timed = self._inputs(state).graph, state.time is not None
+        return StackServing(self.config, members, graph, self.head, state.seen, masks, timed)
 
     def _inputs(self, state: State) -> StackInputs:
         self.check(state.events)
@@ -77,33 +78,3 @@ class Stack(Composition):
                 f"reverse. Received: {found} inputs of a candidate, {wanted} in training"
             )
         return inputs
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Saves the stack and its members atomically as a folder that `load` reads.
-
-        Raises:
-          OSError: the disk is full.
-        """
-        with new_folder(path) as folder:
-            self.head.save(folder / _HEAD)
-            saved = {
-                "format": 1,
-                "config": self.config.model_dump(mode="json", exclude={"members"}),
-                "members": self.save_members(folder),
-            }
-            (folder / _DESCRIBED).write_text(json.dumps(saved, indent=2), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Stack:
-        """Loads a stack from a folder that `save` wrote.
-
-        Raises:
-          InputError: the folder holds no stack, or a member cannot be loaded.
-        """
-        folder = current_folder(path)
-        if not (folder / _DESCRIBED).is_file():
-            raise InputError(f"Stack: the path has no saved stack. Received: {path}")
-        saved = read_json(folder / _DESCRIBED, "stack")
-        members = cls.load_members(folder, saved["members"])
-        head = keras.models.load_model(folder / _HEAD, compile=False)
-        return cls(members, head, **saved["config"])

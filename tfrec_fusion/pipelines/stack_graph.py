@@ -50,7 +50,7 @@ class StackGraph(tf.Module):
 
         Returns:
           The sums of the reciprocal ranks `[B, N + 1]`, the items of the candidates `[B, C]` int32,
-          and the inputs `[B, C, n_inputs]`, all but the first sorted by the sums.
+          and the inputs `[B, C, n_inputs]`, the last two in descending order of the sums.
         """
         inverse = {
             name: served_terms.reciprocal_ranks(one, candidates, self._k)
@@ -96,7 +96,8 @@ def item_inputs(state: State, numbers: tuple[str, ...]) -> np.ndarray:
 def with_logits(sums, rows, logits) -> tf.Tensor:
     """Scores `[B, N + 1]`: the logits of the candidates, and lower ones in order of the sums."""
     lowest = tf.reduce_min(logits, 1, keepdims=True) - 1.0
-    scores = lowest + sums - tf.reduce_max(sums, 1, keepdims=True)
+    # Of known items alone: what is last, an unknown item, must move no other.
+    scores = lowest + sums - tf.reduce_max(sums[:, :-1], 1, keepdims=True)
     places = tf.stack(
         [tf.repeat(tf.range(tf.shape(rows)[0]), tf.shape(rows)[1]), tf.reshape(rows, [-1])], 1
     )

@@ -21,6 +21,7 @@ class StackServing(ComposedServing):
       members, seen, masks: see `ComposedServing`.
       graph: computes the head's inputs.
       head: the network.
+      timed: whether the events have times; the head then reads the ages of a history.
 
     Raises:
       InputError: see `ComposedServing`.
@@ -34,9 +35,10 @@ class StackServing(ComposedServing):
         head: keras.Sequential,
         seen: np.ndarray,
         masks: bool,
+        timed: bool,
     ):
         super().__init__(members, seen, masks, config.cold)
-        self.graph = graph
+        self.graph, self.reads_ages = graph, self.reads_ages or timed
         self._logits = lambda inputs: head(inputs, training=False)
 
     def users(self, users, items, positions, ages, given=None):

@@ -18,6 +18,7 @@ from tfrec_fusion.evaluation import Report, evaluate, paired_bootstrap
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend import Blend
+from tfrec_fusion.pipelines.blend_config import member_name
 
 Factory = Callable[[Interactions], Model]
 
@@ -140,6 +141,10 @@ def check_factories(owner: str, factories, split) -> None:
             f"Received: {factories!r}"
         )
     for name, factory in factories.items():
+        try:
+            member_name(name)
+        except ValueError as error:
+            raise InputError(f"{owner}: factories: {error}. Received: {name!r}") from None
         if isinstance(factory, Model) or not callable(factory):
             raise InputError(
                 f"{owner}: factories: {name!r} must be a function from training events to a "

@@ -231,7 +231,7 @@ def _stacked(
     begin = time.perf_counter()
     models = _named(members)
     again = {name: partial(_trained_once, one, part) for name, one in models.items()}
-    choice = choose_stack(again, split, folds=folds, seed=seed)
+    choice = choose_stack(again, split, folds=folds, seed=seed, progress=False)
     name = f"stack of {', '.join(member.trial.name for member in members.values())}"
     return _Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
 

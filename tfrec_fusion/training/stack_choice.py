@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, evaluate, paired_bootstrap
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
-from tfrec_fusion.pipelines.composition import described
 from tfrec_fusion.pipelines.stack import Stack
 from tfrec_fusion.pipelines.stack_config import StackConfig
+from tfrec_fusion.progress import WorkProgress
 from tfrec_fusion.training.blend_choice import (
     Factory,
     check_factories,
@@ -26,7 +26,6 @@ from tfrec_fusion.training.blend_choice import (
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
 _METRIC = "ndcg@10"
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ def choose_stack(
     learning_rate: float = 2e-3,
     bootstrap: int = 1000,
     seed: int = 0,
+    progress: Console | bool | None = None,
     **options,
 ) -> ChosenStack:
     """Trains a stack on folds before `split.validation()`, and measures it there.
@@ -80,8 +80,10 @@ def choose_stack(
     The test events stay unseen. A fold is a split of earlier events; the members are trained on its
     training events, and the head learns which of their candidates are test events. Of a temporal
     split, the folds before the validation period are the periods before it, each with a tenth of
-    the events up to its end; of leave-one-out they are the events before; of other splits they are
-    drawn again. At last `ChosenStack.fit` trains the head on the validation period too.
+    the events up to its end; of leave-one-out they are the events before; of random splits they are
+    drawn from the training events of the validation; a given split goes on as its columns allow. So
+    no other fold knows the validation events. At last `ChosenStack.fit` trains the head on the
+    validation period too.
 
     Args:
       factories: name -> a function that trains a model on the events that it is given and returns
@@ -91,6 +93,7 @@ def choose_stack(
         for each, and by `fit`.
       epochs, learning_rate: see `fit_head`.
       bootstrap, seed: see `evaluation.paired_bootstrap`; `seed` is also that of the head.
+      progress: a rich console; None is standard error, False no output.
       **options: of `StackConfig`, e.g. `candidates`.
 
     Raises:
@@ -100,7 +103,7 @@ def choose_stack(
     Example:
       >>> from tfrec_fusion.models.classic import EASE, Popularity
       >>> factories = {"ease": EASE().fit, "popular": Popularity().fit}
-      >>> choice = tff.training.choose_stack(factories, split, folds=2, epochs=1)
+      >>> choice = tff.training.choose_stack(factories, split, folds=2, epochs=1, progress=False)
       >>> [*choice.table["model"]]
       ['ease', 'popular', 'stack']
     """
@@ -108,17 +111,22 @@ def choose_stack(
         raise InputError(
             f"choose_stack: folds must be a whole number of 2 or more. Received: {folds!r}"
         )
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise InputError(
+            f"choose_stack: epochs must be a whole number of 1 or more. Received: {epochs!r}"
+        )
     check_factories("choose_stack", factories, split)
+    options["members"] = {name: {} for name in factories}
+    config = checked("choose_stack", StackConfig, options)
     head_options = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     found: list[StackFold] = []
-    for part in held_out_parts(split, folds, seed):
-        trained = trained_members("choose_stack", factories, part.train)
-        if not found:
-            validation, members = part, trained
-            config = checked("choose_stack", StackConfig, options | {"members": described(members)})
-        found.append(StackFold.of(trained, part, config, seed))
-        users = len(found[-1].inputs)
-        _log.info("choose_stack: fold %d of %d: %d users", len(found), folds, users)
+    with WorkProgress("stack:", folds, "folds", console=progress, tell_end=False) as shown:
+        for part in held_out_parts(split, folds, seed):
+            trained = trained_members("choose_stack", factories, part.train)
+            if not found:
+                validation, members = part, trained
+            found.append(StackFold.of(trained, part, config, seed))
+            shown.advance(state=f"{len(found[-1].inputs):,} users")
     head = fit_head(found[1:], config, **head_options)
     reports = {name: evaluate(one, validation, bootstrap=0) for name, one in members.items()}
     best = max(reports, key=lambda name: reports[name].metrics["total"][_METRIC])
@@ -149,8 +157,13 @@ def choose_stack(
 
 def held_out_parts(split: Split, count: int, seed: int) -> Iterator[Split]:
     """Yields splits of the training events, the validation part first; see `choose_stack`."""
-    part = split
+    first = part = validation_part(split, seed=seed)
     for index in range(count):
-        again = split.kind in ("temporal", "leave_one_out")
-        part = validation_part(part if again else split, seed=seed if again else seed + index)
+        if index and first.kind == "random":
+            part = validation_part(first, seed=seed + index)
+        elif index:
+            # Of a given split only the first part has validation events of its own.
+            part = validation_part(
+                replace(part, kind="none") if part.kind == "given" else part, seed=seed
+            )
         yield part

@@ -50,7 +50,8 @@ class StackFold:
         users, targets = part.targets()
         numbers = tuple(blended_spec(members).numbers)
         inputs = StackInputs(config, members, numbers, State.of(part.train))
-        most = _MOST_BYTES // (4 * config.candidates * inputs.graph.width(len(members)))
+        candidates = min(config.candidates, len(part.train.catalogue))
+        most = max(1, _MOST_BYTES // (4 * candidates * inputs.graph.width(len(members))))
         if len(users) > most:
             kept = np.sort(np.random.default_rng(seed).choice(len(users), most, replace=False))
             users, targets = users[kept], targets.take(kept)
