@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from quality import split_of
+from retrievals.data import split_of
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.evaluation import evaluate

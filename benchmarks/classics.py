@@ -13,7 +13,6 @@ different items. PYTHON has the packages of requirements-peers-classic.txt.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from retrievals.peers import Given, peer_scores, write_pairs
 
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.evaluation import evaluate
@@ -29,7 +29,6 @@ from tfrec_fusion.models.classic import EASE, IALS, ItemKNN, LightGCN
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TFREC_FUSION_DATA") or ROOT.parent / "shared" / "data")
-PEERS = Path(__file__).parent / "peers" / "classic_scores.py"
 # implicit counts an item among its own K neighbours, so its K is one more.
 KNN = {"model": "implicit_item_knn", "K": 101, "of": "candidate"}
 GCN = {"embedding_size": 64, "n_layers": 2, "learning_rate": 0.01, "train_batch_size": 4096}
@@ -109,37 +108,10 @@ EXACT = {
 SEEDED = ("iALS", "LightGCN")
 
 
-class Given:
-    """A peer's scores as a model."""
-
-    ranks_catalogue = True
-
-    def __init__(self, name: str, scores: np.ndarray):
-        self.name, self.scores = name, scores
-
-    def check(self, events) -> None:
-        """Accepts the events."""
-
-    def scorer(self, state):
-        return lambda users: self.scores[users]
-
-
 def split_of():
     items = Catalogue.from_parquet(DATA / "movies" / "items.parquet")
     path = DATA / "movies" / "interactions.parquet"
     return Interactions.from_parquet(path, items, min_rating=4).split("random")
-
-
-def peer_scores(python: str, pairs: Path, options: dict, folder: Path) -> tuple[np.ndarray, float]:
-    (folder / "options.json").write_text(json.dumps(options))
-    out = folder / "scores.npz"
-    command = [python, str(PEERS), str(pairs), str(folder / "options.json"), str(out)]
-    # RecBole writes its logs into the working directory.
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    if done.returncode:
-        sys.exit(f"the peer failed:\n{done.stderr[-2000:]}")
-    with np.load(out) as found:
-        return found["scores"], float(found["seconds"])
 
 
 def generated() -> Interactions:
@@ -155,11 +127,6 @@ def generated() -> Interactions:
     return Interactions.from_frame(frame, Catalogue(items))
 
 
-def write_pairs(matrix, path: Path) -> None:
-    user, item = matrix.nonzero()
-    np.savez(path, user=user, item=item, shape=np.array(matrix.shape))
-
-
 def exact(python: str) -> None:
     """Prints the largest relative difference of the scores of unseen items."""
     events = generated()
@@ -169,7 +136,7 @@ def exact(python: str) -> None:
         write_pairs(matrix, pairs)
         for name, (model, options) in EXACT.items():
             ours = model.fit(events).scorer(State.of(events))(users)
-            theirs, _ = peer_scores(python, pairs, options, Path(folder))
+            theirs = peer_scores(python, pairs, options, Path(folder))["scores"]
             difference = largest_difference(ours, theirs, matrix) / np.abs(ours).max()
             print(f"{name}: largest difference {difference:.1e} of the largest score", flush=True)
 
@@ -223,11 +190,9 @@ def main() -> None:
                 model = make(seed).fit(split.train)
                 seconds.append(time.perf_counter() - start)
                 ours.append(figures(model, split))
-                scores, took = peer_scores(
-                    arguments.peer_python, pairs, options(seed), Path(folder)
-                )
-                peer_seconds.append(took)
-                theirs.append(figures(Given(peer, scores), split))
+                found = peer_scores(arguments.peer_python, pairs, options(seed), Path(folder))
+                peer_seconds.append(float(found["seconds"]))
+                theirs.append(figures(Given(peer, found["scores"]), split))
             rows.append({"model": name, "peer": peer, "ours": ours, "theirs": theirs})
             rows[-1] |= {"seconds": seconds, "peer_seconds": peer_seconds}
             sides = [name, *described(ours, seconds), peer, *described(theirs, peer_seconds)]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from markers import write_between
-from quality import split_of
+from retrievals.data import split_of
 
 from tfrec_fusion.evaluation import evaluate, paired_bootstrap
 from tfrec_fusion.models.classic import EASE, Spectral

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from quality import TREND, split_of
+from retrievals.data import split_of
+from retrievals.rows import TREND
 
 import tfrec_fusion as tff
 from tfrec_fusion._compat import keras

@@ -3,7 +3,7 @@
     python benchmarks/stacked_origins.py [--origins 6] [--folds 3] [--json FILE]
 
 Each origin is the begin of the last tenth of the events before the next one, the latest the split
-of the quality tables. The members of `stack.py` are trained until each of them and until `--folds`
+of retrieval.py. The members of `stack.py` are trained until each of them and until `--folds`
 earlier ones; the head of an origin is trained on the windows of the earlier ones, so that it knows
 nothing of its own. Data is read from TFREC_FUSION_DATA, else ../shared/data.
 """
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from origins import markdown
-from quality import split_of
+from retrievals.data import split_of
 from stack import factories
 
 from tfrec_fusion.evaluation import RollingReport, evaluate

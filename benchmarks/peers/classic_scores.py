@@ -1,11 +1,12 @@
-"""Scores of the classic models of implicit, RecTools and RecBole, for benchmarks/classics.py.
+"""Scores of the classic models of implicit, RecTools, RecBole and LensKit, for classics.py and
+retrieval.py.
 
     python benchmarks/peers/classic_scores.py PAIRS.npz OPTIONS.json OUT.npz
 
 PAIRS holds `user`, `item` (int rows of the training events) and `shape`. OPTIONS has a `model`, one
-of the functions below, and its arguments. OUT gets `scores` [users, items] float32 of all pairs and
-`seconds` of the fit. It runs in an environment of the peers alone, of the packages in
-requirements-peers-classic.txt.
+of the functions below, and its arguments. OUT gets `scores` [users, items] float32 of all pairs,
+`seconds` of the fit and `peak_mb`, the peak memory until its end. It runs in an environment of the
+peers alone, of the packages in requirements-peers-classic.txt.
 """
 
 import json
@@ -19,6 +20,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import scipy.sparse
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from harness import peak_mb
+
+peaks: list[float] = []
 
 
 def implicit_item_knn(pairs, kind, of, **options):
@@ -63,6 +69,23 @@ def rectools_ease(pairs, regularization):
     known = dataset.item_id_map.external_ids.astype(int)
     scores = np.zeros(pairs.shape, np.float32)
     scores[:, known] = pairs[:, known] @ model.weight
+    return scores, seconds
+
+
+def lenskit_item_knn(pairs, **options):
+    """LensKit's ItemKNNScorer of implicit feedback."""
+    import pandas as pd
+    from lenskit.data import ItemList, RecQuery, from_interactions_df
+    from lenskit.knn import ItemKNNScorer
+
+    coo = pairs.tocoo()
+    events = from_interactions_df(pd.DataFrame({"user_id": coo.row, "item_id": coo.col}))
+    model = ItemKNNScorer(feedback="implicit", **options)
+    seconds = timed(lambda: model.train(events))
+    items, scores = ItemList(item_ids=np.arange(pairs.shape[1])), np.zeros(pairs.shape, np.float32)
+    for user in np.unique(coo.row):
+        query = RecQuery(user_id=user, user_items=events.user_row(user))
+        scores[user] = np.nan_to_num(model(query, items).scores())
     return scores, seconds
 
 
@@ -117,11 +140,15 @@ def recbole(pairs, name, **options):
         init_seed(config["seed"], True)
         dataset = create_dataset(config)
         train, _, _ = data_preparation(config, dataset)
-        start = time.perf_counter()
-        model = get_model(name)(config, train.dataset)
-        trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
-        trainer.fit(train, saved=False, show_progress=False)
-        seconds = time.perf_counter() - start
+        model = None
+
+        def fit():
+            nonlocal model
+            model = get_model(name)(config, train.dataset)
+            trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
+            trainer.fit(train, saved=False, show_progress=False)
+
+        seconds = timed(fit)
         model.eval()
         n_users = dataset.num("user_id")
         with torch.no_grad():
@@ -138,7 +165,9 @@ def recbole(pairs, name, **options):
 def timed(work) -> float:
     start = time.perf_counter()
     work()
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    peaks.append(peak_mb())
+    return seconds
 
 
 def main():
@@ -147,7 +176,8 @@ def main():
     pairs = scipy.sparse.csr_matrix((ones, (given["user"], given["item"])), tuple(given["shape"]))
     options = json.loads(Path(sys.argv[2]).read_text())
     scores, seconds = globals()[options.pop("model")](pairs, **options)
-    np.savez(sys.argv[3], scores=np.asarray(scores, np.float32), seconds=seconds)
+    scores = np.asarray(scores, np.float32)
+    np.savez(sys.argv[3], scores=scores, seconds=seconds, peak_mb=peaks[-1])
 
 
 main()
