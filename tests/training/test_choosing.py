@@ -111,6 +111,16 @@ def test_candidates_follow_the_data():
         "EASE, l2 800, order",
         "two-tower",
     ]
+    # The examples of a random split cannot be of repeated events.
+    repeated = default_candidates(_split("random").train.with_repeats("all"), "random")
+    assert list(repeated) == [
+        "popularity",
+        "personal frequency",
+        "item-kNN",
+        "EASE, l2 100",
+        "EASE, l2 400",
+        "spectral",
+    ]
     for name, values in {**timed, **chance, **texts, **last}.items():
         RunConfig.of({"data": {"interactions": "a", "items": "b"}, **values}, name)
 

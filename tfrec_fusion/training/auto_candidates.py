@@ -21,9 +21,10 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
       Popularity, item-kNN and EASE, or `sparse_ease` beyond 20,000 items; with vectors, EASE with
       text; for test events after a time, recent popularity and EASE with decay and trend; for a
       user's last event, EASE that reads the order of the history; with times, unless the split is
-      random, the two-tower on as-of examples; else the spectral model, and the two-tower that
-      starts from it. A given split has the models of both kinds of test events. Models of text are
-      tried with each of the catalogue's vectors, and the as-of two-tower with all of them too.
+      random, the two-tower on as-of examples; else the spectral model and, unless repeated events
+      count, the two-tower that starts from it. A given split has the models of both kinds of test
+      events. Models of text are tried with each of the catalogue's vectors, and the as-of two-tower
+      with all of them too.
 
     Example:
       >>> list(default_candidates(split.train, "temporal"))[:2]
@@ -73,6 +74,8 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
     for vectors in chosen or [[]]:
         text = {"vectors": vectors[0]} if vectors else {"text_weight": 0.0}
         sections[", ".join(["spectral", *vectors])] = {"model": {"kind": "spectral", **text}}
+    if train.repeats == "all":
+        return sections  # as-of examples alone can be of repeated events
     for vectors in chosen or [[]]:
         text = {"vectors": vectors[0]} if vectors else {"text_weight": 0.0}
         name = ", ".join(["two-tower from spectral", *vectors])
