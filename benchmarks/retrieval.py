@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.readme:
         page.write_readme(rows)
     if runs.failed:
-        print(f"{len(runs.failed)} cells failed:", *runs.failed, sep="\n", file=sys.stderr)
+        print(f"failed cells: {len(runs.failed)}", *runs.failed, sep="\n", file=sys.stderr)
     return 1 if runs.failed else 0
 
 

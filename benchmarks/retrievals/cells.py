@@ -94,13 +94,14 @@ def _blend(setting, split, seed):
 
 
 def _stack(setting, split, seed):
+    members = _members(setting, split, seed)
     choice = choose_stack(
-        _members(setting, split, seed),
+        members,
         split,
         folds=setting["folds"],
         seed=seed,
         progress=False,
-        cold="two_tower",
+        cold="two_tower" if "two_tower" in members else None,
     )
     note = "better" if choice.better else "not better"
     # It is measured in any case.

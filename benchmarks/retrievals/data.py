@@ -52,6 +52,10 @@ class Task:
     def ordered(self) -> bool:
         return self.kind == "leave_one_out"
 
+    @property
+    def repeated(self) -> bool:
+        return self.events.get("repeats") == "all"
+
 
 _LIKES = "Ratings of 4 and more; a random fifth of the pairs is the test."
 _ALL = "All items are ranked, those without a training event too, less the user's training items."

@@ -45,8 +45,9 @@ def _timed(task: Task) -> bool:
     return task.timed
 
 
-def _untimed(task: Task) -> bool:
-    return not task.timed and not task.without_valid
+def _from_spectral(task: Task) -> bool:
+    # Repeated events without times cannot be trained in epochs.
+    return not task.timed and not task.without_valid and not task.repeated
 
 
 def _ordered(task: Task) -> bool:
@@ -163,7 +164,10 @@ _MEMBERS = {
         "text": "text mean",
     },
 }
-_MEMBERS["scientific"] = _MEMBERS["beauty"]
+_MEMBERS["scientific"] = {
+    "spectral": "Spectral, text",
+    **{name: row for name, row in _MEMBERS["beauty"].items() if name != "two_tower"},
+}
 ROWS: dict[str, Row] = {
     "popularity": Row(_models("popularity", {})),
     "recent popularity": Row(
@@ -235,7 +239,7 @@ ROWS: dict[str, Row] = {
     "TwoTower, spectral start": Row(
         tuple({"model": _TWO_TOWER, "spectral": {"vectors": store}} for store in _STORES),
         TRAINED,
-        where=_untimed,
+        where=_from_spectral,
         seeded=True,
     ),
     "TwoTower, ID-only": Row(

@@ -100,7 +100,7 @@ def markdown(rows: Sequence[dict]) -> str:
     for row in rows:
         seconds, peak = (np.median([run[k] for run in row["runs"]]) for k in ("seconds", "peak_mb"))
         cells = [row["row"], *(cell(row, column) for column in COLUMNS), against(row)]
-        cells += [f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}", f"{peak:,.0f}"]
+        cells += [f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}", f"{peak:,.0f}"]
         lines.append(f"| {' | '.join([*cells, str(len(row['tried']))])} |")
     return "\n".join(lines)
 

@@ -53,7 +53,7 @@ def test_members_of_compositions_are_rows_of_the_same_data_set(retrieval):
         for name in ("blend", "stack"):
             if rows[name].fits(data):
                 members = rows[name].members_for(data)
-                assert "two_tower" in members
+                assert len(members) > 2
                 assert all(rows[of].fits(data) for of in members.values()), data
 
 
