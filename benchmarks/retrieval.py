@@ -73,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     rows = []
     for data in arguments.data or (QUICK if quick else TASKS):
-        found = tables.compared(runs.table(data, arguments.rows or list(ROWS)))
+        found = tables.compared(
+            runs.table(data, [name for name in ROWS if name in (arguments.rows or ROWS)])
+        )
         rows += found
         if found:
             print(f"\n{data}\n\n{tables.markdown(found)}\n", flush=True)
