@@ -30,7 +30,8 @@ from tfrec_fusion.training import choose_stack
 
 def two_tower(train, seed):
     keras.utils.set_random_seed(seed)
-    model, batches = tff.models.TwoTower(train), train.batches(512, seed=seed)
+    model = tff.models.TwoTower(train, vectors=["text"])
+    batches = train.batches(512, seed=seed)
     model.compile(tff.optimizers.adam(3e-3, steps=2 * len(batches)))
     model.fit(batches, epochs=2, verbose=0)
     return model

@@ -59,7 +59,9 @@ def _stack(train, **options):
     options = {"candidates": 2, "hidden": (4,), **options}
     config = StackConfig(**options, members={key: {} for key in members})
     width = StackInputs(config, members, (), State.of(train)).graph.width(2)
-    return Stack(members, stack_head(width, config.hidden, config.dropout), **options)
+    return Stack(
+        members, stack_head(width, config.hidden, config.dropout, config.networks), **options
+    )
 
 
 def test_an_unknown_item_moves_no_other_in_the_graph(split):
@@ -69,7 +71,7 @@ def test_an_unknown_item_moves_no_other_in_the_graph(split):
     config = StackConfig(candidates=2, members={"one": {}, "other": {}})
     state = State.of(split.train)
     width = StackInputs(config, members, (), state).graph.width(2)
-    stack = Stack(members, stack_head(width, (4,), 0.0), candidates=2, hidden=(4,), dropout=0.0)
+    stack = Stack(members, stack_head(width, (4,), 0.0, 1), candidates=2, hidden=(4,), dropout=0.0)
     scores, serving = stack.scorer(state)(USERS), stack.serving(state)
     items, positions, ages = map(tf.constant, state.flat_histories(USERS))
     queries = serving.users(tf.constant(USERS), items, positions, ages)
@@ -126,9 +128,10 @@ def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
         "good": lambda train: Fixed(*letters).fit(train),
         "bad": lambda train: Fixed(*-letters).fit(train),
     }
-    choice = choose_stack(factories, split, folds=3, epochs=30, candidates=20)
+    choice = choose_stack(factories, split, folds=4, epochs=30, candidates=20, networks=2)
     assert [*choice.table["model"]] == ["good", "bad", "stack"]
     assert choice.best == "good"
+    _check_measured(choice, factories, split)
     head = fit_head(choice.folds, choice.config, **choice.head_options)
     members = {name: factory(split.train) for name, factory in factories.items()}
     stack = Stack(members, head, candidates=20)
@@ -138,6 +141,26 @@ def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
     )
     assert found > even + 0.05
     assert found > good - 0.03
+
+
+def _check_measured(choice, factories, split):
+    """The two latest folds are measured, each by a head of the folds before it."""
+    options = choice.config.model_dump(exclude={"members"})
+    stacks, goods = [], []
+    for place, part in enumerate(held_out_parts(split, 2, seed=0)):
+        members = {name: factory(part.train) for name, factory in factories.items()}
+        head = fit_head(choice.folds[place + 1 :], choice.config, **choice.head_options)
+        stack = Stack(members, head, **options)
+        for found, model in ((stacks, stack), (goods, members["good"])):
+            found.append(evaluate(model, part, bootstrap=0).per_user["ndcg@10"])
+    means = choice.table.set_index("model")["ndcg@10"]
+    stack, good = np.concatenate(stacks).mean(), np.concatenate(goods).mean()
+    np.testing.assert_allclose([means["stack"], means["good"]], [stack, good], rtol=1e-6)
+    row = choice.table.iloc[-1]
+    np.testing.assert_allclose(row["difference"], stack - good, atol=1e-6)
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert choice.better == (row["low"] > 0)
+    np.testing.assert_allclose(choice.report.per_user["ndcg@10"], stacks[0])
 
 
 def test_a_member_that_knows_later_events_is_refused(temporal):
@@ -155,18 +178,16 @@ def test_a_member_that_knows_later_events_is_refused(temporal):
 
 
 @pytest.mark.parametrize("kind", ["temporal", "leave_one_out", "random", "given", "none"])
-def test_no_fold_knows_the_events_of_the_validation(make_events, kind):
+def test_no_fold_knows_what_a_later_one_holds_out(make_events, kind):
     random, rows = np.random.default_rng(0), []
     for place in range(14):
         rows += [(f"u{user}", ITEMS[(user + 7 * place) % 20], place) for user in range(30)]
     columns = {"split": random.choice(["train", "valid", "test"], len(rows), p=[0.7, 0.15, 0.15])}
     events = make_events(rows, ITEMS, **(columns if kind == "given" else {}))
-    first, *later = held_out_parts(events.split(kind), 3, seed=0)
-    held_out = _pairs(first.test)
-    assert held_out
-    for part in later:
+    held_out = set()
+    for part in held_out_parts(events.split(kind), 3, seed=0):
         assert _pairs(part.test) and not held_out & (_pairs(part.train) | _pairs(part.test))
-    assert _pairs(later[0].test) != _pairs(later[1].test)
+        held_out |= _pairs(part.test)
 
 
 def _pairs(events):
@@ -181,6 +202,9 @@ def _pairs(events):
         ({"candidates": 0}, "candidates"),
         ({"cold": "nobody"}, "cold must name a member"),
         ({"epochs": 0}, "epochs must be a whole number of 1 or more"),
+        ({"bootstrap": 0}, "bootstrap must be a whole number of 1 or more"),
+        ({"networks": 0}, "networks"),
+        ({"members": {"stack": None}}, "'stack' is the name of the stack itself"),
         ({"members": {"score": None}}, "factories: a name must begin with a letter"),
     ],
 )

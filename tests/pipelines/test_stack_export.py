@@ -34,7 +34,7 @@ def stacked(make_shop_events, tmp_path_factory):
     }
     config = StackConfig(candidates=10, hidden=(4,), members={name: {} for name in members})
     inputs = StackInputs(config, members, ("price",), State.of(events))
-    head = stack_head(inputs.graph.width(3), config.hidden, config.dropout)
+    head = stack_head(inputs.graph.width(3), config.hidden, config.dropout, 2)
     stack = Stack(members, head, candidates=10, hidden=(4,), cold="two_tower")
     return stack, events, export(stack, events, tmp_path_factory.mktemp("stacked") / "shop")
 

@@ -43,7 +43,7 @@ class Stack(Composition):
     networks = ("head",)
     explains = False
 
-    def __init__(self, members: Mapping[str, Model], head: keras.Sequential, **options):
+    def __init__(self, members: Mapping[str, Model], head: keras.Model, **options):
         super().__init__(members)
         self.head = head
         self.config = checked("Stack", StackConfig, options | {"members": described(self.members)})

@@ -16,8 +16,10 @@ class StackConfig(BaseModel):
       candidates: number of items of a user that the head ranks, the best by the sum of the members'
         reciprocal ranks.
       k: constant of the reciprocal ranks.
-      hidden: units of the head's layers.
-      dropout: dropout rate in [0, 1) of the head's layers.
+      hidden: units of the layers of the head's networks.
+      dropout: dropout rate in [0, 1) of these layers.
+      networks: number of networks of the head, whose logits are averaged: one alone depends on its
+        seed.
       cold: the member whose order the unseen items keep; None for the order of the stack.
       members: member -> its class ("model") and its options ("config").
     """
@@ -28,6 +30,7 @@ class StackConfig(BaseModel):
     k: PositiveFloat = Field(10.0, allow_inf_nan=False)
     hidden: tuple[PositiveInt, ...] = (64, 32)
     dropout: Rate = 0.2
+    networks: PositiveInt = 5
     cold: str | None = None
     members: dict[str, dict[str, Any]]
 

@@ -25,9 +25,7 @@ class StackScorer:
       state: the state that the members score.
     """
 
-    def __init__(
-        self, config: StackConfig, inputs: StackInputs, head: keras.Sequential, state: State
-    ):
+    def __init__(self, config: StackConfig, inputs: StackInputs, head: keras.Model, state: State):
         self._config, self._inputs, self._head = config, inputs, head
         self._count = len(state.catalogue)
         self._cold = np.flatnonzero(~state.seen).astype(np.int32)

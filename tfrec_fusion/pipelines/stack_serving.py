@@ -32,7 +32,7 @@ class StackServing(ComposedServing):
         config: StackConfig,
         members: Mapping[str, CatalogueServing],
         graph: StackGraph,
-        head: keras.Sequential,
+        head: keras.Model,
         seen: np.ndarray,
         masks: bool,
         timed: bool,

@@ -48,9 +48,10 @@ def auto(
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
     events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
     kind, where that is better than one of them, and `choose_stack` stacks these if there is time to
-    train them on earlier events too. The simplest model wins whose NDCG@10 is not below the best by
-    more than noise: the 95 % interval of a paired bootstrap over users includes 0. It is fitted
-    again on all training events.
+    train them on earlier events too. The simplest model wins whose NDCG@10 is at most one standard
+    error of their difference below the best, by a paired bootstrap over users (the rule of one
+    standard error: Breiman et al., Classification and Regression Trees, 1984). It is fitted again
+    on all training events.
 
     Args:
       split: the events; only `split.train` is read.
@@ -167,7 +168,10 @@ def chosen_by(
     composed = next((c for c in (blend, stack) if c and c.trial.name == chosen.name), None)
     if composed is not None:
         say(f"fitting {', '.join(composed.choice.factories)} on all training events")
-        model = composed.choice.fit(split.train)
+        choice = composed.choice
+        # What was chosen here is trained, though its own test may not be beyond noise.
+        choice = replace(choice, better=True) if isinstance(choice, ChosenStack) else choice
+        model = choice.fit(split.train)
     else:
         one = configs[chosen.name]
         if one.by_gradient:
@@ -303,9 +307,9 @@ def _compared(trial: Trial, best: Trial, bootstrap: int, seed: int) -> Trial:
 
 
 def _even(trial: Trial) -> bool:
-    """Whether the best model is not better than this one beyond noise."""
+    """Whether the best model is better than this one by at most a standard error."""
     against: PairedDifference | None = trial.against
-    return against is not None and against.low <= 0
+    return against is not None and against.difference <= against.standard_error
 
 
 def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -> str:
@@ -313,9 +317,12 @@ def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -
     if len(tried) == 1:
         return f"{chosen.name} is the only model that was tried{more}"
     if chosen.against is None:
-        simpler = ", and the simpler ones are worse beyond noise" if chosen != tried[0] else ""
+        simpler = ""
+        if chosen != tried[0]:
+            simpler = ", and the simpler ones are worse by more than a standard error"
         return f"{chosen.name} is the best of {len(tried)} models{more}{simpler}"
     return (
-        f"{chosen.name} is the simplest that is not worse than the best, {best.name}, beyond "
-        f"noise{more}: [{-chosen.against.high:+.4f}, {-chosen.against.low:+.4f}] of NDCG@10"
+        f"{chosen.name} is the simplest within a standard error of the best, {best.name}{more}: "
+        f"{-chosen.against.difference:+.4f} "
+        f"[{-chosen.against.high:+.4f}, {-chosen.against.low:+.4f}] of NDCG@10"
     )

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import Report, evaluate, paired_bootstrap
+from tfrec_fusion.evaluation import PairedDifference, Report, evaluate
+from tfrec_fusion.evaluation.origin_result import OriginResult
+from tfrec_fusion.evaluation.pooling import pool
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.stack import Stack
@@ -26,11 +29,12 @@ from tfrec_fusion.training.blend_choice import (
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
 _METRIC = "ndcg@10"
+_STACK = "stack"
 
 
 @dataclass(frozen=True)
 class ChosenStack:
-    """A stack that was measured on a validation period.
+    """A stack that was measured on held-out folds.
 
     Attributes:
       factories: name -> factory of the members.
@@ -38,10 +42,12 @@ class ChosenStack:
       better: whether the stack is better than it beyond noise.
       config: the options of the stack.
       head_options: those of the head's training.
-      folds: the out-of-fold examples, those of the validation period among them.
+      folds: the out-of-fold examples, from the latest, that of the validation period.
       report: of the stack on the validation period.
-      table: one row per model: its `ndcg@10`, `recall@20` and `cold ndcg@10`, and for the stack the
-        `difference` to the best member with its 95 % interval `low` and `high`.
+      table: one row per model, over the users of all measured folds: its `ndcg@10`, `recall@20` and
+        `cold ndcg@10`, and for the stack the `difference` of `ndcg@10` to the best member with its
+        95 % interval `low` and `high`. A user of several folds counts once for each, and is drawn
+        once in the bootstrap.
     """
 
     factories: Mapping[str, Factory]
@@ -75,22 +81,21 @@ def choose_stack(
     progress: Console | bool | None = None,
     **options,
 ) -> ChosenStack:
-    """Trains a stack on folds before `split.validation()`, and measures it there.
+    """Trains a stack on folds of the training events, and measures it on the latest of them.
 
     The test events stay unseen. A fold is a split of earlier events; the members are trained on its
     training events, and the head learns which of their candidates are test events. Of a temporal
-    split, the folds before the validation period are the periods before it, each with a tenth of
-    the events up to its end; of leave-one-out they are the events before; of random splits they are
-    drawn from the training events of the validation; a given split goes on as its columns allow. So
-    no other fold knows the validation events. At last `ChosenStack.fit` trains the head on the
-    validation period too.
+    split, the latest fold is `split.validation()` and the others are the periods before it, each
+    with a tenth of the events up to its end; of leave-one-out they are the events before, of random
+    splits another random part; a given split goes on as its columns allow. The later half of the
+    folds is measured, each by a head of the folds before it, so that nothing is measured by what
+    knows it. At last `ChosenStack.fit` trains the head on all.
 
     Args:
       factories: name -> a function that trains a model on the events that it is given and returns
         it, as in `choose_blend`.
       split: the split whose training events are used.
-      folds: number of folds, at least 2; one is the validation period. All members are trained once
-        for each, and by `fit`.
+      folds: number of folds, at least 2. All members are trained once for each, and by `fit`.
       epochs, learning_rate: see `fit_head`.
       bootstrap, seed: see `evaluation.paired_bootstrap`; `seed` is also that of the head.
       progress: a rich console; None is standard error, False no output.
@@ -107,63 +112,92 @@ def choose_stack(
       >>> [*choice.table["model"]]
       ['ease', 'popular', 'stack']
     """
-    if not isinstance(folds, int) or isinstance(folds, bool) or folds < 2:
-        raise InputError(
-            f"choose_stack: folds must be a whole number of 2 or more. Received: {folds!r}"
-        )
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        raise InputError(
-            f"choose_stack: epochs must be a whole number of 1 or more. Received: {epochs!r}"
-        )
+    for name, value, least in (
+        ("folds", folds, 2),
+        ("epochs", epochs, 1),
+        ("bootstrap", bootstrap, 1),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(
+                f"choose_stack: {name} must be a whole number of {least} or more. "
+                f"Received: {value!r}"
+            )
     check_factories("choose_stack", factories, split)
+    if _STACK in factories:
+        raise InputError(
+            f"choose_stack: factories: {_STACK!r} is the name of the stack itself; rename the "
+            f"member. Received: {', '.join(factories)}"
+        )
     options["members"] = {name: {} for name in factories}
     config = checked("choose_stack", StackConfig, options)
     head_options = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     found: list[StackFold] = []
+    measured: list[dict[str, OriginResult]] = []
+    parts = [*held_out_parts(split, folds, seed)]
     with WorkProgress("stack:", folds, "folds", console=progress, tell_end=False) as shown:
-        for part in held_out_parts(split, folds, seed):
-            trained = trained_members("choose_stack", factories, part.train)
-            if not found:
-                validation, members = part, trained
-            found.append(StackFold.of(trained, part, config, seed))
-            shown.advance(state=f"{len(found[-1].inputs):,} users")
-    head = fit_head(found[1:], config, **head_options)
-    reports = {name: evaluate(one, validation, bootstrap=0) for name, one in members.items()}
-    best = max(reports, key=lambda name: reports[name].metrics["total"][_METRIC])
-    reports["stack"] = evaluate(
-        Stack(members, head, **config.model_dump(exclude={"members"})), validation, bootstrap=0
-    )
-    pair = paired_bootstrap(
-        reports["stack"].per_user[_METRIC],
-        reports[best].per_user[_METRIC],
-        bootstrap=bootstrap,
-        seed=seed,
-    )
-    rows = [
+        for place in reversed(range(folds)):
+            part = parts[place]
+            models = trained_members("choose_stack", factories, part.train)
+            fold = StackFold.of(models, part, config, seed)
+            if place < folds // 2:
+                head = fit_head(found, config, **head_options)
+                stack = Stack(models, head, **config.model_dump(exclude={"members"}))
+                measured.append(
+                    {
+                        name: OriginResult.of(
+                            evaluate(one, part, bootstrap=0, progress=progress), part, 0.0
+                        )
+                        for name, one in {**models, _STACK: stack}.items()
+                    }
+                )
+            found.insert(0, fold)
+            shown.advance(state=f"{len(fold.inputs):,} users")
+    table, best = _compared(measured, bootstrap, seed)
+    better = bool(table["low"].iloc[-1] > 0)
+    report = measured[-1][_STACK].report
+    return ChosenStack(factories, best, better, config, head_options, found, report, table)
+
+
+def _compared(
+    measured: Sequence[Mapping[str, OriginResult]], bootstrap: int, seed: int
+) -> tuple[pd.DataFrame, str]:
+    """The table of `ChosenStack`, and the best member."""
+
+    def pooled(name: str, part: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        results = [fold[name] for fold in measured if part in fold[name].report.slice_per_user]
+        values = [one.report.slice_per_user[part][metric][:, None] for one in results]
+        users = [one.users_of(part) for one in results]
+        if not values:
+            return np.array([np.nan]), np.empty((0, 1))
+        return pool(users, values, by_origin=False, bootstrap=bootstrap, seed=seed)
+
+    names = [*measured[0]]
+    found = {name: pooled(name, "total", _METRIC) for name in names}
+    rows: list[dict[str, Any]] = [
         {
             "model": name,
-            _METRIC: report.metrics["total"][_METRIC],
-            "recall@20": report.metrics["total"]["recall@20"],
-            f"cold {_METRIC}": report.metrics.get("cold", {}).get(_METRIC),
+            _METRIC: float(found[name][0][0]),
+            "recall@20": float(pooled(name, "total", "recall@20")[0][0]),
+            f"cold {_METRIC}": float(pooled(name, "cold", _METRIC)[0][0]),
         }
-        for name, report in reports.items()
+        for name in names
     ]
+    best = max(names[:-1], key=lambda name: found[name][0][0])
+    (mean, resampled), (others, others_resampled) = found[_STACK], found[best]
+    pair = PairedDifference.of(float(mean[0] - others[0]), (resampled - others_resampled)[:, 0])
     rows[-1] |= {"difference": pair.difference, "low": pair.low, "high": pair.high}
-    table = pd.DataFrame(rows)
-    return ChosenStack(
-        factories, best, pair.low > 0, config, head_options, found, reports["stack"], table
-    )
+    return pd.DataFrame(rows), best
 
 
 def held_out_parts(split: Split, count: int, seed: int) -> Iterator[Split]:
-    """Yields splits of the training events, the validation part first; see `choose_stack`."""
-    first = part = validation_part(split, seed=seed)
-    for index in range(count):
-        if index and first.kind == "random":
-            part = validation_part(first, seed=seed + index)
-        elif index:
-            # Of a given split only the first part has validation events of its own.
-            part = validation_part(
-                replace(part, kind="none") if part.kind == "given" else part, seed=seed
-            )
+    """Yields splits of the training events, the validation part first; see `choose_stack`.
+
+    Each is a split of the training events of the one before it, so it knows nothing of what that
+    and the earlier ones hold out.
+    """
+    part = split
+    for _ in range(count):
+        part = validation_part(part, seed=seed)
         yield part
+        # Of a given split only the first part has validation events of its own.
+        part = replace(part, kind="none") if part.kind == "given" else part

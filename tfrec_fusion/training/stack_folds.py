@@ -14,7 +14,7 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blended_spec import blended_spec
 from tfrec_fusion.pipelines.stack_config import StackConfig
-from tfrec_fusion.pipelines.stack_head import stack_head
+from tfrec_fusion.pipelines.stack_head import separate_logits, stack_head
 from tfrec_fusion.pipelines.stack_inputs import StackInputs
 
 _MOST_BYTES = 2**28  # of the inputs of a fold
@@ -80,10 +80,11 @@ def fit_head(
     epochs: int,
     learning_rate: float,
     seed: int,
-) -> keras.Sequential:
+) -> keras.Model:
     """Trains a head on folds by a softmax over the candidates of each user.
 
-    The loss of a user is the mean over the targets of `logsumexp_c(s_c) - s_target`.
+    The loss of a user is the mean over the targets of `logsumexp_c(s_c) - s_target`, of the logits
+    of each network of the head: none learns what the others leave to it.
 
     Args:
       folds: at least one.
@@ -96,11 +97,13 @@ def fit_head(
     targets = np.concatenate([fold.targets for fold in folds]).astype(np.float32)
     targets /= targets.sum(1, keepdims=True)
     keras.utils.set_random_seed(seed)
-    head = stack_head(inputs.shape[-1], config.hidden, config.dropout)
+    head = stack_head(inputs.shape[-1], config.hidden, config.dropout, config.networks)
     head.get_layer("standardise").fit(inputs.reshape(-1, inputs.shape[-1]))
     steps = epochs * -(-len(inputs) // _BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    head.compile(keras.optimizers.Adam(schedule), loss)
-    head.fit(inputs, targets, batch_size=_BATCH, epochs=epochs, verbose=0)
+    trained = separate_logits(head, config.networks)
+    trained.compile(keras.optimizers.Adam(schedule), [loss] * config.networks)
+    every = [targets] * config.networks
+    trained.fit(inputs, every, batch_size=_BATCH, epochs=epochs, verbose=0)
     return head
