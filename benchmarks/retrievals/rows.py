@@ -149,6 +149,7 @@ _MEMBERS = {
     "movies, graded": {
         "two_tower": "TwoTower, spectral start",
         "ease": "EASE with text",
+        "ials": "iALS",
         "spectral": "Spectral, text",
     },
     "beauty": {
@@ -160,8 +161,8 @@ _MEMBERS = {
     None: {
         "two_tower": "TwoTower, spectral start",
         "ease": "EASE with words",
-        "item_knn": "item-kNN",
-        "text": "text mean",
+        "ials": "iALS",
+        "spectral": "Spectral, words",
     },
 }
 _MEMBERS["scientific"] = {

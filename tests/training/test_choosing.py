@@ -111,6 +111,7 @@ def test_candidates_follow_the_data():
         "item-kNN",
         "EASE, l2 100",
         "EASE, l2 400",
+        "iALS",
         "spectral",
         "two-tower from spectral",
     ]
