@@ -179,7 +179,7 @@ ROWS: dict[str, Row] = {
     "RP3beta": Row(
         _models("rp3beta", *({"beta": b} for b in (0.4, 0.2, 0.6, 0.8)), {"alpha": 1.0}, {"k": 400})
     ),
-    "iALS": Row(_ials(), seeded=True),
+    "iALS": Row(_ials(), where=_whole_training, seeded=True),
     "LightGCN": Row(
         _models("light_gcn", {}, {"layers": 3}, {"epochs": 300}, {"l2": 1e-2}),
         where=_small,

@@ -128,7 +128,7 @@ def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
         "good": lambda train: Fixed(*letters).fit(train),
         "bad": lambda train: Fixed(*-letters).fit(train),
     }
-    choice = choose_stack(factories, split, folds=4, epochs=30, candidates=20, networks=2)
+    choice = choose_stack(factories, split, folds=4, epochs=30, candidates=20, networks=1)
     assert [*choice.table["model"]] == ["good", "bad", "stack"]
     assert choice.best == "good"
     _check_measured(choice, factories, split)

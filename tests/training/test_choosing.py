@@ -18,6 +18,12 @@ PLAIN = {"epochs": 0, "batch_size": None}
 POPULARITY, KNN = {"model": {"kind": "popularity"}}, {"model": {"kind": "item_knn"}}
 
 
+@pytest.fixture(autouse=True)
+def folds(monkeypatch):
+    """Two folds of a stack, of which the heads of more take long to build."""
+    monkeypatch.setattr(choosing, "_FOLDS", 2)
+
+
 def _split(kind="temporal", users=60, vectors=(), seed=0):
     """Users of two tastes, each of one half of 20 items."""
     generator = np.random.default_rng(seed)
@@ -131,6 +137,7 @@ def test_candidates_follow_the_data():
         "item-kNN",
         "EASE, l2 100",
         "EASE, l2 400",
+        "iALS",
         "spectral",
     ]
     for name, values in {**timed, **chance, **texts, **last}.items():
