@@ -9,15 +9,23 @@ import pytest
 
 @pytest.fixture(scope="session")
 def retrieval():
-    """The modules of benchmarks/retrieval.py."""
+    """The modules of benchmarks/retrieval.py, and benchmarks/auto.py."""
     folder = str(Path(__file__).parents[2] / "benchmarks")
     sys.path.insert(0, folder)
+    import auto
     import retrieval
     from retrievals import cells, data, page, rows, runs, tables
 
     sys.path.remove(folder)
     return SimpleNamespace(
-        script=retrieval, cells=cells, data=data, page=page, rows=rows, runs=runs, tables=tables
+        script=retrieval,
+        auto=auto,
+        cells=cells,
+        data=data,
+        page=page,
+        rows=rows,
+        runs=runs,
+        tables=tables,
     )
 
 
