@@ -177,6 +177,8 @@ def test_they_win_where_two_models_know_different_things(folds, made, monkeypatc
     found = auto(split, candidates=candidates, progress=False)
     assert type(found.model) is made
     assert {"recent", "kNN"} == set(found.name.split(" of ")[1].split(", "))
+    if made is Stack:  # recent popularity and kNN rank unseen items alike; max takes the first
+        assert found.model.config.cold == "recent_popularity"
     # Its members know all training events.
     whole = ItemKNN().fit(split.train).scores.weights
     assert abs(found.model.members["item_knn"].scores.weights - whole).sum() == 0

@@ -226,7 +226,8 @@ def _stacked(
 ) -> _Composed | None:
     """The stack of the best of each kind; None if there is one kind, or no time.
 
-    Each fold but the validation part, and the end, train all members.
+    Each fold but the validation part, and the end, train all members. Unseen items, of which a head
+    has few examples, keep the order of the member that ranks them best.
     """
     fit = sum(member.trial.seconds for member in members.values())
     folds = min(_FOLDS, int((left - _LEAST) / max(_AGAIN * fit, 1e-9)))
@@ -235,9 +236,20 @@ def _stacked(
     begin = time.perf_counter()
     models = _named(members)
     again = {name: partial(_trained_once, one, part) for name, one in models.items()}
-    choice = choose_stack(again, split, folds=folds, seed=seed, progress=False)
+    cold = _best_of_cold(models)
+    choice = choose_stack(again, split, folds=folds, seed=seed, progress=False, cold=cold)
     name = f"stack of {', '.join(member.trial.name for member in members.values())}"
     return _Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
+
+
+def _best_of_cold(models: Mapping[str, _Member]) -> str | None:
+    """The member that ranks unseen items best among themselves; None if there are none."""
+    found = {
+        name: report.metrics["cold"][_METRIC]
+        for name, member in models.items()
+        if (report := member.trial.report) is not None and report.counts["cold"]["users"]
+    }
+    return max(found, key=lambda name: found[name]) if found else None
 
 
 def _named(members: Mapping[str, _Member]) -> dict[str, _Member]:
