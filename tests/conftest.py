@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 _ROOT = Path(__file__).parents[1]
-pytest_plugins = ["few_events", "featured", "shop_exports", "blended"]
+pytest_plugins = ["few_events", "featured", "shop_exports", "blended", "stacked"]
 
 
 @pytest.fixture(scope="session")

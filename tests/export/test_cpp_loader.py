@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stacked import scores_of_users
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.warmup import FILE, iterate_warmup, signature_specs
@@ -133,6 +134,19 @@ def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_ble
     for (_, requests, _), outputs in zip(asked, answers, strict=True):
         for row, request in enumerate(requests):
             business.check(reference, request, outputs["item_id"][row], outputs["score"][row])
+
+
+@pytest.mark.acceptance
+def test_a_stack(loader, stacked, tmp_path):
+    stack, events, version = stacked
+    asked, expected = scores_of_users(stack, events)
+    specs = signature_specs(version)["score"][0]
+    for name, spec in specs.items():
+        asked.setdefault(name, np.zeros([6, 0], spec.dtype.as_numpy_dtype))
+    _write(tmp_path / "requests", [("score", asked)])
+    (answer,) = loader(version, tmp_path / "requests")
+    np.testing.assert_allclose(answer["score"], expected, atol=1e-5)
+    _check_warmup(loader, version)
 
 
 @pytest.mark.parametrize(

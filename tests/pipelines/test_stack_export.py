@@ -7,45 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stacked import scores_of_users
 
-from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import explain
 from tfrec_fusion.export import Recommender, export, export_onnx
 from tfrec_fusion.features import State
-from tfrec_fusion.models import TwoTower
-from tfrec_fusion.models.classic import EASE, RecentPopularity
-from tfrec_fusion.pipelines import Stack, StackConfig
-from tfrec_fusion.pipelines.stack_head import stack_head
-from tfrec_fusion.pipelines.stack_inputs import StackInputs
 
 CLEAN = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
-
-
-@pytest.fixture(scope="module")
-def stacked(make_shop_events, tmp_path_factory):
-    """A stack whose head is random, and its export."""
-    events = make_shop_events()
-    tf.keras.utils.set_random_seed(1)
-    members = {
-        "two_tower": TwoTower(events, dim=8),
-        "ease": EASE(l2=1.0).fit(events),
-        "recent": RecentPopularity().fit(events),
-    }
-    config = StackConfig(candidates=10, hidden=(4,), members={name: {} for name in members})
-    inputs = StackInputs(config, members, ("price",), State.of(events))
-    head = stack_head(inputs.graph.width(3), config.hidden, config.dropout, 2)
-    stack = Stack(members, head, candidates=10, hidden=(4,), cold="two_tower")
-    return stack, events, export(stack, events, tmp_path_factory.mktemp("stacked") / "shop")
-
-
-def _scores(stack, events):
-    users = np.arange(6, dtype=np.int32)
-    asked = {
-        "user_id": events.users.ids[:6].astype(object),
-        "item_id": np.tile(events.catalogue.vocabulary.ids, (6, 1)).astype(object),
-    }
-    return asked, stack.scorer(State.of(events))(users)
 
 
 def test_a_recommender_ranks_as_the_scorer(stacked):
@@ -68,7 +37,7 @@ def test_its_scores_are_not_split_into_shares(stacked, tmp_path):
 @pytest.mark.slow
 def test_a_process_without_the_package_and_onnx_answer_as_the_scorer(stacked, tmp_path):
     stack, events, version = stacked
-    asked, expected = _scores(stack, events)
+    asked, expected = scores_of_users(stack, events)
     with open(tmp_path / "requests", "wb") as file:
         pickle.dump([(str(version), "score", asked)], file)
     command = [sys.executable, CLEAN, tmp_path / "requests", tmp_path / "answers"]
