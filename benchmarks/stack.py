@@ -1,12 +1,13 @@
 """What a stack adds to its members on retail.
 
-    python benchmarks/stack.py [--seeds 3] [--folds 6] [--json FILE]
+    python benchmarks/stack.py [--seeds 3] [--folds 6] [--json FILE] [--page]
 
 The temporal split of the last tenth. The members are a two-tower with its defaults, EASE with text,
 decay and trend, recent popularity and the whitened text mean; their options were chosen on the
 validation period. It prints whether the stack is better there, and measures it in any case.
-Intervals are 95 % paired bootstraps over users against the two-tower, pooled over the seeds. Data
-is read from TFREC_FUSION_DATA, else ../shared/data.
+Intervals are 95 % paired bootstraps over users against the two-tower, of the means over the seeds.
+`--page` writes the table into docs/blend.md. Data is read from TFREC_FUSION_DATA, else
+../shared/data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from markers import write_between
 from retrievals.data import split_of
 from retrievals.rows import TREND
 
@@ -26,6 +28,8 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.evaluation import evaluate, paired_bootstrap
 from tfrec_fusion.models.classic import EASE, RecentPopularity, TextMean
 from tfrec_fusion.training import choose_stack
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "blend.md"
 
 
 def two_tower(train, seed):
@@ -51,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=6)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true", help="write the table into docs/blend.md")
     arguments = parser.parse_args()
     split, reports, validation, seconds = split_of("retail", "temporal", 0), {}, [], []
     for seed in range(arguments.seeds):
@@ -85,7 +90,7 @@ def main() -> None:
         against = ""
         if name != "two_tower":
             mine, others = (
-                np.concatenate([one.per_user["ndcg@10"] for one in every])
+                np.mean([one.per_user["ndcg@10"] for one in every], 0)
                 for every in (found, reports["two_tower"])
             )
             pair = paired_bootstrap(mine, others)
@@ -93,6 +98,8 @@ def main() -> None:
         lines.append(f"| {name.replace('_', '-')} | {' | '.join(cells)} | {against} |")
     table = "\n".join(lines)
     print(f"{table}\nseconds to choose and train: {[round(one) for one in seconds]}")
+    if arguments.page:
+        write_between(PAGE, "stack", table)
     if arguments.json:
         figures = {name: [one.metrics for one in found] for name, found in reports.items()}
         arguments.json.write_text(
