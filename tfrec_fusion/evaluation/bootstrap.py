@@ -18,16 +18,6 @@ class PairedDifference(NamedTuple):
     high: float
     p_value: float
 
-    @property
-    def standard_error(self) -> float:
-        """Of the difference: the width of the interval by that of a normal one, 2 x 1.96.
-
-        Example:
-          >>> round(PairedDifference(0.5, -1.46, 2.46, 0.6).standard_error, 6)
-          1.0
-        """
-        return (self.high - self.low) / (2 * 1.96)
-
     @classmethod
     def of(cls, difference: float, resampled: np.ndarray) -> PairedDifference:
         """Returns the interval and p value of a difference from those of the resamples."""

@@ -31,6 +31,7 @@ _NO_TIME = "the time budget is too short"
 _LEAST = 10.0  # seconds for which a training is worth beginning
 _AGAIN = 1.5  # time to fit again on all events, relative to the first time
 _FOLDS = 5  # of a stack
+_LITTLE = 0.01  # of the best model's NDCG@10, for a simpler one
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
 
@@ -48,10 +49,9 @@ def auto(
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
     events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
     kind, where that is better than one of them, and `choose_stack` stacks these if there is time to
-    train them on earlier events too. The simplest model wins whose NDCG@10 is at most one standard
-    error of their difference below the best, by a paired bootstrap over users (the rule of one
-    standard error: Breiman et al., Classification and Regression Trees, 1984). It is fitted again
-    on all training events.
+    train them on earlier events too. The simplest model wins whose NDCG@10 is at most 1 %
+    below the best, and not beyond noise: the 95 % interval of a paired bootstrap over users
+    includes 0. It is fitted again on all training events.
 
     Args:
       split: the events; only `split.train` is read.
@@ -319,9 +319,12 @@ def _compared(trial: Trial, best: Trial, bootstrap: int, seed: int) -> Trial:
 
 
 def _even(trial: Trial) -> bool:
-    """Whether the best model is better than this one by at most a standard error."""
+    """Whether the best model is better than this one by little, and not beyond noise."""
     against: PairedDifference | None = trial.against
-    return against is not None and against.difference <= against.standard_error
+    if against is None:
+        return False
+    best = _value(trial.report) + against.difference
+    return against.low <= 0 and against.difference <= _LITTLE * best
 
 
 def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -> str:
@@ -331,10 +334,10 @@ def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -
     if chosen.against is None:
         simpler = ""
         if chosen != tried[0]:
-            simpler = ", and the simpler ones are worse by more than a standard error"
+            simpler = ", and the simpler ones are worse by more than 1 % or noise"
         return f"{chosen.name} is the best of {len(tried)} models{more}{simpler}"
     return (
-        f"{chosen.name} is the simplest within a standard error of the best, {best.name}{more}: "
+        f"{chosen.name} is the simplest within 1 % and noise of the best, {best.name}{more}: "
         f"{-chosen.against.difference:+.4f} "
         f"[{-chosen.against.high:+.4f}, {-chosen.against.low:+.4f}] of NDCG@10"
     )
