@@ -19,11 +19,14 @@ from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend import Blend
 from tfrec_fusion.pipelines.blend_config import member_name
+from tfrec_fusion.pipelines.candidates import candidates_of
+from tfrec_fusion.retrieval.counted_ranks import top_items
+from tfrec_fusion.training.ensemble_selection import ensemble_selection, ndcg
 
 Factory = Callable[[Interactions], Model]
 
 _FORMS = ("rank", "zscore")
-_WEIGHTS = (0.25, 0.5, 1.0, 2.0)
+_CANDIDATES = 100  # best items of each member and user, among which weights are chosen
 _METRIC = "ndcg@10"
 _MOST_BYTES = 2**31  # of the members' terms for the evaluated users
 _log = logging.getLogger(__name__)
@@ -36,8 +39,10 @@ class ChosenBlend:
     Attributes:
       factories: name -> factory, of the members that are in the blend.
       options: the arguments of `Blend`, but for the members; empty for a single member.
-      table: one row per step: `blend`, `ndcg@10`, `cold ndcg@10` where it was measured, the
-        `difference` to the blend before with its 95 % interval `low` and `high`, and `taken`.
+      table: one row per member, and the blend: `blend`, `ndcg@10`, `cold ndcg@10` where it was
+        measured, the `difference` to the best member, by weights of the other half of the users,
+        with its 95 % interval `low` and `high`, and `taken`; and a row for the order of unseen
+        items, whose difference is that to the blend.
       users: number of validation users that it was measured on.
     """
 
@@ -58,7 +63,7 @@ def choose_blend(
     split: Split,
     *,
     forms: Sequence[str] = _FORMS,
-    weights: Sequence[float] = _WEIGHTS,
+    steps: int = 20,
     k: float = 10.0,
     test: float | None = None,
     bootstrap: int = 1000,
@@ -66,12 +71,12 @@ def choose_blend(
 ) -> ChosenBlend:
     """Chooses a blend on `split.validation()`; the test events stay unseen.
 
-    It trains each member on the events before the validation period and starts with the best one.
-    Then it adds, one after the other, the member, weight and form that raise the mean NDCG@10 the
-    most, as long as the 95 % interval of the paired difference is above 0: within noise the simpler
-    blend stays. The interval does not account for the number of candidates. At last, unseen items
-    keep the order of the member that ranks them best among themselves, if that beats the blend
-    there and does not lower the whole.
+    It trains each member on the events before the validation period and chooses the weights of each
+    form by `ensemble_selection` on all validation users. The best form is the blend, if it is
+    better than the best member: weights that are chosen on a random half of the users are measured
+    on the other half, and the 95 % interval of the paired difference must be above 0; else the
+    member stays. At last, unseen items keep the order of the member that ranks them best among
+    themselves, if that beats the blend there and does not lower the whole.
 
     Args:
       factories: name -> a function that trains a model on the events that it is given and returns
@@ -79,7 +84,7 @@ def choose_blend(
         those of the end.
       split: the split whose training events are used.
       forms: values of `Blend(how=...)` to try.
-      weights: weights to try for a further member; the first one has the weight 1.
+      steps: of the selection; more make finer weights.
       k: see `BlendConfig`.
       test: share of the training events in the validation period; see `Split.validation`.
       bootstrap, seed: see `evaluation.paired_bootstrap`.
@@ -98,39 +103,31 @@ def choose_blend(
       30
     """
     check_factories("choose_blend", factories, split)
-    _check(forms, weights)
+    _check(forms, steps)
     part = validation_part(split, test=test, seed=seed)
     members = trained_members("choose_blend", factories, part.train)
     Blend(members, k=k)  # checks that the members belong together
     trial = _Trial(members, part, forms, k, seed)
-    steps = _Steps(bootstrap, seed)
+    table = _Table(bootstrap, seed)
     singles = {name: trial.score(forms[0], {name: 1.0}) for name in members}
     for name, one in singles.items():
-        steps.add(name, one)
+        table.add(name, one)
     best = max(singles, key=lambda name: singles[name].mean())
-    chosen, how, now = {best: 1.0}, forms[0], singles[best]
-    steps.take(best)
-    while len(chosen) < len(members):
-        candidates = [
-            (form, {**chosen, name: float(weight)})
-            for name in members
-            if name not in chosen
-            for weight in weights
-            for form in forms
-        ]
-        scores = [trial.score(*candidate) for candidate in candidates]
-        place = int(np.argmax([score.mean() for score in scores]))
-        form, wanted = candidates[place]
-        if not steps.compare(_described(form, wanted), scores[place], now):
-            break
-        how, chosen, now = form, wanted, scores[place]
+    chosen, how = {best: 1.0}, forms[0]
+    table.take(best)
+    form, wanted = trial.selected(forms, steps, np.arange(trial.users))
+    if len(wanted) > 1:
+        apart = trial.cross_fitted(forms, steps, seed)
+        score = trial.score(form, wanted)
+        if table.compare(_described(form, wanted), apart, singles[best], shown=score):
+            how, chosen = form, wanted
     options: dict[str, Any] = {}
     if len(chosen) > 1:
         options = {"how": how, "weights": chosen, "k": k}
-        cold = _cold_member({name: members[name] for name in chosen}, options, trial.part, steps)
+        cold = _cold_member({name: members[name] for name in chosen}, options, trial.part, table)
         options |= {"cold": cold} if cold else {}
     kept = {name: factories[name] for name in chosen}
-    return ChosenBlend(kept, options, steps.table(), trial.users)
+    return ChosenBlend(kept, options, table.frame(), trial.users)
 
 
 def check_factories(owner: str, factories, split) -> None:
@@ -158,15 +155,15 @@ def check_factories(owner: str, factories, split) -> None:
         )
 
 
-def _check(forms, weights) -> None:
+def _check(forms, steps) -> None:
     known = ("rank", "zscore", "weighted")
     if isinstance(forms, str) or not forms or any(form not in known for form in forms):
         raise InputError(
             f"choose_blend: forms must be a list of {', '.join(known)}. Received: {forms!r}"
         )
-    if not len(weights) or not all(np.isfinite(one) and one > 0 for one in weights):
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise InputError(
-            f"choose_blend: weights must be numbers above 0, at least one. Received: {weights!r}"
+            f"choose_blend: steps must be a whole number of 1 or more. Received: {steps!r}"
         )
 
 
@@ -234,6 +231,9 @@ class _Trial:
         self._row = np.full(len(part.train.users), -1)
         self._row[users] = np.arange(len(users))
         state = State.of(part.train)
+        self._candidates = candidates_of(state, users)
+        self._names = [*members]
+        self._best: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._terms = {
             (form, name): Blend({name: member}, how=form, k=k).scorer(state)(users)
             for form in forms
@@ -244,6 +244,54 @@ class _Trial:
     def users(self) -> int:
         """Number of users measured."""
         return len(self.part.users)
+
+    def selected(
+        self, forms: Sequence[str], steps: int, rows: np.ndarray
+    ) -> tuple[str, dict[str, float]]:
+        """The form and the weights, at most 1, that are best for the users at `rows`."""
+        found = []
+        for form in forms:
+            terms, hits = self._best_terms(form)
+            relevant = self.part.held_out.lengths[rows]
+            counts = ensemble_selection(terms[:, rows], hits[rows], relevant, steps)
+            total = sum(n * one[rows] for n, one in zip(counts, terms, strict=True) if n)
+            found.append((float(ndcg(total, hits[rows], relevant).mean()), form, counts))
+        _, form, counts = max(found, key=lambda one: one[0])
+        weights = zip(self._names, (counts / counts.max()).tolist(), strict=True)
+        return form, {name: weight for name, weight in weights if weight}
+
+    def cross_fitted(self, forms: Sequence[str], steps: int, seed: int) -> np.ndarray:
+        """NDCG@10 of each user by weights that are chosen on the other half of the users."""
+        order = np.random.default_rng(seed).permutation(self.users)
+        half = np.zeros(self.users, bool)
+        half[order[: self.users // 2]] = True
+        found = np.empty(self.users)
+        for measured in (half, ~half):
+            chosen = self.selected(forms, steps, np.flatnonzero(~measured))
+            found[measured] = self.score(*chosen)[measured]
+        return found
+
+    def _best_terms(self, form: str) -> tuple[np.ndarray, np.ndarray]:
+        """Terms `[members, users, C]` of the best items of any member, and which are targets.
+
+        Other items are in no sum's top 10, but for rare ones that no member ranks high.
+        """
+        if form not in self._best:
+            kept = np.zeros(self._candidates.shape, bool)
+            terms = [self._terms[form, name] for name in self._names]
+            for one in terms:
+                one = np.where(self._candidates, one, np.float32(-np.inf))
+                tops = top_items(one, min(_CANDIDATES, one.shape[1]))
+                rows = np.repeat(np.arange(len(tops)), tops.shape[1])
+                kept[rows[tops.ravel() >= 0], tops[tops >= 0]] = True
+            places = np.argsort(~kept, 1, kind="stable")[:, : kept.sum(1).max()]
+            found = np.stack([np.take_along_axis(one, places, 1) for one in terms])
+            found[:, ~np.take_along_axis(kept, places, 1)] = -np.inf
+            held_out = self.part.held_out
+            is_target = np.zeros(kept.shape, bool)
+            is_target[np.repeat(np.arange(self.users), held_out.lengths), held_out.items] = True
+            self._best[form] = found, np.take_along_axis(is_target, places, 1)
+        return self._best[form]
 
     def score(self, form: str, weights: Mapping[str, float]) -> np.ndarray:
         """NDCG@10 of each user, `[users]`."""
@@ -283,7 +331,7 @@ def _report(model, part: _Part, slices: bool) -> Report:
     return evaluate(model, part, k=(10,), slices=slices, bootstrap=0, progress=False)
 
 
-def _cold_member(members: dict[str, Model], options, part: _Part, steps: _Steps) -> str | None:
+def _cold_member(members: dict[str, Model], options, part: _Part, table: _Table) -> str | None:
     """The member whose order the unseen items should keep; None for that of the blend."""
     plain = _report(Blend(members, **options), part, slices=True)
     if not plain.counts["cold"]["users"]:
@@ -295,12 +343,12 @@ def _cold_member(members: dict[str, Model], options, part: _Part, steps: _Steps)
     before, after = (one.metrics["cold"][_METRIC] for one in (plain, reports[best]))
     name = f"unseen items in the order of {best}"
     totals = [one.per_user[_METRIC] for one in (reports[best], plain)]
-    taken = steps.compare(name, *totals, cold=(before, after))
+    taken = table.compare(name, *totals, cold=(before, after))
     return best if taken else None
 
 
 @dataclass
-class _Steps:
+class _Table:
     """The rows of the table of a choice."""
 
     bootstrap: int
@@ -320,24 +368,26 @@ class _Steps:
         after: np.ndarray,
         before: np.ndarray,
         cold: tuple[float, float] | None = None,
+        shown: np.ndarray | None = None,
     ) -> bool:
-        """Adds a row, and returns whether the later blend is to be taken.
+        """Adds a row of `shown`, else `after`, and returns whether the later blend is to be taken.
 
         It must be better beyond noise; or, with `cold` before and after, better there and not worse
-        beyond noise.
+        beyond noise, or equal there and better beyond noise.
         """
         found = paired_bootstrap(after, before, bootstrap=self.bootstrap, seed=self.seed)
         taken = found.low > 0
         more = {"difference": found.difference, "low": found.low, "high": found.high}
         if cold is not None:
-            taken = cold[1] > cold[0] and found.high >= 0
+            better = cold[1] > cold[0] and found.high >= 0
+            taken = better or (cold[1] == cold[0] and found.low > 0)
             more[f"cold {_METRIC}"] = cold[1]
-        self.add(name, after, **more)
+        self.add(name, after if shown is None else shown, **more)
         self.rows[-1]["taken"] = bool(taken)
         _log.info("choose_blend: %s: %.4f, %s", name, after.mean(), "taken" if taken else "left")
         return bool(taken)
 
-    def table(self) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
         names = ["blend", _METRIC, f"cold {_METRIC}", "difference", "low", "high", "taken"]
         return pd.DataFrame(self.rows).reindex(columns=names)
 
