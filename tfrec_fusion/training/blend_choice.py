@@ -254,8 +254,10 @@ class _Trial:
             terms, hits = self._best_terms(form)
             relevant = self.part.held_out.lengths[rows]
             counts = ensemble_selection(terms[:, rows], hits[rows], relevant, steps)
-            total = sum(n * one[rows] for n, one in zip(counts, terms, strict=True) if n)
-            found.append((float(ndcg(total, hits[rows], relevant).mean()), form, counts))
+            # Not those of weight 0, as 0 times -inf is no number.
+            parts = [n * one[rows] for n, one in zip(counts, terms, strict=True) if n]
+            score = ndcg(np.sum(parts, axis=0), hits[rows], relevant).mean()
+            found.append((float(score), form, counts))
         _, form, counts = max(found, key=lambda one: one[0])
         weights = zip(self._names, (counts / counts.max()).tolist(), strict=True)
         return form, {name: weight for name, weight in weights if weight}
