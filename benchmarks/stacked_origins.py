@@ -1,11 +1,12 @@
 """A stack and its members on retail at several origins in time, pooled with intervals.
 
-    python benchmarks/stacked_origins.py [--origins 6] [--folds 3] [--json FILE]
+    python benchmarks/stacked_origins.py [--origins 6] [--folds 3] [--json FILE] [--page]
 
 Each origin is the begin of the last tenth of the events before the next one, the latest the split
 of retrieval.py. The members of `stack.py` are trained until each of them and until `--folds`
 earlier ones; the head of an origin is trained on the windows of the earlier ones, so that it knows
-nothing of its own. Data is read from TFREC_FUSION_DATA, else ../shared/data.
+nothing of its own. `--page` writes the tables into docs/blend.md. Data is read from
+TFREC_FUSION_DATA, else ../shared/data.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import argparse
 import time
 from pathlib import Path
 
+from markers import write_between
 from origins import markdown
 from retrievals.data import split_of
-from stack import factories
+from stack import PAGE, factories
 
 from tfrec_fusion.evaluation import RollingReport, evaluate
 from tfrec_fusion.evaluation.origin_result import OriginResult
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the report here")
+    parser.add_argument("--page", action="store_true", help="write into docs/blend.md")
     arguments = parser.parse_args()
     count, made = arguments.origins, factories(arguments.seed)
     config = StackConfig(members={name: {} for name in made}, **OPTIONS)
@@ -65,6 +68,8 @@ def main() -> None:
     report = RollingReport.of(windows, results, reference="two_tower")
     table = markdown(report)
     print(table)
+    if arguments.page:
+        write_between(PAGE, "stacked origins", table)
     if arguments.json:
         report.save(arguments.json)
 
