@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def main() -> None:
         )
         print(f"seed {seed}, validation, better: {choice.better}\n{choice.table}", flush=True)
         validation.append(choice.table.to_dict("records"))
-        model = replace(choice, better=True).fit(split.train)
+        model = choice.fit_stack(split.train)
         seconds.append(time.perf_counter() - begin)
         for name, one in {**model.members, "stack": model}.items():
             reports.setdefault(name, []).append(evaluate(one, split, bootstrap=0))

@@ -229,3 +229,13 @@ def test_whether_a_file_can_be_written_is_found_before(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     with pytest.raises(InputError, match=f"json: {tmp_path} cannot be written"):
         check_new_file("a.json", "json")
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "model.json").write_text("kept")
+    message = r"a file is there\. Received: .*model\.json"
+    with pytest.raises(InputError, match=message), new_folder(tmp_path / "model.json"):
+        raise AssertionError("begun")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("model.json", "kept")
+    ]

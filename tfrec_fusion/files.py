@@ -129,9 +129,14 @@ def new_folder(path: str | os.PathLike) -> Iterator[Path]:
     version or the complete new one.
 
     Raises:
+      InputError: there is a file at `path`.
       OSError: the disk is full; the old folder at `path` remains.
     """
     path = Path(os.path.realpath(local_path(path, "folder")))
+    if path.is_file():
+        raise InputError(
+            f"folder: must be a folder or a new path, but a file is there. Received: {path}"
+        )
     with disk_errors(path, "it was not written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path.parent, f".{path.name}.") as temporary:

@@ -105,7 +105,7 @@ def _stack(setting, split, seed):
     )
     note = "better" if choice.better else "not better"
     # It is measured in any case.
-    return replace(choice, better=True).fit(split.train), f"{note} than {choice.best} on validation"
+    return choice.fit_stack(split.train), f"{note} than {choice.best} on validation"
 
 
 FITS: dict[str, Callable] = {"run": _run, "auto": _auto, "blend": _blend, "stack": _stack}

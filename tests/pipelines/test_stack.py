@@ -1,5 +1,7 @@
 """Stacks of fitted models: inputs by hand, learning, saving, leaks, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from fixed_scores import Fixed
@@ -143,6 +145,43 @@ def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
     assert found > good - 0.03
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "head.keras").unlink(), "damaged"),
+        (lambda folder: (folder / "head.keras").write_bytes(b"PK"), "damaged"),
+        (lambda folder: _edit(folder, lambda saved: saved.pop("members")), "damaged: KeyError"),
+        (lambda folder: _edit(folder, lambda saved: saved["members"]["ease"].pop("class")), "dam"),
+        (lambda folder: _edit(folder, lambda saved: saved.update(format=2)), "another format, 2"),
+        (
+            lambda folder: (folder / "members" / "ease" / "arrays.npz").write_bytes(b"PK"),
+            "damaged",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_told(split, tmp_path, damage, says):
+    _stack(split.train).save(tmp_path / "stack")
+    damage(tmp_path / "stack")
+    with pytest.raises(InputError, match=f"Stack: the folder is .*{says}.*Received: .*stack"):
+        Stack.load(tmp_path / "stack")
+
+
+def _edit(folder, change):
+    saved = json.loads((folder / "stack.json").read_text())
+    change(saved)
+    (folder / "stack.json").write_text(json.dumps(saved))
+
+
+def test_a_head_is_checked(split):
+    stack = _stack(split.train)
+    for head in (None, "head", tf.keras.Sequential()):
+        with pytest.raises(InputError, match=r"Stack: head must be a built Keras model"):
+            Stack(stack.members, head, candidates=2)
+    fewer = Stack({"ease": stack.members["ease"]}, stack.head, candidates=2)
+    with pytest.raises(InputError, match="the head was trained on other members"):
+        fewer.scorer(State.of(split.train))
+
+
 def _check_measured(choice, factories, split):
     """The two latest folds are measured, each by a head of the folds before it."""
     options = choice.config.model_dump(exclude={"members"})
@@ -202,6 +241,10 @@ def _pairs(events):
         ({"candidates": 0}, "candidates"),
         ({"cold": "nobody"}, "cold must name a member"),
         ({"epochs": 0}, "epochs must be a whole number of 1 or more"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more.* Received: -1"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0.* Received: 0"),
+        ({"learning_rate": "x"}, "learning_rate must be a number above 0.* Received: 'x'"),
+        ({"folds": 30}, "fold [0-9]+ of 30 cannot be made: .*; pass fewer folds"),
         ({"bootstrap": 0}, "bootstrap must be a whole number of 1 or more"),
         ({"networks": 0}, "networks"),
         ({"members": {"stack": None}}, "'stack' is the name of the stack itself"),

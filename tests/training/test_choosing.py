@@ -180,6 +180,18 @@ def test_they_win_where_two_models_know_different_things(folds, made, monkeypatc
     found = auto(split, candidates=candidates, progress=False)
     assert type(found.model) is made
     assert {"recent", "kNN"} == set(found.name.split(" of ")[1].split(", "))
+    if made is Blend:
+        # The figure is that of weights of the other half of the users.
+        part = choosing.validation_part(split, seed=0)
+        models = {
+            name: type(one)(**one.config.model_dump()) for name, one in found.model.members.items()
+        }
+        options = found.model.config.model_dump(exclude={"members"})
+        again = Blend({n: m.fit(part.train) for n, m in models.items()}, **options)
+        trial = next(trial for trial in found.trials if trial.name == found.name)
+        inside = evaluate(again, part).metrics["total"]["ndcg@10"]
+        assert 0 < abs(trial.report.metrics["total"]["ndcg@10"] - inside) < 0.1
+        assert trial.report.metrics["total"]["ndcg@10"] == trial.report.per_user["ndcg@10"].mean()
     if made is Stack:  # recent popularity and kNN rank unseen items alike; max takes the first
         assert found.model.config.cold == "recent_popularity"
     # Its members know all training events.
@@ -230,6 +242,38 @@ def test_a_training_that_cannot_fit_is_left_out(monkeypatch):
     )
     with pytest.raises(InputError, match=r"no candidate fits into the time budget.*900 s"):
         auto(_split(), candidates={"two-tower": tried["two-tower"]}, progress=False)
+
+
+def test_data_that_allow_no_folds_get_the_best_single_model(capsys):
+    frame = pd.DataFrame(
+        [(f"u{user}", f"i{(user + step) % 7}") for user in range(40) for step in range(3)],
+        columns=["user_id", "item_id"],
+    )
+    frame["timestamp"] = 1.7e9 + 3600.0 * np.arange(len(frame))
+    catalogue = Catalogue(pd.DataFrame({"item_id": [f"i{item}" for item in range(7)]}))
+    split = Interactions.from_frame(frame, catalogue).split("leave_one_out")
+    found = auto(split, candidates={"popular": POPULARITY, "kNN": KNN})
+    assert found.name in ("popular", "kNN")
+    assert "no stack: choose_stack: fold 2 of 2 cannot be made: " in capsys.readouterr().err
+
+
+def test_members_of_own_kinds_have_names():
+    kinds = ["_parts:Mine", "parts:Mine", "2", "ease"]
+    assert [*choosing._named(dict.fromkeys(kinds))] == [
+        "parts_Mine",
+        "parts_Mine_",
+        "model",
+        "ease",
+    ]
+
+
+def test_a_stack_must_fit_into_the_time(capsys):
+    # Building its heads alone takes longer.
+    tried = {"popular": POPULARITY, "kNN": KNN}
+    found = auto(_split(), candidates=tried, time_budget=20.0)
+    assert [trial.name for trial in found.trials][:2] == ["popular", "kNN"]
+    assert len(found.trials) == 2 or found.trials[2].name.startswith("blend")
+    assert "no stack: there is no time" in capsys.readouterr().err
 
 
 def test_bad_arguments():

@@ -16,12 +16,13 @@ class Standardise(keras.layers.Layer):
 
     Args:
       columns: how many of the last columns to standardise; earlier columns stay unchanged.
+      limit: clips standardised numbers to [-limit, limit]; None does not.
 
     Input: float `[..., d]`, d at least `columns`.
     Output: float32 `[..., d]`.
 
     Raises:
-      ValueError: `columns` is negative.
+      ValueError: `columns` is negative, or `limit` is not above 0.
 
     Example:
       >>> layer = Standardise(1)
@@ -30,11 +31,13 @@ class Standardise(keras.layers.Layer):
       [-1.0, 0.0, 0.0]
     """
 
-    def __init__(self, columns: int, **kwargs):
+    def __init__(self, columns: int, limit: float | None = None, **kwargs):
         super().__init__(autocast=False, **{"dtype": "float32", **kwargs})
         if columns < 0:
             raise ValueError(f"columns must be 0 or more. Received: {columns}")
-        self.columns = columns
+        if limit is not None and not limit > 0:
+            raise ValueError(f"limit must be above 0, or None. Received: {limit}")
+        self.columns, self.limit = columns, limit
         self.build(None)
 
     def build(self, input_shape):
@@ -54,16 +57,20 @@ class Standardise(keras.layers.Layer):
         super().build(input_shape)
 
     def fit(self, values: np.ndarray) -> None:
-        """Sets mean and deviation (at least 1e-6) from values `[n, columns]`, ignoring NaN.
+        """Sets mean and deviation from values `[n, columns]`, ignoring NaN.
 
-        A column without any finite number keeps its mean and deviation.
+        A constant column has an infinite deviation, so that it is 0 for other numbers too: what
+        reads it has learned nothing of them. A column without any finite number keeps its mean and
+        deviation.
         """
         values = np.asarray(values, np.float64)
         mean, deviation = self.mean.numpy(), self.deviation.numpy()
         for column in range(self.columns):
             known = values[np.isfinite(values[:, column]), column]
             if len(known):
-                mean[column], deviation[column] = known.mean(), max(known.std(), 1e-6)
+                spread = known.std()
+                mean[column] = known.mean()
+                deviation[column] = spread if spread > 1e-6 else np.inf
         self.mean.assign(mean)
         self.deviation.assign(deviation)
 
@@ -73,7 +80,9 @@ class Standardise(keras.layers.Layer):
             return inputs
         scaled = (inputs[..., -self.columns :] - self.mean) / self.deviation
         scaled = tf.where(tf.math.is_finite(scaled), scaled, 0.0)
+        if self.limit is not None:
+            scaled = tf.clip_by_value(scaled, -self.limit, self.limit)
         return tf.concat([inputs[..., : -self.columns], scaled], -1)
 
     def get_config(self):
-        return super().get_config() | {"columns": self.columns}
+        return super().get_config() | {"columns": self.columns, "limit": self.limit}

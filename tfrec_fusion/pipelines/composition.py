@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
@@ -22,6 +23,7 @@ from tfrec_fusion.pipelines.blended_spec import blended_spec
 from tfrec_fusion.pipelines.member_files import load_member, save_member
 
 _MEMBERS = "members"
+_FORMAT = 1  # of a saved folder
 
 
 class Composition(ABC):
@@ -103,7 +105,7 @@ class Composition(ABC):
             for part in self.networks:
                 getattr(self, part).save(folder / f"{part}.keras")
             config = self.config.model_dump(mode="json", exclude={"members"})
-            saved = {"format": 1, "config": config, "members": members}
+            saved = {"format": _FORMAT, "config": config, "members": members}
             (folder / f"{self.kind}.json").write_text(json.dumps(saved, indent=2), encoding="utf-8")
 
     @classmethod
@@ -117,15 +119,29 @@ class Composition(ABC):
         if not (folder / f"{cls.kind}.json").is_file():
             raise InputError(f"{cls.__name__}: the path has no saved {cls.kind}. Received: {path}")
         saved = read_json(folder / f"{cls.kind}.json", cls.kind)
-        members = {
-            name: load_member(member, folder / _MEMBERS, name)
-            for name, member in saved["members"].items()
-        }
-        networks = {
-            part: keras.models.load_model(folder / f"{part}.keras", compile=False)
-            for part in cls.networks
-        }
-        return cls(members, **networks, **saved["config"])
+        if saved.get("format") != _FORMAT:
+            raise InputError(
+                f"{cls.__name__}: the folder is of another format, {saved.get('format')!r}, than "
+                f"this version reads, {_FORMAT}; save the model again. Received: {path}"
+            )
+        try:
+            members = {
+                name: load_member(member, folder / _MEMBERS, name)
+                for name, member in saved["members"].items()
+            }
+            networks = {
+                part: keras.models.load_model(folder / f"{part}.keras", compile=False)
+                for part in cls.networks
+            }
+            config = saved["config"]
+        except InputError:
+            raise
+        except (KeyError, OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{cls.__name__}: the folder is damaged: {type(error).__name__}: {error}; save the "
+                f"model again. Received: {path}"
+            ) from None
+        return cls(members, **networks, **config)
 
 
 def described(members: Mapping[str, Model]) -> dict[str, dict[str, Any]]:

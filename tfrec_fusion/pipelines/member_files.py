@@ -1,4 +1,4 @@
-"""Saves and loads the members of a blend."""
+"""Saves and loads the members of a blend or stack."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def load_member(described: dict[str, str], folder: Path, name: str) -> Model:
     """
     path = folder / described["file"]
     if not path.exists():
-        raise InputError(f"Blend: the file of the member {name!r} is missing. Received: {path}")
+        raise InputError(f"members: the file of the member {name!r} is missing. Received: {path}")
     try:
         made = load(described["class"])
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"Blend: the class of the member {name!r} cannot be imported: {error}; the module must "
-            "be installed or in the working directory"
+            f"members: the class of the member {name!r} cannot be imported: {error}; the module "
+            "must be installed or in the working directory"
         ) from None
     if path.suffix == _KERAS:
         return keras.models.load_model(path, compile=False)

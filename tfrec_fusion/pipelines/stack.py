@@ -45,6 +45,11 @@ class Stack(Composition):
 
     def __init__(self, members: Mapping[str, Model], head: keras.Model, **options):
         super().__init__(members)
+        if not isinstance(head, keras.Model) or not head.built:
+            raise InputError(
+                "Stack: head must be a built Keras model, as choose_stack trains it. "
+                f"Received: {type(head).__name__}"
+            )
         self.head = head
         self.config = checked("Stack", StackConfig, options | {"members": described(self.members)})
 
@@ -74,7 +79,8 @@ class Stack(Composition):
         found, wanted = inputs.graph.width(len(self.members)), self.head.input_shape[-1]
         if found != wanted:
             raise InputError(
-                "Stack: the events have no timestamps and those of training had them, or the "
-                f"reverse. Received: {found} inputs of a candidate, {wanted} in training"
+                "Stack: the head was trained on other members, or on events with timestamps where "
+                f"these have none, or the reverse. Received: {found} inputs of a candidate, "
+                f"{wanted} in training"
             )
         return inputs

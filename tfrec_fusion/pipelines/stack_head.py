@@ -5,6 +5,8 @@ from __future__ import annotations
 from tfrec_fusion._compat import keras
 from tfrec_fusion.layers.standardise import Standardise
 
+_LIMIT = 10.0  # deviations of an input: of later events it may be beyond all of training
+
 
 def stack_head(
     n_inputs: int, hidden: tuple[int, ...], dropout: float, networks: int
@@ -15,7 +17,7 @@ def stack_head(
     (Lakshminarayanan et al., NeurIPS 2017); `training.stack_folds.fit_head` trains them.
 
     Args:
-      n_inputs: number of inputs of a candidate; they are standardised.
+      n_inputs: number of inputs of a candidate; they are standardised, within 10 deviations.
       hidden: units of the layers of a network, with ReLU.
       dropout: dropout rate of the layers.
       networks: number of networks.
@@ -25,7 +27,7 @@ def stack_head(
       TensorShape([2, 3])
     """
     inputs = keras.Input((None, n_inputs), name="candidates")
-    standardised = Standardise(n_inputs, name="standardise")(inputs)
+    standardised = Standardise(n_inputs, _LIMIT, name="standardise")(inputs)
     logits = []
     for network in range(networks):
         found = standardised

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 from rich.console import Console
 
 from tfrec_fusion.data import Interactions, Split
@@ -31,6 +32,8 @@ _NO_TIME = "the time budget is too short"
 _LEAST = 10.0  # seconds for which a training is worth beginning
 _AGAIN = 1.5  # time to fit again on all events, relative to the first time
 _FOLDS = 5  # of a stack
+_BUILD = 6.0  # seconds to build a head
+_HEAD = 0.012  # seconds to train a head on the candidates of one user
 _LITTLE = 0.01  # of the best model's NDCG@10, for a simpler one
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
@@ -141,17 +144,13 @@ def chosen_by(
         if before is None or _value(report) > _value(before.trial.report):
             members[one.model.kind] = _Member(trials[-1], one, model)
     left = budget - (time.perf_counter() - started)
-    blend = _blended(members, part, split, seed, left)
-    if blend is None:
-        say("no blend of the best of each kind is better than one of them, or there is no time")
-    else:
+    blend = _blended(members, part, split, seed, left, say)
+    if blend is not None:
         trials.append(blend.trial)
         say(_line(blend.trial))
     left = budget - (time.perf_counter() - started)
-    stack = _stacked(members, part, split, seed, left)
-    if stack is None:
-        say("no stack: there is one kind of model, or no time to train all on earlier events")
-    else:
+    stack = _stacked(members, part, split, seed, left, say)
+    if stack is not None:
         trials.append(stack.trial)
         say(_line(stack.trial))
     tried = [trial for trial in trials if trial.report is not None]
@@ -170,8 +169,8 @@ def chosen_by(
         say(f"fitting {', '.join(composed.choice.factories)} on all training events")
         choice = composed.choice
         # What was chosen here is trained, though its own test may not be beyond noise.
-        choice = replace(choice, better=True) if isinstance(choice, ChosenStack) else choice
-        model = choice.fit(split.train)
+        fit = choice.fit_stack if isinstance(choice, ChosenStack) else choice.fit
+        model = fit(split.train)
     else:
         one = configs[chosen.name]
         if one.by_gradient:
@@ -200,46 +199,89 @@ class _Composed:
 
 
 def _blended(
-    members: Mapping[str, _Member], part: Split, split: Split, seed: int, left: float
+    members: Mapping[str, _Member],
+    part: Split,
+    split: Split,
+    seed: int,
+    left: float,
+    say: Callable[[str], None],
 ) -> _Composed | None:
     """The blend that validation chooses; None if one model is as good, or there is no time."""
     fit = sum(member.trial.seconds for member in members.values())
-    if len(members) < 2 or left < _AGAIN * fit + _LEAST:
+    if len(members) < 2:
+        say("no blend: there is one kind of model")
+        return None
+    if left < _AGAIN * fit + _LEAST:
+        say("no blend: there is no time to train its members again")
         return None
     begin = time.perf_counter()
     models = _named(members)
     there = {name: partial(_given, one.model) for name, one in models.items()}
     choice = choose_blend(there, split, seed=seed)
     if not choice.options:
+        say("no blend of the best of each kind is better than one of them beyond noise")
         return None
     blend = Blend({name: models[name].model for name in choice.factories}, **choice.options)
     name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
     report = evaluate(blend, part, name=name, bootstrap=0, progress=False)
+    if choice.apart is not None and len(choice.apart) == len(report.users):
+        report = _with_values(report, choice.apart)
     again = {name: partial(_trained, models[name].config) for name in choice.factories}
     return _Composed(
         Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)
     )
 
 
+def _with_values(report: Report, values: np.ndarray) -> Report:
+    """The report with another NDCG@10 of each user: weights look better where they were chosen."""
+    total = {**report.metrics["total"], _METRIC: float(values.mean())}
+    per_user = {**report.slice_per_user["total"], _METRIC: values}
+    return replace(
+        report,
+        metrics={**report.metrics, "total": total},
+        slice_per_user={**report.slice_per_user, "total": per_user},
+    )
+
+
 def _stacked(
-    members: Mapping[str, _Member], part: Split, split: Split, seed: int, left: float
+    members: Mapping[str, _Member],
+    part: Split,
+    split: Split,
+    seed: int,
+    left: float,
+    say: Callable[[str], None],
 ) -> _Composed | None:
     """The stack of the best of each kind; None if there is one kind, or no time.
 
     Each fold but the validation part, and the end, train all members. Unseen items, of which a head
     has few examples, keep the order of the member that ranks them best.
     """
+    if len(members) < 2:
+        say("no stack: there is one kind of model")
+        return None
     fit = sum(member.trial.seconds for member in members.values())
-    folds = min(_FOLDS, int((left - _LEAST) / max(_AGAIN * fit, 1e-9)))
-    if len(members) < 2 or folds < 2:
+    users = len(part.targets()[0])
+    folds = next((n for n in range(_FOLDS, 1, -1) if _seconds_of_stack(n, fit, users) < left), 0)
+    if not folds:
+        say("no stack: there is no time to train all on earlier events")
         return None
     begin = time.perf_counter()
     models = _named(members)
     again = {name: partial(_trained_once, one, part) for name, one in models.items()}
     cold = _best_of_cold(models)
-    choice = choose_stack(again, split, folds=folds, seed=seed, progress=False, cold=cold)
+    try:
+        choice = choose_stack(again, split, folds=folds, seed=seed, progress=False, cold=cold)
+    except InputError as error:
+        say(f"no stack: {error}")
+        return None
     name = f"stack of {', '.join(member.trial.name for member in members.values())}"
     return _Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
+
+
+def _seconds_of_stack(folds: int, fit: float, users: int) -> float:
+    """A bound of the time for a stack and for fitting it at the end."""
+    heads = sum(folds - 1 - place for place in range(folds // 2)) + folds
+    return _LEAST + (folds + 1) * _AGAIN * fit + (folds // 2 + 1) * _BUILD + heads * users * _HEAD
 
 
 def _best_of_cold(models: Mapping[str, _Member]) -> str | None:
@@ -253,8 +295,13 @@ def _best_of_cold(models: Mapping[str, _Member]) -> str | None:
 
 
 def _named(members: Mapping[str, _Member]) -> dict[str, _Member]:
-    kinds = [_NOT_NAMED.sub("_", kind) for kind in members]
-    return dict(zip(kinds, members.values(), strict=True))
+    found: dict[str, _Member] = {}
+    for kind, member in members.items():
+        name = _NOT_NAMED.sub("_", kind).strip("_0123456789") or "model"
+        while name in found:
+            name += "_"
+        found[name] = member
+    return found
 
 
 def _trained_once(member: _Member, part: Split, train: Interactions) -> Any:

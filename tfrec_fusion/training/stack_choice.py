@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,12 +26,14 @@ from tfrec_fusion.progress import WorkProgress
 from tfrec_fusion.training.blend_choice import (
     Factory,
     check_factories,
+    check_whole,
     trained_members,
     validation_part,
 )
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
 _METRIC = "ndcg@10"
+_log = logging.getLogger(__name__)
 _STACK = "stack"
 
 
@@ -60,13 +65,17 @@ class ChosenStack:
     table: pd.DataFrame
 
     def fit(self, train: Interactions) -> Model:
-        """Trains the members, and the head on all folds; or the best member, if no stack helps."""
-        if not self.better:
-            return self.factories[self.best](train)
+        """Trains the stack, or only the best member if the stack is not better."""
+        if self.better:
+            return self.fit_stack(train)
+        _log.info("choose_stack: no better than %s, which is trained alone", self.best)
+        return self.factories[self.best](train)
+
+    def fit_stack(self, train: Interactions) -> Stack:
+        """Trains the members, and the head on all folds, whether or not the stack is better."""
         head = fit_head(self.folds, self.config, **self.head_options)
         members = trained_members("choose_stack", self.factories, train)
-        stack: Any = Stack(members, head, **self.config.model_dump(exclude={"members"}))
-        return stack
+        return Stack(members, head, **self.config.model_dump(exclude={"members"}))
 
 
 def choose_stack(
@@ -112,28 +121,30 @@ def choose_stack(
       >>> [*choice.table["model"]]
       ['ease', 'popular', 'stack']
     """
-    for name, value, least in (
-        ("folds", folds, 2),
-        ("epochs", epochs, 1),
-        ("bootstrap", bootstrap, 1),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(
-                f"choose_stack: {name} must be a whole number of {least} or more. "
-                f"Received: {value!r}"
-            )
+    counts = {"folds": (folds, 2), "epochs": (epochs, 1), "bootstrap": (bootstrap, 1)}
+    for name, (value, least) in {**counts, "seed": (seed, 0)}.items():
+        check_whole("choose_stack", name, value, least)
+    if not isinstance(learning_rate, numbers.Real) or not 0 < learning_rate < math.inf:
+        raise InputError(
+            f"choose_stack: learning_rate must be a number above 0. Received: {learning_rate!r}"
+        )
     check_factories("choose_stack", factories, split)
     if _STACK in factories:
         raise InputError(
             f"choose_stack: factories: {_STACK!r} is the name of the stack itself; rename the "
             f"member. Received: {', '.join(factories)}"
         )
+    if "members" in options:
+        raise InputError(
+            "choose_stack: the members are the factories; leave out members. "
+            f"Received: {options['members']!r}"
+        )
     options["members"] = {name: {} for name in factories}
     config = checked("choose_stack", StackConfig, options)
-    head_options = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
+    head_options = {"epochs": epochs, "learning_rate": float(learning_rate), "seed": seed}
     found: list[StackFold] = []
     measured: list[dict[str, OriginResult]] = []
-    parts = [*held_out_parts(split, folds, seed)]
+    parts = _parts(split, folds, seed)
     with WorkProgress("stack:", folds, "folds", console=progress, tell_end=False) as shown:
         for place in reversed(range(folds)):
             part = parts[place]
@@ -187,6 +198,26 @@ def _compared(
     pair = PairedDifference.of(float(mean[0] - others[0]), (resampled - others_resampled)[:, 0])
     rows[-1] |= {"difference": pair.difference, "low": pair.low, "high": pair.high}
     return pd.DataFrame(rows), best
+
+
+def _parts(split: Split, folds: int, seed: int) -> list[Split]:
+    """The folds, from the latest.
+
+    Raises:
+      InputError: the events allow fewer.
+    """
+    found: list[Split] = []
+    try:
+        for part in held_out_parts(split, folds, seed):
+            if not len(part.targets()[0]):
+                raise InputError("no user of it has earlier events and a held-out item")
+            found.append(part)
+    except InputError as error:
+        raise InputError(
+            f"choose_stack: fold {len(found) + 1} of {folds} cannot be made: {error}; "
+            f"pass fewer folds or more events. Received: {len(split.train)} training events"
+        ) from None
+    return found
 
 
 def held_out_parts(split: Split, count: int, seed: int) -> Iterator[Split]:
