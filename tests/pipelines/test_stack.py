@@ -1,6 +1,7 @@
 """Stacks of fitted models: inputs by hand, learning, saving, leaks, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,8 +131,19 @@ def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
         "good": lambda train: Fixed(*letters).fit(train),
         "bad": lambda train: Fixed(*-letters).fit(train),
     }
-    choice = choose_stack(factories, split, folds=4, epochs=30, candidates=20, networks=1)
-    assert [*choice.table["model"]] == ["good", "bad", "stack"]
+    made = []
+
+    def blend(members):
+        made.append(Blend(members))
+        return made[-1]
+
+    options = {"folds": 4, "epochs": 30, "candidates": 20, "networks": 1}
+    choice = choose_stack(factories, split, rivals={"even": blend}, **options)
+    assert [*choice.table["model"]] == ["good", "bad", "even", "stack"]
+    # A blend of a member that is always wrong is no better than the other one alone.
+    assert len(made) == 2 and choice.table["ndcg@10"][2] < choice.table["ndcg@10"][0]
+    rival = replace(choice, best="even", better=False).fit(split.train)
+    assert rival is made[-1] and len(made) == 3
     assert choice.best == "good"
     _check_measured(choice, factories, split)
     head = fit_head(choice.folds, choice.config, **choice.head_options)
@@ -247,7 +259,8 @@ def _pairs(events):
         ({"folds": 30}, "fold [0-9]+ of 30 cannot be made: .*; pass fewer folds"),
         ({"bootstrap": 0}, "bootstrap must be a whole number of 1 or more"),
         ({"networks": 0}, "networks"),
-        ({"members": {"stack": None}}, "'stack' is the name of the stack itself"),
+        ({"members": {"stack": None}}, "'stack' is that of the stack itself"),
+        ({"rivals": {"ease": None}}, "must have different names.* Received: ease, ease"),
         ({"members": {"score": None}}, "factories: a name must begin with a letter"),
     ],
 )

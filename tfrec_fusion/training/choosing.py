@@ -52,9 +52,10 @@ def auto(
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
     events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
     kind, where that is better than one of them, and `choose_stack` stacks these if there is time to
-    train them on earlier events too. The simplest model wins whose NDCG@10 is at most 1 %
-    below the best, and not beyond noise: the 95 % interval of a paired bootstrap over users
-    includes 0. It is fitted again on all training events.
+    train them on earlier events too. The stack wins if it is better than its members and their
+    blend beyond noise on the folds that `choose_stack` measures; else the simplest model whose
+    NDCG@10 is at most 1 % below the best, and not beyond noise: the 95 % interval of a paired
+    bootstrap over users includes 0. The winner is fitted again on all training events.
 
     Args:
       split: the events; only `split.train` is read.
@@ -149,11 +150,14 @@ def chosen_by(
         trials.append(blend.trial)
         say(_line(blend.trial))
     left = budget - (time.perf_counter() - started)
-    stack = _stacked(members, part, split, seed, left, say)
+    stack = _stacked(members, blend, part, split, seed, left, say)
     if stack is not None:
         trials.append(stack.trial)
         say(_line(stack.trial))
-    tried = [trial for trial in trials if trial.report is not None]
+    # Of a stack more is known than its figure on the validation part.
+    passed = stack is not None and isinstance(stack.choice, ChosenStack) and stack.choice.better
+    failed = stack.trial.name if stack is not None and not passed else None
+    tried = [one for one in trials if one.report is not None and one.name != failed]
     if not tried:
         raise InputError(
             "auto: no candidate fits into the time budget; pass a larger one. "
@@ -161,16 +165,16 @@ def chosen_by(
         )
     best = max(tried, key=lambda trial: _value(trial.report))
     trials = [_compared(trial, best, bootstrap, seed) for trial in trials]
-    chosen = next(t for t in trials if t.report is not None and (t.against is None or _even(t)))
-    reason = _reason(chosen, best, tried, len(trials) - len(tried))
+    if stack is not None and passed:
+        chosen, reason = trials[-1], _reason_of_stack(stack)
+    else:
+        chosen = next(t for t in trials if t.name != failed and (t.name == best.name or _even(t)))
+        reason = _reason(chosen, best, trials)
     say(reason)
     composed = next((c for c in (blend, stack) if c and c.trial.name == chosen.name), None)
     if composed is not None:
         say(f"fitting {', '.join(composed.choice.factories)} on all training events")
-        choice = composed.choice
-        # What was chosen here is trained, though its own test may not be beyond noise.
-        fit = choice.fit_stack if isinstance(choice, ChosenStack) else choice.fit
-        model = fit(split.train)
+        model = composed.choice.fit(split.train)
     else:
         one = configs[chosen.name]
         if one.by_gradient:
@@ -232,6 +236,10 @@ def _blended(
     )
 
 
+def _blend_of(choice: Any, members: Mapping[str, Any]) -> Blend:
+    return Blend({name: members[name] for name in choice.factories}, **choice.options)
+
+
 def _with_values(report: Report, values: np.ndarray) -> Report:
     """The report with another NDCG@10 of each user: weights look better where they were chosen."""
     total = {**report.metrics["total"], _METRIC: float(values.mean())}
@@ -245,6 +253,7 @@ def _with_values(report: Report, values: np.ndarray) -> Report:
 
 def _stacked(
     members: Mapping[str, _Member],
+    blend: _Composed | None,
     part: Split,
     split: Split,
     seed: int,
@@ -268,9 +277,11 @@ def _stacked(
     begin = time.perf_counter()
     models = _named(members)
     again = {name: partial(_trained_once, one, part) for name, one in models.items()}
-    cold = _best_of_cold(models)
+    options: dict[str, Any] = {"cold": _best_of_cold(models), "folds": folds, "seed": seed}
+    if blend is not None:
+        options["rivals"] = {"blend": partial(_blend_of, blend.choice)}
     try:
-        choice = choose_stack(again, split, folds=folds, seed=seed, progress=False, cold=cold)
+        choice = choose_stack(again, split, progress=False, **options)
     except InputError as error:
         say(f"no stack: {error}")
         return None
@@ -374,7 +385,19 @@ def _even(trial: Trial) -> bool:
     return against.low <= 0 and against.difference <= _LITTLE * best
 
 
-def _reason(chosen: Trial, best: Trial, tried: Sequence[Trial], left_out: int) -> str:
+def _reason_of_stack(stack: _Composed) -> str:
+    """Why the stack was chosen."""
+    row = stack.choice.table.iloc[-1]
+    return (
+        f"{stack.trial.name} is better than its best member or their blend on the users of its "
+        f"latest folds: {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}] of NDCG@10"
+    )
+
+
+def _reason(chosen: Trial, best: Trial, trials: Sequence[Trial]) -> str:
+    """Why a candidate was chosen."""
+    tried = [trial for trial in trials if trial.report is not None]
+    left_out = len(trials) - len(tried)
     more = f" ({left_out} did not fit into the time budget)" if left_out else ""
     if len(tried) == 1:
         return f"{chosen.name} is the only model that was tried{more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ from tfrec_fusion.training.blend_choice import (
 )
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
+Rival = Callable[[Mapping[str, Model]], Model]
+
 _METRIC = "ndcg@10"
 _log = logging.getLogger(__name__)
 _STACK = "stack"
@@ -43,19 +45,21 @@ class ChosenStack:
 
     Attributes:
       factories: name -> factory of the members.
-      best: name of the best member.
+      rivals: name -> function that makes another model of the members.
+      best: name of the best member or rival.
       better: whether the stack is better than it beyond noise.
       config: the options of the stack.
       head_options: those of the head's training.
       folds: the out-of-fold examples, from the latest, that of the validation period.
       report: of the stack on the validation period.
       table: one row per model, over the users of all measured folds: its `ndcg@10`, `recall@20` and
-        `cold ndcg@10`, and for the stack the `difference` of `ndcg@10` to the best member with its
-        95 % interval `low` and `high`. A user of several folds counts once for each, and is drawn
+        `cold ndcg@10`, and for the stack the `difference` of `ndcg@10` to `best` with its 95 %
+        interval `low` and `high`. A user of several folds counts once for each, and is drawn
         once in the bootstrap.
     """
 
     factories: Mapping[str, Factory]
+    rivals: Mapping[str, Rival]
     best: str
     better: bool
     config: StackConfig
@@ -65,17 +69,20 @@ class ChosenStack:
     table: pd.DataFrame
 
     def fit(self, train: Interactions) -> Model:
-        """Trains the stack, or only the best member if the stack is not better."""
+        """Trains the stack, or the best member or rival if the stack is not better."""
         if self.better:
             return self.fit_stack(train)
-        _log.info("choose_stack: no better than %s, which is trained alone", self.best)
-        return self.factories[self.best](train)
+        _log.info("choose_stack: no better than %s, which is trained in its place", self.best)
+        if self.best in self.factories:
+            return self.factories[self.best](train)
+        return self.rivals[self.best](trained_members("choose_stack", self.factories, train))
 
-    def fit_stack(self, train: Interactions) -> Stack:
+    def fit_stack(self, train: Interactions) -> Model:
         """Trains the members, and the head on all folds, whether or not the stack is better."""
         head = fit_head(self.folds, self.config, **self.head_options)
         members = trained_members("choose_stack", self.factories, train)
-        return Stack(members, head, **self.config.model_dump(exclude={"members"}))
+        stack: Any = Stack(members, head, **self.config.model_dump(exclude={"members"}))
+        return stack
 
 
 def choose_stack(
@@ -83,6 +90,7 @@ def choose_stack(
     split: Split,
     *,
     folds: int = 4,
+    rivals: Mapping[str, Rival] | None = None,
     epochs: int = 12,
     learning_rate: float = 2e-3,
     bootstrap: int = 1000,
@@ -105,6 +113,8 @@ def choose_stack(
         it, as in `choose_blend`.
       split: the split whose training events are used.
       folds: number of folds, at least 2. All members are trained once for each, and by `fit`.
+      rivals: name -> a function that makes another model of the members of a fold, e.g. a `Blend`,
+        which the stack must be better than, too.
       epochs, learning_rate: see `fit_head`.
       bootstrap, seed: see `evaluation.paired_bootstrap`; `seed` is also that of the head.
       progress: a rich console; None is standard error, False no output.
@@ -129,10 +139,11 @@ def choose_stack(
             f"choose_stack: learning_rate must be a number above 0. Received: {learning_rate!r}"
         )
     check_factories("choose_stack", factories, split)
-    if _STACK in factories:
+    rivals = dict(rivals or {})
+    if _STACK in (names := [*factories, *rivals]) or len({*names}) < len(names):
         raise InputError(
-            f"choose_stack: factories: {_STACK!r} is the name of the stack itself; rename the "
-            f"member. Received: {', '.join(factories)}"
+            f"choose_stack: members and rivals must have different names, and {_STACK!r} is that "
+            f"of the stack itself. Received: {', '.join(names)}"
         )
     if "members" in options:
         raise InputError(
@@ -152,13 +163,14 @@ def choose_stack(
             fold = StackFold.of(models, part, config, seed)
             if place < folds // 2:
                 head = fit_head(found, config, **head_options)
-                stack = Stack(models, head, **config.model_dump(exclude={"members"}))
+                made: dict[str, Any] = {name: rival(models) for name, rival in rivals.items()}
+                made[_STACK] = Stack(models, head, **config.model_dump(exclude={"members"}))
                 measured.append(
                     {
                         name: OriginResult.of(
                             evaluate(one, part, bootstrap=0, progress=progress), part, 0.0
                         )
-                        for name, one in {**models, _STACK: stack}.items()
+                        for name, one in {**models, **made}.items()
                     }
                 )
             found.insert(0, fold)
@@ -166,13 +178,13 @@ def choose_stack(
     table, best = _compared(measured, bootstrap, seed)
     better = bool(table["low"].iloc[-1] > 0)
     report = measured[-1][_STACK].report
-    return ChosenStack(factories, best, better, config, head_options, found, report, table)
+    return ChosenStack(factories, rivals, best, better, config, head_options, found, report, table)
 
 
 def _compared(
     measured: Sequence[Mapping[str, OriginResult]], bootstrap: int, seed: int
 ) -> tuple[pd.DataFrame, str]:
-    """The table of `ChosenStack`, and the best member."""
+    """The table of `ChosenStack`, and the best member or rival."""
 
     def pooled(name: str, part: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
         results = [fold[name] for fold in measured if part in fold[name].report.slice_per_user]
