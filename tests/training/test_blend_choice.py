@@ -90,6 +90,18 @@ def test_a_single_model_stays_within_noise(split):
     assert isinstance(choice.fit(split.train), Knows)
 
 
+def test_one_validation_user_is_no_evidence_for_a_blend(monkeypatch):
+    monkeypatch.setitem(globals(), "N_USERS", 1)
+    # Its validation items are 5 and 7, of which each member knows one.
+    split = _split([lambda user, item=item: item for item in (0, 1, 5, 7, 2)])
+    factories = {
+        "five": lambda train: Knows((0, 5)).fit(train),
+        "seven": lambda train: Knows((0, 7)).fit(train),
+    }
+    choice = choose_blend(factories, split, test=0.5)
+    assert (choice.users, [*choice.factories], choice.options) == (1, ["five"], {})
+
+
 def test_unseen_items_get_the_order_of_the_member_that_knows_them():
     # After items 2 and 3, some users take the known items 8 and 9, the others the new 4 and 5.
     def third(user):

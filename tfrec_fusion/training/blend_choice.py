@@ -80,7 +80,8 @@ def choose_blend(
     better than the best member: weights that are chosen on a random half of the users are measured
     on the other half, and the 95 % interval of the paired difference must be above 0; else the
     member stays. At last, unseen items keep the order of the member that ranks them best among
-    themselves, if that beats the blend there and does not lower the whole.
+    themselves, if that beats the blend there and does not lower the whole, or raises the whole and
+    is as good there.
 
     Args:
       factories: name -> a function that trains a model on the events that it is given and returns
@@ -123,7 +124,7 @@ def choose_blend(
     table.take(best)
     apart = None
     form, wanted = trial.selected(forms, steps, np.arange(trial.users))
-    if len(wanted) > 1:
+    if len(wanted) > 1 and trial.users > 1:  # one user has no other half
         apart = trial.cross_fitted(forms, steps, seed)
         score = trial.score(form, wanted)
         if table.compare(_described(form, wanted), apart, singles[best], shown=score):
@@ -270,7 +271,7 @@ class _Trial:
             relevant = self.part.held_out.lengths[rows]
             counts = ensemble_selection(terms[:, rows], hits[rows], relevant, steps)
             # Not those of weight 0, as 0 times -inf is no number.
-            parts = [n * one[rows] for n, one in zip(counts, terms, strict=True) if n]
+            parts = [np.float32(n) * one[rows] for n, one in zip(counts, terms, strict=True) if n]
             score = ndcg(np.sum(parts, axis=0), hits[rows], relevant).mean()
             found.append((float(score), form, counts))
         _, form, counts = max(found, key=lambda one: one[0])
