@@ -24,8 +24,8 @@ from tfrec_fusion.evaluation import RollingReport, evaluate
 from tfrec_fusion.evaluation.origin_result import OriginResult
 from tfrec_fusion.evaluation.window import Window
 from tfrec_fusion.pipelines import Stack, StackConfig
-from tfrec_fusion.training.blend_choice import trained_members
-from tfrec_fusion.training.stack_choice import held_out_parts
+from tfrec_fusion.training.held_out_parts import held_out_parts
+from tfrec_fusion.training.member_factories import trained_members
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
 OPTIONS = {"cold": "two_tower"}

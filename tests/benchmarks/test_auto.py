@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tfrec_fusion.training import choosing
+from tfrec_fusion.training import auto_compositions, choosing
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_noise_replaces_the_vectors(retrieval, split):
 def test_finished_rows_are_kept(retrieval, tables_of_retail, tmp_path, monkeypatch, capsys):
     few = {"popular": {"model": {"kind": "popularity"}}, "kNN": {"model": {"kind": "item_knn"}}}
     monkeypatch.setattr(choosing, "default_candidates", lambda train, kind: few)
-    monkeypatch.setattr(choosing, "_FOLDS", 1)
+    monkeypatch.setattr(auto_compositions, "_FOLDS", 1)
     words = ["auto.py", "--folder", str(tmp_path / "kept"), "--data", "retail", "--seeds", "0"]
     monkeypatch.setattr("sys.argv", words)
     retrieval.auto.main()

@@ -17,7 +17,7 @@ from tfrec_fusion.pipelines import Blend, Stack, StackConfig
 from tfrec_fusion.pipelines.stack_head import stack_head
 from tfrec_fusion.pipelines.stack_inputs import StackInputs
 from tfrec_fusion.training import choose_stack
-from tfrec_fusion.training.stack_choice import held_out_parts
+from tfrec_fusion.training.held_out_parts import held_out_parts
 from tfrec_fusion.training.stack_folds import fit_head
 
 TRAIN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "c"), ("w", "b")]

@@ -10,7 +10,14 @@ from tfrec_fusion.features import State
 from tfrec_fusion.models import TwoTower
 from tfrec_fusion.models.classic import ItemKNN, Popularity
 from tfrec_fusion.pipelines import Blend, Stack
-from tfrec_fusion.training import Checkpoints, Run, RunConfig, choosing, default_candidates
+from tfrec_fusion.training import (
+    Checkpoints,
+    Run,
+    RunConfig,
+    auto_compositions,
+    choosing,
+    default_candidates,
+)
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.time_budget import BudgetError
 
@@ -21,7 +28,7 @@ POPULARITY, KNN = {"model": {"kind": "popularity"}}, {"model": {"kind": "item_kn
 @pytest.fixture(autouse=True)
 def folds(monkeypatch):
     """Two folds of a stack, of which the heads of more take long to build."""
-    monkeypatch.setattr(choosing, "_FOLDS", 2)
+    monkeypatch.setattr(auto_compositions, "_FOLDS", 2)
 
 
 def _split(kind="temporal", users=60, vectors=(), seed=0):
@@ -78,7 +85,7 @@ def test_a_simpler_one_may_be_a_little_below_the_best(difference, low, chosen, m
     """The NDCG@10 of b is about .5, so .001 is less than 1 % of it, and .05 more."""
     pair = PairedDifference(difference, low, 0.11, 0.5)
     monkeypatch.setattr(choosing, "paired_bootstrap", lambda *_, **__: pair)
-    monkeypatch.setattr(choosing, "_stacked", lambda *_: None)
+    monkeypatch.setattr(choosing, "stacked", lambda *_: None)
     found = auto(_split(), candidates={"a": POPULARITY, "b": KNN}, progress=False)
     assert found.name == chosen
     assert ("within 1 % and noise of the best, b" in found.reason) == (chosen == "a")
@@ -174,7 +181,9 @@ def _two_kinds(seed=0):
 
 @pytest.mark.parametrize(("folds", "made"), [(1, Blend), (4, Stack)])
 def test_they_win_where_two_models_know_different_things(folds, made, monkeypatch, tmp_path):
-    monkeypatch.setattr(choosing, "_FOLDS", folds)  # 1 leaves no earlier period for a stack
+    monkeypatch.setattr(
+        auto_compositions, "_FOLDS", folds
+    )  # 1 leaves no earlier period for a stack
     split = _two_kinds()
     candidates = {"recent": {"model": {"kind": "recent_popularity"}}, "kNN": KNN}
     found = auto(split, candidates=candidates, progress=False)
@@ -259,7 +268,7 @@ def test_data_that_allow_no_folds_get_the_best_single_model(capsys):
 
 def test_members_of_own_kinds_have_names():
     kinds = ["_parts:Mine", "parts:Mine", "2", "ease"]
-    assert [*choosing._named(dict.fromkeys(kinds))] == [
+    assert [*auto_compositions.named(dict.fromkeys(kinds))] == [
         "parts_Mine",
         "parts_Mine_",
         "model",

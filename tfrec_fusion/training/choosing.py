@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 from rich.console import Console
 
-from tfrec_fusion.data import Interactions, Split
+from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import PairedDifference, Report, evaluate, paired_bootstrap
-from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.auto_candidates import default_candidates
+from tfrec_fusion.training.auto_compositions import (
+    AGAIN,
+    LEAST,
+    Composed,
+    Member,
+    blended,
+    stacked,
+)
 from tfrec_fusion.training.auto_result import AutoResult, Trial
-from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend, validation_part
 from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.held_out_parts import validation_part
 from tfrec_fusion.training.model_sections import AUTO, BLEND, AutoSection
 from tfrec_fusion.training.recipes import trained_model
-from tfrec_fusion.training.stack_choice import ChosenStack, choose_stack
+from tfrec_fusion.training.stack_choice import ChosenStack
 from tfrec_fusion.training.time_budget import BudgetError
 
 _METRIC = "ndcg@10"
 _NO_TABLES = {"interactions": "", "items": ""}
 _BUDGET = 900.0  # seconds
 _NO_TIME = "the time budget is too short"
-_LEAST = 10.0  # seconds for which a training is worth beginning
-_AGAIN = 1.5  # time to fit again on all events, relative to the first time
-_FOLDS = 5  # of a stack
-_BUILD = 6.0  # seconds to build a head
-_HEAD = 0.012  # seconds to train a head on the candidates of one user
 _LITTLE = 0.01  # of the best model's NDCG@10, for a simpler one
-_NOT_NAMED = re.compile(r"\W")  # in the name of a member
 
 
 def auto(
@@ -119,18 +116,18 @@ def chosen_by(
     configs = candidate_configs(config, split)
     in_epochs = sum(one.by_gradient for one in configs.values())
     trials: list[Trial] = []
-    members: dict[str, _Member] = {}
+    members: dict[str, Member] = {}
     for name, one in configs.items():
         begin = time.perf_counter()
         # What was fitted once is fitted again at the end, at most in the same time and more data.
         longest = max((trial.seconds for trial in trials), default=0.0)
-        share = budget - (begin - started) - _AGAIN * longest
+        share = budget - (begin - started) - AGAIN * longest
         if one.by_gradient:
-            share /= (1 + _AGAIN) * in_epochs
+            share /= (1 + AGAIN) * in_epochs
             in_epochs -= 1
             one = one.model_copy(update={"time_budget": share})
         try:
-            if share < _LEAST and trials:
+            if share < LEAST and trials:
                 raise BudgetError("no time is left")
             model: Any = trained_model(one.resolved(part.train), part.train)
         except BudgetError:
@@ -143,14 +140,14 @@ def chosen_by(
         # The best of each kind may be a member of a blend.
         before = members.get(one.model.kind)
         if before is None or _value(report) > _value(before.trial.report):
-            members[one.model.kind] = _Member(trials[-1], one, model)
+            members[one.model.kind] = Member(trials[-1], one, model)
     left = budget - (time.perf_counter() - started)
-    blend = _blended(members, part, split, seed, left, say)
+    blend = blended(members, part, split, seed, left, say)
     if blend is not None:
         trials.append(blend.trial)
         say(_line(blend.trial))
     left = budget - (time.perf_counter() - started)
-    stack = _stacked(members, blend, part, split, seed, left, say)
+    stack = stacked(members, blend, part, split, seed, left, say)
     if stack is not None:
         trials.append(stack.trial)
         say(_line(stack.trial))
@@ -180,153 +177,11 @@ def chosen_by(
         if one.by_gradient:
             left = budget - (time.perf_counter() - started)
             # There are more events than before, and the budget must not cost the result.
-            least = 2 * _AGAIN * chosen.seconds + _LEAST
+            least = 2 * AGAIN * chosen.seconds + LEAST
             one = one.model_copy(update={"time_budget": max(left, least)})
         say(f"fitting {chosen.name} on all training events")
         model = trained_model(one.resolved(split.train), split.train)
     return AutoResult(model, chosen.name, trials, reason)
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A candidate that was fitted on the validation's training events."""
-
-    trial: Trial
-    config: RunConfig
-    model: Any
-
-
-@dataclass(frozen=True)
-class _Composed:
-    trial: Trial
-    choice: ChosenBlend | ChosenStack
-
-
-def _blended(
-    members: Mapping[str, _Member],
-    part: Split,
-    split: Split,
-    seed: int,
-    left: float,
-    say: Callable[[str], None],
-) -> _Composed | None:
-    """The blend that validation chooses; None if one model is as good, or there is no time."""
-    fit = sum(member.trial.seconds for member in members.values())
-    if len(members) < 2:
-        say("no blend: there is one kind of model")
-        return None
-    if left < _AGAIN * fit + _LEAST:
-        say("no blend: there is no time to train its members again")
-        return None
-    begin = time.perf_counter()
-    models = _named(members)
-    there = {name: partial(_given, one.model) for name, one in models.items()}
-    choice = choose_blend(there, split, seed=seed)
-    if not choice.options:
-        say("no blend of the best of each kind is better than one of them beyond noise")
-        return None
-    blend = Blend({name: models[name].model for name in choice.factories}, **choice.options)
-    name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
-    report = evaluate(blend, part, name=name, bootstrap=0, progress=False)
-    if choice.apart is not None and len(choice.apart) == len(report.users):
-        report = _with_values(report, choice.apart)
-    again = {name: partial(_trained, models[name].config) for name in choice.factories}
-    return _Composed(
-        Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)
-    )
-
-
-def _blend_of(choice: Any, members: Mapping[str, Any]) -> Blend:
-    return Blend({name: members[name] for name in choice.factories}, **choice.options)
-
-
-def _with_values(report: Report, values: np.ndarray) -> Report:
-    """The report with another NDCG@10 of each user: weights look better where they were chosen."""
-    total = {**report.metrics["total"], _METRIC: float(values.mean())}
-    per_user = {**report.slice_per_user["total"], _METRIC: values}
-    return replace(
-        report,
-        metrics={**report.metrics, "total": total},
-        slice_per_user={**report.slice_per_user, "total": per_user},
-    )
-
-
-def _stacked(
-    members: Mapping[str, _Member],
-    blend: _Composed | None,
-    part: Split,
-    split: Split,
-    seed: int,
-    left: float,
-    say: Callable[[str], None],
-) -> _Composed | None:
-    """The stack of the best of each kind; None if there is one kind, or no time.
-
-    Each fold but the validation part, and the end, train all members. Unseen items, of which a head
-    has few examples, keep the order of the member that ranks them best.
-    """
-    if len(members) < 2:
-        say("no stack: there is one kind of model")
-        return None
-    fit = sum(member.trial.seconds for member in members.values())
-    users = len(part.targets()[0])
-    folds = next((n for n in range(_FOLDS, 1, -1) if _seconds_of_stack(n, fit, users) < left), 0)
-    if not folds:
-        say("no stack: there is no time to train all on earlier events")
-        return None
-    begin = time.perf_counter()
-    models = _named(members)
-    again = {name: partial(_trained_once, one, part) for name, one in models.items()}
-    options: dict[str, Any] = {"cold": _best_of_cold(models), "folds": folds, "seed": seed}
-    if blend is not None:
-        options["rivals"] = {"blend": partial(_blend_of, blend.choice)}
-    try:
-        choice = choose_stack(again, split, progress=False, **options)
-    except InputError as error:
-        say(f"no stack: {error}")
-        return None
-    name = f"stack of {', '.join(member.trial.name for member in members.values())}"
-    return _Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
-
-
-def _seconds_of_stack(folds: int, fit: float, users: int) -> float:
-    """A bound of the time for a stack and for fitting it at the end."""
-    heads = sum(folds - 1 - place for place in range(folds // 2)) + folds
-    return _LEAST + (folds + 1) * _AGAIN * fit + (folds // 2 + 1) * _BUILD + heads * users * _HEAD
-
-
-def _best_of_cold(models: Mapping[str, _Member]) -> str | None:
-    """The member that ranks unseen items best among themselves; None if there are none."""
-    found = {
-        name: report.metrics["cold"][_METRIC]
-        for name, member in models.items()
-        if (report := member.trial.report) is not None and report.counts["cold"]["users"]
-    }
-    return max(found, key=lambda name: found[name]) if found else None
-
-
-def _named(members: Mapping[str, _Member]) -> dict[str, _Member]:
-    found: dict[str, _Member] = {}
-    for kind, member in members.items():
-        name = _NOT_NAMED.sub("_", kind).strip("_0123456789") or "model"
-        while name in found:
-            name += "_"
-        found[name] = member
-    return found
-
-
-def _trained_once(member: _Member, part: Split, train: Interactions) -> Any:
-    """The member itself, if these are the events that it was trained on."""
-    same = train.users.fingerprint == part.train.users.fingerprint
-    return member.model if same else _trained(member.config, train)
-
-
-def _given(model: Any, train: Interactions) -> Any:
-    return model
-
-
-def _trained(config: RunConfig, train: Interactions) -> Any:
-    return trained_model(config.resolved(train), train)
 
 
 def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:
@@ -385,7 +240,7 @@ def _even(trial: Trial) -> bool:
     return against.low <= 0 and against.difference <= _LITTLE * best
 
 
-def _reason_of_stack(stack: _Composed) -> str:
+def _reason_of_stack(stack: Composed) -> str:
     """Why the stack was chosen."""
     row = stack.choice.table.iloc[-1]
     return (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import numbers
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,12 @@ from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.stack import Stack
 from tfrec_fusion.pipelines.stack_config import StackConfig
 from tfrec_fusion.progress import WorkProgress
-from tfrec_fusion.training.blend_choice import (
+from tfrec_fusion.training.held_out_parts import held_out_parts
+from tfrec_fusion.training.member_factories import (
     Factory,
     check_factories,
     check_whole,
     trained_members,
-    validation_part,
 )
 from tfrec_fusion.training.stack_folds import StackFold, fit_head
 
@@ -230,17 +230,3 @@ def _parts(split: Split, folds: int, seed: int) -> list[Split]:
             f"pass fewer folds or more events. Received: {len(split.train)} training events"
         ) from None
     return found
-
-
-def held_out_parts(split: Split, count: int, seed: int) -> Iterator[Split]:
-    """Yields splits of the training events, the validation part first; see `choose_stack`.
-
-    Each is a split of the training events of the one before it, so it knows nothing of what that
-    and the earlier ones hold out.
-    """
-    part = split
-    for _ in range(count):
-        part = validation_part(part, seed=seed)
-        yield part
-        # Of a given split only the first part has validation events of its own.
-        part = replace(part, kind="none") if part.kind == "given" else part
