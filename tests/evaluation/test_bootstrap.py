@@ -4,6 +4,7 @@ import pytest
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import paired_bootstrap
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
+from tfrec_fusion.evaluation.pooling import pool
 
 
 def test_the_interval_is_that_of_the_normal_approximation():
@@ -35,6 +36,23 @@ def test_a_pairing_sees_what_two_intervals_hide():
 def test_equal_models_do_not_differ():
     a = np.random.default_rng(1).random(200)
     assert paired_bootstrap(a, a) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_user_of_several_values_is_drawn_with_all_of_them():
+    # Of u, u, v the differences are 1, 0 and 4: resamples of two users are uu with a mean of 1 / 2,
+    # vv with 4, and uv with 5 / 3; each value alone could also give 0 or 1.
+    a, users = np.array([1.0, 0.0, 4.0]), np.array(["u", "u", "v"])
+    found = paired_bootstrap(a, np.zeros(3), users=users, bootstrap=100)
+    assert found[:3] == pytest.approx((5 / 3, 1 / 2, 4))
+    # As `pool` draws them, of two origins.
+    parts = [users[[0, 2]], users[[1]]], [a[[0, 2], None], a[[1], None]]
+    _, pooled = pool(*parts, by_origin=False, bootstrap=100, seed=0)
+    assert found[1:3] == pytest.approx((pooled.min(), pooled.max()))
+    alone = paired_bootstrap(a, np.zeros(3), users=np.arange(3), bootstrap=100)
+    assert alone == paired_bootstrap(a, np.zeros(3), bootstrap=100)
+    assert alone.low < found.low
+    with pytest.raises(InputError, match=r"users must be the ids.*Received: shape \(2,\) for 3"):
+        paired_bootstrap(a, np.zeros(3), users=users[:2])
 
 
 @pytest.mark.parametrize(

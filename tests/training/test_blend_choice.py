@@ -9,7 +9,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.models.classic import ClassicModel, ItemItem, Popularity
 from tfrec_fusion.pipelines import Blend
-from tfrec_fusion.training import choose_blend
+from tfrec_fusion.training import blend_fold, choose_blend
+from tfrec_fusion.training.held_out_parts import held_out_parts, validation_part
 
 N_USERS, N_ITEMS = 300, 24
 
@@ -75,6 +76,9 @@ def test_members_that_know_different_things_are_blended(split):
     assert table["taken"].sum() == 2 + ("cold" in choice.options)
     step = table[table["blend"].str.contains(" of ") & table["taken"]].iloc[0]
     assert 0 < step["low"] < step["difference"] < step["high"]
+    # Of one fold the resamples are those of the users, in the order of their rows.
+    found = [step["difference"], step["low"], step["high"]]
+    assert found == pytest.approx([0.3350226, 0.2556751, 0.4143701], abs=1e-7)
     # The figure in the table is that of the blend on the validation period.
     part, options = split.validation(), {**choice.options, "cold": None}
     again = Blend({n: FACTORIES[n](part.train) for n in choice.factories}, **options)
@@ -125,6 +129,91 @@ def test_unseen_items_get_the_order_of_the_member_that_knows_them():
     assert last["cold ndcg@10"] == pytest.approx(cold, abs=1e-6) == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.fixture(scope="module")
+def chance():
+    """Even users take 5 of 9 even items, odd ones 5 of 9 odd items; 6 items have no event."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{user}", f"i{2 * item + user % 2}")
+        for user in range(60)
+        for item in rng.choice(9, 5, replace=False)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    items = pd.DataFrame({"item_id": [f"i{row}" for row in range(N_ITEMS)]})
+    return Interactions.from_frame(frame, Catalogue(items)).split("random")
+
+
+def _of_one_taste(rest):
+    taste = [item for item in range(18) if item % 2 == rest]
+    pairs = [(item, other) for item in taste for other in taste if item != other]
+    return lambda train: Knows(*pairs).fit(train)
+
+
+TASTES = {"even": _of_one_taste(0), "odd": _of_one_taste(1)}
+
+
+def test_folds_of_a_random_split_are_other_parts_of_the_same_events(chance):
+    trained = {name: [] for name in TASTES}
+
+    def recorded(name):
+        return lambda train: trained[name].append(train) or TASTES[name](train)
+
+    folds = 3
+    choice = choose_blend({name: recorded(name) for name in TASTES}, chance, folds=folds)
+    parts = [validation_part(chance, seed=seed) for seed in range(folds)]
+    for events in trained.values():
+        assert [one.users.fingerprint for one in events] == [
+            part.train.users.fingerprint for part in parts
+        ]
+        assert [len(one) for one in events] == [len(part.train) for part in parts]
+    reports = {
+        name: [evaluate(factory(part.train), part, bootstrap=0) for part in parts]
+        for name, factory in TASTES.items()
+    }
+    for row, name in zip(choice.table.itertuples(), TASTES, strict=False):
+        values = np.concatenate([one.per_user["ndcg@10"] for one in reports[name]])
+        assert row[2] == pytest.approx(values.mean())
+    users = [part.train.users.ids[part.targets()[0]] for part in parts]
+    assert choice.users == len(np.unique(np.concatenate(users)))
+    # A blend has both tastes, and is measured for the users of the first fold.
+    assert set(choice.options["weights"]) == set(TASTES)
+    assert len(choice.apart) == len(users[0])
+    options = {**choice.options, "cold": None}
+    values = []
+    for part in parts:
+        blend = Blend({name: factory(part.train) for name, factory in TASTES.items()}, **options)
+        values.append(evaluate(blend, part, bootstrap=0).per_user["ndcg@10"])
+    row = choice.table.iloc[2]
+    assert row["ndcg@10"] == pytest.approx(np.concatenate(values).mean()) and row["low"] > 0
+    one = choose_blend(TASTES, chance)
+    assert len(one.apart) == one.users == len(users[0])
+
+
+def test_folds_of_other_splits_are_earlier_parts(split):
+    trained = []
+
+    def recorded(train):
+        trained.append(train)
+        return FACTORIES["odd"](train)
+
+    choice = choose_blend({"odd": recorded, "even": FACTORIES["even"]}, split, folds=2)
+    first, second = held_out_parts(split, 2, 0)
+    assert [len(one) for one in trained] == [len(first.train), len(second.train)]
+    assert len(second.train) + len(second.test) == len(first.train)
+    ids = [part.train.users.ids[part.targets()[0]] for part in (first, second)]
+    assert choice.users == len({*ids[0], *ids[1]})
+    assert len(choice.apart) == len(ids[0])
+    with pytest.raises(InputError, match=r"choose_blend: fold \d+ of 99 cannot be made: "):
+        choose_blend(FACTORIES, split, folds=99)
+
+
+def test_the_terms_of_all_folds_together_fit_into_memory(chance, monkeypatch):
+    # 40 users, in 2 forms for 24 items and 6 unseen ones; each of 4 folds has a quarter.
+    monkeypatch.setattr(blend_fold, "_MOST_BYTES", 40 * 4 * 2 * (2 * N_ITEMS + 6))
+    choice = choose_blend(TASTES, chance, folds=4)
+    assert len(choice.apart) == 10 and choice.users <= 40
+
+
 def test_a_member_that_knows_the_validation_period_is_refused(split):
     leaking = Popularity().fit(split.train)
     with pytest.raises(InputError, match=r"'leak' must be a function .* Received: Popularity"):
@@ -146,6 +235,7 @@ def test_a_member_that_knows_the_validation_period_is_refused(split):
         ({"forms": ["stack"]}, r"forms must be a list of rank, .* Received: \['stack'\]"),
         ({"steps": 0}, "steps must be a whole number of 1 or more"),
         ({"steps": 2.5}, "steps must be a whole number of 1 or more.* Received: 2.5"),
+        ({"folds": 0}, "folds must be a whole number of 1 or more.* Received: 0"),
         ({"split": None}, "split must be a Split.* NoneType"),
     ],
 )

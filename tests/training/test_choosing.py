@@ -15,6 +15,8 @@ from tfrec_fusion.training import (
     Run,
     RunConfig,
     auto_compositions,
+    blend_fold,
+    choose_blend,
     choosing,
     default_candidates,
 )
@@ -211,6 +213,62 @@ def test_they_win_where_two_models_know_different_things(folds, made, monkeypatc
     users = np.arange(5, dtype=np.int32)
     again = checkpoints.whole().scorer(State.of(split.train))(users)
     np.testing.assert_array_equal(again, found.model.scorer(State.of(split.train))(users))
+
+
+def test_a_blend_of_a_random_split_is_chosen_on_several_folds(monkeypatch, capsys):
+    trained, chosen_on = [], []
+
+    def training(config, train):
+        trained.append((config.model.kind, len(train)))
+        return trained_model(config, train)
+
+    def choosing_blend(factories, split, **options):
+        chosen_on.append(options["folds"])
+        return choose_blend(factories, split, **options)
+
+    monkeypatch.setattr(auto_compositions, "trained_model", training)
+    monkeypatch.setattr(auto_compositions, "choose_blend", choosing_blend)
+    monkeypatch.setattr(choosing, "stacked", lambda *_: None)
+    split = _split("random")
+    auto(split, candidates={"popular": POPULARITY, "kNN": KNN})
+    # Those of the validation part are trained once, before; the three others train both again.
+    parts = [choosing.validation_part(split, seed=seed) for seed in range(4)]
+    assert chosen_on == [4]
+    assert trained[:6] == [
+        (kind, len(part.train)) for part in parts[1:] for kind in ("popularity", "item_knn")
+    ]
+    assert "on 4 folds" in capsys.readouterr().err
+
+
+def test_a_blend_has_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
+    part, folds_of = _split("random").validation(), auto_compositions._folds_of_blend
+    # 15 s to fit 10 s of members on all events, 10 s more, and 10 s a further fold.
+    times = {24: 1, 34: 1, 36: 2, 45: 3, 56: 4, 900: 4}
+    for left, folds in times.items():
+        assert folds_of(part, 3, 10.0, left) == folds
+    assert folds_of(_split("temporal").validation(), 3, 10.0, 900.0) == 1
+    # The terms of three members in two forms, for 20 items that all have events.
+    users = len(part.targets()[0])
+    monkeypatch.setattr(blend_fold, "_MOST_BYTES", 3 * users * 4 * 3 * 2 * 20)
+    assert folds_of(part, 3, 10.0, 900.0) == 3
+
+
+def test_without_other_folds_a_blend_is_chosen_on_the_validation_part(monkeypatch, capsys):
+    chosen_on = []
+
+    def refuses(factories, split, *, folds=1, **options):
+        chosen_on.append(folds)
+        if folds > 1:
+            raise InputError("fold 2 of 4 cannot be made")
+        return choose_blend(factories, split, **options)
+
+    monkeypatch.setattr(auto_compositions, "choose_blend", refuses)
+    monkeypatch.setattr(choosing, "stacked", lambda *_: None)
+    auto(_split("random"), candidates={"popular": POPULARITY, "kNN": KNN})
+    assert chosen_on == [4, 1]
+    told = capsys.readouterr().err
+    assert "the blend is chosen on the validation part alone: fold 2 of 4 cannot be made" in told
+    assert "on 4 folds" not in told
 
 
 def test_a_run_keeps_what_was_chosen(config, tmp_path):

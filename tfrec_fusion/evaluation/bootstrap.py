@@ -69,7 +69,12 @@ def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired_bootstrap(
-    a: np.ndarray, b: np.ndarray, *, bootstrap: int = 1000, seed: int = 0
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    users: np.ndarray | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
 ) -> PairedDifference:
     """Tests whether two models differ on the same users, by a paired bootstrap of `a - b`.
 
@@ -79,6 +84,8 @@ def paired_bootstrap(
     Args:
       a, b: `[users] float` one metric per user, e.g. `report.per_user["ndcg@10"]` of two reports
         over the same split.
+      users: ids of the users, `[users]`, if some of them have several values, e.g. of several
+        folds: a resample draws users, each with all its values. None if all differ.
       bootstrap: number of resamples.
       seed: of the resamples.
 
@@ -108,5 +115,15 @@ def paired_bootstrap(
             "paired_bootstrap: a and b must be finite; leave users without a value out of both. "
             f"Received: {int((~np.isfinite(difference)).sum())} values that are not"
         )
-    means = resampled_means(difference[:, None], bootstrap, seed)[:, 0]
-    return PairedDifference.of(float(difference.mean()), means)
+    sums, counts = difference, np.ones(len(difference))
+    if users is not None:
+        if np.shape(users) != difference.shape:
+            raise InputError(
+                "paired_bootstrap: users must be the ids of the users, one a value. "
+                f"Received: shape {np.shape(users)} for {len(difference)} values"
+            )
+        _, user = np.unique(np.asarray(users), return_inverse=True)
+        sums, counts = np.bincount(user, difference), np.bincount(user).astype(float)
+    drawn = resamples(len(sums), bootstrap, seed)
+    means = [(one @ sums[:, None]) / (one @ counts[:, None]) for one in drawn]
+    return PairedDifference.of(float(difference.mean()), np.concatenate(means)[:, 0])

@@ -9,7 +9,7 @@ import numpy as np
 from tfrec_fusion.features.state import State
 from tfrec_fusion.pipelines.blend_config import BlendConfig
 from tfrec_fusion.pipelines.candidates import candidates_of, checked_scores
-from tfrec_fusion.pipelines.terms import reciprocal_ranks, reordered, z_scores
+from tfrec_fusion.pipelines.terms import reordered, terms_of
 
 _BLOCK = 1 << 22  # scores of a member held at once
 
@@ -80,7 +80,8 @@ class BlendScorer:
             scores = checked_scores("Blend", name, scorer(users), candidates.shape)
             if name == config.cold:
                 of_cold = scores
-            found[name] = self._weights(name, short) * self._term(scores, candidates)
+            terms = terms_of(config.how, scores, candidates, config.k)
+            found[name] = self._weights(name, short) * terms
         if of_cold is not None:
             found["cold"] = np.zeros(candidates.shape, np.float32)
             if len(self._cold):
@@ -88,11 +89,6 @@ class BlendScorer:
                 change = reordered(blended, of_cold[:, self._cold]) - blended
                 found["cold"][:, self._cold] = change
         return found
-
-    def _term(self, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        if self._config.how == "rank":
-            return reciprocal_ranks(scores, candidates, self._config.k)
-        return z_scores(scores, candidates) if self._config.how == "zscore" else scores
 
     def _weights(self, name: str, short: np.ndarray | None) -> np.ndarray | np.float32:
         weight = np.float32(self._config.weights[name])

@@ -8,6 +8,25 @@ ROUNDING = 2.0**-21
 """Differences up to this share of the largest magnitude count as rounding of float32."""
 
 
+def terms_of(how: str, scores: np.ndarray, candidates: np.ndarray, k: float) -> np.ndarray:
+    """Returns what a member of weight 1 adds to the scores of `Blend(how=how, k=k)`.
+
+    Args:
+      how: "rank", "zscore" or "weighted".
+      scores, candidates, k: as in `reciprocal_ranks`.
+
+    Returns:
+      `[B, N]` float32.
+
+    Example:
+      >>> terms_of("weighted", np.array([[5.0]], np.float32), np.ones((1, 1), bool), 10)
+      array([[5.]], dtype=float32)
+    """
+    if how == "rank":
+        return reciprocal_ranks(scores, candidates, k)
+    return z_scores(scores, candidates) if how == "zscore" else scores
+
+
 def reciprocal_ranks(scores: np.ndarray, candidates: np.ndarray, k: float) -> np.ndarray:
     """Returns `1 / (k + rank)` for each item: rank 1 is the best candidate.
 

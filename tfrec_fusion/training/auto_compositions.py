@@ -16,7 +16,8 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import Report, evaluate
 from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.auto_result import Trial
-from tfrec_fusion.training.blend_choice import ChosenBlend, choose_blend
+from tfrec_fusion.training.blend_choice import FORMS, ChosenBlend, choose_blend
+from tfrec_fusion.training.blend_fold import most_users
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.stack_choice import ChosenStack, choose_stack
@@ -28,6 +29,7 @@ AGAIN = 1.5
 """Time to fit again on all events, relative to the first time."""
 
 _METRIC = "ndcg@10"
+_BLEND_FOLDS = 4  # of a blend, of random parts
 _FOLDS = 5  # of a stack
 _BUILD = 6.0  # seconds to build a head
 _HEAD = 0.012  # seconds to train a head on the candidates of one user
@@ -45,10 +47,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Composed:
-    """A blend or a stack of members, and how it was chosen."""
+    """A blend or a stack of members, and how it was chosen: on so many folds."""
 
     trial: Trial
     choice: ChosenBlend | ChosenStack
+    folds: int
 
 
 def blended(
@@ -59,7 +62,10 @@ def blended(
     left: float,
     say: Callable[[str], None],
 ) -> Composed | None:
-    """Returns the blend that validation chooses; None if a model is as good, or without time."""
+    """Returns the blend that validation chooses; None if a model is as good, or without time.
+
+    Each fold but the validation part, and the end, train all members.
+    """
     fit = sum(member.trial.seconds for member in members.values())
     if len(members) < 2:
         say("no blend: there is one kind of model")
@@ -69,10 +75,19 @@ def blended(
         return None
     begin = time.perf_counter()
     models = named(members)
-    there = {name: partial(_given, one.model) for name, one in models.items()}
-    choice = choose_blend(there, split, seed=seed)
+    once = {name: partial(_trained_once, one, part) for name, one in models.items()}
+    folds = _folds_of_blend(part, len(members), fit, left)
+    try:
+        choice = choose_blend(once, split, folds=folds, seed=seed, progress=False)
+    except InputError as error:
+        if folds == 1:
+            raise
+        say(f"the blend is chosen on the validation part alone: {error}")
+        folds = 1
+        choice = choose_blend(once, split, seed=seed)
     if not choice.options:
-        say("no blend of the best of each kind is better than one of them beyond noise")
+        on = f", on {folds} folds" if folds > 1 else ""
+        say(f"no blend of the best of each kind is better than one of them beyond noise{on}")
         return None
     blend = Blend({name: models[name].model for name in choice.factories}, **choice.options)
     name = f"blend of {', '.join(models[name].trial.name for name in choice.factories)}"
@@ -80,9 +95,17 @@ def blended(
     if choice.apart is not None and len(choice.apart) == len(report.users):
         report = _with_values(report, choice.apart)
     again = {name: partial(_trained, models[name].config) for name in choice.factories}
-    return Composed(
-        Trial(name, report, time.perf_counter() - begin), replace(choice, factories=again)
-    )
+    trial = Trial(name, report, time.perf_counter() - begin)
+    return Composed(trial, replace(choice, factories=again), folds)
+
+
+def _folds_of_blend(part: Split, members: int, fit: float, left: float) -> int:
+    """Number of folds: of random parts as many as there is time and memory for, else 1."""
+    if part.kind != "random":
+        return 1
+    held = most_users(part.train, members, len(FORMS)) // max(1, len(part.targets()[0]))
+    timed = int((left - AGAIN * fit - LEAST) / max(fit, 1e-3)) + 1
+    return max(1, min(_BLEND_FOLDS, held, timed))
 
 
 def _blend_of(choice: Any, members: Mapping[str, Any]) -> Blend:
@@ -135,7 +158,7 @@ def stacked(
         say(f"no stack: {error}")
         return None
     name = f"stack of {', '.join(member.trial.name for member in members.values())}"
-    return Composed(Trial(name, choice.report, time.perf_counter() - begin), choice)
+    return Composed(Trial(name, choice.report, time.perf_counter() - begin), choice, folds)
 
 
 def _seconds_of_stack(folds: int, fit: float, users: int) -> float:
@@ -167,12 +190,13 @@ def named(members: Mapping[str, Member]) -> dict[str, Member]:
 
 def _trained_once(member: Member, part: Split, train: Interactions) -> Any:
     """The member itself, if these are the events that it was trained on."""
-    same = train.users.fingerprint == part.train.users.fingerprint
+    known = part.train
+    same = (
+        train.users.fingerprint == known.users.fingerprint
+        and np.array_equal(train.user, known.user)
+        and np.array_equal(train.item, known.item)
+    )
     return member.model if same else _trained(member.config, train)
-
-
-def _given(model: Any, train: Interactions) -> Any:
-    return model
 
 
 def _trained(config: RunConfig, train: Interactions) -> Any:

@@ -17,16 +17,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class BlendTable:
-    """The rows of the table of a choice."""
+    """The rows of the table of a choice.
 
+    Attributes:
+      user: `[values]` number of the user of each value that is compared.
+      bootstrap, seed: see `paired_bootstrap`.
+      rows: one for each blend.
+    """
+
+    user: np.ndarray
     bootstrap: int
     seed: int
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, name: str, score: np.ndarray, **more) -> None:
+        """Adds a row with the mean of the scores."""
         self.rows.append({"blend": name, _METRIC: float(score.mean()), "taken": False, **more})
 
     def take(self, name: str) -> None:
+        """Marks a row as taken."""
         for row in self.rows:
             row["taken"] |= row["blend"] == name
 
@@ -43,7 +52,9 @@ class BlendTable:
         It must be better beyond noise; or, with `cold` before and after, better there and not worse
         beyond noise, or equal there and better beyond noise.
         """
-        found = paired_bootstrap(after, before, bootstrap=self.bootstrap, seed=self.seed)
+        found = paired_bootstrap(
+            after, before, users=self.user, bootstrap=self.bootstrap, seed=self.seed
+        )
         taken = found.low > 0
         more = {"difference": found.difference, "low": found.low, "high": found.high}
         if cold is not None:
@@ -56,5 +67,6 @@ class BlendTable:
         return bool(taken)
 
     def frame(self) -> pd.DataFrame:
+        """Returns the table of `ChosenBlend`."""
         names = ["blend", _METRIC, f"cold {_METRIC}", "difference", "low", "high", "taken"]
         return pd.DataFrame(self.rows).reindex(columns=names)

@@ -1,73 +1,49 @@
-"""Measures blends of trained members on a held-out part."""
+"""Chooses and measures the weights of a blend on the users of several held-out parts."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
-from tfrec_fusion.data import History, Interactions, Split
-from tfrec_fusion.errors import InputError
-from tfrec_fusion.evaluation import Report, evaluate
-from tfrec_fusion.features.state import State
-from tfrec_fusion.models.model import Model
-from tfrec_fusion.pipelines.blend import Blend
-from tfrec_fusion.pipelines.candidates import candidates_of
-from tfrec_fusion.retrieval.counted_ranks import top_items
+from tfrec_fusion.evaluation import Report
+from tfrec_fusion.training.blend_fold import BlendFold
 from tfrec_fusion.training.ensemble_selection import ensemble_selection, ndcg
 
-_CANDIDATES = 100  # best items of each member and user, among which weights are chosen
 _METRIC = "ndcg@10"
-_MOST_BYTES = 2**31  # of the members' terms for the evaluated users
-_log = logging.getLogger(__name__)
 
 
 class BlendTrial:
-    """Measures weighted sums of the members' terms, each computed once.
+    """Chooses and measures weights on folds.
 
-    If the terms of all validation users take too much memory, it measures a sample.
+    Rows are the evaluated users of all folds, one fold after the other.
+
+    Args:
+      folds: at least one; all have the same members.
+      names: of the members.
+
+    Attributes:
+      user: `[rows]` number of the user of each row; a user has the same number in all folds.
+      users: number of distinct users.
+      first: number of rows of the first fold.
     """
 
-    def __init__(self, members: Mapping[str, Model], part: Split, forms, k: float, seed: int):
-        users, targets = part.targets()
-        if not len(users):
-            raise InputError(
-                "choose_blend: the validation period has no user with earlier events and new "
-                "items; use another split or more data"
-            )
-        most = max(1, _MOST_BYTES // (4 * len(part.train.catalogue) * len(members) * len(forms)))
-        if len(users) > most:
-            _log.warning("choose_blend: measured on %d of %d users", most, len(users))
-            rows = np.sort(np.random.default_rng(seed).choice(len(users), most, replace=False))
-            users, targets = users[rows], targets.take(rows)
-        self._part = _Part(part.train, part.kind, part.repeats, users, targets)
-        self._row = np.full(len(part.train.users), -1)
-        self._row[users] = np.arange(len(users))
-        state = State.of(part.train)
-        self._candidates = candidates_of(state, users)
-        self._names = [*members]
+    def __init__(self, folds: Sequence[BlendFold], names: Sequence[str]):
+        self._folds, self._names = folds, [*names]
+        self._relevant = np.concatenate([fold.relevant for fold in folds])
         self._best: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._terms = {
-            (form, name): Blend({name: member}, how=form, k=k).scorer(state)(users)
-            for form in forms
-            for name, member in members.items()
-        }
-
-    @property
-    def users(self) -> int:
-        """Number of users measured."""
-        return len(self._part.users)
+        self.user, distinct = pd.factorize(np.concatenate([fold.users for fold in folds]))
+        self.users, self.first = len(distinct), len(folds[0].users)
 
     def selected(
         self, forms: Sequence[str], steps: int, rows: np.ndarray
     ) -> tuple[str, dict[str, float]]:
-        """The form and the weights, at most 1, that are best for the users at `rows`."""
+        """Returns the form and the weights, at most 1, that are best for the users at `rows`."""
         found = []
         for form in forms:
             terms, hits = self._best_terms(form)
-            relevant = self._part.held_out.lengths[rows]
+            relevant = self._relevant[rows]
             counts = ensemble_selection(terms[:, rows], hits[rows], relevant, steps)
             # Not those of weight 0, as 0 times -inf is no number.
             parts = [np.float32(n) * one[rows] for n, one in zip(counts, terms, strict=True) if n]
@@ -78,70 +54,55 @@ class BlendTrial:
         return form, {name: weight for name, weight in weights if weight}
 
     def cross_fitted(self, forms: Sequence[str], steps: int, seed: int) -> np.ndarray:
-        """NDCG@10 of each user by weights that are chosen on the other half of the users."""
+        """Returns NDCG@10 `[rows]` by weights that are chosen on the other half of the users.
+
+        A user is in the same half in all folds.
+        """
         order = np.random.default_rng(seed).permutation(self.users)
-        half = np.zeros(self.users, bool)
-        half[order[: self.users // 2]] = True
-        found = np.empty(self.users)
+        chosen = np.zeros(self.users, bool)
+        chosen[order[: self.users // 2]] = True
+        half, found = chosen[self.user], np.empty(len(self.user))
         for measured in (half, ~half):
-            chosen = self.selected(forms, steps, np.flatnonzero(~measured))
-            found[measured] = self.score(*chosen)[measured]
+            blend = self.selected(forms, steps, np.flatnonzero(~measured))
+            found[measured] = self.score(*blend)[measured]
         return found
 
-    def _best_terms(self, form: str) -> tuple[np.ndarray, np.ndarray]:
-        """Terms `[members, users, C]` of the best items of any member, and which are targets.
+    def score(self, form: str, weights: Mapping[str, float]) -> np.ndarray:
+        """Returns NDCG@10 `[rows]`."""
+        return total(self.reports(form, weights))
 
-        Other items are in no sum's top 10, but for rare ones that no member ranks high.
-        """
+    def reports(
+        self,
+        form: str,
+        weights: Mapping[str, float],
+        *,
+        cold: str | None = None,
+        slices: bool = False,
+    ) -> list[Report]:
+        """Returns the evaluation on each fold; see `BlendFold.report`."""
+        return [fold.report(form, weights, cold=cold, slices=slices) for fold in self._folds]
+
+    def _best_terms(self, form: str) -> tuple[np.ndarray, np.ndarray]:
+        """The terms `[members, rows, C]` of the best items of each row, and which are targets."""
         if form not in self._best:
-            kept = np.zeros(self._candidates.shape, bool)
-            terms = [self._terms[form, name] for name in self._names]
-            for one in terms:
-                one = np.where(self._candidates, one, np.float32(-np.inf))
-                tops = top_items(one, min(_CANDIDATES, one.shape[1]))
-                rows = np.repeat(np.arange(len(tops)), tops.shape[1])
-                kept[rows[tops.ravel() >= 0], tops[tops >= 0]] = True
-            places = np.argsort(~kept, 1, kind="stable")[:, : kept.sum(1).max()]
-            found = np.stack([np.take_along_axis(one, places, 1) for one in terms])
-            found[:, ~np.take_along_axis(kept, places, 1)] = -np.inf
-            held_out = self._part.held_out
-            is_target = np.zeros(kept.shape, bool)
-            is_target[np.repeat(np.arange(self.users), held_out.lengths), held_out.items] = True
-            self._best[form] = found, np.take_along_axis(is_target, places, 1)
+            found = [fold.best_terms(form) for fold in self._folds]
+            width = max(hits.shape[1] for _, hits in found)
+            more = [(0, width - hits.shape[1]) for _, hits in found]
+            terms = [
+                np.pad(one, ((0, 0), (0, 0), wider), constant_values=-np.inf)
+                for (one, _), wider in zip(found, more, strict=True)
+            ]
+            hits = [np.pad(one, ((0, 0), w)) for (_, one), w in zip(found, more, strict=True)]
+            self._best[form] = np.concatenate(terms, axis=1), np.concatenate(hits)
         return self._best[form]
 
-    def score(self, form: str, weights: Mapping[str, float]) -> np.ndarray:
-        """NDCG@10 of each user, `[users]`."""
-        terms = [(np.float32(w), self._terms[form, name]) for name, w in weights.items()]
 
-        def score(users):
-            rows = self._row[users]
-            return np.sum([weight * values[rows] for weight, values in terms], axis=0)
-
-        return self.report(_Scored(score), slices=False).per_user[_METRIC]
-
-    def report(self, model, *, slices: bool) -> Report:
-        """The evaluation of a model for the measured users."""
-        return evaluate(model, self._part, k=(10,), slices=slices, bootstrap=0, progress=False)
+def total(reports: Sequence[Report]) -> np.ndarray:
+    """Returns NDCG@10 of the users of several reports, one after the other."""
+    return np.concatenate([report.per_user[_METRIC] for report in reports])
 
 
-@dataclass(frozen=True)
-class _Scored:
-    function: Callable[[np.ndarray], np.ndarray]
-
-    def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
-        return self.function
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A split with some of its evaluated users."""
-
-    train: Interactions
-    kind: str
-    repeats: str
-    users: np.ndarray
-    held_out: History
-
-    def targets(self) -> tuple[np.ndarray, History]:
-        return self.users, self.held_out
+def mean_of_cold(reports: Sequence[Report]) -> float:
+    """Returns the mean NDCG@10 of unseen items among themselves; NaN if no user has any."""
+    values = np.concatenate([report.slice_per_user["cold"][_METRIC] for report in reports])
+    return float(values.mean()) if len(values) else float("nan")

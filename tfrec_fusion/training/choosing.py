@@ -48,11 +48,12 @@ def auto(
 
     All candidates are fitted on the training events of `split.validation()` and ranked on its test
     events; the test events of `split` stay unseen. `choose_blend` then blends the best of each
-    kind, where that is better than one of them, and `choose_stack` stacks these if there is time to
-    train them on earlier events too. The stack wins if it is better than its members and their
-    blend beyond noise on the folds that `choose_stack` measures; else the simplest model whose
-    NDCG@10 is at most 1 % below the best, and not beyond noise: the 95 % interval of a paired
-    bootstrap over users includes 0. The winner is fitted again on all training events.
+    kind, where that is better than one of them; on random parts it takes up to 4 folds, if there is
+    time to train the members on these too. `choose_stack` stacks them if there is time to train
+    them on earlier events. The stack wins if it is better than its members and their blend beyond
+    noise on the folds that `choose_stack` measures; else the simplest model whose NDCG@10 on the
+    validation part is at most 1 % below the best, and not beyond noise: the 95 % interval of a
+    paired bootstrap over users includes 0. The winner is fitted again on all training events.
 
     Args:
       split: the events; only `split.train` is read.
@@ -145,12 +146,12 @@ def chosen_by(
     blend = blended(members, part, split, seed, left, say)
     if blend is not None:
         trials.append(blend.trial)
-        say(_line(blend.trial))
+        say(_line(blend.trial, blend.folds))
     left = budget - (time.perf_counter() - started)
     stack = stacked(members, blend, part, split, seed, left, say)
     if stack is not None:
         trials.append(stack.trial)
-        say(_line(stack.trial))
+        say(_line(stack.trial, stack.folds))
     # Of a stack more is known than its figure on the validation part.
     passed = stack is not None and isinstance(stack.choice, ChosenStack) and stack.choice.better
     failed = stack.trial.name if stack is not None and not passed else None
@@ -210,9 +211,10 @@ def _candidate(name: str, config: RunConfig, values: Mapping[str, Any]) -> RunCo
     return found
 
 
-def _line(trial: Trial) -> str:
+def _line(trial: Trial, folds: int = 1) -> str:
     figure = f"NDCG@10 {_value(trial.report):.4f} on the validation part"
-    return f"{trial.name}: {figure}, {trial.seconds:.0f} s"
+    chosen = f", chosen on {folds} folds" if folds > 1 else ""
+    return f"{trial.name}: {figure}, {trial.seconds:.0f} s{chosen}"
 
 
 def _value(report: Report | None) -> float:

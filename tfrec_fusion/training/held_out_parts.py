@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfrec_fusion.data import Split, Vocabulary
+from tfrec_fusion.errors import InputError
 
 
 def validation_part(split: Split, *, test: float | None = None, seed: int = 0) -> Split:
@@ -22,15 +23,57 @@ def validation_part(split: Split, *, test: float | None = None, seed: int = 0) -
     return replace(part, train=part.train.encode_users(users), test=part.test.encode_users(users))
 
 
-def held_out_parts(split: Split, count: int, seed: int) -> Iterator[Split]:
+def held_out_parts(
+    split: Split, count: int, seed: int, *, test: float | None = None
+) -> Iterator[Split]:
     """Yields splits of the training events, the validation part first; see `choose_stack`.
 
     Each is a split of the training events of the one before it, so it knows nothing of what that
     and the earlier ones hold out.
     """
-    part = split
     for _ in range(count):
-        part = validation_part(part, seed=seed)
+        part = validation_part(split, test=test, seed=seed)
         yield part
-        # Of a given split only the first part has validation events of its own.
-        part = replace(part, kind="none") if part.kind == "given" else part
+        split = _earlier(part)
+
+
+def validation_parts(
+    split: Split, count: int, seed: int, *, test: float | None = None
+) -> Iterator[Split]:
+    """Yields splits of the training events, the validation part first; see `choose_blend`.
+
+    If that is a random part, the others are random parts of the same training events, so that as
+    many are left to train on; else they are those of `held_out_parts`.
+    """
+    part = validation_part(split, test=test, seed=seed)
+    yield part
+    if part.kind != "random":
+        yield from held_out_parts(_earlier(part), count - 1, seed, test=test)
+        return
+    for place in range(1, count):
+        yield validation_part(split, test=test, seed=seed + place)
+
+
+def _earlier(part: Split) -> Split:
+    # Of a given split only the first part has validation events of its own.
+    return replace(part, kind="none") if part.kind == "given" else part
+
+
+def listed_parts(owner: str, parts: Iterator[Split], count: int, split: Split) -> list[Split]:
+    """Returns the parts of a split, the folds of a choice.
+
+    Raises:
+      InputError: the events allow fewer, or a part has no evaluated user.
+    """
+    found: list[Split] = []
+    try:
+        for part in parts:
+            if not len(part.targets()[0]):
+                raise InputError("no user of it has earlier events and a held-out item")
+            found.append(part)
+    except InputError as error:
+        raise InputError(
+            f"{owner}: fold {len(found) + 1} of {count} cannot be made: {error}; "
+            f"pass fewer folds or more events. Received: {len(split.train)} training events"
+        ) from None
+    return found

@@ -23,7 +23,7 @@ from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.stack import Stack
 from tfrec_fusion.pipelines.stack_config import StackConfig
 from tfrec_fusion.progress import WorkProgress
-from tfrec_fusion.training.held_out_parts import held_out_parts
+from tfrec_fusion.training.held_out_parts import held_out_parts, listed_parts
 from tfrec_fusion.training.member_factories import (
     Factory,
     check_factories,
@@ -155,7 +155,7 @@ def choose_stack(
     head_options = {"epochs": epochs, "learning_rate": float(learning_rate), "seed": seed}
     found: list[StackFold] = []
     measured: list[dict[str, OriginResult]] = []
-    parts = _parts(split, folds, seed)
+    parts = listed_parts("choose_stack", held_out_parts(split, folds, seed), folds, split)
     with WorkProgress("stack:", folds, "folds", console=progress, tell_end=False) as shown:
         for place in reversed(range(folds)):
             part = parts[place]
@@ -210,23 +210,3 @@ def _compared(
     pair = PairedDifference.of(float(mean[0] - others[0]), (resampled - others_resampled)[:, 0])
     rows[-1] |= {"difference": pair.difference, "low": pair.low, "high": pair.high}
     return pd.DataFrame(rows), best
-
-
-def _parts(split: Split, folds: int, seed: int) -> list[Split]:
-    """The folds, from the latest.
-
-    Raises:
-      InputError: the events allow fewer.
-    """
-    found: list[Split] = []
-    try:
-        for part in held_out_parts(split, folds, seed):
-            if not len(part.targets()[0]):
-                raise InputError("no user of it has earlier events and a held-out item")
-            found.append(part)
-    except InputError as error:
-        raise InputError(
-            f"choose_stack: fold {len(found) + 1} of {folds} cannot be made: {error}; "
-            f"pass fewer folds or more events. Received: {len(split.train)} training events"
-        ) from None
-    return found
