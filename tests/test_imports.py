@@ -29,6 +29,7 @@ _BASE = {
     "signature",
     "texts",
     "times",
+    "told_once",
 }
 
 # In the order of the data's way: a room imports what stands above it, never below.

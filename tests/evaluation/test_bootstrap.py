@@ -62,7 +62,7 @@ def test_a_user_of_several_values_is_drawn_with_all_of_them():
         ([], [], 10, "at least"),
         ([[0.1]], [[0.1]], 10, "shapes"),
         ([np.nan], [0.1], 10, "finite"),
-        ([0.1], [0.1], 0, "bootstrap"),
+        ([0.1], [0.1], 1, "bootstrap must be at least 2. Received: 1"),
     ],
 )
 def test_bad_input(a, b, bootstrap, words):

@@ -241,6 +241,65 @@ def test_scores_that_are_not_finite_name_the_member(split):
         _scores(Blend(members), split.train)
 
 
+class Says(ClassicModel):
+    """Its scores are what a test says, or what it calls for the users."""
+
+    def __init__(self, said):
+        super().__init__()
+        self._said = said
+
+    def fitted(self, train):
+        return Popularity().fit(train).scores
+
+    def scorer(self, state):
+        return self._said if callable(self._said) else lambda users: self._said
+
+
+@pytest.mark.parametrize(
+    ("said", "received"),
+    [
+        (np.full((4, 5), "good"), "<U4"),
+        (np.full((4, 5), "1.5"), "<U3"),
+        (np.full((4, 5), "good", object), "object"),
+        ([["1", "2"], ["3"]], "list"),
+        (np.full((4, 5), 1j), "complex128"),
+    ],
+)
+def test_scores_that_are_no_numbers_name_the_member(split, said, received):
+    members = {"good": Popularity().fit(split.train), "bad": Says(said).fit(split.train)}
+    says = rf"Blend: the member 'bad' must score .* by numbers. Received: {received}"
+    with pytest.raises(InputError, match=says):
+        _scores(Blend(members), split.train)
+
+
+def test_an_error_of_a_member_names_it(split):
+    def fails(users):
+        return np.zeros((2, 5))[users]  # it knows two of three users
+
+    blend = Blend({"good": Popularity().fit(split.train), "bad": Says(fails).fit(split.train)})
+    with pytest.raises(IndexError) as error:
+        _scores(blend, split.train)
+    assert error.value.__notes__ == ["Blend: while the member 'bad' was scoring"]
+
+
+@pytest.mark.parametrize(
+    ("users", "says"),
+    [
+        ([0, 3, 7], r"rows of the events' 3 users.* Received: 2 others, first 3"),
+        ([-2], r"rows of .* Received: 1 others, first -2"),
+        ([0.0, 1.0], r".* whole numbers.* Received: \[2\] float64"),
+        (["u"], r".* whole numbers.* Received: \[1\] <U1"),
+        (0, r"rows \[users\].* Received: \[\] int64"),
+    ],
+)
+def test_user_rows_are_checked(split, users, says):
+    blend = Blend(_members(split.train))
+    scorer = blend.scorer(State.of(split.train))
+    with pytest.raises(InputError, match=f"Blend: users must be {says}"):
+        scorer(users)
+    assert scorer([]).shape == (0, 5)
+
+
 def test_other_events_are_refused(split, temporal):
     blend = Blend(_members(split.train))
     other = temporal(TRAIN, TEST, items="abced").train

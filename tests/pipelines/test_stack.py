@@ -194,6 +194,16 @@ def test_a_head_is_checked(split):
         fewer.scorer(State.of(split.train))
 
 
+def test_scores_and_user_rows_are_checked(split):
+    stack, state = _stack(split.train), State.of(split.train)
+    with pytest.raises(InputError, match=r"Stack: users must be .* Received: 1 others, first 3"):
+        stack.scorer(state)(np.array([0, 3]))
+    ease = stack.members["ease"]
+    ease.scorer = lambda state: lambda users: np.full((len(users), 5), "good")
+    with pytest.raises(InputError, match=r"Stack: the member 'ease' must .* Received: <U4"):
+        stack.scorer(state)(USERS)
+
+
 def _check_measured(choice, factories, split):
     """The two latest folds are measured, each by a head of the folds before it."""
     options = choice.config.model_dump(exclude={"members"})
@@ -257,7 +267,7 @@ def _pairs(events):
         ({"learning_rate": 0}, "learning_rate must be a number above 0.* Received: 0"),
         ({"learning_rate": "x"}, "learning_rate must be a number above 0.* Received: 'x'"),
         ({"folds": 30}, "fold [0-9]+ of 30 cannot be made: .*; pass fewer folds"),
-        ({"bootstrap": 0}, "bootstrap must be a whole number of 1 or more"),
+        ({"bootstrap": 1}, "bootstrap must be a whole number of 2 or more.* Received: 1"),
         ({"networks": 0}, "networks"),
         ({"members": {"stack": None}}, "'stack' is that of the stack itself"),
         ({"rivals": {"ease": None}}, "must have different names.* Received: ease, ease"),

@@ -224,6 +224,12 @@ def test_a_member_that_knows_the_validation_period_is_refused(split):
         choose_blend({"leak": lambda train: leaking}, split)
 
 
+def _text(train):
+    model = Popularity().fit(train)
+    model.scorer = lambda state: lambda users: np.full((len(users), N_ITEMS), "good")
+    return model
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -236,6 +242,8 @@ def test_a_member_that_knows_the_validation_period_is_refused(split):
         ({"steps": 0}, "steps must be a whole number of 1 or more"),
         ({"steps": 2.5}, "steps must be a whole number of 1 or more.* Received: 2.5"),
         ({"folds": 0}, "folds must be a whole number of 1 or more.* Received: 0"),
+        ({"bootstrap": 1}, "bootstrap must be a whole number of 2 or more.* Received: 1"),
+        ({"factories": {"x": _text}}, "choose_blend: the member 'x' must score .* Received: <U4"),
         ({"split": None}, "split must be a Split.* NoneType"),
     ],
 )

@@ -348,6 +348,7 @@ def test_bad_arguments():
     for options, message in (
         ({"time_budget": "soon"}, r"auto: time_budget: must be seconds.*Received: 'soon'"),
         ({"time_budget": -1}, r"time_budget: Input should be greater than 0"),
+        ({"bootstrap": 1}, r"auto: bootstrap must be a whole number of 2 or more. Received: 1"),
         ({"candidates": ["ease"]}, r"candidates must be a mapping.*Received: list"),
         ({"candidates": {}}, r"candidates must name at least one model"),
         ({"candidates": {"a": {"model": {"kind": "nothing"}}}}, r"auto: a: model.kind"),

@@ -86,7 +86,7 @@ def paired_bootstrap(
         over the same split.
       users: ids of the users, `[users]`, if some of them have several values, e.g. of several
         folds: a resample draws users, each with all its values. None if all differ.
-      bootstrap: number of resamples.
+      bootstrap: number of resamples, at least 2: one has no interval.
       seed: of the resamples.
 
     Returns:
@@ -95,7 +95,7 @@ def paired_bootstrap(
       `2 / (bootstrap + 1)`.
 
     Raises:
-      InputError: different lengths, no users, or values that are not finite.
+      InputError: different lengths, no users, values that are not finite, or too few resamples.
 
     Example:
       >>> paired_bootstrap(np.array([0.5, 0.75]), np.array([0.25, 0.5])).difference
@@ -107,8 +107,8 @@ def paired_bootstrap(
             "paired_bootstrap: a and b must be two [users] arrays over the same users, at least "
             f"one; evaluate both models on the same split. Received: shapes {a.shape} and {b.shape}"
         )
-    if bootstrap < 1:
-        raise InputError(f"paired_bootstrap: bootstrap must be at least 1. Received: {bootstrap}")
+    if bootstrap < 2:
+        raise InputError(f"paired_bootstrap: bootstrap must be at least 2. Received: {bootstrap}")
     difference = a - b
     if not np.isfinite(difference).all():
         raise InputError(

@@ -28,6 +28,7 @@ from tfrec_fusion.features.side import Side, key_path
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.fusion_config import FusionConfig
 from tfrec_fusion.models.towers.item_tower import FEATURES
+from tfrec_fusion.told_once import is_new
 
 _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=BaseModel)
@@ -229,10 +230,11 @@ def check_sides(model: str, spec: DataSpec, batch, make: str) -> None:
 def item_numbers_of(model: str, catalogue: Catalogue) -> dict[str, Literal["number", "flag"]]:
     """Returns the catalogue's numeric columns and their kinds, as in `DataSpec.numbers`.
 
-    Logs the columns unless the user chose them.
+    Logs the columns unless the user chose them; see `told_once`.
     """
     used, left_out = catalogue.numeric_columns, catalogue.id_columns
-    if catalogue.numbers_inferred and (used or left_out):
+    told = catalogue.numbers_inferred and (used or left_out)
+    if told and is_new(model, "numeric columns", *used, *left_out):
         _log.warning(
             "%s: uses these numeric item columns as features: %s%s; choose others with "
             "Catalogue(..., numbers=[...]) or, in a run's config, data.numbers",

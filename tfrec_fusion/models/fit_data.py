@@ -12,6 +12,7 @@ import pandas as pd
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.told_once import is_new
 
 # With fewer steps an epoch hardly changes the model, and its loss is noisy.
 _FEW_BATCHES = 50
@@ -78,11 +79,11 @@ def check_modes(model: str, callbacks: Iterable) -> None:
 
 
 def warn_of_few(model: str, data) -> None:
-    """Logs a warning if an epoch is known to have few batches."""
+    """Logs a warning if an epoch is known to have few batches; see `told_once`."""
     if not isinstance(data, tf.data.Dataset):
         return
     count = int(data.cardinality())
-    if 0 <= count < _FEW_BATCHES:
+    if 0 <= count < _FEW_BATCHES and is_new(model, "few batches"):
         _log.warning(
             "%s: fit: an epoch has %d batches; fewer than %d steps train little and noisily; use a "
             "smaller batch_size, more epochs or more events",

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrec_fusion.features.state import State
 from tfrec_fusion.pipelines.blend_config import BlendConfig
-from tfrec_fusion.pipelines.candidates import candidates_of, checked_scores
+from tfrec_fusion.pipelines.candidates import candidates_of, checked_users, member_scores
 from tfrec_fusion.pipelines.terms import reordered, terms_of
 
 _BLOCK = 1 << 22  # scores of a member held at once
@@ -34,7 +34,7 @@ class BlendScorer:
 
     def __call__(self, users: np.ndarray) -> np.ndarray:
         """Returns scores `[B, n_items]` float32 of user rows `[B]`, -1 unknown."""
-        users = np.asarray(users)
+        users = checked_users("Blend", users, self._state)
         scores = np.empty((len(users), len(self._state.catalogue)), np.float32)
         for start in range(0, len(users), self._step):
             part = slice(start, start + self._step)
@@ -49,7 +49,7 @@ class BlendScorer:
         Args:
           users, items: `[P]` rows; users may be -1, unknown.
         """
-        distinct, place = np.unique(np.asarray(users), return_inverse=True)
+        distinct, place = np.unique(checked_users("Blend", users, self._state), return_inverse=True)
         found = {name: np.empty(len(items)) for name in self.inputs}
         step = self._step
         for start in range(0, len(distinct), step):
@@ -77,7 +77,7 @@ class BlendScorer:
             short = self._state.histories.take(users).lengths <= config.new_users.events
         found, of_cold = {}, None
         for name, scorer in self._scorers.items():
-            scores = checked_scores("Blend", name, scorer(users), candidates.shape)
+            scores = member_scores("Blend", name, scorer, users, candidates.shape[1])
             if name == config.cold:
                 of_cold = scores
             terms = terms_of(config.how, scores, candidates, config.k)

@@ -10,7 +10,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
-from tfrec_fusion.pipelines.candidates import candidates_of, checked_scores
+from tfrec_fusion.pipelines.candidates import candidates_of, checked_users, member_scores
 from tfrec_fusion.pipelines.stack_config import StackConfig
 from tfrec_fusion.pipelines.stack_graph import StackGraph, item_inputs
 
@@ -56,9 +56,10 @@ class StackInputs:
 
     def __call__(self, users: np.ndarray) -> CandidateInputs:
         """Returns the inputs for user rows `[B]`, -1 unknown."""
+        users = checked_users("Stack", users, self._state)
         recommendable, scores = candidates_of(self._state, users), {}
         for name, scorer in self._scorers.items():
-            found = checked_scores("Stack", name, scorer(users), recommendable.shape)
+            found = member_scores("Stack", name, scorer, users, recommendable.shape[1])
             scores[name] = tf.constant(np.pad(found, ((0, 0), (0, 1))))
         _, positions, ages = self._state.flat_histories(users)
         return CandidateInputs(

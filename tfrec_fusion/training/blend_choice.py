@@ -15,6 +15,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend import Blend
 from tfrec_fusion.progress import WorkProgress
+from tfrec_fusion.told_once import told_once
 from tfrec_fusion.training.blend_fold import BlendFold, most_users
 from tfrec_fusion.training.blend_table import BlendTable
 from tfrec_fusion.training.blend_trial import BlendTrial, mean_of_cold, total
@@ -61,6 +62,7 @@ class ChosenBlend:
         return model
 
 
+@told_once()
 def choose_blend(
     factories: Mapping[str, Factory],
     split: Split,
@@ -118,7 +120,7 @@ def choose_blend(
     """
     check_factories("choose_blend", factories, split)
     _check(forms)
-    counts = {"steps": (steps, 1), "folds": (folds, 1), "bootstrap": (bootstrap, 1)}
+    counts = {"steps": (steps, 1), "folds": (folds, 1), "bootstrap": (bootstrap, 2)}
     for name, (value, least) in {**counts, "seed": (seed, 0)}.items():
         check_whole("choose_blend", name, value, least)
     names, parts = [*factories], validation_parts(split, folds, seed, test=test)

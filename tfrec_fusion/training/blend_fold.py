@@ -14,7 +14,7 @@ from tfrec_fusion.evaluation import Report, evaluate
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.blend import Blend
-from tfrec_fusion.pipelines.candidates import candidates_of, checked_scores
+from tfrec_fusion.pipelines.candidates import candidates_of, member_scores
 from tfrec_fusion.pipelines.terms import reordered, terms_of
 from tfrec_fusion.retrieval.counted_ranks import top_items
 
@@ -99,7 +99,7 @@ class BlendFold:
             users = self._part.users[rows]
             candidates = candidates_of(state, users)
             for name, scorer in scorers.items():
-                scores = checked_scores("choose_blend", name, scorer(users), candidates.shape)
+                scores = member_scores("choose_blend", name, scorer, users, shape[1])
                 self._of_cold[name][rows] = scores[:, self._cold]
                 for form in forms:
                     self._terms[form, name][rows] = terms_of(form, scores, candidates, self._k)

@@ -11,6 +11,7 @@ from rich.console import Console
 from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import PairedDifference, Report, evaluate, paired_bootstrap
+from tfrec_fusion.told_once import told_once
 from tfrec_fusion.training.auto_candidates import default_candidates
 from tfrec_fusion.training.auto_compositions import (
     AGAIN,
@@ -23,6 +24,7 @@ from tfrec_fusion.training.auto_compositions import (
 from tfrec_fusion.training.auto_result import AutoResult, Trial
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.held_out_parts import validation_part
+from tfrec_fusion.training.member_factories import check_whole
 from tfrec_fusion.training.model_sections import AUTO, BLEND, AutoSection
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.stack_choice import ChosenStack
@@ -63,12 +65,12 @@ def auto(
       candidates: name -> keys of a run's config, e.g. `{"EASE": {"model": {"kind": "ease"}}}`, from
         the simplest to the most complex; None takes those of `default_candidates`.
       seed: of the validation part, the trainings and the bootstrap.
-      bootstrap: number of resamples.
+      bootstrap: number of resamples, at least 2.
       progress: a rich console for a line for each model; None is standard error, False no output.
 
     Raises:
-      InputError: the events cannot be split again, an invalid budget or candidate, or no candidate
-        fits into the budget.
+      InputError: the events cannot be split again, an invalid budget, candidate or number of
+        resamples, or no candidate fits into the budget.
 
     Example:
       >>> few = {"popular": {"model": {"kind": "popularity"}}, "EASE": {"model": {"kind": "ease"}}}
@@ -94,6 +96,7 @@ def auto(
     return chosen_by(config, split, bootstrap=bootstrap, progress=progress)
 
 
+@told_once()
 def chosen_by(
     config: RunConfig,
     split: Split,
@@ -105,6 +108,7 @@ def chosen_by(
 
     Args, raises: as in `auto`; the time budget is 15 minutes if the config has none.
     """
+    check_whole("auto", "bootstrap", bootstrap, 2)
     budget, seed = config.time_budget or _BUDGET, config.seed
     started = time.perf_counter()
     if not isinstance(progress, Console):

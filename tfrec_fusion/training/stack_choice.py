@@ -23,6 +23,7 @@ from tfrec_fusion.models.model import Model
 from tfrec_fusion.pipelines.stack import Stack
 from tfrec_fusion.pipelines.stack_config import StackConfig
 from tfrec_fusion.progress import WorkProgress
+from tfrec_fusion.told_once import told_once
 from tfrec_fusion.training.held_out_parts import held_out_parts, listed_parts
 from tfrec_fusion.training.member_factories import (
     Factory,
@@ -85,6 +86,7 @@ class ChosenStack:
         return stack
 
 
+@told_once()
 def choose_stack(
     factories: Mapping[str, Factory],
     split: Split,
@@ -131,7 +133,7 @@ def choose_stack(
       >>> [*choice.table["model"]]
       ['ease', 'popular', 'stack']
     """
-    counts = {"folds": (folds, 2), "epochs": (epochs, 1), "bootstrap": (bootstrap, 1)}
+    counts = {"folds": (folds, 2), "epochs": (epochs, 1), "bootstrap": (bootstrap, 2)}
     for name, (value, least) in {**counts, "seed": (seed, 0)}.items():
         check_whole("choose_stack", name, value, least)
     if not isinstance(learning_rate, numbers.Real) or not 0 < learning_rate < math.inf:

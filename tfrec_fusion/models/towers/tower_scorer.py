@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
         known = events(*event_rows) if events else None
         return model.past_vectors(tf.gather(fused, history_items), known)
 
-    @tf.function(input_signature=inputs)
     def vectors(users, history_items, history_rows, history_ages, *event_rows):
         history = past(history_items, event_rows)
         given: dict[str, Any] = {} if features is None else dict(features(users))
@@ -43,13 +43,10 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
         users = np.asarray(users, np.int32)
         return users, *state.flat_histories(users), *([events.flat(users)] if events else [])
 
-    def user_vectors(users: np.ndarray) -> tf.Tensor:
-        return vectors(*histories_of(users))
-
     if model.spec.repeats == "first":
-        return DotProductScorer(user_vectors, items)
+        traced = _on_first_call(vectors, inputs)
+        return DotProductScorer(lambda users: traced(*histories_of(users)), items)
 
-    @tf.function(input_signature=inputs)
     def scores(users, history_items, history_rows, history_ages, *event_rows):
         of_users = vectors(users, history_items, history_rows, history_ages, *event_rows)
         found = tf.matmul(of_users, items, transpose_b=True)
@@ -57,7 +54,17 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
         added = model.repeat_score(history, history_items, history_rows, history_ages)
         return tf.tensor_scatter_nd_add(found, *added)
 
-    def score(users: np.ndarray) -> np.ndarray:
-        return scores(*histories_of(users)).numpy()
+    traced = _on_first_call(scores, inputs)
+    return lambda users: traced(*histories_of(users)).numpy()
 
-    return score
+
+def _on_first_call(
+    function: Callable[..., tf.Tensor], inputs: Sequence[tf.TensorSpec]
+) -> Callable[..., tf.Tensor]:
+    """Traces a function on its first call.
+
+    Its concrete function is called, as TensorFlow warns of a function that is traced anew for each
+    scorer, however seldom that is.
+    """
+    traced = functools.cache(tf.function(function, input_signature=inputs).get_concrete_function)
+    return lambda *values: traced()(*values)
