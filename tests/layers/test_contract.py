@@ -9,13 +9,20 @@ from hypothesis.extra.numpy import arrays
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import (
     FUSIONS,
+    CausalAttention,
     EventModulation,
     FrozenVectors,
     HistoryMatch,
     HistoryPooling,
+    HSTUBlock,
     IdEmbedding,
+    InversePosition,
+    LiGRBlock,
     PreNormAttention,
+    RelativeBias,
     RepeatScore,
+    ResumableDropout,
+    SASRecBlock,
     SideFeatures,
     Standardise,
 )
@@ -27,7 +34,15 @@ from tfrec_fusion.losses import (
     NormalisedSquared,
     SampledSoftmax,
 )
-from tfrec_fusion.models import BinaryHead, DCNv2, ItemTower, PooledHistory, TrendMatch
+from tfrec_fusion.models import (
+    USER_TOWERS,
+    BinaryHead,
+    DCNv2,
+    ItemTower,
+    PooledHistory,
+    SequenceTower,
+    TrendMatch,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -118,6 +133,24 @@ def _users(batch):
     }
 
 
+def _sequences(batch):
+    """Vectors of 5 positions, of which the first ones may be padding, and their ages."""
+    padding = RNG.integers(0, 5, (batch, 1))
+    ages = np.sort(RNG.random((batch, 5)) * 50)[:, ::-1]
+    return (
+        tf.constant(RNG.normal(size=(batch, 5, 4)), tf.float32),
+        tf.constant(np.arange(5) >= padding),
+        tf.constant(ages, tf.float32),
+    )
+
+
+SEQUENCE_TOWERS = {
+    name: USER_TOWERS.class_of(name)
+    for name in USER_TOWERS
+    if issubclass(USER_TOWERS.class_of(name), SequenceTower)
+}
+
+
 # name -> (makes the layer, makes its positional inputs for a batch size)
 CASES = {
     **{name: _fusion_case(FUSIONS.class_of(name)) for name in FUSIONS},
@@ -129,6 +162,20 @@ CASES = {
             tf.constant(RNG.random((b, 3)) < 0.6),
         ),
     ),
+    "causal_attention": (
+        lambda **k: CausalAttention(4, 2, 0.5, **k),
+        lambda b: (_sequences(b)[0], *_sequences(b)[:2]),
+    ),
+    "sasrec_block": (lambda **k: SASRecBlock(4, 2, **k), lambda b: _sequences(b)[:2]),
+    "ligr_block": (lambda **k: LiGRBlock(4, 2, **k), lambda b: _sequences(b)[:2]),
+    "hstu_block": (lambda **k: HSTUBlock(4, 2, max_len=5, **k), _sequences),
+    "relative_bias": (lambda **k: RelativeBias(5, **k), lambda b: _sequences(b)[2:]),
+    "inverse_position": (lambda **k: InversePosition(6, 4, **k), lambda b: _sequences(b)[:1]),
+    "dropout": (lambda **k: ResumableDropout(0.5, **k), lambda b: _sequences(b)[:1]),
+    **{
+        name: (lambda tower=tower, **k: tower(4, 5, 7, max_len=3, **k), lambda b: (_users(b),))
+        for name, tower in SEQUENCE_TOWERS.items()
+    },
     "id": (lambda **k: IdEmbedding(7, 4, 0.5, **k), lambda b: (_rows(b),)),
     "id, zero where unknown": (
         lambda **k: IdEmbedding(7, 4, unknown=False, **k),

@@ -35,6 +35,7 @@ EXAMPLES = Registry(
         "autoencoder": "tfrec_fusion.examples:autoencoder_examples",
         "held_out": "tfrec_fusion.examples:held_out_examples",
         "pairs": "tfrec_fusion.examples:pair_examples",
+        "sequence": "tfrec_fusion.examples:sequence_examples",
     },
 )
 
@@ -405,11 +406,11 @@ class Interactions:
           batch_size: users per batch; for "pairs", events per batch.
           examples: "as_of" (predict what the user took after a cut from the history before it; the
             default with times), "autoencoder" (predict a user's items from themselves; the default
-            without times), "held_out" (predict some of a user's items from the others) or "pairs"
-            (one row per event).
-          options: of `as_of_examples`, `autoencoder_examples`, `held_out_examples` or
-            `pair_examples`. For validation each takes `known`, the earlier events:
-            `split.test.batches(512, known=split.train)`.
+            without times), "held_out" (predict some of a user's items from the others), "sequence"
+            (each event of a history predicts the next one) or "pairs" (one row per event).
+          options: of `as_of_examples`, `autoencoder_examples`, `held_out_examples`,
+            `sequence_examples` or `pair_examples`. For validation each takes `known`, the earlier
+            events: `split.test.batches(512, known=split.train)`.
 
         Raises:
           InputError: an unknown kind of example, or an option out of range.

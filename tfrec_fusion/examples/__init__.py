@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = attach(
         "held_out_examples": "held_out",
         "pair_examples": "pairs",
         "ranking_examples": "ranking",
+        "sequence_examples": "sequences",
     },
 )

@@ -32,6 +32,13 @@ __getattr__, __dir__, __all__ = attach(
         "TwoTowerConfig": "two_tower_config",
         "USER_TOWERS": "towers.user_towers",
         "UserTower": "towers.user_tower",
+        "Caser": "towers.caser",
+        "DecayedHistory": "towers.decayed_history",
+        "ESASRec": "towers.esasrec",
+        "GRU4Rec": "towers.gru4rec",
+        "HSTU": "towers.hstu",
+        "SASRec": "towers.sasrec",
+        "SequenceTower": "towers.sequence_tower",
     },
     submodules=["classic"],
 )

@@ -211,9 +211,14 @@ class DataModel(SignedWeights):
 class RetrievalModel(DataModel):
     """A `DataModel` that minimises an `Objective`, a mean over the rows of a batch.
 
+    Attributes:
+      scores_repeats: whether items of the history have a further score of their own.
+
     Metrics over an epoch: "loss", the mean of all minimised terms; "softmax_loss", the mean of the
     objective alone, without the terms added in training; "examples", the number of rows.
     """
+
+    scores_repeats = False
 
     def __init__(self, name=None):
         super().__init__(name=name, dtype="float32")

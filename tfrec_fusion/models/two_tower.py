@@ -35,6 +35,7 @@ from tfrec_fusion.models.objectives.event_dropout import hidden_events
 from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
+from tfrec_fusion.models.objectives.sequences import sequence_vectors
 from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
@@ -59,7 +60,7 @@ class TwoTower(RetrievalModel):
         score = scale * u.v_i + bias_i + f0(x_i) + (A h).f(x_i)
 
     If repeated events count (`Interactions(repeats="all")`), items of the history have a further
-    score of their own, `RepeatScore`, and the whole is no dot product.
+    score of their own, `RepeatScore`, and the whole is no dot product; not with a `SequenceTower`.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
     (`PooledHistory`), which features of the past events change (`EventModulation`); `SideFeatures`
@@ -104,7 +105,8 @@ class TwoTower(RetrievalModel):
         spec, config = self.spec, self.config
         user_tower = make_user_tower(config, spec.n_users, spec.n_items, spec.weighted_history)
         self.sign(reads_user_ids=user_tower.reads_user_ids)
-        reads_history = user_tower.reads_history or spec.repeats == "all"
+        scores_repeats = spec.repeats == "all" and not user_tower.encodes_positions
+        reads_history = user_tower.reads_history or scores_repeats
         check_reads_events("TwoTower", config, reads_history)
         self.tower = ItemTower(
             spec.n_items,
@@ -143,7 +145,7 @@ class TwoTower(RetrievalModel):
             self.user_trend = keras.layers.Dense(
                 config.trend_dim, kernel_initializer="zeros", dtype="float32", name="user_trend"
             )
-        if spec.repeats == "all":
+        if scores_repeats:
             self.repeat_score = RepeatScore(name="repeat_score")
         self.item_log_share = self.add_weight(
             "item_log_share", (spec.n_items,), initializer="zeros", trainable=False
@@ -170,12 +172,20 @@ class TwoTower(RetrievalModel):
     @property
     def explains(self) -> bool:
         """Whether scores can be split into shares; not if repeated events count."""
-        return self.spec.repeats == "first"
+        return not self.scores_repeats
+
+    @property
+    def scores_repeats(self) -> bool:
+        """Whether items of the history have a further score of their own, `RepeatScore`.
+
+        A tower that encodes positions learns by itself what is taken again.
+        """
+        return self.spec.repeats == "all" and not self.user_tower.encodes_positions
 
     @property
     def reads_history(self) -> bool:
         """Whether the score depends on the user's history."""
-        return self.user_tower.reads_history or self.spec.repeats == "all"
+        return self.user_tower.reads_history or self.scores_repeats
 
     @property
     def reads_user_ids(self) -> bool:
@@ -262,8 +272,7 @@ class TwoTower(RetrievalModel):
         Returns:
           `[B, vector_dim]` float32.
         """
-        n_users = tf.shape(users)[0]
-        size = history_size(history_rows, history_ages, n_users)
+        size = history_size(history_rows, history_ages, tf.shape(users)[0])
         if user_features is not None:
             users = tf.where(users < self.spec.n_users, users, -1)
         if hide_size:
@@ -276,9 +285,40 @@ class TwoTower(RetrievalModel):
             "history_age": history_ages,
             "history_size": size,
         }
+        user = self.user_tower(known, training=training)
+        return self._user_side(user, users, size, user_features, context)
+
+    def position_vectors(
+        self, users, history_vectors, history_items, history_rows, history_ages, training=None
+    ) -> tf.Tensor:
+        """Computes the user side of the score after each event of the histories.
+
+        The user tower must encode positions; see `SequenceTower`.
+
+        Args:
+          users, history_vectors, history_items, history_rows, history_ages: as in `user_vectors`.
+
+        Returns:
+          `[H, vector_dim]` float32.
+        """
+        size = history_size(history_rows, history_ages, tf.shape(users)[0])
+        known = {
+            "user": users,
+            "history_vector": history_vectors,
+            "history_item": history_items,
+            "history_row": history_rows,
+            "history_age": history_ages,
+            "history_size": size,
+        }
+        user = self.user_tower.positions(known, training=training)
+        users, size = (tf.gather(values, history_rows) for values in (users, size))
+        return self._user_side(user, users, size)
+
+    def _user_side(self, user, users, size, user_features=None, context=None) -> tf.Tensor:
+        """Completes outputs of the user tower `[R, dim]`, of user rows and sizes `[R, ...]`."""
         user = checked_output(
             f"TwoTower: user: {type(self.user_tower).__name__}",
-            self.user_tower(known, training=training),
+            user,
             f"[B, {self.config.dim}]",
             rank=2,
             columns=self.config.dim,
@@ -293,7 +333,7 @@ class TwoTower(RetrievalModel):
         parts = [self.scale * user]
         if self.spec.feature_names:
             parts.append(self.user_trend(tf.concat([user, size], 1)))
-        return tf.concat([*parts, tf.ones([n_users, 1])], 1)
+        return tf.concat([*parts, tf.ones([tf.shape(user)[0], 1])], 1)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes the unmasked scores `[B, C]` float32 of a batch of `Interactions.batches`.
@@ -302,7 +342,7 @@ class TwoTower(RetrievalModel):
         """
         users, items, fused, history = candidate_vectors(self, batch, training)
         scores = tf.matmul(users, items, transpose_b=True)
-        if self.spec.repeats == "all":
+        if self.scores_repeats:
             return repeated_scores(self, batch, scores, history)
         if "self_pairs" in batch and self.reads_history:
             past = {} if self.spec.event_side is None else {"history_vector": history}
@@ -330,6 +370,10 @@ class TwoTower(RetrievalModel):
         if "item" in batch:
             users, items, targets, touched = pair_vectors(self, batch, training)
             loss = objective.of_vectors(targets, users, items, weight)
+        elif "next" in batch:
+            users, items, targets = sequence_vectors(self, batch, training)
+            touched = batch.get("candidate")
+            loss = objective.of_candidates(targets, users, items, weight)
         else:
             touched = batch.get("candidate")
             masked = batch.get("masked", tf.zeros([0, 2], tf.int32))

@@ -9,6 +9,7 @@ from tfrec_fusion.features.history_events import EVENT_FIELDS, unknown_event
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import check_sides, check_width, width_of
 from tfrec_fusion.models.objectives.pairs import check_pairs
+from tfrec_fusion.models.objectives.sequences import check_sequences
 
 # Fields of a batch of `Interactions.batches`, except for pairs.
 EXAMPLE_FIELDS = (
@@ -61,6 +62,10 @@ def check_batch(model, batch) -> None:
     if "item" in batch:
         check_pairs(model, batch)
         check_sides("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
+        return
+    if "next" in batch:
+        check_sequences(model, batch)
+        check_sides("TwoTower", model.spec, batch, "events.batches(128, examples='sequence'")
         return
     missing = [name for name in EXAMPLE_FIELDS if name not in batch]
     if missing:

@@ -36,9 +36,10 @@ class TwoTowerConfig(FusionConfig):
       use_ids: whether items have trained ids; False is the text-only model.
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: the user tower: "history", "id" or "both" for `PooledHistory` reading the history, the
-        user id, or both; or `module:Class` or the registered name of your own `UserTower`, or in
+        user id, or both; a `SequenceTower`: "decayed_history", "gru4rec", "caser", "sasrec",
+        "esasrec" or "hstu"; `module:Class` or the registered name of your own `UserTower`; or in
         Python the class or an object.
-      user_options: further arguments of your own class.
+      user_options: further arguments of the class, but for `PooledHistory`.
       id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss; None means 5e-4
         with timestamps, else 1e-4.
@@ -91,12 +92,12 @@ class TwoTowerConfig(FusionConfig):
     @field_validator("user_options")
     @classmethod
     def _taken_by_user(cls, options, info):
-        from tfrec_fusion.models.towers.user_towers import USER_TOWERS
+        from tfrec_fusion.models.towers.user_towers import POOLED, USER_TOWERS
 
-        if options and info.data.get("user") in ("history", "id", "both"):
+        if options and info.data.get("user") in POOLED:
             raise ValueError(
-                "are only for your own tower class; configure the built-in tower by user_layer, "
-                "decay_days and id_dropout"
+                "are not for the history pools, which user_layer, decay_days and id_dropout "
+                "configure"
             )
         return taken_options(USER_TOWERS, options, info, ["dim", "n_users", "n_items"])
 

@@ -31,6 +31,7 @@ from tfrec_fusion.training.config_sections import (
     RankingSection,
     Recorded,
     Section,
+    SequenceSection,
     SpectralSection,
     SplitConfig,
 )
@@ -53,8 +54,10 @@ _DEFAULTS = {
     "as_of": (2, 512, 3e-3),
     "autoencoder": (15, 256, 3e-3),
     "held_out": (30, 256, 3e-3),
+    "sequence": (20, 128, 1e-3),
     "ranking": (1, 1024, 1e-3),
 }
+_MAX_LEN = 50  # the default of `SequenceTower`
 # Keys that apply only to models that are trained in epochs.
 _GRADIENT_KEYS = (
     "examples",
@@ -85,6 +88,7 @@ class RunConfig(Section):
       rerank: rerankers that reorder the lists of exports: each a `"module:Class"` of your own, or a
         mapping with it as `kind` and its options; see `tfrec_fusion.export.export`.
       examples: kind and options of the training examples. None chooses: `ranking` for a ranker;
+        `sequence` for a `SequenceTower` and events with an order, except under a random split;
         `as_of` for events with times, except under a random split, which has no "before"; else
         `autoencoder`. `held_out` replaces `autoencoder` if the user tower cannot subtract an item
         from its own score, and beyond 100,000 items, where candidates are sampled.
@@ -93,15 +97,15 @@ class RunConfig(Section):
         L2 norm. None uses it if the examples are `autoencoder` and the model sets neither `fusion`
         nor `vectors` nor `use_ids`.
       epochs, batch_size: None takes 2 and 512 for `as_of`, 15 and 256 for `autoencoder` (3 epochs
-        from a spectral start), 30 and 256 for `held_out`, 1 and 1024 for `ranking`. With 0 epochs
-        the model keeps its initial weights (see `spectral`).
+        from a spectral start), 30 and 256 for `held_out`, 20 and 128 for `sequence`, 1 and 1024
+        for `ranking`. With 0 epochs the model keeps its initial weights (see `spectral`).
       steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       time_budget: seconds that preparing and training may take, or a text such as "20m" or
         "1h30m". The first steps are timed, and if all examples would take longer, each epoch has
         fewer, drawn anew each time, and the learning rate decays over these. Evaluations are not
         counted.
       learning_rate: peak rate of the default optimizer, `tfrec_fusion.optimizers.adam`; None takes
-        3e-3, 1e-3 for `ranking`, and 1e-4 for `autoencoder` from a spectral start.
+        3e-3, 1e-3 for `ranking` and `sequence`, and 1e-4 for `autoencoder` from a spectral start.
       optimizer: another optimizer, as `tfrec_fusion.optimizers.resolve` takes it.
       evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of
         `epochs`.
@@ -116,7 +120,7 @@ class RunConfig(Section):
     model: ModelSection = TwoTowerSection()
     examples: (
         Annotated[
-            AsOfSection | AutoencoderSection | HeldOutSection | RankingSection,
+            AsOfSection | AutoencoderSection | HeldOutSection | RankingSection | SequenceSection,
             Field(discriminator="kind"),
         ]
         | None
@@ -276,18 +280,22 @@ class RunConfig(Section):
         if examples is None and self.model.kind == "ranker":
             examples = RankingSection()
         elif examples is None:
-            timed = train.timestamp is not None and self.split.kind != "random"
-            if timed:
+            from tfrec_fusion.models import USER_TOWERS
+
+            tower = USER_TOWERS.class_of(model.user)
+            split_by_order = self.split.kind != "random"
+            timed = train.timestamp is not None and split_by_order
+            ordered = timed or (train.position is not None and split_by_order)
+            if tower.encodes_positions and ordered:
+                examples = SequenceSection()
+            elif timed:
                 examples = AsOfSection()
             elif len(train.catalogue) > _AUTOENCODER_ITEMS:
                 examples = HeldOutSection()
             else:
-                from tfrec_fusion.models import USER_TOWERS
-
                 # A tower that cannot subtract self-pairs needs histories without the target.
-                subtracts = USER_TOWERS.class_of(model.user).subtracts_self
-                examples = AutoencoderSection() if subtracts else HeldOutSection()
-        if examples.kind in ("autoencoder", "held_out") and model.trend:
+                examples = AutoencoderSection() if tower.subtracts_self else HeldOutSection()
+        if examples.kind in ("autoencoder", "held_out", "sequence") and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
@@ -304,6 +312,8 @@ class RunConfig(Section):
         if isinstance(examples, AsOfSection | HeldOutSection):
             count = resolved_candidates(examples.candidates, len(train.catalogue), batch_size)
             examples = examples.model_copy(update={"candidates": count})
+        elif isinstance(examples, SequenceSection):
+            examples = examples.model_copy(update={"max_len": examples.max_len or _read(model)})
         return self.model_copy(
             update={
                 "data": data,
@@ -360,6 +370,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _read(model: Any) -> int:
+    """The number of events that the sequence tower of a model's config reads."""
+    options = model.user_options if isinstance(model.user, str) else model.user["config"]
+    return options.get("max_len", _MAX_LEN)
+
+
 _SECTIONS = {
     ("data",): DataConfig,
     ("split",): SplitConfig,
@@ -370,6 +386,7 @@ _SECTIONS = {
     ("examples", "autoencoder"): AutoencoderSection,
     ("examples", "held_out"): HeldOutSection,
     ("examples", "ranking"): RankingSection,
+    ("examples", "sequence"): SequenceSection,
 }
 _KINDS = {path[1] for path in _SECTIONS if len(path) == 2}
 

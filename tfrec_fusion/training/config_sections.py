@@ -85,6 +85,14 @@ class HeldOutSection(Section):
     candidates: PositiveInt | Literal["auto"] | None = "auto"
 
 
+class SequenceSection(Section):
+    """`kind: sequence` and the options of `sequence_examples`; `max_len` None is the tower's."""
+
+    kind: Literal["sequence"] = "sequence"
+    max_len: PositiveInt | None = None
+    candidates: PositiveInt | Literal["auto"] | None = "auto"
+
+
 class RankingSection(Section):
     """`kind: ranking` and the options of `ranking_examples`."""
 

@@ -26,7 +26,11 @@ from tfrec_fusion.training.time_budget import plan_budget
 TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
 """Class name in a checkpoint -> class, of the models that are trained in epochs."""
 
-_WITHOUT_CONTEXT = ("autoencoder", "held_out")  # a model that reads a context refuses them
+_WITHOUT_CONTEXT = (
+    "autoencoder",
+    "held_out",
+    "sequence",
+)  # a model that reads a context refuses them
 
 
 def build_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:

@@ -190,6 +190,7 @@ EXAMPLES: dict[str, Space] = {
     "autoencoder": {"examples.dropout": _range(0.0, 0.6)},
     "held_out": {"examples.share": _range(0.05, 0.5)},
     "ranking": {},
+    "sequence": {},
 }
 """Kind of training examples -> what is tried with them, for models trained in epochs."""
 

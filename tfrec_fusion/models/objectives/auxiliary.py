@@ -59,7 +59,7 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         rows = tf.unique(batch["item"])[0]
         seen = tf.ones_like(rows, tf.bool)
     else:
-        position = tf.unique(batch["target"][:, 1])[0]
+        position = tf.unique(batch["next" if "next" in batch else "target"][:, 1])[0]
         rows = tf.gather(batch["candidate"], position) if "candidate" in batch else position
         seen = tf.gather(batch["is_warm"], position)
     inputs, masks = model.tower.inputs(rows, seen)

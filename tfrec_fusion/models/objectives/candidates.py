@@ -25,14 +25,14 @@ def events_of(batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...] | None:
     return tuple(batch[n] for n in EVENT_FIELDS) if EVENT_FIELDS[0] in batch else None
 
 
-def candidate_vectors(
+def fused_vectors(
     model, batch: Mapping[str, tf.Tensor], training=None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Computes user and candidate vectors of a `TwoTower` for a batch of `Interactions.batches`.
+    """Computes the vectors of a batch's items in one pass of the item tower.
 
     Returns:
-      User vectors `[B, D]`, item vectors `[C, D]`, fused vectors of the candidates `[C, dim]`, and
-      those of the history's items `[H, dim]`, changed by the features of their events.
+      Rows `[C]` of the candidates, whether each is warm, their fused vectors `[C, dim]`, and those
+      of the history's items `[H, dim]`, changed by the features of their events.
     """
     history = batch["history_item"]
     rows, seen = candidates(model, batch)
@@ -47,12 +47,24 @@ def candidate_vectors(
     else:
         fused = model.tower(rows, seen, training=training)
         history_vectors = tf.gather(fused, history)
-    history_vectors = model.past_vectors(history_vectors, events_of(batch))
+    return rows, seen, fused, model.past_vectors(history_vectors, events_of(batch))
+
+
+def candidate_vectors(
+    model, batch: Mapping[str, tf.Tensor], training=None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Computes user and candidate vectors of a `TwoTower` for a batch of `Interactions.batches`.
+
+    Returns:
+      User vectors `[B, D]`, item vectors `[C, D]`, fused vectors of the candidates `[C, dim]`, and
+      those of the history's items `[H, dim]`, changed by the features of their events.
+    """
+    rows, seen, fused, history_vectors = fused_vectors(model, batch, training)
     items = model.item_side(fused, rows, batch["item_features"], seen)
     users = model.user_vectors(
         batch["user"],
         history_vectors,
-        history,
+        batch["history_item"],
         batch["history_row"],
         batch["history_age"],
         training=training,

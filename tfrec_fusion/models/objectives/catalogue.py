@@ -8,6 +8,7 @@ from typing import Any
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import MultiTargetSoftmax, NormalisedSquared
+from tfrec_fusion.losses.blocked import blocked_softmax
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import batch_softmax
 from tfrec_fusion.registry import Registry
@@ -71,6 +72,17 @@ class CatalogueSoftmax(Objective):
 
     def of_vectors(self, targets, users, items, weight=None):
         return batch_softmax(targets, users, items, weight, self.matmul_dtype)
+
+    def of_candidates(self, targets, users, items, weight=None):
+        return blocked_softmax(
+            users,
+            items,
+            targets.log_q,
+            weight,
+            block_size=1024,
+            matmul_dtype=self.matmul_dtype,
+            positive_index=targets.target[:, 1],
+        )
 
     def get_config(self):
         return super().get_config() | {"matmul_dtype": self.matmul_dtype}

@@ -70,5 +70,18 @@ class Objective(keras.losses.Loss):
         """
         return self(targets, tf.matmul(users, items, transpose_b=True), weight)
 
+    def of_candidates(
+        self,
+        targets: Targets,
+        users: tf.Tensor,
+        items: tf.Tensor,
+        weight: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Computes the loss of positions of sequences, from vectors of users and candidates.
+
+        As `of_vectors`, but the candidates are distinct items, each of which counts once.
+        """
+        return self(targets, tf.matmul(users, items, transpose_b=True), weight)
+
     def check(self, model: str, batch) -> None:
         """Raises InputError if this loss does not support batches with these fields."""

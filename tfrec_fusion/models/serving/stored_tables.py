@@ -44,7 +44,7 @@ def stored_user_side(model: TwoTower, precision: str) -> TwoTower:
             mine, theirs = (getattr(one, name).trainable_weights for one in (side, model))
             for weight, value in zip(mine, theirs, strict=True):
                 weight.assign(value)
-    if model.spec.repeats == "all":
+    if model.scores_repeats:
         side.repeat_score.set_weights(model.repeat_score.get_weights())
     if model.spec.feature_names:
         side.user_trend.set_weights(model.user_trend.get_weights())

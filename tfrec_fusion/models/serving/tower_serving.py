@@ -57,7 +57,7 @@ def tower_serving(
         items = ExplainedItems.of(model, features, seen)
         hidden = HiddenInputs(side, of_requests, of_events)
         explanation = ServedExplanation(items, hidden.user_vectors, precision)
-    repeated = model.spec.repeats == "all"
+    repeated = model.scores_repeats
     serving = DotProductServing(
         user_vectors,
         vectors[:-1],

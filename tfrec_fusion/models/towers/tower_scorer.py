@@ -43,7 +43,7 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
         users = np.asarray(users, np.int32)
         return users, *state.flat_histories(users), *([events.flat(users)] if events else [])
 
-    if model.spec.repeats == "first":
+    if not model.scores_repeats:
         traced = _on_first_call(vectors, inputs)
         return DotProductScorer(lambda users: traced(*histories_of(users)), items)
 

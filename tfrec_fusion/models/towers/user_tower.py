@@ -26,6 +26,8 @@ class UserTower(keras.layers.Layer):
         on examples that have the target in the history.
       weighs_history: whether the constructor takes `weighted`, and the tower then has
         `history_weights` `[n_items]`, set by a spectral initialisation.
+      encodes_positions: whether it implements `positions`, see `SequenceTower`; it can then be
+        trained on `examples="sequence"`.
 
     Input: a dict of B users and the H items of their histories, float32 except for rows:
 
@@ -51,6 +53,7 @@ class UserTower(keras.layers.Layer):
 
     subtracts_self: ClassVar[bool] = False
     weighs_history: ClassVar[bool] = False
+    encodes_positions: ClassVar[bool] = False
     reads_history: bool = True
     reads_user_ids: bool = False
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from tfrec_fusion.keras_registry import KerasRegistry
 from tfrec_fusion.models.towers.user_tower import UserTower
 
+POOLED = ("history", "id", "both")
+"""Names of `PooledHistory`, which the options of the model itself configure."""
 _HERE = "tfrec_fusion.models.towers"
 USER_TOWERS = KerasRegistry(
     "user",
     f"{_HERE}.user_tower:UserTower",
-    dict.fromkeys(("history", "id", "both"), f"{_HERE}.pooled_history:PooledHistory"),
+    {
+        **dict.fromkeys(POOLED, f"{_HERE}.pooled_history:PooledHistory"),
+        "decayed_history": f"{_HERE}.decayed_history:DecayedHistory",
+        "gru4rec": f"{_HERE}.gru4rec:GRU4Rec",
+        "caser": f"{_HERE}.caser:Caser",
+        "sasrec": f"{_HERE}.sasrec:SASRec",
+        "esasrec": f"{_HERE}.esasrec:ESASRec",
+        "hstu": f"{_HERE}.hstu:HSTU",
+    },
 )
 
 
@@ -25,7 +35,7 @@ def make_user_tower(config, n_users: int, n_items: int, weighted: bool) -> UserT
     if USER_TOWERS.class_of(config.user).weighs_history:
         given["weighted"] = weighted
     options = config.user_options
-    if isinstance(config.user, str) and config.user in USER_TOWERS:
+    if config.user in POOLED:
         options = {
             "reads": config.user,
             "decay_days": config.decay_days,

@@ -1,0 +1,60 @@
+"""User tower of eSASRec."""
+
+from __future__ import annotations
+
+from tfrec_fusion._compat import keras
+from tfrec_fusion.layers import InversePosition, LiGRBlock, ResumableDropout
+from tfrec_fusion.models.towers.sequence_tower import SequenceTower
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class ESASRec(SequenceTower):
+    """Transformer over the last events: `InversePosition` and `LiGRBlock`.
+
+    Source: Tikhonovich et al., "eSASRec: Enhancing Transformer-based Recommendations in a Modular
+    Fashion", RecSys 2025.
+
+    Args:
+      dim, n_users, n_items, max_len: see `SequenceTower`.
+      blocks: number of blocks.
+      heads: number of attention heads; `dim` must be a multiple.
+      dropout: rate on the inputs and in the blocks.
+      widening: hidden units of the blocks, in multiples of `dim`.
+
+    Input, output: see `UserTower`.
+    """
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        n_users: int | None = None,
+        n_items: int | None = None,
+        max_len: int = 50,
+        blocks: int = 1,
+        heads: int = 1,
+        dropout: float = 0.2,
+        widening: int = 4,
+        **kwargs,
+    ):
+        super().__init__(dim, n_users, n_items, max_len, **kwargs)
+        self.options = {"blocks": blocks, "heads": heads, "dropout": dropout, "widening": widening}
+
+    def build(self, input_shape):
+        policy = {"dtype": self.dtype_policy}
+        options = dict(self.options)
+        blocks = options.pop("blocks")
+        self.position = InversePosition(self.max_len, self.dim, name="position", **policy)
+        self.dropout = ResumableDropout(options["dropout"], name="dropout", **policy)
+        self.blocks = [
+            LiGRBlock(self.dim, name=f"block_{n}", **options, **policy) for n in range(blocks)
+        ]
+        super().build(input_shape)
+
+    def encode(self, vectors, ages, present, training=None):
+        found = self.dropout(self.position(vectors), training=training)
+        for block in self.blocks:
+            found = block(found, present, training=training)
+        return found
+
+    def get_config(self):
+        return super().get_config() | self.options
