@@ -163,8 +163,12 @@ def test_declared_features(unhashed, tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "no times" else pytest.mark.acceptance)
+        pytest.param(
+            name,
+            marks=pytest.mark.slow if name in ("no times", "sasrec") else pytest.mark.acceptance,
+        )
         for name in (
+            *("caser", "decayed_history", "esasrec", "gru4rec", "hstu", "sasrec"),
             *("sum", "user both", "text only", "no times", "initial"),
             *("gate", "user id", "id only", "no trend", "no times, user id"),
         )

@@ -26,11 +26,8 @@ from tfrec_fusion.training.time_budget import plan_budget
 TRAINED = {"TwoTower": TwoTower, "Ranker": Ranker}
 """Class name in a checkpoint -> class, of the models that are trained in epochs."""
 
-_WITHOUT_CONTEXT = (
-    "autoencoder",
-    "held_out",
-    "sequence",
-)  # a model that reads a context refuses them
+# A model that reads a context refuses them.
+_WITHOUT_CONTEXT = ("autoencoder", "held_out", "sequence")
 
 
 def build_model(config: RunConfig, train: Interactions) -> keras.Model | ClassicModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.layers import InversePosition, LiGRBlock, ResumableDropout
+from tfrec_fusion.layers.causal_attention import check_heads
 from tfrec_fusion.models.towers.sequence_tower import SequenceTower
 
 
@@ -22,6 +23,9 @@ class ESASRec(SequenceTower):
       widening: hidden units of the blocks, in multiples of `dim`.
 
     Input, output: see `UserTower`.
+
+    Raises:
+      ValueError: sizes below 1, or `dim` is no multiple of `heads`.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class ESASRec(SequenceTower):
         **kwargs,
     ):
         super().__init__(dim, n_users, n_items, max_len, **kwargs)
+        if dim is not None:
+            check_heads(dim, heads)
         self.options = {"blocks": blocks, "heads": heads, "dropout": dropout, "widening": widening}
 
     def build(self, input_shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras
 from tfrec_fusion.layers import HSTUBlock, InversePosition, ResumableDropout
+from tfrec_fusion.layers.causal_attention import check_heads
 from tfrec_fusion.models.towers.sequence_tower import SequenceTower
 
 
@@ -20,6 +21,9 @@ class HSTU(SequenceTower):
       dropout: rate on the inputs and in the blocks.
 
     Input, output: see `UserTower`.
+
+    Raises:
+      ValueError: sizes below 1, or `dim` is no multiple of `heads`.
     """
 
     def __init__(
@@ -34,6 +38,8 @@ class HSTU(SequenceTower):
         **kwargs,
     ):
         super().__init__(dim, n_users, n_items, max_len, **kwargs)
+        if dim is not None:
+            check_heads(dim, heads)
         self.options = {"blocks": blocks, "heads": heads, "dropout": dropout}
 
     def build(self, input_shape):
