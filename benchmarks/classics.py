@@ -133,7 +133,7 @@ def exact(python: str) -> None:
     matrix, users = events.matrix(), np.arange(len(events.users))
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.npz"
-        write_pairs(matrix, pairs)
+        write_pairs(events, pairs)
         for name, (model, options) in EXACT.items():
             ours = model.fit(events).scorer(State.of(events))(users)
             theirs = peer_scores(python, pairs, options, Path(folder))["scores"]
@@ -176,12 +176,12 @@ def main() -> None:
     if arguments.exact:
         return exact(arguments.peer_python)
     split = split_of()
-    matrix, rows = split.train.matrix(), []
+    rows = []
     print("| model | R@20 | N@10 | s | peer | R@20 | N@10 | s |")
     print("| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.npz"
-        write_pairs(matrix, pairs)
+        write_pairs(split.train, pairs)
         for name in arguments.only:
             peer, make, options = CASES[name]
             ours, theirs, seconds, peer_seconds = [], [], [], []

@@ -174,6 +174,7 @@ def main():
     given = np.load(sys.argv[1])
     ones = np.ones(len(given["user"]), np.float32)
     pairs = scipy.sparse.csr_matrix((ones, (given["user"], given["item"])), tuple(given["shape"]))
+    pairs.data[:] = 1  # of events that were repeated
     options = json.loads(Path(sys.argv[2]).read_text())
     scores, seconds = globals()[options.pop("model")](pairs, **options)
     scores = np.asarray(scores, np.float32)

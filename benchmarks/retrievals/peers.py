@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from harness import ROOT
 
-SCORES = ROOT / "benchmarks" / "peers" / "classic_scores.py"
+_HERE = ROOT / "benchmarks" / "peers"
+CLASSIC, SEQUENCE = _HERE / "classic_scores.py", _HERE / "sequence_scores.py"
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Peer:
     """A model of another package.
 
     Attributes:
-      settings: each `{"peer": function of classic_scores.py and its arguments}`.
+      settings: each `{"peer": model of the script and its arguments}`.
+      script: in benchmarks/peers, that fits it.
       seed: name of the argument that takes the seed; None for none.
       slow: whether it is left out of large data sets.
     """
 
     settings: tuple[dict, ...]
+    script: Path = CLASSIC
     seed: str | None = None
     slow: bool = False
 
@@ -51,6 +54,9 @@ _ALS = (
     {"factors": 64, "alpha": 1.0, "regularization": 0.01},
 )
 _GCN = {"embedding_size": 64, "train_batch_size": 4096, "require_pow": True, "epochs": 50}
+# Those of ours; of the paper's for eSASRec, with a smaller dim.
+_SEQUENCE = {"n_factors": 128, "n_heads": 1, "session_max_len": 50, "batch_size": 128, "lr": 1e-3}
+_SEQUENCE |= {"dropout_rate": 0.2, "loss": "sampled_softmax", "n_negatives": 256, "epochs": 20}
 PEERS: dict[str, Peer] = {
     "item-kNN of implicit": Peer(_settings("implicit_item_knn", *_KNN, of="history")),
     "iALS of implicit": Peer(_settings("implicit_als", *_ALS, iterations=15), seed="random_state"),
@@ -74,10 +80,14 @@ PEERS: dict[str, Peer] = {
         seed="seed",
         slow=True,
     ),
+    **{
+        f"{name} of RecTools": Peer(
+            _settings(name.lower(), {"n_blocks": blocks}, **_SEQUENCE), SEQUENCE, seed="seed"
+        )
+        for name, blocks in (("SASRec", 2), ("eSASRec", 1), ("HSTU", 2))
+    },
 }
-_SEED_OF = {
-    one.settings[0]["peer"]["model"]: one.seed for one in PEERS.values() if one.seed is not None
-}
+_OF = {one.settings[0]["peer"]["model"]: one for one in PEERS.values()}
 
 
 class Given:
@@ -95,13 +105,17 @@ class Given:
         return lambda users: self.scores[users]
 
 
-def write_pairs(matrix, path: Path) -> None:
-    """Writes the pairs of a sparse matrix for classic_scores.py."""
-    user, item = matrix.nonzero()
-    np.savez(path, user=user, item=item, shape=np.array(matrix.shape))
+def write_pairs(events, path: Path) -> None:
+    """Writes the user and item rows of events for a peer, each user's in order."""
+    histories = events.histories()
+    user = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+    shape = np.array([len(histories.lengths), len(events.catalogue)])
+    np.savez(path, user=user, item=histories.items, shape=shape)
 
 
-def peer_scores(python: str, pairs: Path, options: dict, folder: Path) -> dict[str, np.ndarray]:
+def peer_scores(
+    python: str, pairs: Path, options: dict, folder: Path, script: Path = CLASSIC
+) -> dict[str, np.ndarray]:
     """Scores of a peer's model, with its seconds and peak memory.
 
     Raises:
@@ -109,7 +123,7 @@ def peer_scores(python: str, pairs: Path, options: dict, folder: Path) -> dict[s
     """
     given, out = folder / "options.json", folder / "scores.npz"
     given.write_text(json.dumps(options), encoding="utf-8")
-    command = [python, str(SCORES), str(pairs), str(given), str(out)]
+    command = [python, str(script), str(pairs), str(given), str(out)]
     # RecBole writes its logs into the working directory.
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode:
@@ -121,11 +135,12 @@ def peer_scores(python: str, pairs: Path, options: dict, folder: Path) -> dict[s
 def fitted_peer(setting: dict, train, seed: int, python: str) -> tuple[Given, float, float]:
     """The scores of a setting as a model, and the seconds and the peak memory of its process."""
     options = dict(setting["peer"])
-    if name := _SEED_OF.get(options["model"]):
-        options[name] = seed
+    peer = _OF[options["model"]]
+    if peer.seed is not None:
+        options[peer.seed] = seed
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.npz"
-        write_pairs(train.matrix(), pairs)
-        found = peer_scores(python, pairs, options, Path(folder))
+        write_pairs(train, pairs)
+        found = peer_scores(python, pairs, options, Path(folder), peer.script)
     model = Given(options["model"], found["scores"])
     return model, float(found["seconds"]), float(found["peak_mb"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from retrievals.data import TASKS, TEXT, WORDS, Task
-from retrievals.peers import PEERS
+from retrievals.peers import PEERS, SEQUENCE
 
 CLASSIC, TRAINED, CONTROL, COMPOSED, PEER = "classic", "trained", "control", "composed", "peer"
 MOST_SETTINGS = 6
@@ -132,6 +132,25 @@ def _ials() -> tuple[dict, ...]:
     grid += ((64, 0.05, 0.1), (128, 0.2, 0.1))
     return _models(
         "ials", *({"dim": d, "unobserved_weight": weight, "l2": l2} for d, weight, l2 in grid)
+    )
+
+
+def _tower(user: str, *vectors: list[str], dropouts=(0.2, 0.5), **options) -> tuple[dict, ...]:
+    """Settings of a sequence tower, over item vectors of an id and these vectors."""
+    return tuple(
+        {
+            "model": {
+                "kind": "two_tower",
+                "user": user,
+                "dim": 128,
+                "user_options": {} if rate is None else {"dropout": rate},
+                "vectors": stores,
+                **options,
+            },
+            "epochs": 9,
+        }
+        for stores in vectors
+        for rate in dropouts
     )
 
 
@@ -261,6 +280,23 @@ ROWS: dict[str, Row] = {
         where=_timed,
         seeded=True,
     ),
+    **{
+        name: Row(_tower(name.lower(), [TEXT], [TEXT, WORDS]), TRAINED, where=_ordered, seeded=True)
+        for name in ("SASRec", "eSASRec", "HSTU", "GRU4Rec", "Caser")
+    },
+    "decayed history": Row(
+        _tower("decayed_history", [TEXT], [TEXT, WORDS], dropouts=(None,)),
+        TRAINED,
+        where=_ordered,
+        seeded=True,
+    ),
+    "SASRec, ID-only": Row(_tower("sasrec", []), CONTROL, where=_ordered, seeded=True),
+    "SASRec, text-only": Row(
+        _tower("sasrec", [TEXT], [TEXT, WORDS], use_ids=False),
+        CONTROL,
+        where=_ordered,
+        seeded=True,
+    ),
     "blend": Row(({},), COMPOSED, "blend", seeded=True, where=_whole_training, members=_MEMBERS),
     "stack": Row(({},), COMPOSED, "stack", seeded=True, where=_whole_training, members=_MEMBERS),
     "auto": Row(({},), COMPOSED, "auto", seeded=True, where=_whole_training, headline=("retail",)),
@@ -269,7 +305,7 @@ ROWS: dict[str, Row] = {
             peer.settings,
             PEER,
             "peer",
-            where=_small if peer.slow else _plain,
+            where=_ordered if peer.script == SEQUENCE else _small if peer.slow else _plain,
             seeded=peer.seed is not None,
         )
         for name, peer in PEERS.items()

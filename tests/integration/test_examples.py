@@ -9,6 +9,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DATA = {"shop": None, "retail": "retail", "books": "books", "cold_start": "retail"}
 DATA["blend"] = "retail"
 DATA["features"] = "coat"
+DATA["next_item"] = "beauty"
 
 
 @pytest.mark.parametrize(

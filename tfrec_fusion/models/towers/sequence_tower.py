@@ -93,7 +93,9 @@ class SequenceTower(UserTower):
     def _encoded(self, users: Mapping[str, tf.Tensor], training):
         """Encodings `[B, L, dim]`, each event's place in the padded rows, and which are present."""
         row, n_users = users["history_row"], tf.size(users["user"])
-        lengths = tf.math.unsorted_segment_sum(tf.ones_like(row), row, n_users)
+        ones = tf.ones_like(row, tf.float32)
+        # ONNX has segment sums of floats alone.
+        lengths = tf.cast(tf.math.unsorted_segment_sum(ones, row, n_users), tf.int32)
         later = tf.gather(tf.cumsum(lengths), row) - 1 - tf.range(tf.size(row))
         length = tf.clip_by_value(tf.reduce_max(lengths), 1, self.max_len)
         # Events before the last `length` go to a place of their own, which is cut off.
@@ -105,7 +107,7 @@ class SequenceTower(UserTower):
             shape = tf.concat([[n_users, length], tf.shape(values)[1:]], 0)
             return tf.ensure_shape(tf.reshape(found, shape), [None, None, *values.shape[1:]])
 
-        present = padded(tf.ones_like(row)) > 0
+        present = padded(ones) > 0
         ages = padded(tf.cast(users["history_age"], tf.float32))
         encoded = checked_output(
             f"{type(self).__name__}.encode",
