@@ -44,14 +44,24 @@ class GRU4Rec(SequenceTower):
 
     def encode(self, vectors, ages, present, training=None):
         vectors = self.dropout(tf.cast(vectors, tf.float32), training=training)
-        steps = tf.transpose(vectors, [1, 0, 2]), tf.transpose(present)[..., None]
-
-        def step(state, given):
-            vector, here = given
-            return tf.where(here, self.cell(vector, state)[0], state)
-
         begin = tf.zeros([tf.shape(vectors)[0], self.cell.units])
-        states = tf.transpose(tf.scan(step, steps, begin), [1, 0, 2])
+
+        def step(place, state, states):
+            new = self.cell(tf.gather(vectors, place, axis=1), state)[0]
+            state = tf.where(tf.gather(present, place, axis=1)[:, None], new, state)
+            return place + 1, state, tf.concat([states, state[:, None]], 1)
+
+        # Without tensor arrays, which ONNX lacks.
+        _, _, states = tf.while_loop(
+            lambda place, *_: place < tf.shape(vectors)[1],
+            step,
+            (tf.constant(0), begin, begin[:, None][:, :0]),
+            shape_invariants=(
+                tf.TensorShape([]),
+                tf.TensorShape([None, self.cell.units]),
+                tf.TensorShape([None, None, self.cell.units]),
+            ),
+        )
         return self.output_map(states)
 
     def get_config(self):
