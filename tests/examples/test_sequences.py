@@ -127,6 +127,19 @@ def test_validation_has_the_whole_history():
     (batch,) = _rows(split.test.batches(8, examples="sequence", known=split.train))
     assert batch["history_item"].tolist() == [0, 1, 2, 1, 2]
     assert batch["target"].tolist() == [[0, 3], [1, 3]]
+    # The last known event of all was on day 2.
+    np.testing.assert_allclose(batch["history_age"], [2, 1, 0, 2, 1], atol=1e-4)
+
+
+def test_validation_with_repeats_and_positions():
+    frame = pd.DataFrame({"user_id": "u", "item_id": list("abab"), "position": range(4)})
+    catalogue = Catalogue(pd.DataFrame({"item_id": list("ab")}))
+    split = Interactions.from_frame(frame, catalogue, repeats="all").split("leave_one_out")
+    (batch,) = _rows(split.test.batches(8, examples="sequence", known=split.train))
+    assert batch["target"].tolist() == [[0, 1]] and "masked" not in batch
+    assert batch["history_age"].tolist() == [2.0, 1.0, 0.0]
+    with pytest.raises(InputError, match="examples='held_out'"):
+        split.train.batches(8, examples="held_out")
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("max_len", 0), ("max_len", 2.5)])

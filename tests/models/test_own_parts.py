@@ -279,12 +279,15 @@ class _Forgetful(UserTower):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"user": "nobody"}, "user: must be one of history, id, both, module:Class"),
+        ({"user": "nobody"}, "user: must be one of history, id, both, .*, module:Class"),
         ({"user": "no_such_module:Tower"}, "user: 'no_such_module:Tower' cannot be imported"),
         ({"user": "own_parts:Longest"}, "user: must be .* registered name of a UserTower"),
         ({"user": _Forgetful(3)}, "user: get_config of _Forgetful lacks .* 'blocks'"),
         ({"user": PooledHistory(3)}, "user: must be a serialized UserTower of dim 2.*Received: 3"),
-        ({"user": "id", "user_options": {"reads": "both"}}, "user_options: are only for your own"),
+        (
+            {"user": "id", "user_options": {"reads": "both"}},
+            "user_options: are not for the history pools",
+        ),
         ({"user": "own_parts:Latest", "user_options": {"k": 1}}, "takes no options"),
         ({"fusion": 3}, "fusion: must be one of sum, .* or a Fusion"),
         ({"loss": "hinge"}, "loss: must be one of softmax, normalised_squared"),

@@ -415,13 +415,14 @@ class Interactions:
         Raises:
           InputError: an unknown kind of example, or an option out of range.
         """
-        if self.repeats == "all" and self.timestamp is None:
-            raise InputError(
-                "batches: repeated events are trained with a column 'timestamp' alone; add it, or "
-                "pass events.with_repeats('first') (in a run's config data.repeats: first). "
-                "Received: repeats='all' without times"
-            )
         kind = examples or ("autoencoder" if self.timestamp is None else "as_of")
+        if self.repeats == "all" and self.timestamp is None and kind != "sequence":
+            raise InputError(
+                "batches: repeated events are trained with a column 'timestamp', or with "
+                "examples='sequence' and a column 'position'; add one, or pass "
+                "events.with_repeats('first') (in a run's config data.repeats: first). "
+                f"Received: repeats='all' without times and examples={kind!r}"
+            )
         return EXAMPLES.resolve(kind)(self, batch_size, **options)
 
     def fingerprint(self) -> str:

@@ -30,6 +30,7 @@ def continuations(
     last: int | None = None,
     candidates: int | None = None,
     denoising: bool = False,
+    repeats: bool = False,
     numbers: Sequence[str] | None = None,
     context_side: Side | None = None,
     event_side: Side | None = None,
@@ -52,6 +53,7 @@ def continuations(
       candidates: number of items to sample besides the batch's targets; None scores all.
       denoising: whether the items of the history are targets too, but for those of weight 0, as in
         autoencoder examples.
+      repeats: whether repeated events without times may count.
       numbers: as in `as_of_examples`.
       context_side: the context features of a model; the context is that of each user's first new
         item.
@@ -76,7 +78,7 @@ def continuations(
             f"{known.repeats!r}"
         )
     repeated = known.repeats == "all"
-    if not dated:
+    if not dated and not repeats:
         check_repeats(name, known)
     known, events = (
         known.counted_events(),

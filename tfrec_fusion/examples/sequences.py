@@ -90,6 +90,8 @@ def sequence_examples(
             events,
             known,
             batch_size,
+            dated=known.timestamp is not None,
+            repeats=True,
             candidates=candidates,
             event_side=event_side,
             seed=seed,

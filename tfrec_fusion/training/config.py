@@ -306,7 +306,7 @@ class RunConfig(Section):
                 epochs, learning_rate = _SPECTRAL_EPOCHS, _SPECTRAL_RATE
         if model.kind == "two_tower":
             vectors = bool(train.catalogue.vectors) and not spectral
-            model = model.completed(examples.kind != "autoencoder", vectors)
+            model = model.completed(examples.kind not in ("autoencoder", "sequence"), vectors)
         epochs = epochs if self.epochs is None else self.epochs
         batch_size = self.batch_size or batch_size
         if isinstance(examples, AsOfSection | HeldOutSection):
