@@ -14,6 +14,7 @@ import yaml
 from tfrec_fusion._compat import tf
 from tfrec_fusion.embeddings import VectorStore
 from tfrec_fusion.features import State
+from tfrec_fusion.models import SASRec, SequenceTower
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -133,9 +134,17 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
     parts = (
         run("own_parts 0", shop_names)["model"].objective,
         run("own_parts 1", shop_names)["model"].user_tower,
-        run("own_parts 2", shop_names)["model"].backbone,
+        run("own_parts 3", shop_names)["model"].backbone,
     )
     assert [type(part).__name__ for part in parts] == ["Hinge", "Latest", "Squares"]
+
+
+def test_sequences(shop_names):
+    tower = run("own_parts 2", shop_names)["Latest"]
+    assert issubclass(tower, SequenceTower)
+    model = run("sequences 0", shop_names)["model"]
+    assert isinstance(model.user_tower, SASRec)
+    assert model.optimizer.iterations == 10
 
 
 def test_a_reranker_of_ones_own():

@@ -139,8 +139,10 @@ def test_candidates_follow_the_data():
     assert [name for name in last if name not in chance] == [
         "EASE, l2 200, order",
         "EASE, l2 800, order",
+        "SASRec",
         "two-tower",
     ]
+    assert last["SASRec"]["examples"]["kind"] == "sequence"
     # The examples of a random split cannot be of repeated events.
     repeated = default_candidates(_split("random").train.with_repeats("all"), "random")
     assert list(repeated) == [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers.resumable_dropout import ResumableDropout
-from tfrec_fusion.losses.masking import MASKED
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -46,7 +45,7 @@ class CausalAttention(keras.layers.Layer):
         )
         logits = tf.cast(tf.matmul(asked, keys, transpose_b=True), tf.float32)
         logits *= self.head_dim**-0.5
-        logits = tf.where(causal(present)[:, None], logits, MASKED)
+        logits = tf.where(causal(present)[:, None], logits, -1e9)
         shares = self.dropout(tf.cast(tf.nn.softmax(logits), values.dtype), training=training)
         return self.output_map(joined_heads(tf.matmul(shares, values)))
 

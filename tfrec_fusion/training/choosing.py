@@ -11,6 +11,7 @@ from rich.console import Console
 from tfrec_fusion.data import Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import PairedDifference, Report, evaluate, paired_bootstrap
+from tfrec_fusion.models import USER_TOWERS
 from tfrec_fusion.told_once import told_once
 from tfrec_fusion.training.auto_candidates import default_candidates
 from tfrec_fusion.training.auto_compositions import (
@@ -143,9 +144,10 @@ def chosen_by(
         trials.append(Trial(name, report, time.perf_counter() - begin))
         say(_line(trials[-1]))
         # The best of each kind may be a member of a blend.
-        before = members.get(one.model.kind)
+        kind = _kind(one)
+        before = members.get(kind)
         if before is None or _value(report) > _value(before.trial.report):
-            members[one.model.kind] = Member(trials[-1], one, model)
+            members[kind] = Member(trials[-1], one, model)
     left = budget - (time.perf_counter() - started)
     blend = blended(members, part, split, seed, left, say)
     if blend is not None:
@@ -187,6 +189,13 @@ def chosen_by(
         say(f"fitting {chosen.name} on all training events")
         model = trained_model(one.resolved(split.train), split.train)
     return AutoResult(model, chosen.name, trials, reason)
+
+
+def _kind(config: RunConfig) -> str:
+    """What is compared as one kind of model: sequence towers are one of their own each."""
+    user = getattr(config.model, "user", None)
+    sequence = isinstance(user, str) and USER_TOWERS.class_of(user).encodes_positions
+    return user if sequence else config.model.kind
 
 
 def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:

@@ -26,7 +26,7 @@ class SASRec(SequenceTower):
       ValueError: sizes below 1, or `dim` is no multiple of `heads`.
 
     Example:
-      >>> model = TwoTower(split.train, dim=64, trend=False, user=tff.models.SASRec(blocks=1))
+      >>> model = tff.models.TwoTower(split.train, dim=64, trend=False, user=SASRec(blocks=1))
       >>> batches = split.train.batches(128, examples="sequence")
     """
 
