@@ -31,7 +31,7 @@ def most_users(train: Interactions, members: int, forms: int) -> int:
       train: the training events of a fold.
       members, forms: their numbers.
     """
-    cold = np.count_nonzero(train.item_counts() == 0)
+    cold = int(np.count_nonzero(train.item_counts() == 0))
     return _MOST_BYTES // (4 * members * (forms * len(train.catalogue) + cold))
 
 

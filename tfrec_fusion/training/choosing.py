@@ -194,8 +194,9 @@ def chosen_by(
 def _kind(config: RunConfig) -> str:
     """What is compared as one kind of model: sequence towers are one of their own each."""
     user = getattr(config.model, "user", None)
-    sequence = isinstance(user, str) and USER_TOWERS.class_of(user).encodes_positions
-    return user if sequence else config.model.kind
+    if isinstance(user, str) and USER_TOWERS.class_of(user).encodes_positions:
+        return user
+    return config.model.kind
 
 
 def candidate_configs(config: RunConfig, split: Split) -> dict[str, RunConfig]:
