@@ -23,10 +23,11 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
       Popularity, item-kNN and EASE, or `sparse_ease` beyond 20,000 items; with vectors, EASE with
       text; for test events after a time, recent popularity and EASE with decay and trend; for a
       user's last event, EASE and a SASRec tower, which read the order of the history; iALS, which
-      errs differently and so adds most to a blend; with times, unless the split is random, the
-      two-tower on as-of examples; else the spectral model and, unless repeated events count, the
-      two-tower that starts from it. A given split has the models of both kinds of test events. Models of text are tried
-      with each of the catalogue's vectors, and the as-of two-tower with all of them too.
+      errs differently and so adds most to a blend; with times, unless the split is random, the two-
+      tower on as-of examples; else the spectral model and, unless repeated events count, the two-
+      tower that starts from it. A given split has the models of both kinds of test events. Models
+      of text are tried with each of the catalogue's vectors, and the as-of two-tower with all of
+      them too.
 
     Example:
       >>> list(default_candidates(split.train, "temporal"))[:2]
