@@ -133,7 +133,10 @@ def split():
     return Interactions.from_frame(frame, Catalogue(items, {"text": text})).split("leave_one_out")
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "sasrec" else pytest.param(name, marks=pytest.mark.slow) for name in TOWERS],
+)
 def test_the_next_item_is_learned(split, name):
     keras.utils.set_random_seed(0)
     model = TwoTower(split.train, dim=16, trend=False, user=name)
@@ -190,6 +193,7 @@ def test_saved_and_loaded(split, model, tmp_path):
     assert isinstance(loaded.user_tower, SASRec) and loaded.user_tower.options["heads"] == 2
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted(split, tmp_path):
     def made():
         keras.utils.set_random_seed(3)
