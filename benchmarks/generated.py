@@ -7,8 +7,8 @@ read, the default TwoTower is trained on a temporal split, and it is evaluated o
 test users, with recent popularity, item-kNN, the oracle that knows the true probabilities of the
 test period, and the best that can be inferred before it (see `generated_shop.py`). It prints
 seconds, the peak of memory until the training has ended, and NDCG@10. `--examples whole` trains on
-all cuts of each user, with the softmax over the whole catalogue. `--page` writes the table of
-docs/performance.md.
+all cuts of each user, with the softmax over the whole catalogue. `--page` writes the table and
+the plot of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from markers import write_between
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+PLOT = PAGE.parent / "images" / "generated.png"
 OPTIONS = {
     "default": {},
     "whole": {"cuts_per_user": None, "candidates": None},
@@ -186,6 +187,25 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def plot(rows: list[dict], path: Path) -> None:
+    """Draws seconds and memory by the number of events, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    time, memory = figure.subplots(1, 2)
+    events = [row["events"] for row in rows]
+    for name, label in (("read", "read"), ("training", "train"), ("export", "export")):
+        time.plot(events, [row["seconds"][name] for row in rows], marker="o", label=label)
+    first = rows[0]["seconds"]["training"] / events[0]
+    time.plot(events, [first * count for count in events], ":", color="0.5", label="linear")
+    memory.plot(events, [row["peak_gib"] for row in rows], marker="o")
+    for axes, title in ((time, "seconds"), (memory, "peak memory until trained, GiB")):
+        axes.set(xscale="log", yscale="log", xlabel="events", title=title)
+    time.legend(frameon=False)
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, nargs="+", default=[10**5, 10**6, 10**7])
@@ -206,6 +226,7 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if options.page:
         write_between(PAGE, "generated", markdown(rows))
+        plot(rows, PLOT)
 
 
 if __name__ == "__main__":
