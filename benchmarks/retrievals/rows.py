@@ -147,6 +147,7 @@ def _tower(user: str, *vectors: list[str], dropouts=(0.2, 0.5), **options) -> tu
                 "vectors": stores,
                 **options,
             },
+            "examples": {"kind": "sequence", "candidates": 2048},
             "epochs": 9,
         }
         for stores in vectors
