@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "HuggingFaceEncoder": "encoders",
         "OpenAIEncoder": "encoders",
         "PCA": "pca",
+        "SemanticIds": "semantic_ids",
         "SpectralFactors": "spectral_factors",
         "SpectralFusion": "spectral",
         "SpectralVectors": "spectral_vectors",

@@ -80,6 +80,13 @@ class Projection:
         self.projection = np.ascontiguousarray((directions * scale)[:, :kept])
         return self
 
+    @classmethod
+    def of(cls, mean, projection, unit: bool = False):
+        """Returns a fitted projection of a mean ``[d]`` and directions ``[d, k]``."""
+        fitted = cls(projection.shape[1], unit=unit)
+        fitted.mean, fitted.projection = mean, projection
+        return fitted
+
     def transform(self, vectors, mask=None) -> np.ndarray:
         """Projected rows, ``[n, k]`` float32.
 
