@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from tfrec_fusion.data import UserTable
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.features import Category, Cross, Features, Number, Side, Tags, Time, Vectors
+from tfrec_fusion.features import (
+    Category,
+    Cross,
+    Features,
+    Number,
+    SemanticId,
+    Side,
+    Tags,
+    Time,
+    Vectors,
+)
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.fusion_config import FusionConfig
 
@@ -164,6 +174,36 @@ def test_other_vectors_than_in_training():
             feature.encode(_frame(x=[[1.0, 2.0], value]), "users")
 
 
+def test_the_prefixes_of_semantic_ids():
+    """Two groups of 8 with two halves of 4: two prefixes of length 1 and four of length 2."""
+    corners = [[-10.0, -1.0], [-10.0, 1.0], [10.0, -1.0], [10.0, 1.0]]
+    train = _frame(x=corners * 4)
+    feature = SemanticId(column="x", levels=2, codes=2, whitening_dim=None).fit(train, "items")
+    assert (feature.width, feature.n_values, feature.n_numbers) == (2, 6, 0)
+    rows = feature.encode(_frame(x=[*corners, None, [11.0, 0.9]]), "items")[0]
+    assert sorted({*rows[:4].ravel()}) == [0, 1, 2, 3, 4, 5]
+    assert rows[0, 0] == rows[1, 0] != rows[2, 0] == rows[3, 0]
+    # The same second code after another first one is another prefix.
+    assert len({*rows[:4, 1]}) == 4
+    assert rows[4].tolist() == [-1, -1]
+    assert rows[5].tolist() == rows[3].tolist()
+
+
+def test_rare_prefixes_are_left_out():
+    """Of the group of +10 only one row is in the upper half: its prefix of length 2 is rare."""
+    rows = [[-10.0, -1.0]] * 4 + [[-10.0, 1.0]] * 4 + [[10.0, -1.0]] * 7 + [[10.0, 1.0]]
+    train = _frame(x=rows)
+    feature = SemanticId(column="x", levels=2, codes=2, whitening_dim=None).fit(train, "items")
+    assert feature.n_values == 5
+    found = feature.encode(train, "items")[0]
+    assert found[-1, 0] == found[-2, 0] >= 0
+    assert found[-1, 1] == -1
+    every = SemanticId(column="x", levels=2, codes=2, whitening_dim=None, min_count=1)
+    assert every.fit(train, "items").n_values == 6
+    with pytest.raises(InputError, match="no cluster of 17 or more of 16 training rows"):
+        SemanticId(column="x", min_count=17).fit(train, "items")
+
+
 def test_the_features_of_a_side_share_one_table():
     """Rows of the second feature start after the 3 of the first (other, b, a)."""
     frame = _frame(x=["a", "b", "b"], t=[["p"], ["q", "p"], None], n=[1.0, 2.0, 3.0])
@@ -177,7 +217,7 @@ def test_the_features_of_a_side_share_one_table():
 
 def test_a_fitted_side_comes_back_from_json():
     frame = _frame(x=["a", "b"], t=[["p"], ["q"]], n=[1.0, 2.0], d=[1e9, 1.1e9])
-    frame["v"] = [[1.0, 2.0, 0.5], [0.0, 3.0, 0.1]]
+    frame["v"] = frame["s"] = [[1.0, 2.0, 0.5], [0.0, 3.0, 0.1]]
     features = (
         Category(column="x"),
         Tags(column="t"),
@@ -185,6 +225,7 @@ def test_a_fitted_side_comes_back_from_json():
         Time(column="d"),
         Cross(column="c", of=("x", "n")),
         Vectors(column="v"),
+        SemanticId(column="s"),
     )
     side = Side.fit("items", features, frame)
     again = Side.model_validate_json(side.model_dump_json())
@@ -228,6 +269,7 @@ def test_missing_rows_of_any_type_of_number(feature, dtype):
         (Number(column="x"), ["a", "b"], "'x' must be numeric"),
         (Number(column="x"), [None, np.nan], "has no number"),
         (Vectors(column="x"), [[1.0, 2.0], None], "'x' has 1 vectors in 2 training rows"),
+        (SemanticId(column="x"), [[1.0, 2.0], None], "'x' has 1 vectors in 2 training rows"),
         (Time(column="x"), ["no time"], "'x'"),
         (Time(column="x"), [None], "has no time"),
         (Time(column="x"), [np.array([1, 2])], "must hold numeric unix times"),
@@ -343,6 +385,8 @@ _KINDS = [
     Cross(column="c", of=("x", "x2"), hash_buckets=7),
     Vectors(column="x"),
     Vectors(column="x", whiten=False),
+    SemanticId(column="x"),
+    SemanticId(column="x", levels=1, codes=2, whitening_dim=None, min_count=1),
 ]
 
 

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "ItemTrend": "item_trend",
         "Number": "kinds.number",
         "RowEncoder": "row_encoder",
+        "SemanticId": "kinds.semantic_id",
         "Side": "side",
         "State": "state",
         "Tags": "kinds.tags",

@@ -7,6 +7,8 @@ import pandas as pd
 
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.features.context import TABLE, context_frame, in_histories
+from tfrec_fusion.features.kinds.feature import Feature
+from tfrec_fusion.features.kinds.semantic_id import SemanticId
 from tfrec_fusion.features.kinds.vectors import Vectors
 from tfrec_fusion.features.side import Side
 
@@ -32,7 +34,7 @@ def event_frame(events: Interactions, vectors: tuple[str, ...] = ()) -> pd.DataF
 
 def fitted_events(features: tuple, events: Interactions) -> Side:
     """Fits declared features on the events of histories."""
-    vectors = tuple(one.column for one in features if isinstance(one, Vectors))
+    vectors = _vectors(features)
     return Side.fit(TABLE, features, event_frame(in_histories(events), vectors))
 
 
@@ -42,7 +44,7 @@ def encoded_events(side: Side, events: Interactions) -> tuple[np.ndarray, np.nda
     Raises:
       InputError: a column is missing or holds values of another kind than in training.
     """
-    vectors = tuple(one.column for one in side.features if isinstance(one, Vectors))
+    vectors = _vectors(side.features)
     if not vectors:
         return side.encode(event_frame(events))
     parts = [
@@ -52,6 +54,10 @@ def encoded_events(side: Side, events: Interactions) -> tuple[np.ndarray, np.nda
     ]
     categories, numbers = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
     return categories, numbers
+
+
+def _vectors(features: tuple[Feature, ...]) -> tuple[str, ...]:
+    return tuple(one.column for one in features if isinstance(one, Vectors | SemanticId))
 
 
 def history_events(side: Side, events: Interactions) -> dict[str, np.ndarray]:

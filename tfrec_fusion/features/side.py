@@ -12,14 +12,18 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.category import Category
 from tfrec_fusion.features.kinds.cross import Cross
 from tfrec_fusion.features.kinds.number import Number
+from tfrec_fusion.features.kinds.semantic_id import SemanticId
 from tfrec_fusion.features.kinds.tags import Tags
 from tfrec_fusion.features.kinds.times import Time
 from tfrec_fusion.features.kinds.vectors import Vectors
 
 FEATURE_KINDS = {
-    one.model_fields["kind"].default: one for one in (Category, Tags, Number, Time, Cross, Vectors)
+    one.model_fields["kind"].default: one
+    for one in (Category, Tags, Number, Time, Cross, Vectors, SemanticId)
 }
-AnyFeature = Annotated[Category | Tags | Number | Time | Cross | Vectors, Discriminator("kind")]
+AnyFeature = Annotated[
+    Category | Tags | Number | Time | Cross | Vectors | SemanticId, Discriminator("kind")
+]
 
 
 def key_path(location: tuple) -> list:

@@ -22,6 +22,7 @@ from tfrec_fusion.features.history_events import (
     event_columns,
     fitted_events,
 )
+from tfrec_fusion.features.item_frame import item_frame
 from tfrec_fusion.features.item_trend import item_numbers
 from tfrec_fusion.features.request_encoder import request_inputs
 from tfrec_fusion.features.side import Side, key_path
@@ -145,7 +146,8 @@ def fitted_sides(model: str, data: Interactions, features: Features) -> dict[str
     item_side = user_side = context_side = event_side = None
     if features.item:
         rows = np.flatnonzero(data.item_counts() > 0)
-        item_side = Side.fit("items", features.item, data.catalogue.frame.iloc[rows])
+        frame = item_frame(data.catalogue, features.item)
+        item_side = Side.fit("items", features.item, frame.iloc[rows])
     if features.user:
         if data.user_table is None:
             raise InputError(
@@ -195,7 +197,8 @@ def side_values(data: Interactions, spec: DataSpec) -> dict[str, tuple[np.ndarra
     """Returns the encoded features of all items and users, to assign to `SideFeatures`."""
     found = {}
     if spec.item_side is not None:
-        found["item_side"] = spec.item_side.encode(data.catalogue.frame)
+        frame = item_frame(data.catalogue, spec.item_side.features)
+        found["item_side"] = spec.item_side.encode(frame)
     if spec.user_side is not None and data.user_table is not None:
         found["user_side"] = spec.user_side.encode(data.user_table.rows_of(data.users.ids))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -14,6 +13,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.embeddings import Whitening
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.kinds.feature import Feature
+from tfrec_fusion.features.kinds.packing import packed, unpacked
 from tfrec_fusion.features.kinds.values import vectors_of
 
 _ROWS = 1 << 16  # whitened at once
@@ -65,15 +65,13 @@ class Vectors(Feature):
         if not self.whiten:
             return self.model_copy(update={"size": size})
         fitted = Whitening(min(self.most, size, int(here.sum()) - 1)).fit(values, here)
-        matrix = np.concatenate([fitted.mean[:, None], fitted.projection], 1).astype("<f4")
-        text = base64.b64encode(matrix.tobytes()).decode()
-        return self.model_copy(update={"size": size, "projection": text})
+        matrix = np.concatenate([fitted.mean[:, None], fitted.projection], 1)
+        return self.model_copy(update={"size": size, "projection": packed(matrix)})
 
     def encode(self, frame: pd.DataFrame, table: str) -> tuple[np.ndarray, np.ndarray]:
         values, here = vectors_of(frame, self.column, table, self.size)
         if self.projection:
-            whitening = Whitening(self.n_numbers - 1)
-            whitening.mean, whitening.projection = self._matrix[:, 0], self._matrix[:, 1:]
+            whitening = Whitening.of(self._matrix[:, 0], self._matrix[:, 1:])
             whitened = np.zeros((len(values), self.n_numbers - 1), np.float32)
             for start in range(0, len(values), _ROWS):
                 part = slice(start, start + _ROWS)
@@ -90,5 +88,4 @@ class Vectors(Feature):
 
     @property
     def _matrix(self) -> np.ndarray:
-        content = base64.b64decode(self.projection or "")
-        return np.frombuffer(content, "<f4").reshape(self.size or 0, -1)
+        return unpacked(self.projection or "").reshape(self.size or 0, -1)
