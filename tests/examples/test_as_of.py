@@ -95,6 +95,19 @@ def test_sampled_candidates_hold_every_target_and_mask_the_history(events):
         np.testing.assert_allclose(batch["log_q"], np.log(own + 5 / 40), rtol=1e-6)
 
 
+def test_candidates_by_popularity_are_expected_as_often_as_they_are_taken(events):
+    counts = events.item_counts()
+    for sampling, shares in (
+        ("popularity", counts / counts.sum()),
+        ("mixed", (counts / counts.sum() + 1 / 40) / 2),
+    ):
+        batches = as_of_examples(events, 8, candidates=5, sampling=sampling)
+        for batch in itertools.islice(batches.as_numpy_iterator(), 5):
+            own = np.bincount(batch["target"][:, 1], minlength=len(batch["candidate"]))
+            expected = np.log(own + 5 * shares[batch["candidate"]])
+            np.testing.assert_allclose(batch["log_q"], expected, rtol=1e-5)
+
+
 def test_last_keeps_the_end_of_a_history(events):
     for _, items, ages, _, _ in _examples(as_of_examples(events, 8, last=3)):
         assert len(items) <= 3

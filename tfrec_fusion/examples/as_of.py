@@ -23,6 +23,7 @@ from tfrec_fusion.examples.epoch_batches import (
     epoch_batches,
 )
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.item_sampler import ItemSampler, Sampling
 from tfrec_fusion.examples.user_cuts import UserCuts
 from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.history_events import history_events
@@ -45,6 +46,7 @@ def as_of_examples(
     age_days: float = 365.0,
     cuts_per_user: int | Literal["auto"] | None = "auto",
     candidates: int | Literal["auto"] | None = "auto",
+    sampling: Sampling = "uniform",
     last: int | None = None,
     steps_per_epoch: int | None = None,
     known: Interactions | None = None,
@@ -81,6 +83,8 @@ def as_of_examples(
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets. "auto" samples 8,192 if `batch_size` x items is beyond 2^24, i.e.
         beyond 32,768 items for batches of 512.
+      sampling: how they are sampled: "uniform", by "popularity", or half and half, "mixed"; see
+        `ItemSampler`.
       last: keep only this many last events of a history.
       steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, for histories
@@ -117,6 +121,7 @@ def as_of_examples(
             at=at,
             last=last,
             candidates=candidates,
+            sampling=sampling,
             numbers=numbers,
             context_side=context_side,
             event_side=event_side,
@@ -136,6 +141,7 @@ def as_of_examples(
     if cuts_per_user != "auto":
         check_count("as_of_examples", "cuts_per_user", cuts_per_user)
     events = events.counted_events()
+    sampler = ItemSampler(sampling, events.item_counts())
     repeated = events.repeats == "all"
     trend = ItemTrend(events, numbers)
     histories = events.histories()
@@ -225,6 +231,7 @@ def as_of_examples(
             mask_history=not repeated,
             context={name: values[first] for name, values in contexts.items()},
             events=past_events,
+            sampler=sampler,
         )
 
     sampled = candidates is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
+from tfrec_fusion.examples.item_sampler import ItemSampler
 from tfrec_fusion.features.context import CONTEXT_FIELDS
 from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.side import Side
@@ -82,6 +83,7 @@ class ExampleBatch:
         mask_history: bool = True,
         context: Mapping[str, np.ndarray] | None = None,
         events: Mapping[str, np.ndarray] | None = None,
+        sampler: ItemSampler | None = None,
     ) -> dict[str, np.ndarray]:
         """Builds one batch.
 
@@ -100,6 +102,7 @@ class ExampleBatch:
           context: field -> encoded context `[B, ...]`; None without context features.
           events: field -> encoded features of the events of `items`, at least of the histories;
             None without features of events.
+          sampler: draws the sample; None draws uniformly.
         """
         rows, index = history
         history_item = items[index]
@@ -123,7 +126,9 @@ class ExampleBatch:
                 "item_features": features,
                 "is_warm": seen,
             }
-        candidate, log_q = _sample(target_item, len(seen), candidates, rng)
+        if sampler is None:
+            sampler = ItemSampler("uniform", np.zeros(len(seen)))
+        candidate, log_q = _sample(target_item, candidates, sampler, rng)
         position = np.full(len(seen), -1, np.int32)
         position[candidate] = np.arange(len(candidate), dtype=np.int32)
         if mask_history:
@@ -139,16 +144,16 @@ class ExampleBatch:
         }
 
 
-def _sample(targets: np.ndarray, n_items: int, count: int, rng: np.random.Generator):
-    """Samples the candidates of a batch: its targets and `count` uniform draws, each item once.
+def _sample(targets: np.ndarray, count: int, sampler: ItemSampler, rng: np.random.Generator):
+    """Samples the candidates of a batch: its targets and `count` draws, each item once.
 
     The expected count of an item, whose log is log-q, is its number of targets in the batch plus
-    its expected number of uniform draws.
+    its expected number of draws.
     """
-    drawn = rng.integers(0, n_items, count)
+    drawn = sampler(count, rng)
     candidate, inverse = np.unique(np.concatenate([targets, drawn]), return_inverse=True)
     own = np.bincount(inverse[: len(targets)], minlength=len(candidate))
-    return candidate, np.log(own + count / n_items)
+    return candidate, np.log(own + count * sampler.shares[candidate])
 
 
 def ranges(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

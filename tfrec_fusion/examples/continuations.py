@@ -12,6 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.item_sampler import ItemSampler, Sampling
 from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend
@@ -29,6 +30,7 @@ def continuations(
     at: float | None = None,
     last: int | None = None,
     candidates: int | None = None,
+    sampling: Sampling = "uniform",
     denoising: bool = False,
     repeats: bool = False,
     numbers: Sequence[str] | None = None,
@@ -51,6 +53,7 @@ def continuations(
       at: unix time of the cut; by default the moment after the last known event.
       last: keep only this many last events of a history.
       candidates: number of items to sample besides the batch's targets; None scores all.
+      sampling: see `ItemSampler`, which counts the known events.
       denoising: whether the items of the history are targets too, but for those of weight 0, as in
         autoencoder examples.
       repeats: whether repeated events without times may count.
@@ -100,6 +103,7 @@ def continuations(
                 )
             known = known.select(known.timestamp < at)
         features, seen = trend.at(time)
+    sampler = ItemSampler(sampling, known.item_counts())
     past = known.histories()
     later, had = (np.int64(len(x.catalogue)) * x.user + x.item for x in (events, known))
     new = (events.user >= 0) & (repeated | ~np.isin(later, had))
@@ -152,6 +156,7 @@ def continuations(
             mask_history=not repeated,
             context={n: values[future.splits[chosen]] for n, values in contexts.items()},
             events=past_events,
+            sampler=sampler,
         )
 
     sampled = candidates is not None

@@ -12,6 +12,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.batch import ExampleBatch
 from tfrec_fusion.examples.candidates import resolved_candidates
 from tfrec_fusion.examples.continuations import check_whole, continuations
+from tfrec_fusion.examples.item_sampler import ItemSampler, Sampling
 from tfrec_fusion.examples.user_epochs import is_target, step_ages, user_epochs
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.side import Side
@@ -23,6 +24,7 @@ def held_out_examples(
     *,
     share: float = 0.2,
     candidates: int | Literal["auto"] | None = "auto",
+    sampling: Sampling = "uniform",
     steps_per_epoch: int | None = None,
     known: Interactions | None = None,
     event_side: Side | None = None,
@@ -45,6 +47,8 @@ def held_out_examples(
         one history item.
       candidates: None scores the whole catalogue; a number scores that many sampled items besides
         the batch's targets. "auto" samples 8,192 if `batch_size` x items is beyond 2^24.
+      sampling: how they are sampled: "uniform", by "popularity", or half and half, "mixed"; see
+        `ItemSampler`.
       steps_per_epoch: most batches of an epoch, drawn anew in each; None for all.
       known: for validation, with the held-out events as `events`: the earlier events, for the
         histories; all new items of a user are targets. See `continuations`.
@@ -69,13 +73,15 @@ def held_out_examples(
             known,
             batch_size,
             candidates=candidates,
+            sampling=sampling,
             event_side=event_side,
             seed=seed,
         )
     if not 0 < share < 1:
         raise InputError(f"held_out_examples: share must be between 0 and 1. Received: {share}")
     past_events = {} if event_side is None else history_events(event_side, events)
-    seen, wanted = events.item_counts() > 0, is_target(events)
+    counts, wanted = events.item_counts(), is_target(events)
+    seen, sampler = counts > 0, ItemSampler(sampling, counts)
     features = np.zeros((len(seen), 0), np.float32)
 
     def build(users, chosen, rows, draw, rng):
@@ -85,8 +91,7 @@ def held_out_examples(
         lowest, highest = (f.reduceat(draw, starts)[rows] for f in (np.minimum, np.maximum))
         target = ((draw < share) | (draw == lowest)) & (draw != highest)
         index = np.arange(len(rows))
-        counts = np.bincount(rows[target], minlength=len(users))
-        weight = np.sqrt(counts)
+        weight = np.sqrt(np.bincount(rows[target], minlength=len(users)))
         return ExampleBatch.build(
             users=users,
             history=(rows[~target], index[~target]),
@@ -99,6 +104,7 @@ def held_out_examples(
             candidates=candidates,
             rng=rng,
             events={name: values[chosen.events] for name, values in past_events.items()},
+            sampler=sampler,
         )
 
     signature = ExampleBatch.signature(

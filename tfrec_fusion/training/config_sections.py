@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from tfrec_fusion.examples.item_sampler import Sampling
 from tfrec_fusion.models.classic import SpectralOptions
 
 
@@ -67,6 +68,7 @@ class AsOfSection(Section):
     age_days: PositiveFloat = 365.0
     cuts_per_user: PositiveInt | Literal["auto"] | None = "auto"
     candidates: PositiveInt | Literal["auto"] | None = "auto"
+    sampling: Sampling = "uniform"
     last: PositiveInt | None = None
 
 
@@ -83,6 +85,7 @@ class HeldOutSection(Section):
     kind: Literal["held_out"] = "held_out"
     share: float = Field(default=0.2, gt=0, lt=1)
     candidates: PositiveInt | Literal["auto"] | None = "auto"
+    sampling: Sampling = "uniform"
 
 
 class SequenceSection(Section):
