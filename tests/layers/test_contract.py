@@ -238,6 +238,10 @@ CASES = {
         lambda **k: InfoNCE(**k),
         lambda b: (*_vectors(b, 4, 4).values(), tf.constant(RNG.random(b) < 0.6)),
     ),
+    "info_nce, learned": (
+        lambda **k: InfoNCE(0.3, learned=True, **k),
+        lambda b: (*_vectors(b, 4, 4).values(), tf.constant(RNG.random(b) < 0.6)),
+    ),
     "distillation": (
         lambda **k: Distillation(2.0, **k),
         lambda b: (*_vectors(b, 6, 6).values(), tf.constant([[0, 1]]), tf.zeros([6])),

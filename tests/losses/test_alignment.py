@@ -36,3 +36,15 @@ def test_nothing_present_is_no_loss():
 def test_temperature_out_of_range():
     with pytest.raises(ValueError, match=r"temperature.*Received: 0"):
         InfoNCE(0)
+
+
+def test_a_learned_temperature_starts_where_it_is_told_and_is_trained():
+    layer = InfoNCE(0.5, learned=True)
+    np.testing.assert_allclose(layer(A, B), InfoNCE(0.5)(A, B), rtol=1e-6)
+    (log_temperature,) = layer.trainable_weights
+    with tf.GradientTape() as tape:
+        loss = layer(A, B)
+    # The views disagree, so a softer choice is better.
+    assert tape.gradient(loss, log_temperature) < 0
+    log_temperature.assign(-50.0)
+    np.testing.assert_allclose(layer(A, B), InfoNCE(0.01)(A, B), rtol=1e-6)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.losses.masking import MASKED
+
+_SHARPEST = 0.01  # the least learned temperature
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -15,7 +19,9 @@ class InfoNCE(keras.layers.Layer):
     texts as in RLMRec-Con (Ren et al., WWW 2024), tau .2.
 
     Args:
-      temperature: tau.
+      temperature: tau, or its initial value.
+      learned: whether tau is trained, by its logarithm, as in CLIP (Radford et al., ICML 2021);
+        it stays at .01 or more.
 
     Input: `first` and `second` `[M, d]` float; `present` `[M]` bool or None for all.
     Output: scalar float32; 0 if no row is present.
@@ -28,18 +34,29 @@ class InfoNCE(keras.layers.Layer):
       np.float32(0.3133)
     """
 
-    def __init__(self, temperature: float = 0.2, **kwargs):
+    def __init__(self, temperature: float = 0.2, learned: bool = False, **kwargs):
         super().__init__(**({"dtype": "float32"} | kwargs))
         if temperature <= 0:
             raise ValueError(f"temperature must be positive. Received: {temperature}")
-        self.temperature = temperature
+        self.temperature, self.learned = temperature, learned
+
+    def build(self, input_shape):
+        if self.learned:
+            start = keras.initializers.Constant(math.log(self.temperature))
+            self.log_temperature = self.add_weight(
+                "log_temperature", (), initializer=start, experimental_autocast=False
+            )
+        super().build(input_shape)
 
     def call(self, first, second, present=None):
         first = tf.math.l2_normalize(tf.cast(first, tf.float32), 1)
         second = tf.math.l2_normalize(tf.cast(second, tf.float32), 1)
         if present is None:
             present = tf.ones(tf.shape(first)[:1], tf.bool)
-        logits = tf.matmul(first, second, transpose_b=True) / self.temperature
+        temperature = self.temperature
+        if self.learned:
+            temperature = tf.maximum(tf.exp(tf.cast(self.log_temperature, tf.float32)), _SHARPEST)
+        logits = tf.matmul(first, second, transpose_b=True) / temperature
         own = tf.linalg.diag_part(logits)
         logits = tf.where(present[:, None] & present[None, :], logits, MASKED)
         both = tf.reduce_logsumexp(logits, 0) + tf.reduce_logsumexp(logits, 1)
@@ -48,4 +65,5 @@ class InfoNCE(keras.layers.Layer):
         return tf.math.divide_no_nan(tf.reduce_sum(loss), tf.reduce_sum(weight))
 
     def get_config(self):
-        return super().get_config() | {"temperature": self.temperature}
+        own = {"temperature": self.temperature, "learned": self.learned}
+        return super().get_config() | own
