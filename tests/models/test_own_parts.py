@@ -290,7 +290,7 @@ class _Forgetful(UserTower):
         ),
         ({"user": "own_parts:Latest", "user_options": {"k": 1}}, "takes no options"),
         ({"fusion": 3}, "fusion: must be one of sum, .* or a Fusion"),
-        ({"loss": "hinge"}, "loss: must be one of softmax, normalised_squared"),
+        ({"loss": "hinges"}, "loss: must be one of softmax, refined_softmax"),
     ],
 )
 def test_what_is_no_part_of_a_two_tower(events, options, says):

@@ -8,7 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features import State
-from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models import HardNegatives, TwoTower
 from tfrec_fusion.models.objectives.pairs import log_shares
 from tfrec_fusion.times import DAY
 
@@ -77,6 +77,53 @@ def test_learns_the_planted_taste_and_comes_back_equal(user, times, seeded, tmp_
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.scorer(State.of(events))(users), scores, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(loaded.item_log_share, log_shares(events))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "bpr",
+        *(
+            pytest.param(loss, marks=pytest.mark.slow)
+            for loss in ("refined_softmax", "bce", "gbce", "hinge", "ccl")
+        ),
+        pytest.param(HardNegatives("softmax", k=8, skip=1), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("queue", [0, pytest.param(64, marks=pytest.mark.slow)])
+def test_every_loss_learns_the_planted_taste(loss, queue, events, seeded):
+    model = TwoTower(events, dim=8, trend=False, queue=queue)
+    model.compile(keras.optimizers.Adam(0.02), loss=loss)
+    model.fit(_pairs(events), epochs=15, verbose=0)
+    scores = model.scorer(State.of(events))(np.arange(N_USERS))[:, : N_ITEMS - 4]
+    odd = np.array([int(name[1:]) % 2 for name in events.users.ids])
+    likes = np.arange(N_ITEMS - 4) % 2 == odd[:, None]
+    own, other = (np.where(kept, scores, np.nan) for kept in (likes, ~likes))
+    assert (np.nanmean(own, 1) > np.nanmean(other, 1)).mean() > 0.95
+
+
+def test_items_of_earlier_batches_are_negatives_in_training(events):
+    """Ids alone, whose vectors are numbers; no item is more frequent than another."""
+    model = TwoTower(
+        events, dim=1, user="id", vectors=[], trend=False, id_l2=0.0, id_dropout=0.0, queue=2
+    )
+    users, items = np.zeros((N_USERS, 1), np.float32), np.zeros((N_ITEMS, 1), np.float32)
+    users[:3], items[:4] = [[1], [2], [-1]], np.log([[1.0], [2.0], [3.0], [5.0]])
+    model.user_tower.ids.table.assign(users)
+    model.tower.ids.table.assign(items)
+
+    def loss(user, item, **options):
+        batch = {"user": tf.constant(user), "item": tf.constant(item)}
+        return model.compute_loss(batch | {"log_q": tf.zeros([len(user)])}, **options)
+
+    # Scores of the items 1 to 3 are log 2, log 3 and log 5; the user with -1 has the inverse.
+    np.testing.assert_allclose(loss([0, 0], [1, 2], training=True), np.log([5 / 2, 5 / 3]).mean())
+    # In the second batch items 1 and 2 are further negatives, but no second time for itself.
+    expected = np.log([(2 + 3 + 5) / 5, (1 / 2 + 1 / 3 + 1 / 5) / (1 / 2)]).mean()
+    np.testing.assert_allclose(loss([0, 2], [3, 1]), np.log([7 / 5, 0.7 / 0.5]).mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss([0, 2], [3, 1], training=True), expected, rtol=1e-5)
+    assert sorted(model.queue.rows.numpy()) == [1, 3]
 
 
 def test_the_loss_of_three_pairs_by_hand(events):

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "AdditiveFusion": "additive_fusion",
+        "CandidateQueue": "candidate_queue",
         "CausalAttention": "causal_attention",
         "ConcatFusion": "concat_fusion",
         "CrossAttentionFusion": "cross_attention_fusion",

@@ -27,7 +27,8 @@ class InBatchSoftmax(keras.layers.Layer):
     Input: `users` and `items` `[B, D]` float, row b of both a pair; `item_ids` `[B]` integer, or
       None if all differ; `log_q` `[B]` float32 of the items, or None; `weight` `[B]` float or None.
       With `positive_index` `[B]` int32, `items` `[U, D]` are the distinct items of the batch,
-      `positive_index` is each pair's row in them, `log_q` is `[U]`, and `item_ids` is not needed.
+      `positive_index` is each pair's row in them, `log_q` is `[U]`, and `item_ids` is not needed;
+      items that are no pair's are negatives too.
     Output: scalar float32; it supports first derivatives only.
 
     Raises:
@@ -49,9 +50,8 @@ class InBatchSoftmax(keras.layers.Layer):
         ids = log_count = None
         if positive_index is not None:
             ones = tf.ones_like(positive_index, tf.float32)
-            log_counts = tf.math.log(
-                tf.math.unsorted_segment_sum(ones, positive_index, tf.shape(items)[0])
-            )
+            counts = tf.math.unsorted_segment_sum(ones, positive_index, tf.shape(items)[0])
+            log_counts = tf.math.log(tf.maximum(counts, 1.0))
             log_count = tf.gather(log_counts, positive_index)
             log_q = -log_counts if log_q is None else log_q - log_counts
         else:

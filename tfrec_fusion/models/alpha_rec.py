@@ -213,6 +213,7 @@ class AlphaRec(RetrievalModel):
             loss = self.softmax(users, positives, negatives, batch["item"], sampled, weight=weight)
         else:
             scores, targets = _sampled_scores(users, positives, negatives, batch["item"], sampled)
+            targets = targets._replace(n_items=self.spec.n_items)
             loss = self.objective(targets, scores, weight)
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
 

@@ -11,7 +11,7 @@ from tfrec_fusion.data import Interactions
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
-from tfrec_fusion.layers import EventModulation, RepeatScore, SideFeatures
+from tfrec_fusion.layers import CandidateQueue, EventModulation, RepeatScore, SideFeatures
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
@@ -152,6 +152,8 @@ class TwoTower(RetrievalModel):
         )
         if config.history_dropout or spec.context_side or spec.event_side:
             self.draws = add_draws(self)
+        if config.queue:
+            self.queue = CandidateQueue(config.queue, self.vector_dim, name="queue")
         if config.alignment:
             self.content_view = content_view(self.tower)
         self(example_batch(spec))
@@ -377,7 +379,8 @@ class TwoTower(RetrievalModel):
         else:
             touched = batch.get("candidate")
             masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
-            targets = Targets(batch["target"], masked, batch["is_warm"], batch.get("log_q"))
+            sampling = batch.get("log_q"), self.spec.n_items
+            targets = Targets(batch["target"], masked, batch["is_warm"], *sampling)
             loss = objective(targets, self(batch, training=training), weight)
         added = added_losses(self, batch, touched) if training else 0.0
         return self.tracked(loss, added, tf.size(batch["user"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from tfrec_fusion.models.fusion_config import FusionConfig, known_loss, known_part, taken_options
 
@@ -52,11 +52,13 @@ class TwoTowerConfig(FusionConfig):
       user_layer: whether a linear map turns the history pools into the user vector; without it the
         vector is their mean, which works better on autoencoder examples. None means a map if there
         are timestamps.
-      loss: "softmax" or "normalised_squared" (`NormalisedSquared`, which needs
-        `examples="autoencoder"`), or `module:Class` of your own `Objective`; None means the second
-        for autoencoder examples, else the first. `compile(loss=...)` overrides it.
+      loss: a name of `OBJECTIVES` or `module:Class` of your own `Objective`; None means
+        "normalised_squared" for autoencoder examples, which it needs, else "softmax".
+        `compile(loss=...)` overrides it.
       history_dropout: probability that training hides a user's whole history, so that the model
         learns to score new users; by default .2 with features of users, else 0.
+      queue: number of item vectors of earlier batches that are further negatives in training on
+        pairs; see `CandidateQueue`.
       alignment: weight of `InfoNCE` between the ids of a batch's targets and an MLP of their
         content (RLMRec-Con, Ren et al., WWW 2024: .01); see `alignment_loss`.
       distillation: weight of the loss that distils the scores into the scores with item ids hidden,
@@ -79,6 +81,7 @@ class TwoTowerConfig(FusionConfig):
     user_layer: bool | None = None
     loss: str | None = None
     history_dropout: float | None = Field(default=None, ge=0, lt=1)
+    queue: NonNegativeInt = 0
     alignment: float = Field(default=0.0, ge=0)
     distillation: float = Field(default=0.0, ge=0)
 

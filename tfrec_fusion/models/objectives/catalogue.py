@@ -17,7 +17,13 @@ OBJECTIVES = Registry(
     "loss",
     {
         "softmax": "tfrec_fusion.models.objectives.catalogue:CatalogueSoftmax",
+        "refined_softmax": "tfrec_fusion.models.objectives.refined_softmax:RefinedSoftmax",
         "normalised_squared": "tfrec_fusion.models.objectives.catalogue:CatalogueSquared",
+        "bce": "tfrec_fusion.models.objectives.bce:BCE",
+        "gbce": "tfrec_fusion.models.objectives.gbce:GBCE",
+        "bpr": "tfrec_fusion.models.objectives.bpr:BPR",
+        "hinge": "tfrec_fusion.models.objectives.hinge:PairwiseHinge",
+        "ccl": "tfrec_fusion.models.objectives.ccl:CCL",
     },
 )
 

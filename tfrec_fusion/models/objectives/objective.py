@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers.outputs import checked_output
+from tfrec_fusion.models.objectives.row_blocks import losses_in_blocks
 from tfrec_fusion.models.objectives.targets import Targets
 
 _MEANS = ("auto", "sum_over_batch_size")
@@ -16,6 +17,10 @@ class Objective(keras.losses.Loss):
     Pass it as `compile(loss=...)`. A subclass implements `call(targets, scores) -> [B]`, the loss
     of each row; the loss is the mean over rows of `weight_b * loss_b`. Add the constructor's
     arguments to `get_config`, and register the class in Keras to load it with a saved model.
+
+    Attributes:
+      blocked: whether to compute some rows at a time, which saves memory; then the loss of a row
+        must not depend on other rows, nor on variables.
 
     Input: `targets`, a `Targets` or labels `[B, C]`; `scores` `[B, C]` float; `weight` `[B]` float
       or None.
@@ -35,6 +40,8 @@ class Objective(keras.losses.Loss):
       np.float32(1.5)
     """
 
+    blocked = False
+
     def __init__(self, reduction: str = "auto", name: str | None = None):
         if reduction not in _MEANS:
             raise InputError(
@@ -45,13 +52,9 @@ class Objective(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         targets = y_true if isinstance(y_true, Targets) else Targets.of_labels(y_true)
-        rows = checked_output(
-            f"loss: {type(self).__name__}.call", self.call(targets, y_pred), "[B]", rank=1
-        )
-        rows = tf.cast(rows, tf.float32)
-        if sample_weight is not None:
-            rows *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
-        return tf.reduce_mean(rows)
+        if self.blocked:
+            return _mean(losses_in_blocks(self._rows, targets, y_pred), sample_weight)
+        return _mean(self._rows(targets, y_pred), sample_weight)
 
     def call(self, y_true: Targets, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each row, `[B]`, from the scores `y_pred` `[B, C]`."""
@@ -66,9 +69,9 @@ class Objective(keras.losses.Loss):
     ) -> tf.Tensor:
         """Computes the loss of pairs from vectors of users `[B, D]` and items `[C, D]`.
 
-        Override it to avoid storing all scores `[B, C]`.
+        A `blocked` loss never stores all scores `[B, C]`; else override it for that.
         """
-        return self(targets, tf.matmul(users, items, transpose_b=True), weight)
+        return self.of_candidates(targets, users, items, weight)
 
     def of_candidates(
         self,
@@ -81,7 +84,20 @@ class Objective(keras.losses.Loss):
 
         As `of_vectors`, but the candidates are distinct items, each of which counts once.
         """
+        if self.blocked:
+            return _mean(losses_in_blocks(self._rows, targets, users, items), weight)
         return self(targets, tf.matmul(users, items, transpose_b=True), weight)
+
+    def _rows(self, targets: Targets, scores: tf.Tensor) -> tf.Tensor:
+        name = f"loss: {type(self).__name__}.call"
+        rows = checked_output(name, self.call(targets, scores), "[B]", rank=1)
+        return tf.cast(rows, tf.float32)
 
     def check(self, model: str, batch) -> None:
         """Raises InputError if this loss does not support batches with these fields."""
+
+
+def _mean(rows: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    if weight is not None:
+        rows *= tf.cast(tf.reshape(weight, [-1]), tf.float32)
+    return tf.reduce_mean(rows)

@@ -31,8 +31,8 @@ def pair_vectors(
 
     Returns:
       User vectors `[B, D]` float32; vectors `[U, D]` float32 of the pairs' distinct items, which
-      are the candidates; each pair's target; and the distinct item rows `[R]` int32 of pairs and
-      histories.
+      are the candidates, in training followed by those of the model's queue; each pair's target;
+      and the distinct item rows `[R]` int32 of pairs and histories.
     """
     item = batch["item"]
     history_item, history_row, history_age, events = _flat_history(model, batch)
@@ -57,9 +57,13 @@ def pair_vectors(
         log_q = tf.math.unsorted_segment_max(batch["log_q"], own, n_items)
     else:
         log_q = tf.gather(model.item_log_share, tf.maximum(rows[:n_items], 0))
+    items = items[:n_items]
+    if training and model.config.queue:
+        items, log_q = model.queue(items, rows[:n_items], log_q)
     target = tf.stack([tf.range(n_pairs), own], 1)
-    targets = Targets(target, tf.zeros([0, 2], tf.int32), None, log_q)
-    return users, items[:n_items], targets, rows
+    nothing = tf.zeros([0, 2], tf.int32)
+    targets = Targets(target, nothing, None, log_q, model.spec.n_items)
+    return users, items, targets, rows
 
 
 def batch_softmax(
