@@ -9,7 +9,7 @@ from tfrec_fusion.data import Catalogue, Interactions, Vocabulary
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import export
 from tfrec_fusion.features import State
-from tfrec_fusion.models import AlphaRec, AlphaRecConfig
+from tfrec_fusion.models import CCL, AlphaRec, AlphaRecConfig
 
 N_USERS, N_ITEMS = 60, 40
 
@@ -135,6 +135,19 @@ def test_the_loss_is_a_softmax_over_the_other_items(events):
         [np.log(np.exp(logits[row]).sum()) - logits[row, item] for row, item in ((0, 3), (1, 4))]
     )
     assert model.compute_loss(batch).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_another_loss_compares_the_pair_with_the_other_items(events):
+    """With all items as negatives: 1 - cosine and 3 times the mean of what is above .2."""
+    keras.utils.set_random_seed(0)
+    model = AlphaRec(events, dim=8, hidden=16, negatives=None, temperature=1.0)
+    model.compile("sgd", loss=CCL(margin=0.2, negative_weight=3.0))
+    batch = {"user": tf.constant([1, 2]), "item": tf.constant([3, 4])}
+    cosines, expected = model(batch).numpy(), []
+    for row, item in ((0, 3), (1, 4)):
+        others = np.delete(cosines[row], item)
+        expected.append(1 - cosines[row, item] + 3 * np.maximum(others - 0.2, 0).mean())
+    assert model.compute_loss(batch).numpy() == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_users_that_came_later_are_scored_by_their_items(events):

@@ -126,6 +126,12 @@ def test_items_of_earlier_batches_are_negatives_in_training(events):
     assert sorted(model.queue.rows.numpy()) == [1, 3]
 
 
+def test_a_queue_is_for_pairs(events):
+    model = TwoTower(events, dim=2, queue=2)
+    with pytest.raises(InputError, match=r"queue adds .* pass queue=0, .* Received: \["):
+        model.compute_loss(next(iter(events.batches(16))))
+
+
 def test_the_loss_of_three_pairs_by_hand(events):
     model = TwoTower(events, dim=2, user="id", vectors=[], trend=False, id_l2=0.0)
     users, items = np.zeros((N_USERS, 2), np.float32), np.zeros((N_ITEMS, 2), np.float32)

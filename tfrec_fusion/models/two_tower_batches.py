@@ -63,6 +63,12 @@ def check_batch(model, batch) -> None:
         check_pairs(model, batch)
         check_sides("TwoTower", model.spec, batch, "events.batches(512, examples='pairs'")
         return
+    if model.config.queue:
+        raise InputError(
+            "TwoTower: queue adds the items of earlier batches to the negatives of pairs, and "
+            "these batches hold no pairs; pass queue=0, or train on examples='pairs'. "
+            f"{received}"
+        )
     if "next" in batch:
         check_sequences(model, batch)
         check_sides("TwoTower", model.spec, batch, "events.batches(128, examples='sequence'")
