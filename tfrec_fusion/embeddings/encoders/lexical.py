@@ -11,6 +11,7 @@ import numpy as np
 
 from tfrec_fusion.config import read_json
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, unit_rows
+from tfrec_fusion.embeddings.term_table import TermTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder, new_folder
 
@@ -151,6 +152,11 @@ class LexicalEncoder(Encoder):
                     f"choose another store. Received: {value}"
                 )
         return saved
+
+    def term_table(self) -> TermTable:
+        """The encoder as a table of its terms, for exports that encode queries."""
+        vectors = self._fitted().T.astype(np.float32) * self._idf[:, None]
+        return TermTable(self._terms, vectors, pairs=True, damped=True, fold=False)
 
     def identity(self) -> dict:
         self._fitted()

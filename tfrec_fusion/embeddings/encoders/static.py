@@ -1,11 +1,15 @@
 """A static encoder: the mean of fixed token vectors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from tfrec_fusion._compat import optional
 from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, longest_first, unit_rows
 from tfrec_fusion.embeddings.hashing import file_hash
+from tfrec_fusion.embeddings.term_table import TermTable
+from tfrec_fusion.embeddings.tokenizer import Tokenizer
 
 
 class StaticEncoder(Encoder):
@@ -42,6 +46,19 @@ class StaticEncoder(Encoder):
             dim=self._dims, cache_dir=folder, disable_download=True
         )
         self._batch = batch_texts
+
+    def term_table(self, texts: Iterable[str]) -> TermTable:
+        """The words of some texts with the sums of their tokens' vectors, for exports.
+
+        A text's vector from it is that of the text in lower case without punctuation, its words
+        joined by spaces. Other words have no vector.
+        """
+        tokenizer = Tokenizer(fold=False)
+        words = sorted({word for text in texts for word in tokenizer.words(text)})
+        tokens = self._model.tokenize(words)
+        counts = np.array([sum(one.attention_mask) for one in tokens], np.float32)
+        means = self._model.embed(words, norm=False)
+        return TermTable(words, means * counts[:, None], pairs=False, damped=False, fold=False)
 
     def identity(self) -> dict:
         return {"kind": self.name, "weights": self.revision}

@@ -34,12 +34,16 @@ class ScoreServing(CatalogueServing):
         return tf.where(rows < 0, 0.0, self.scores_of(queries, tf.maximum(rows, 0)))
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
-        columns = _Columns(self._count)
+        columns = ScoreColumns(self._count)
         return exact_top_k(queries, columns, k, masked_pairs, bias, allowed, restricted)
 
 
-class _Columns:
-    """Lets `exact_top_k` read queries that already are scores, in place of item vectors."""
+class ScoreColumns:
+    """Lets `exact_top_k` read queries that already are scores, in place of item vectors.
+
+    Args:
+      count: the number N of items.
+    """
 
     def __init__(self, count: int):
         self.shape = (count, count)

@@ -55,11 +55,7 @@ class SparseRows(tf.Module):
           shape: `[2]` int32, the shape of the result.
           weights: `[P]` float32 factors; None for 1.
         """
-        begin = tf.gather(self.splits, rows)
-        lengths = tf.gather(self.splits, rows + 1) - begin
-        owner = tf.repeat(tf.range(tf.size(rows)), lengths)
-        first = tf.cumsum(lengths, exclusive=True)
-        index = tf.range(tf.reduce_sum(lengths)) + tf.gather(begin - first, owner)
+        index, owner = entries(self.splits, rows)
         values = tf.cast(tf.gather(self.values, index), tf.float32)
         if self.scale is not None:
             values *= tf.gather(self.scale, tf.gather(rows, owner))
@@ -67,6 +63,20 @@ class SparseRows(tf.Module):
             values *= tf.gather(weights, owner)
         columns = tf.gather(self.columns, index)
         return tf.scatter_nd(tf.stack([tf.gather(positions, owner), columns], 1), values, shape)
+
+
+def entries(splits, rows) -> tuple[tf.Tensor, tf.Tensor]:
+    """Places `[E]` of the numbers of rows `[P]` of a CSR matrix, and which row each belongs to.
+
+    Args:
+      splits: `[n + 1]` int64, where the numbers of each row begin.
+      rows: `[P]` int.
+    """
+    begin = tf.gather(splits, rows)
+    lengths = tf.gather(splits, rows + 1) - begin
+    owner = tf.repeat(tf.range(tf.size(rows)), lengths)
+    first = tf.cumsum(lengths, exclusive=True)
+    return tf.range(tf.reduce_sum(lengths)) + tf.gather(begin - first, owner), owner
 
 
 def summed(matrix: Rows, rows, positions, shape, weights=None) -> tf.Tensor:
