@@ -95,7 +95,7 @@ class BM25:
             for word in self.tokenizer.words(query)[:MOST_WORDS]:
                 for row, weight in self.matches(word):
                     weights[place, row] += weight
-        return np.asarray(scipy.sparse.csr_array(weights) @ self.weights.toarray(), np.float32)
+        return np.asarray((scipy.sparse.csr_array(weights) @ self.weights).todense(), np.float32)
 
     def matches(self, word: str) -> list[tuple[int, float]]:
         """Rows of the known words that stand for a word, with their weights; [] for none."""

@@ -22,13 +22,14 @@ class LexicalIndex(tf.Module):
     Args:
       index: the fitted index.
       folder: where the files of its words and trigrams are written, which an export copies.
-      precision: precision of the weights, see `SparseRows`.
+      precision: precision of the weights, see `SparseRows`; "int8" is float16 here, as one scale
+        would have to do for all items of a word.
     """
 
     def __init__(self, index: BM25, folder: Path, precision: str = "float32"):
         super().__init__(name="lexical_index")
         self.count = index.weights.shape[1]
-        self.weights = SparseRows(index.weights, precision)
+        self.weights = SparseRows(index.weights, "float16" if precision == "int8" else precision)
         self.tokenizer = GraphTokenizer(index.tokenizer, MOST_WORDS)
         words, trigrams = folder / "search_words.txt", folder / "search_trigrams.txt"
         Vocabulary(index.terms).save(words)
