@@ -10,7 +10,13 @@ import pytest
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import HISTORY_AGE
+from tfrec_fusion.export.signatures.tensors import (
+    COUNT,
+    HISTORY_AGE,
+    QUERY,
+    QUERY_VECTOR,
+    USER,
+)
 from tfrec_fusion.signature import Signature, Tensor, card_entries, neutral
 
 DOCS = Path(__file__).parents[1] / "docs" / "serving.md"
@@ -22,6 +28,7 @@ SERVED = SimpleNamespace(
     feature_inputs=(),
     similar=None,
     audience=None,
+    searching=SimpleNamespace(inputs=(QUERY, QUERY_VECTOR, USER, COUNT)),
     explanation=SimpleNamespace(meanings=dict.fromkeys(("id", "text", "context"), "share")),
 )
 

@@ -15,7 +15,10 @@ NOTHING = b"\xff"
 RANKED = ("serving_default", "recommend", "recommend_user", "recommend_history")
 """Signatures whose answers are lists of the best items for users."""
 
-KINDS = ("", "user", "item", "age", "choice", "count", "time", "date", "example")
+KINDS = (
+    *("", "user", "item", "age", "choice", "count", "time", "date", "example"),
+    *("query", "vector"),
+)
 _SHAPE = re.compile(r"\[(\w+(, \w+)*)?\]")
 _FLOATS = ("float", "float16", "bfloat16", "float32", "float64", "double", "half")
 
@@ -45,7 +48,8 @@ class Tensor:
       kind: the kind of an input, for sample requests and forms: "user" or "item" for ids, "age" for
         days since the items of a history, "choice" for the item ids that a response may contain,
         "count" for the number of items requested, "time" for the time of the request and "date" for
-        other times, in unix seconds, "example" for serialized `tf.Example`s, "" for anything else.
+        other times, in unix seconds, "example" for serialized `tf.Example`s, "query" for texts to
+        search for and "vector" for their vectors, "" for anything else.
 
     Raises:
       InputError: an unknown kind, or a shape in another format.

@@ -11,6 +11,7 @@ from stacked import scores_of_users
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.warmup import FILE, iterate_warmup, signature_specs
 from tfrec_fusion.export import export
+from tfrec_fusion.models import SearchModel
 
 log_pb2 = pytest.importorskip(
     "tensorflow_serving.apis.prediction_log_pb2", reason='needs ".[serving]"'
@@ -146,6 +147,30 @@ def test_a_stack(loader, stacked, tmp_path):
     _write(tmp_path / "requests", [("score", asked)])
     (answer,) = loader(version, tmp_path / "requests")
     np.testing.assert_allclose(answer["score"], expected, atol=1e-5)
+    _check_warmup(loader, version)
+
+
+@pytest.mark.acceptance
+def test_search(loader, events, make_model, tmp_path):
+    model = SearchModel(make_model(events), events, query_dims=5)
+    version = export(model, events, tmp_path / "shop", search=True)
+    asked = {
+        "query": np.array(["Thing № 7", "thinng 12", "", "käse"], object),
+        "query_vector": np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32),
+        "user_id": np.array(["ü 3", "", "nobody", ""], object),
+        "k": np.full(4, 6, np.int32),
+    }
+    text = {name: asked[name] for name in ("query", "user_id", "k")}
+    requests = [("search", asked), ("search_text", text)]
+    _write(tmp_path / "requests", requests)
+    answers = loader(version, tmp_path / "requests")
+    served = tf.saved_model.load(str(version))
+    for (signature, inputs), answer in zip(requests, answers, strict=True):
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        expected = served.signatures[signature](**tensors)
+        assert answer["item_id"].tolist() == expected["item_id"].numpy().tolist()
+        np.testing.assert_allclose(answer["score"], expected["score"], atol=1e-6)
+    assert answers[1]["item_id"][0, 0] == events.catalogue.vocabulary.ids[7].encode()
     _check_warmup(loader, version)
 
 

@@ -17,7 +17,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason='needs ".[onnx]"')
 
 _EMPTY = {"tensor(string)": object, "tensor(bool)": bool}
 
-NAMES = {one.name for one in CATALOGUE_SIGNATURES} - {"explain"}
+NOT_ASKED = {"explain", "search", "search_text", "search_vector"}
+NAMES = {one.name for one in CATALOGUE_SIGNATURES} - NOT_ASKED
 
 
 class Sessions:

@@ -20,7 +20,8 @@ from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.features import State
 from tfrec_fusion.signature import RANKED, Signature
 
-NAMES = {one.name for one in CATALOGUE_SIGNATURES} - {"explain"}
+NOT_ASKED = {"explain", "search", "search_text", "search_vector"}
+NAMES = {one.name for one in CATALOGUE_SIGNATURES} - NOT_ASKED
 LOWEST = np.finfo(np.float32).min
 NOT_TEXT = b"\xff\xfe"  # no UTF-8: an id that nothing can have
 

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "ParityReport": "parity_report",
         "REPORT": "parity_report",
         "Recommender": "recommender",
+        "SearchConfig": "search_config",
         "ServedModel": "served_model",
         "export": "exporter",
         "export_litert": "litert_export",

@@ -30,13 +30,15 @@ from tfrec_fusion.export.reference.builder import build_reference, item_events
 from tfrec_fusion.export.reference.contexts import context_values, user_values
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
+from tfrec_fusion.export.search import Search, search_entries
+from tfrec_fusion.export.search_config import SearchConfig
 from tfrec_fusion.export.served_model import ServedModel
 from tfrec_fusion.export.served_ranker import ServedRanker
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES, RANKER_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.feature_inputs import given_features
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import ITEM, neutral_inputs
+from tfrec_fusion.export.signatures.tensors import ITEM, QUERY, QUERY_VECTOR, neutral_inputs
 from tfrec_fusion.export.similarity import AUTO, NONE, similarity
 from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.features.state import State
@@ -85,6 +87,7 @@ def export(
     rerank: Sequence[Reranker | str | Mapping] | None = None,
     similar: str | None = None,
     audience: bool | None = None,
+    search: SearchConfig | Mapping | bool | None = None,
 ) -> Path:
     """Writes `path/1`, or the next integer: a SavedModel, its `model_card.json` and item titles.
 
@@ -93,9 +96,9 @@ def export(
     holds users' histories, item vectors and trends as of `at`. The folder appears only when it is
     complete, even if the process is killed, and no version is ever replaced.
 
-    If `filters`, `rules`, `rerank`, `explain`, `similar`, `audience` or `precision` is None, the
-    latest version's value is used, so that a new version answers as the one before; a log line and
-    the card's "kept" name these options.
+    If `filters`, `rules`, `rerank`, `explain`, `similar`, `audience`, `search` or `precision` is
+    None, the latest version's value is used, so that a new version answers as the one before; a log
+    line and the card's "kept" name these options.
 
     Args:
       model: a trained `tfrec_fusion.models.Model`, deep or classic.
@@ -139,6 +142,9 @@ def export(
       audience: whether the version gets the signature `audience`, the users to whom an item should
         be shown, for models with user vectors. It stores the vectors of all users; a log line and
         the card's "audience" give the bytes.
+      search: whether the version gets the signatures `search`, `search_text` and `search_vector`:
+        True, or options of `SearchConfig`, e.g. `{"texts": ["title", "brand"]}`. False (default of
+        a first version) for none.
 
     Returns:
       The folder of the new version.
@@ -149,8 +155,9 @@ def export(
         item vectors are not finite, JSON cannot hold the metrics, the precision differs from
         float32 by more than the limits, `limits` are given for float32, `explain` is for a model
         whose scores are not split into shares or for more than 4 kinds of vectors, `filters`,
-        `rules`, `rerank`, `similar` or `audience` are given for a `Ranker`, `similar` names no
-        vectors, or `audience` is for a model without user vectors or for no users.
+        `rules`, `rerank`, `similar`, `audience` or `search` are given for a `Ranker`, `similar`
+        names no vectors, `audience` is for a model without user vectors or for no users, or an
+        option of `search` is invalid.
       ImportError: `deployment` is requested and the extra `serving` is not installed.
       OSError: the disk is full, or the folder cannot be written; no version is left then.
 
@@ -166,7 +173,10 @@ def export(
     require_interactions(events, "export")
     check_base(path)
     given = {"filters": filters, "rules": rules, "explain": explain, "precision": precision}
-    given |= {"rerank": rerank, "similar": similar, "audience": audience}
+    if search is not None:
+        asked = SearchConfig.of(search)
+        search = False if asked is None else asked.model_dump(mode="json")
+    given |= {"rerank": rerank, "similar": similar, "audience": audience, "search": search}
     options, kept = kept_options(model, path, given)
     precision, explain = cast(str, options["precision"]), cast(bool, options["explain"])
     if explain and not model.explains:
@@ -191,6 +201,7 @@ def export(
         )
     try:
         taken = [tensor.name for tensor in (*REQUEST_INPUTS, ITEM, *given_features(model.spec))]
+        taken += [QUERY.name, QUERY_VECTOR.name] if options["search"] else []
         business = Business.of(
             events.catalogue,
             options["filters"],
@@ -211,9 +222,10 @@ def export(
             "export: filters, rules and rerank are only for models that rank the catalogue; a "
             f"{type(model).__name__} scores the items that a request names"
         )
-    if not model.ranks_catalogue and (options["similar"] != AUTO or options["audience"]):
+    by_item = options["similar"] != AUTO or options["audience"] or options["search"]
+    if not model.ranks_catalogue and by_item:
         raise InputError(
-            "export: similar and audience are only for models that rank the catalogue; a "
+            "export: similar, audience and search are only for models that rank the catalogue; a "
             f"{type(model).__name__} scores the items that a request names"
         )
     reranking = Reranking(rerankers_of(options["rerank"])) if options["rerank"] else None
@@ -221,7 +233,10 @@ def export(
     state = State.of(every, at)
     own = tuple(signatures)
     similar, audience = cast(str, options["similar"]), cast(bool, options["audience"])
-    build = _Build(model, state, business, explain, merging, own, reranking, similar, audience)
+    searched = SearchConfig.of(options["search"])
+    build = _Build(
+        model, state, business, explain, merging, own, reranking, similar, audience, searched
+    )
     serving = build.serving(precision)
     if audience and not serving.has_vectors:
         raise InputError(
@@ -284,6 +299,8 @@ def export(
             _log.warning(
                 "export: audience adds %s bytes to the version", f"{entries['audience']:,}"
             )
+        if isinstance(served, ServedModel):
+            entries |= search_entries(served.search)
         if precision != "float32":
             full = build.served(build.serving("float32"), users_file, items_file, "float32")
             more = save_graph(full, folder.parent / "float32") - saved
@@ -347,6 +364,7 @@ class _Build:
     reranking: Reranking | None
     similar: str = NONE
     audience: bool = False
+    search: SearchConfig | None = None
 
     def serving(self, precision: str) -> CatalogueServing | RowServing:
         options = {"explain": True} if self.explain else {}
@@ -367,6 +385,10 @@ class _Build:
             return ServedRanker(serving, histories, users, items, precision, own)
         if self.reranking is not None:
             self.reranking.fit(self.business.catalogue, self.state)
+        search = None
+        if self.search is not None:
+            catalogue = self.business.catalogue
+            search = Search(self.search, serving, catalogue, users.parent, precision)
         return ServedModel(
             serving,
             histories,
@@ -382,6 +404,7 @@ class _Build:
             self.state.has_steps,
             self._similar(serving, precision),
             self.audience,
+            search,
         )
 
     def _similar(self, serving: CatalogueServing, precision: str) -> SimilarItems | None:
@@ -401,6 +424,7 @@ def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
         signatures=(),
         similar=NONE,
         audience=False,
+        search=None,
     )
     users, items = folder / "known_users.txt", folder / "items.txt"
     train.users.save(users)

@@ -20,11 +20,12 @@ _NOTHING: dict[str, Any] = {
     "explain": False,
     "similar": "auto",
     "audience": False,
+    "search": False,
     "precision": "float32",
 }
 NONE_OF_THEM = (
-    "filters=(), rules={}, rerank=(), explain=False, similar='auto', audience=False or "
-    "precision='float32'"
+    "filters=(), rules={}, rerank=(), explain=False, similar='auto', audience=False, search=False "
+    "or precision='float32'"
 )
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def kept_options(
       InputError: the latest version has rerankers that were given as objects.
     """
     card = latest_card(path)
-    names = ("filters", "rules", "rerank", "similar", "precision")
+    names = ("filters", "rules", "rerank", "similar", "search", "precision")
     before = {name: card[name] for name in names if card.get(name)}
     before |= {name: True for name in ("explain", "audience") if card.get(name) is not None}
     kept = [name for name, value in before.items() if given[name] is None]

@@ -21,7 +21,7 @@ from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.export.request_times import TIME_KINDS, RequestTimes
 from tfrec_fusion.export.saving import plain_function
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
-from tfrec_fusion.export.signatures.tensors import HISTORY_AGE
+from tfrec_fusion.export.signatures.tensors import HISTORY_AGE, QUERY, QUERY_VECTOR
 from tfrec_fusion.export.versions import latest_version
 from tfrec_fusion.signature import NOTHING, Signature
 from tfrec_fusion.texts import check_unicode
@@ -229,6 +229,61 @@ class Recommender:
           >>> best = shop.audience("i3")  # of an export with audience=True  # doctest: +SKIP
         """
         return self._of_item("audience", "user_id", item_id, k, 2**31 - 1, {})
+
+    def search(
+        self,
+        query: str = "",
+        k: int = 10,
+        *,
+        user_id: str | None = None,
+        vector: Iterable[float] | None = None,
+        filters: Mapping[str, object] | None = None,
+    ) -> list[tuple[str, float]]:
+        """The items found for a query as (item id, score), best first; fewer if fewer are left.
+
+        Args:
+          query: a text; "" for none.
+          k: number of items, at least 1.
+          user_id: the user who searches, for an order to their taste; None for nobody.
+          vector: the query's vector, in place of that of its text.
+          filters: as in `recommend`.
+
+        Raises:
+          InputError: as in `recommend`, the export has no signature `search` or cannot search by
+            texts or by vectors, or a vector of another length.
+
+        Example:
+          >>> shop = Recommender("saved_models/shop")
+          >>> best = shop.search("red thing")  # of an export with search=True  # doctest: +SKIP
+        """
+        _check_k(k)
+        if "search" not in self._loaded.signatures:
+            raise InputError(
+                "recommend: the export has no signature 'search'; export with search=True "
+                f"(--search). Its signatures: {sorted(self._loaded.signatures)}"
+            )
+        function = plain_function(self._loaded, "search")
+        specs = function.structured_input_signature[1]
+        for name, given in ((QUERY.name, bool(query)), (QUERY_VECTOR.name, vector is not None)):
+            if given and name not in specs:
+                raise InputError(
+                    f"recommend: the export's search takes no {name!r}. Its inputs: {sorted(specs)}"
+                )
+        texts, numbers = _ids([query], "query"), [] if vector is None else [*vector]
+        dims = self.card.get("query_dims", 0)
+        if numbers and len(numbers) != dims:
+            raise InputError(
+                f"recommend: vector must have {dims} numbers. Received: {len(numbers)}"
+            )
+        asked = {
+            QUERY.name: tf.constant(texts),
+            QUERY_VECTOR.name: tf.constant([numbers], tf.float32, [1, len(numbers)]),
+            "user_id": tf.constant(_ids(["" if user_id is None else user_id], "user_id")),
+            "k": tf.constant([min(int(k), len(self.titles))]),
+            **self._others(filters or {}, {}),
+        }
+        answer = function(**{name: value for name, value in asked.items() if name in specs})
+        return _pairs(answer["item_id"], answer["score"])
 
     def _of_item(
         self, signature: str, output: str, item_id: str, k: int, most: int, filters: Mapping

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Vocabulary
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.exporter import TITLES
 from tfrec_fusion.export.model_card import CARD
 from tfrec_fusion.signature import Signature, Tensor, neutral
 
@@ -33,7 +35,9 @@ class Samples:
         self._random = np.random.default_rng(0)
         self._users = Vocabulary.load(version / "assets" / "users.txt").ids
         self._items = Vocabulary.load(version / "assets" / "items.txt").ids
-        self._signatures = Signature.from_card(read_json(version / CARD, "export"))
+        card = read_json(version / CARD, "export")
+        self._signatures = Signature.from_card(card)
+        self._version, self._dims = version, card.get("query_dims", 0)
 
     def kinds(self, signature: str) -> dict[str, str]:
         """Input -> its kind (`Tensor.kind`), for those in the card."""
@@ -67,6 +71,10 @@ class Samples:
             return self._item_ids(shape)
         if kind == "age":
             return self._ages(shape)
+        if kind == "query":
+            return self._queries(shape)
+        if kind == "vector":
+            return self._random.normal(size=[batch, self._dims]).astype(np.float32)
         if kind == "count":
             return np.full(shape, _K, spec.dtype.as_numpy_dtype)
         dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
@@ -84,6 +92,11 @@ class Samples:
         if len(shape) > 1:
             drawn[:, 0] = ""
         return drawn
+
+    def _queries(self, shape) -> np.ndarray:
+        titles = pd.read_parquet(self._version / TITLES, columns=["title"])["title"]
+        words = [" ".join(title.split()[:2]) for title in titles]
+        return self._draw(np.array(words, object), shape)
 
     def _ages(self, shape) -> np.ndarray:
         drawn = self._random.exponential(30.0, shape).astype(np.float32)

@@ -16,6 +16,7 @@ from tfrec_fusion.export.history_ages import history_ages
 from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted, separator
 from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.saving import variables_of
+from tfrec_fusion.export.search import Search, search_semantics
 from tfrec_fusion.export.semantics import (
     CATALOGUE_SEMANTICS,
     FIRST_SEMANTICS,
@@ -26,6 +27,7 @@ from tfrec_fusion.export.semantics import (
     history_semantics,
     similar_semantics,
 )
+from tfrec_fusion.export.served_search import ServedSearch
 from tfrec_fusion.export.signatures import CATALOGUE_SIGNATURES
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.recommend import REPEATED_INPUTS, REQUEST_INPUTS
@@ -80,6 +82,7 @@ class ServedModel(tf.Module):
       reranking: rerankers of the lists of the signatures `RANKED`.
       similar: answers the signature `similar`; None for none.
       audience: whether to store the users' vectors for the signature `audience`.
+      search: the tables of the signature `search`; None for none.
       repeats: with "all", repeated events count: items of the history are recommended too, unless
         `exclude_seen` is True, and repeated ids of a requested history count.
       steps: whether ages are numbers of later events instead of days.
@@ -87,6 +90,7 @@ class ServedModel(tf.Module):
     Attributes:
       described: `Signature` of each of its signatures.
       audience: answers the signature `audience`; None for none.
+      searching: answers the signature `search`; None for none.
       repeats: whether repeated events count.
       plain: signature -> function without shape checks and request merging, for callers in this
         process and for converters.
@@ -110,6 +114,7 @@ class ServedModel(tf.Module):
         steps: bool = False,
         similar: SimilarItems | None = None,
         audience: bool = False,
+        search: Search | None = None,
     ):
         super().__init__(name="served_model")
         self.repeats, self._steps = repeats == "all", steps
@@ -142,7 +147,7 @@ class ServedModel(tf.Module):
             vectors, apart = self._all_users(len(histories.lengths))
             self.audience = Audience(vectors, histories, users, self.count, precision, apart)
         self.similar = similar
-        if similar is not None:
+        if similar is not None or search is not None:
             blocked = None if rules is None else rules.blocked
             self.blocked = None if blocked is None else _blocked(blocked, self.count)
         texts = _text("user_id", None), _text("history", None, None)
@@ -165,6 +170,12 @@ class ServedModel(tf.Module):
         lists = [self._asked[name] for name in _LISTS]
         k = tf.TensorSpec([], tf.int32, name="k")
         self._answer = _signature(*lists, k, filters, given)(self._best)
+        self.search = search
+        self.searching: ServedSearch | None = None
+        if search is not None:
+            self.searching = ServedSearch(
+                search, serving, self._users_of, self.filters, self.blocked, merging
+            )
         if merging is not None:
             self._merging = merging
             rows = {
@@ -235,7 +246,8 @@ class ServedModel(tf.Module):
         steps = STEP_SEMANTICS if self._steps else ()
         similar = similar_semantics(self.similar)
         ages = history_semantics(self.serving.reads_ages)
-        return seen + CATALOGUE_SEMANTICS + ages + steps + given + reranked + similar
+        search = search_semantics(self.search)
+        return seen + CATALOGUE_SEMANTICS + ages + steps + given + reranked + similar + search
 
     def most(self, k) -> tf.Tensor:
         """Length of the lists of a batch with `k` `[B]`: the largest k, at most N; 0 if B is 0."""
@@ -289,6 +301,10 @@ class ServedModel(tf.Module):
         """
         return self._users(user_id, history, self._described(user_id, given))
 
+    def _users_of(self, user_id) -> tf.Tensor:
+        """User vectors `[B, D]` from the stored histories."""
+        return self.users(user_id, tf.fill([tf.shape(user_id)[0], 0], ""))[0]
+
     def scores(self, users, item_id) -> tf.Tensor:
         """Scores `[B, N]` of user vectors `[B, D]` with item ids `[B, N]`."""
         return self.serving.scores_with_unknown(users, self.item_table.lookup(item_id))
@@ -316,6 +332,11 @@ class ServedModel(tf.Module):
         restrictions = self.filters.restrictions(filters)
         ranking = Ranking(items, items.queries(known), *lists, restrictions, self.blocked)
         return self._named(*ranking.best(k))
+
+    def found(self, inputs, k, merged: bool = False) -> dict[str, tf.Tensor]:
+        """The best items for each query, as `best`; `inputs` are those of `search`."""
+        rows, scores = cast(ServedSearch, self.searching).best(inputs, k, merged)
+        return self._named(scores, rows)
 
     def explained(
         self, user_id, history, item_id, given: Mapping[str, tf.Tensor] | None = None
@@ -437,7 +458,7 @@ def _blocked(rows: np.ndarray, count: int) -> tf.Variable:
     """A bias `[count]` that excludes some items for everybody."""
     bias = np.zeros(count, np.float32)
     bias[rows] = -np.inf
-    return tf.Variable(bias, trainable=False, name="similar_blocked")
+    return tf.Variable(bias, trainable=False, name="blocked_items")
 
 
 def _as_lists(pairs, batch) -> tf.Tensor:

@@ -11,6 +11,9 @@ from tfrec_fusion.export.signatures.recommend_history import RecommendHistory
 from tfrec_fusion.export.signatures.recommend_user import RecommendUser
 from tfrec_fusion.export.signatures.regress import Regress
 from tfrec_fusion.export.signatures.score import Score
+from tfrec_fusion.export.signatures.search import Search
+from tfrec_fusion.export.signatures.search_text import SearchText
+from tfrec_fusion.export.signatures.search_vector import SearchVector
 from tfrec_fusion.export.signatures.serving_default import ServingDefault
 from tfrec_fusion.export.signatures.similar import Similar
 from tfrec_fusion.export.signatures.user_vector import UserVector
@@ -26,6 +29,9 @@ CATALOGUE_SIGNATURES = (
     Similar,
     Audience,
     Explain,
+    Search,
+    SearchText,
+    SearchVector,
 )
 """For models that rank a catalogue; each export has those that `is_offered` allows."""
 

@@ -39,6 +39,14 @@ COUNT = Tensor(
     kind="count",
 )
 ITEM = Tensor("item_id", "string", "[B]", "item ids", kind="item")
+QUERY = Tensor("query", "string", "[B]", 'texts to search for; "" is none', kind="query")
+QUERY_VECTOR = Tensor(
+    "query_vector",
+    "float32",
+    "[B, D]",
+    "vectors of queries, in place of those of their texts; NaN alone is none",
+    kind="vector",
+)
 VECTOR = Tensor("vector", "float32", "[B, D]")
 
 

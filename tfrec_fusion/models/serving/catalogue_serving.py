@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.similar_items import SimilarItems, SimilarVectors
 from tfrec_fusion.models.towers.event_features import EventFeatures
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.serving.query_side import QuerySide
 
 
 class CatalogueServing(tf.Module, ABC):
@@ -26,6 +30,7 @@ class CatalogueServing(tf.Module, ABC):
       explanation: splits scores into shares; None if not requested.
       requested: the features that requests may give; None if the model reads none.
       events: the features of the events of the stored histories; None if the model reads none.
+      query_side: turns vectors of search queries into queries; None without a query tower.
     """
 
     has_vectors = False
@@ -34,6 +39,7 @@ class CatalogueServing(tf.Module, ABC):
     explanation = None
     requested: RequestFeatures | None = None
     events: EventFeatures | None = None
+    query_side: QuerySide | None = None
 
     @property
     @abstractmethod
