@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "Catalogue": "catalogue",
         "History": "history",
         "Interactions": "interactions",
+        "SearchEvents": "search_events",
         "Split": "split",
         "UserTable": "user_table",
         "Vocabulary": "vocabulary",

@@ -11,8 +11,10 @@ __getattr__, __dir__, __all__ = attach(
         "as_of_examples": "as_of",
         "autoencoder_examples": "autoencoder",
         "held_out_examples": "held_out",
+        "joint_examples": "search",
         "pair_examples": "pairs",
         "ranking_examples": "ranking",
         "sequence_examples": "sequences",
+        "search_examples": "search",
     },
 )

@@ -15,7 +15,10 @@ from tfrec_fusion.models.objectives.targets import Targets
 
 
 def pair_vectors(
-    model, batch: Mapping[str, tf.Tensor], training=None
+    model,
+    batch: Mapping[str, tf.Tensor],
+    training=None,
+    state: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, Targets, tf.Tensor]:
     """Computes user and item vectors of a `TwoTower` for a batch of `pair_examples`.
 
@@ -23,11 +26,13 @@ def pair_vectors(
     item tower once on the distinct rows of items and histories, which so share a dropout draw.
 
     Args:
-      model: a `TwoTower` without trend.
+      model: a `TwoTower`.
       batch: a batch that passes `check_pairs`: `user`, `item` `[B]` int32; `history` `[B, L]`
         int32, padded with -1, if the user tower reads histories; optionally `history_age` `[B, L]`
         float32 days (default 0), `weight` and `log_q` `[B]` float32. By default an item's q is its
         share of the events that the model was built from.
+      state: item features `[n_items, F]` float32 and whether each item is warm, `[n_items]` bool,
+        for a model with trend; None for a model without, and takes all items as warm.
 
     Returns:
       User vectors `[B, D]` float32; vectors `[U, D]` float32 of the pairs' distinct items, which
@@ -37,10 +42,12 @@ def pair_vectors(
     item = batch["item"]
     history_item, history_row, history_age, events = _flat_history(model, batch)
     rows, position = tf.unique(tf.concat([item, history_item], 0))
-    known = tf.ones_like(rows, tf.bool)
+    features, known = tf.zeros([tf.size(rows), 0]), tf.ones_like(rows, tf.bool)
+    if state is not None:
+        features, known = (tf.gather(values, rows) for values in state)
     fused = model.tower(rows, known, training=training)
     n_pairs = tf.shape(item)[0]
-    items = model.item_side(fused, rows, tf.zeros([tf.size(rows), 0]), known)
+    items = model.item_side(fused, rows, features, known)
     users = model.user_vectors(
         batch["user"],
         model.past_vectors(tf.gather(fused, position[n_pairs:]), events),

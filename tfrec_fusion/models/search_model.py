@@ -1,0 +1,263 @@
+"""A recommender whose items are also found by queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.search import PREFIX
+from tfrec_fusion.features.state import State
+from tfrec_fusion.losses import InBatchSoftmax
+from tfrec_fusion.models.building import checked
+from tfrec_fusion.models.data_model import RetrievalModel
+from tfrec_fusion.models.explained.pair_scorer import PairScorer
+from tfrec_fusion.models.objectives.pairs import pair_vectors
+from tfrec_fusion.models.search_model_config import SearchModelConfig
+from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.query_side import TowerQueries
+from tfrec_fusion.models.towers.query_tower import QueryTower
+from tfrec_fusion.models.two_tower import TwoTower
+from tfrec_fusion.models.two_tower_batches import example_batch
+
+_FIELDS = ("query_vector", "item", "user", "history")
+_RIDGE = 1.0  # of the start, times the mean squared length of the query vectors
+
+
+@keras.utils.register_keras_serializable("tfrec_fusion")
+class SearchModel(RetrievalModel):
+    """A `TwoTower` with a `QueryTower` into the space of its item vectors: one index for both.
+
+    It recommends, evaluates and exports as the two-tower does; its exports also `search` by the
+    query tower. The loss of searches is a softmax with in-batch negatives and log-q correction.
+
+    Train it on batches of `search_examples`, which leaves a trained two-tower as it is; or with
+    `frozen=False` on `joint_examples`, which adds the losses of interactions and searches. Items
+    have their trends as of `events`.
+
+    Args:
+      recommender: the two-tower, trained or not; the model holds it, not a copy.
+      events: the training events, which tell warm items and trends; None in `from_config`.
+      start: `[n_items, dims]` vectors of the items' texts by the encoder of the queries: the tower
+        starts as the ridge regression from them to the items' vectors, so that it finds items
+        before any training. None starts at random.
+      **options: see `SearchModelConfig`; `query_dims` may be left out with `start`.
+
+    Raises:
+      InputError: an unknown option or value, a two-tower of repeated events, or sizes that
+        disagree.
+
+    Example:
+      >>> found = SearchModel(model, split.train, query_dims=4)
+      >>> frame = pd.DataFrame({"query": ["red thing", "lamp"], "item_id": ["i3", "i4"],
+      ...                       "timestamp": 1.71e9})
+      >>> searches = tff.data.SearchEvents.from_frame(frame, split.train.catalogue)
+      >>> batches = tff.examples.search_examples(searches.with_vectors(np.eye(2, 4)), split.train)
+      >>> found.compile(tff.optimizers.adam(1e-2, steps=2))
+      >>> history = found.fit(batches, epochs=2, verbose=0)
+    """
+
+    def __init__(
+        self,
+        recommender: TwoTower,
+        events: Interactions | None = None,
+        *,
+        start: np.ndarray | None = None,
+        name: str | None = None,
+        **options,
+    ):
+        super().__init__(name)
+        if not isinstance(recommender, TwoTower) or recommender.spec.repeats != "first":
+            raise InputError(
+                "SearchModel: recommender must be a TwoTower of events with repeats='first', "
+                f"whose score is one dot product. Received: {type(recommender).__name__}"
+            )
+        if start is not None:
+            options.setdefault("query_dims", np.shape(start)[-1])
+        self.config = checked("SearchModel", SearchModelConfig, options)
+        self.spec, self.recommender = recommender.spec, recommender
+        self.sign(recommender.reads_user_ids)
+        self.query_tower = QueryTower(
+            recommender.vector_dim, self.config.hidden, self.config.reads_users, name="query_tower"
+        )
+        n_items, n_features = self.spec.n_items, len(self.spec.feature_names)
+        self.item_features = self.add_weight(
+            "item_features", (n_items, n_features), initializer="zeros", trainable=False
+        )
+        self.is_warm = self.add_weight(
+            "is_warm", (n_items,), tf.bool, initializer="ones", trainable=False
+        )
+        self.search_loss = keras.metrics.Mean("search_loss")
+        self.softmax = InBatchSoftmax(name="softmax")
+        dims = self.config.query_dims
+        user = tf.zeros([1, recommender.vector_dim])
+        self.query_tower(
+            {"query": tf.zeros([1, dims]), "user": user, "known": tf.zeros([1], tf.bool)}
+        )
+        self(example_batch(self.spec))
+        if events is not None:
+            recommender.check(events)
+            state = State.of(events)
+            self.item_features.assign(state.item_features(self.spec)[0])
+            self.is_warm.assign(state.seen)
+        if start is not None:
+            self._start(np.asarray(start, np.float32))
+
+    def _start(self, texts: np.ndarray) -> None:
+        shape = self.spec.n_items, self.config.query_dims
+        if texts.shape != shape or not np.isfinite(texts).all():
+            raise InputError(
+                f"SearchModel: start must be finite numbers {list(shape)}. "
+                f"Received: {list(texts.shape)}"
+            )
+        rows = tf.range(self.spec.n_items)
+        state = map(tf.convert_to_tensor, (self.item_features, self.is_warm))
+        items = self.recommender.item_vectors(rows, *state).numpy()
+        squared = texts.T @ texts
+        added = _RIDGE * np.trace(squared) / len(texts)
+        kernel = np.linalg.solve(squared + added * np.eye(shape[1]), texts.T @ items)
+        self.query_tower.to_items.kernel.assign(kernel)
+
+    @property
+    def explains(self) -> bool:
+        """Whether scores can be split into shares."""
+        return self.recommender.explains
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether the score depends on the user's id."""
+        return self.recommender.reads_user_ids
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether newer events change the scores without retraining."""
+        return self.recommender.refreshes
+
+    @property
+    def trainable_weights(self):
+        """Those of the query tower alone if the recommender is frozen."""
+        return (
+            self.query_tower.trainable_weights if self.config.frozen else super().trainable_weights
+        )
+
+    def _resolved_objective(self, loss) -> None:
+        if loss is not None:
+            raise InputError(
+                "SearchModel: compile: the loss of searches is a softmax with in-batch negatives; "
+                f"leave loss out. Received: {loss!r}"
+            )
+
+    @property
+    def metrics(self):
+        """The metrics; those of the same name as the recommender's are for both together."""
+        own = [self.mean_minimised, self.mean_loss, self.examples, self.search_loss]
+        return [*self.recommender.metrics, *own]
+
+    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
+        """Computes the scores `[B, C]` float32 of a batch of interactions, as the two-tower."""
+        return self.recommender(batch, training=training)
+
+    def query_vectors(self, vectors, users, known) -> tf.Tensor:
+        """Computes queries `[B, D]` from vectors `[B, dims]` and user vectors `[B, D]`.
+
+        Args:
+          vectors: `[B, dims]` vectors of the queries.
+          users: `[B, D]` user vectors of the recommender.
+          known: `[B]` bool, whether the row has a user.
+        """
+        return self.query_tower({"query": vectors, "user": users, "known": known})
+
+    def compute_loss(self, batch, training=False) -> tf.Tensor:
+        """Computes the loss of searches, and of interactions if the batch holds some.
+
+        Raises:
+          InputError: the model cannot be trained on these examples.
+        """
+        self.check_batch(batch)
+        searches, interactions = _parts(batch)
+        state, changes = (self.item_features, self.is_warm), training and not self.config.frozen
+        users, items, targets, _ = pair_vectors(self.recommender, searches, changes, state)
+        queries = self.query_vectors(searches["query_vector"], users, searches["user"] >= 0)
+        loss = self.softmax(
+            queries, items, log_q=targets.log_q, positive_index=targets.target[:, 1]
+        )
+        rows = tf.size(searches["user"])
+        self.search_loss.update_state(loss, rows)
+        if not interactions:
+            return self.tracked(loss, 0.0, rows)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        other = self.recommender.compute_loss(interactions, training) * replicas
+        loss *= self.config.search_weight
+        return self.tracked(other + loss, 0.0, tf.size(interactions["user"]))
+
+    def check_batch(self, batch) -> None:
+        """Raises InputError if the model cannot be trained on batches with these fields."""
+        searches, interactions = _parts(batch)
+        missing = [name for name in _FIELDS if name not in searches]
+        if missing:
+            raise InputError(
+                f"SearchModel: the batches have no {missing[0]!r}; pass batches of "
+                f"search_examples(searches, events). Received: {sorted(batch)}"
+            )
+        dims = searches["query_vector"].shape[-1]
+        if dims != self.config.query_dims:
+            raise InputError(
+                f"SearchModel: 'query_vector' has {dims} columns, and the model was built for "
+                f"query_dims={self.config.query_dims}; encode queries by one encoder"
+            )
+        if interactions and self.config.frozen:
+            raise InputError(
+                "SearchModel: batches of joint_examples train the recommender, which is frozen; "
+                f"pass frozen=False, or search_examples alone. Received: {sorted(batch)}"
+            )
+        if interactions:
+            self.recommender.check_batch(interactions)
+
+    def vector_tables(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns name -> values and mask of the recommender's frozen vectors."""
+        return self.recommender.vector_tables()
+
+    def check(self, events: Interactions) -> None:
+        """Raises InputError if the recommender cannot score the events."""
+        self.recommender.check(events)
+        self.check_weights()
+
+    def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the recommender's scorer: user rows `[B]` -> scores `[B, n_items]` float32."""
+        return self.recommender.scorer(state)
+
+    def explainer(self, state: State) -> PairScorer:
+        """Returns what splits the recommender's scores into shares."""
+        return self.recommender.explainer(state)
+
+    def serving(
+        self, state: State, precision: str = "float32", explain: bool = False
+    ) -> CatalogueServing:
+        """Returns the recommender's scoring graph, with the query tower."""
+        serving = self.recommender.serving(state, precision, explain)
+        dims, reads_users = self.config.query_dims, self.config.reads_users
+        serving.query_side = TowerQueries(serving, self.query_vectors, dims, reads_users)
+        return serving
+
+    def get_config(self):
+        recommender = keras.saving.serialize_keras_object(self.recommender)
+        return {"name": self.name, "recommender": recommender, **self.config.model_dump()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        recommender = keras.saving.deserialize_keras_object(
+            config.pop("recommender"), custom_objects
+        )
+        return cls(recommender, **config)
+
+
+def _parts(batch: Mapping) -> tuple[dict, dict]:
+    """The fields of the searches, and those of the interactions of a joint batch."""
+    marked = {n.removeprefix(PREFIX): v for n, v in batch.items() if n.startswith(PREFIX)}
+    if not marked:
+        return dict(batch), {}
+    return marked, {n: v for n, v in batch.items() if not n.startswith(PREFIX)}
