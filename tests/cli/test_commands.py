@@ -256,6 +256,26 @@ def test_items_like_an_item_and_users_for_it(trained, tmp_path, capsys):
     assert (shop.card["similar"], shop.card["audience"] > 0) == ("text", True)
 
 
+@pytest.mark.slow
+def test_items_found_for_a_text(trained, tmp_path, capsys):
+    base = str(tmp_path / "shop")
+    assert main(["export", str(trained), "--to", base, "--no-deployment", "--search", "title"]) == 0
+    capsys.readouterr()
+    for more in ([], ["--user", "u1"]):
+        command = ["recommend", base, "--search", "thing 7", "--k", "3", "--json", "-", *more]
+        assert main(command) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["query"] == "thing 7" and result["items"][0]["item_id"] == "i7"
+    assert main(["recommend", base, "--search", "x", "--history", "i1", "--user", "u1"]) == 2
+    assert "--search takes --user, --filter and --k alone" in capsys.readouterr().err
+    assert main(["recommend", base, "--search", "x", "--similar-to", "i1"]) == 2
+    assert "--search is for one --user or nobody" in capsys.readouterr().err
+    command = ["export", str(trained), "--to", base, "--no-deployment", "--search", "none"]
+    assert main(command) == 0
+    assert main(["recommend", base, "--search", "x"]) == 2
+    assert "has no signature 'search'" in capsys.readouterr().err
+
+
 def test_filters_are_parsed_by_their_kinds():
     from tfrec_fusion.cli._recommend import _filters
 

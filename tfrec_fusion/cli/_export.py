@@ -161,6 +161,15 @@ def export(
             show_default=False,
         ),
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,COLUMN|none",
+            help="Item columns whose texts the signature search finds, e.g. title,brand, or none "
+            "for no such signature.  [default: as in the latest version, or none]",
+            show_default=False,
+        ),
+    ] = None,
     items: Annotated[
         Path | None,
         typer.Option(
@@ -196,7 +205,7 @@ def export(
 
     trained = Run.open(run)
     nothing = {"filters": (), "rules": {}, "rerank": (), "explain": False, "precision": "float32"}
-    nothing |= {"similar": "auto", "audience": False}
+    nothing |= {"similar": "auto", "audience": False, "search": False}
     options = {} if keep else nothing
     options |= {
         "metrics": trained.metrics().get("evaluation") if trained.done else None,
@@ -213,6 +222,9 @@ def export(
     if precision is not None:
         options["precision"] = precision
     given = {"explain": explain, "similar": similar, "audience": audience}
+    if search is not None:
+        texts = [name.strip() for name in search.split(",")]
+        given["search"] = False if search == "none" else {"texts": texts}
     options |= {name: value for name, value in given.items() if value is not None}
     of_users: dict[str, Any] = {} if users is None else {"users": str(users.absolute())}
     if user_vectors:

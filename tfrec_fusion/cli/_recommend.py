@@ -47,6 +47,14 @@ def recommend(
             help="Show the users to whom this item should be shown; exports with --audience only.",
         ),
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Show the items found for this text, for --user if given; exports with --search "
+            "only.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,10 +117,17 @@ def recommend(
     """Recommend items to a user or to many, or items like another, from an export or a run."""
     output = Output(json)
     of_item = similar_to if audience_of is None else audience_of
-    if [user, users, similar_to, audience_of].count(None) != 3:
+    searching = search is not None and users is None and of_item is None
+    if [user, users, similar_to, audience_of].count(None) != 3 and not (searching and not user):
         raise InputError(
             "recommend: pass one of --user ID, --users all|FILE, --similar-to ITEM and "
-            "--audience-of ITEM"
+            "--audience-of ITEM; or --search TEXT, which takes a --user too"
+        )
+    if search is not None and not searching:
+        raise InputError("recommend: --search is for one --user or nobody; leave the others out")
+    if search is not None and (history or history_ages or exclude or include or exclude_seen):
+        raise InputError(
+            "recommend: --search takes --user, --filter and --k alone; leave the others out"
         )
     if (users is None) != (out is None):
         raise InputError("recommend: pass both --users all|FILE and --out FILE, or neither")
@@ -129,6 +144,7 @@ def recommend(
         user or "",
         users or "",
         of_item or "",
+        search or "",
         history,
         exclude,
         include or "",
@@ -145,6 +161,7 @@ def recommend(
             "--users": users,
             "--similar-to": similar_to,
             "--audience-of": audience_of,
+            "--search": search,
             "--include": include,
             "--exclude-seen": exclude_seen,
             "--filter": filters,
@@ -171,6 +188,14 @@ def recommend(
         if audience_of is not None and filters:
             raise InputError("recommend: --filter does not apply to --audience-of; leave it out")
         _of_item(recommender, of_item, audience_of is not None, k, parsed, output)
+        return
+    if search is not None:
+        best = recommender.search(search, k, user_id=user, filters=parsed)
+        titles = recommender.titles
+        output.print(recommendations(best, titles))
+        found = [{"item_id": i, "score": score, "title": titles[i]} for i, score in best]
+        result = {"export": str(recommender.path), "query": search, "user_id": user}
+        output.write(result | {"items": found})
         return
     options = {
         "include": None if include is None else _ids(include),

@@ -185,6 +185,48 @@ class Client:
         answer = self._predict("similar", given, len(items), fill=True)
         return _ranked(answer, "similar_id", k, {"item": "item_id"}, items)
 
+    def search(
+        self,
+        queries: Sequence[str] | None = None,
+        k: int = 10,
+        *,
+        users: Sequence[str] | None = None,
+        vectors: Sequence[Sequence[float]] | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """The k items found for each query; of an export with `search`.
+
+        Args:
+          queries: texts, or None if `vectors` are given.
+          k: number of items.
+          users: ids of the users who search, "" for nobody; None for nobody at all.
+          vectors: a vector for each query, in place of those of the texts.
+          filters: as in `recommend`.
+
+        Returns:
+          A frame with the columns `position` (of the query), `query`, `rank` (from 1), `item_id`
+          and `score`, best first.
+
+        Raises:
+          InputError: arguments of different lengths or wrong types, or a version without the
+            signature `search` or without such an input.
+          ServingError: the server refuses the request or does not answer.
+        """
+        if queries is None and vectors is None:
+            raise InputError("client: search needs queries or vectors. Received: neither")
+        rows = len(vectors or ()) if queries is None else len(queries)
+        asked = [""] * rows if queries is None else ids_of(queries, "queries")
+        given: dict[str, Any] = {"k": counts(k, rows)}
+        if queries is not None:
+            given["query"] = asked
+        if vectors is not None:
+            given["query_vector"] = vectors
+        if users is not None:
+            given["user_id"] = ids_of(users, "users")
+        given |= filter_values(filters, given, rows)
+        answer = self._predict("search", given, rows, fill=True)
+        return _ranked(answer, "item_id", k, {"position": "query"}, asked)
+
     def audience(self, items: Sequence[str], k: int = 10) -> pd.DataFrame:
         """The k stored users to whom each item should be shown; of an export with `audience`.
 

@@ -107,3 +107,25 @@ def test_signatures_that_a_form_cannot_ask(tmp_path):
     assert found(recommend=_signature(SLOTS, ("item_id",))) is None
     scores = _signature({"item_id": TensorSlot(STRING, (None, None))}, ("score",))
     assert found(score=scores).signature == "score"
+
+
+def test_a_text_is_a_question_to_the_search(tmp_path):
+    query = {"query": TensorSlot(STRING, (None,)), "query_vector": TensorSlot(FLOAT, (None, None))}
+    searched = query | {name: SLOTS[name] for name in ("user_id", "k", "category")}
+    signatures = {"recommend": _signature(SLOTS), "search": _signature(searched)}
+    form = Form.of(signatures, {}, tmp_path)
+    names = [field["name"] for field in form.to_dict()["fields"]]
+    assert names[0] == "query" and set(names[1:]) == set(SLOTS)
+    given = {"user_id": "u", "exclude": ["a"], "category": ["tea"], "k": 2}
+    assert form.question({**given, "query": ""}) == (form, given)
+    asked, left = form.question({**given, "query": "mug"})
+    assert asked.signature == "search"
+    assert left == {"user_id": "u", "category": ["tea"], "k": 2, "query": "mug"}
+    arrays = asked.arrays(left)
+    assert arrays["query"].tolist() == [b"mug"] and np.isnan(arrays["query_vector"]).all()
+    with pytest.raises(StatusError, match="unknown field 'colour'"):
+        form.question({"query": "mug", "colour": "red"})
+    # Without a search the field is as unknown as any other.
+    plain = Form.of({"recommend": _signature(SLOTS)}, {}, tmp_path)
+    with pytest.raises(StatusError, match="unknown field 'query'"):
+        plain.question({"query": "mug"})[0].arrays({"query": "mug"})

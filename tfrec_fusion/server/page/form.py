@@ -14,6 +14,7 @@ from tfrec_fusion.signature import Signature
 
 _ITEMS = ("item", "choice")
 _SIGNATURES = ("recommend", "score")
+_SEARCH, _QUERY = "search", "query"
 _MOST_CHOICES = 500
 _K = 10
 # kind -> description of its values for error messages
@@ -40,6 +41,8 @@ class Form:
 
     Attributes:
       does: description of the signature, or "".
+      search: the form of the signature `search`, if the version searches by texts: its field
+        `query` is then one of this form too, and a question with a text goes to that signature.
       fields: dicts with `name`, `kind` ("items", "texts", "numbers", "text", "integer",
         "number" or "flag"),
         `does` (a description) and `choices` (known values of text fields).
@@ -47,6 +50,7 @@ class Form:
 
     def __init__(self, signature: str, slots: Mapping[str, TensorSlot], card: dict, version: Path):
         self.signature, self._slots = signature, slots
+        self.search: Form | None = None
         described = Signature.from_card(card).get(signature)
         self.does = described.does if described else ""
         known = {tensor.name: tensor for tensor in described.inputs} if described else {}
@@ -75,12 +79,36 @@ class Form:
             slots = getattr(signatures.get(name), "inputs", {})
             fits = slots and all(map(_kind, slots.values()))
             if fits and "score" in signatures[name].outputs:
-                return cls(name, slots, card, version)
+                found = cls(name, slots, card, version)
+                asked = getattr(signatures.get(_SEARCH), "inputs", {})
+                if name == "recommend" and _QUERY in asked:
+                    found.search = cls(_SEARCH, asked, card, version)
+                return found
         return None
+
+    def question(self, given: Mapping) -> tuple[Form, Mapping]:
+        """The form to ask and its values: `search`, without what it does not take, for a text.
+
+        Args:
+          given: name -> value, as for `arrays`.
+
+        Raises:
+          StatusError: INVALID_ARGUMENT; an unknown field.
+        """
+        if self.search is None or not isinstance(given, Mapping):
+            return self, given
+        plain = {name: value for name, value in given.items() if name != _QUERY}
+        if not given.get(_QUERY):
+            return self, plain
+        self._check_names(plain)
+        taken = self.search._slots
+        return self.search, {name: value for name, value in given.items() if name in taken}
 
     def to_dict(self) -> dict:
         """The form as JSON types."""
-        return {"signature": self.signature, "does": self.does, "fields": self.fields}
+        more = [] if self.search is None else self.search.fields
+        fields = [field for field in more if field["name"] == _QUERY] + self.fields
+        return {"signature": self.signature, "does": self.does, "fields": fields}
 
     def arrays(self, given: Mapping) -> dict[str, np.ndarray]:
         """Converts field values to input arrays with a batch of one user.
@@ -93,9 +121,7 @@ class Form:
         """
         if not isinstance(given, Mapping):
             raise invalid("inputs must be an object")
-        unknown = sorted(set(given) - set(self._slots))
-        if unknown:
-            raise invalid(f"unknown field {unknown[0]!r}; use one of {sorted(self._slots)}")
+        self._check_names(given)
         found = {}
         for field in self.fields:
             name, kind = field["name"], field["kind"]
@@ -107,6 +133,11 @@ class Form:
                 ) from None
             found[name] = np.array([value], self._slots[name].numpy_type)
         return found
+
+    def _check_names(self, given: Mapping) -> None:
+        unknown = sorted(set(given) - set(self._slots))
+        if unknown:
+            raise invalid(f"unknown field {unknown[0]!r}; use one of {sorted(self._slots)}")
 
 
 def _kind(slot: TensorSlot, described: str = "") -> str | None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,8 @@ def page_routes(predictor: Predictor) -> list[BaseRoute]:
       item columns that can be shown beside titles.
     - GET `.../items?q=TEXT&limit=N`: items that match by title or id, most popular first.
     - POST `.../answers` with `{"inputs": {field: value}}`: items with titles, columns and scores,
-      and the shares of the scores if the version was exported with `explain`.
+      and the shares of the scores if the version was exported with `explain`. With a text in the
+      field `query`, of a version exported with `search`: the items found.
     """
     api = _Api(predictor)
     version = "/api/models/{name}/versions/{version}"
@@ -188,11 +189,12 @@ class _Api:
             seconds = time.monotonic() - started
             self._predictor.done("PAGE", request.path_params["name"], api, error, seconds)
 
-    async def _answer(self, servable: Servable, given: dict, deadline: float) -> dict:
+    async def _answer(self, servable: Servable, given: Mapping, deadline: float) -> dict:
         _, form = await asyncio.to_thread(_card_and_form, servable)
         if form is None:
             raise StatusError("UNIMPLEMENTED", "the model has no signature that the page can call")
         index = await asyncio.to_thread(item_index, servable.path)
+        form, given = form.question(given)
         inputs = form.arrays(given)
         started = time.monotonic()
         outputs = await self._predictor.predict(servable, form.signature, inputs, deadline=deadline)

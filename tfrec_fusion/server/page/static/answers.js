@@ -19,7 +19,7 @@ export function answerColumn(answer, title, asked, side, other, column) {
     { class: `column ${side}`, "aria-label": title },
     h("header", {}, h("h2", {}, title), facts(answer, asked)),
     warnings(answer, asked),
-    answer.items.length ? list(answer, other, column) : h("p", { class: "nothing" }, "No items: filters and exclusions leave none."),
+    answer.items.length ? list(answer, other, column) : h("p", { class: "nothing" }, asked.query ? "No item matches." : "No items: filters and exclusions leave none."),
   );
 }
 
@@ -48,7 +48,7 @@ function facts(answer, asked) {
     { class: "facts" },
     "user_id" in asked ? h("span", { class: "user" }, asked.user_id ? `For user ${asked.user_id}` : "For no particular user") : "",
     who ? h("span", { class: `badge ${answer.known_user ? "good" : "new"}` }, who) : "",
-    h("span", {}, "history" in asked ? from : ""),
+    h("span", {}, asked.query ? `found for “${asked.query}”` : "history" in asked ? from : ""),
     h("span", { class: "time" }, `${short(answer.milliseconds, 3)} ms`),
   );
 }
@@ -59,7 +59,8 @@ function warnings(answer, asked) {
   );
   const wanted = asked.k;
   if (answer.items.length && wanted > answer.items.length && !("item_id" in asked)) {
-    found.push(`Only ${answer.items.length} of ${wanted}: filters and exclusions leave no more.`);
+    const reason = asked.query ? "no more items match" : "filters and exclusions leave no more";
+    found.push(`Only ${answer.items.length} of ${wanted}: ${reason}.`);
   }
   if (answer.explained && answer.items.length && !answer.items[0].shares) {
     found.push("The shares of the scores were not ready in time; try again.");

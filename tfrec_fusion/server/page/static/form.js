@@ -2,6 +2,7 @@ import { freshId, h } from "./dom.js";
 import { Picker } from "./picker.js";
 
 const LABELS = {
+  query: "Search for",
   user_id: "User",
   history: "History",
   history_age: "Ages of the history",
@@ -12,6 +13,7 @@ const LABELS = {
   k: "How many",
 };
 const HELP = {
+  query: "A text; with one, the user, how many and the filters apply. Empty recommends.",
   user_id: "A user id; an unknown id means a new user.",
   history: "Search by title; the latest last. It replaces the user's own history.",
   history_age: "How many days ago each item of the history was taken, e.g. 30, 2.5; empty means now.",
@@ -21,7 +23,7 @@ const HELP = {
   exclude_seen: "Also if you give a history here.",
   k: "",
 };
-const FIRST = ["user_id", "history", "history_age", "item_id", "k"];
+const FIRST = ["query", "user_id", "history", "history_age", "item_id", "k"];
 const POPULAR = 20;
 
 /** Turns a signature's description of an input into help, without the values that mean "empty". */
@@ -104,7 +106,7 @@ export class Form {
       h(
         "div",
         { class: "buttons" },
-        h("button", { type: "submit", class: "main" }, ranks ? "Recommend" : "Score"),
+        h("button", { type: "submit", class: "main" }, ranks ? (elements.has("query") ? "Search or recommend" : "Recommend") : "Score"),
         h("button", { type: "reset" }, "Clear"),
       ),
     );
