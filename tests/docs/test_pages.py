@@ -88,6 +88,17 @@ def test_classic_models(trained_shop):
     assert model.name == "LightGCN" and model.scores.vectors.shape[1] == 64
 
 
+@pytest.mark.slow
+def test_search(in_shop, shop_names):
+    run("search 0", shop_names)
+    run("search 1", shop_names)
+    names = run("search 2", shop_names)
+    assert names["found"].optimizer.iterations == len(names["examples"])
+    tff = names["tff"]
+    for folder in ("shop", "words"):
+        assert tff.export.Recommender(f"saved_models/{folder}").search("thing 7")[0][0] == "i7"
+
+
 def test_types_of_events(in_shop, trained_shop):
     tff, frame = trained_shop["tff"], pd.read_parquet("interactions.parquet")
     frame["event"] = np.resize(["view", "cart", "buy"], len(frame))

@@ -10,6 +10,7 @@ DATA = {"shop": None, "retail": "retail", "books": "books", "cold_start": "retai
 DATA["blend"] = "retail"
 DATA["features"] = "coat"
 DATA["next_item"] = "beauty"
+DATA |= {"features": "coat", "search": "retail"}
 
 
 @pytest.mark.parametrize(
