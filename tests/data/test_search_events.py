@@ -36,6 +36,9 @@ def test_vectors_by_id_and_by_place():
     found = SearchEvents.from_frame(FRAME, SHOP, vectors=vectors)
     assert found.vectors.tolist() == vectors.tolist()
     assert found.select(np.array([2, 0])).vectors.tolist() == [[4, 5], [0, 1]]
+    # A query without a known word has the vector 0.
+    vectors[1] = 0
+    assert SearchEvents.from_frame(FRAME, SHOP, vectors=vectors).vectors[1].tolist() == [0, 0]
     store = VectorStore(["q2", "q1"], np.eye(2))
     frame = FRAME.assign(query_id=["q1", "q2", "q1", "q2"])
     found = SearchEvents.from_frame(frame, SHOP, vectors=store)

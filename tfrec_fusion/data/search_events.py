@@ -81,8 +81,8 @@ class SearchEvents:
           timestamp_unit: of a numeric `timestamp`, see `Interactions.from_frame`.
 
         Raises:
-          InputError: a column is missing or invalid, a query is empty, or vectors do not fit or are
-            missing for some queries; names the column, the count and the first examples.
+          InputError: a column is missing or invalid, a query is empty, or vectors do not fit or a
+            store lacks some; names the column, the count and the first examples.
         """
         if unknown_items not in ("error", "drop"):
             raise InputError(
@@ -172,16 +172,15 @@ class SearchEvents:
 
 
 def _query_vectors(source, frame: pd.DataFrame) -> np.ndarray:
-    if "query_id" in frame:
-        codes, ids = pd.factorize(check_ids(frame, "query_id", _WHAT))
-        aligned = open_vectors(source, np.asarray(ids, object))
-        lacking, values = ~aligned.mask[codes], aligned.values[codes]
-    else:
-        aligned = open_vectors(source, np.arange(len(frame)))
-        lacking, values = ~aligned.mask, aligned.values
+    if "query_id" not in frame:
+        # A query without a known word has the vector 0, which is none in a store.
+        return np.asarray(open_vectors(source, np.arange(len(frame))).values, np.float32)
+    codes, ids = pd.factorize(check_ids(frame, "query_id", _WHAT))
+    aligned = open_vectors(source, np.asarray(ids, object))
+    lacking = ~aligned.mask[codes]
     if lacking.any():
         raise InputError(
             f"{_WHAT}: vectors: {lacking.sum()} of {len(frame)} queries have none, first "
             f"{frame['query'].iloc[int(np.argmax(lacking))]!r}; encode them, or drop the searches"
         )
-    return np.asarray(values, np.float32)
+    return np.asarray(aligned.values[codes], np.float32)
