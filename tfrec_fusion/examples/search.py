@@ -52,7 +52,8 @@ def search_examples(
         two tables has times, or a size below 1.
 
     Example:
-      >>> frame = pd.DataFrame({"query": ["red thing"], "item_id": ["i3"]})
+      >>> queries = {"query": ["red thing"], "item_id": ["i3"], "timestamp": [1.71e9]}
+      >>> frame = pd.DataFrame(queries)
       >>> searches = tff.data.SearchEvents.from_frame(frame, shop).with_vectors(np.ones([1, 4]))
       >>> batch = next(iter(search_examples(searches, events, 8)))
       >>> batch["query_vector"].shape.as_list(), batch["item"].numpy().tolist()
