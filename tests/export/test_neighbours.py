@@ -168,7 +168,9 @@ def test_what_a_model_cannot_is_refused(small, tmp_path, model, options, says):
 @pytest.mark.parametrize("options", [{"audience": True}, {"similar": "text"}])
 def test_a_ranker_has_neither(events, tmp_path, options):
     ranker = Ranker(events, dim=4, hidden=[4], cross_layers=1)
-    with pytest.raises(InputError, match="similar, audience and search are only for models that rank"):
+    with pytest.raises(
+        InputError, match="similar, audience and search are only for models that rank"
+    ):
         export(ranker, events, tmp_path / "shop", **options)
 
 

@@ -281,7 +281,7 @@ def test_the_warm_up_searches(towered):
     assert found["search_text"]["query"][0].decode() == "Thing №"
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_onnx_searches_by_vectors_alone(towered, tmp_path):
     pytest.importorskip("tf2onnx", reason='needs ".[onnx]"')
     onnxruntime = pytest.importorskip("onnxruntime", reason='needs ".[onnx]"')
@@ -304,7 +304,7 @@ def test_onnx_searches_by_vectors_alone(towered, tmp_path):
     np.testing.assert_allclose(scores, expected["score"], atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_requests_are_merged(towered):
     """In a session, which merges them, they are answered as alone."""
     pytest.importorskip("tensorflow_serving", reason='needs ".[serving]"')

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shop_exports import QUICK, VARIANTS
+from shop_exports import VARIANTS, run_of
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.deploy.warmup import signature_specs
@@ -96,10 +96,10 @@ def answers(references, ruled, business, tmp_path_factory):
     """A function from a variant, or "ruled", to its requests with their answers."""
 
     @functools.cache
-    def group(quick):
-        """Those that are exported in every run of the tests, or the others."""
+    def group(run):
+        """Those that are exported in one run of the tests."""
         folder = tmp_path_factory.mktemp("variants")
-        chosen = {name: references[name] for name in VARIANTS if (name in QUICK) == quick}
+        chosen = {name: references[name] for name in VARIANTS if run_of(name) == run}
         todo, owners = [], []
         for index, (name, reference) in enumerate(chosen.items()):
             base = folder / str(index) / "model"
@@ -107,13 +107,13 @@ def answers(references, ruled, business, tmp_path_factory):
             for signature, inputs in _requests(reference):
                 todo.append((str(version), signature, inputs))
                 owners.append(name)
-        if quick:
+        if run == "quick":
             for inputs, *_ in _ruled_requests(ruled, business):
                 todo.append((str(ruled[0]), "recommend", inputs))
                 owners.append("ruled")
         return _answered(folder, todo, owners)
 
-    return lambda name: group(name in (*QUICK, "ruled"))[name]
+    return lambda name: group("quick" if name == "ruled" else run_of(name))[name]
 
 
 def _answered(folder, todo, owners):

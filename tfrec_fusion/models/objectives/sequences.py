@@ -35,7 +35,7 @@ def sequence_vectors(
     return (
         tf.gather(users, place),
         items,
-        Targets(target, nothing, batch["is_warm"], batch.get("log_q")),
+        Targets(target, nothing, batch["is_warm"], batch.get("log_q"), model.spec.n_items),
     )
 
 
