@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import keras
-from tfrec_fusion.layers import InversePosition, LiGRBlock, ResumableDropout
-from tfrec_fusion.layers.causal_attention import check_heads
-from tfrec_fusion.models.towers.sequence_tower import SequenceTower
+from tfrec_fusion.layers import LiGRBlock
+from tfrec_fusion.models.towers.block_tower import BlockTower
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class ESASRec(SequenceTower):
+class ESASRec(BlockTower):
     """Transformer over the last events: `InversePosition` and `LiGRBlock`.
 
     Source: Tikhonovich et al., "eSASRec: Enhancing Transformer-based Recommendations in a Modular
     Fashion", RecSys 2025.
 
     Args:
-      dim, n_users, n_items, max_len: see `SequenceTower`.
-      blocks: number of blocks.
-      heads: number of attention heads; `dim` must be a multiple.
-      dropout: rate on the inputs and in the blocks.
+      dim, n_users, n_items, max_len, blocks, heads, dropout: see `BlockTower`.
       widening: hidden units of the blocks, in multiples of `dim`.
 
-    Input, output: see `UserTower`.
-
-    Raises:
-      ValueError: sizes below 1, or `dim` is no multiple of `heads`.
+    Raises, input, output: see `BlockTower`.
     """
 
     def __init__(
@@ -40,27 +33,8 @@ class ESASRec(SequenceTower):
         widening: int = 4,
         **kwargs,
     ):
-        super().__init__(dim, n_users, n_items, max_len, **kwargs)
-        if dim is not None:
-            check_heads(dim, heads)
-        self.options = {"blocks": blocks, "heads": heads, "dropout": dropout, "widening": widening}
+        super().__init__(dim, n_users, n_items, max_len, blocks, heads, dropout, **kwargs)
+        self.options["widening"] = widening
 
-    def build(self, input_shape):
-        policy = {"dtype": self.dtype_policy}
-        options = dict(self.options)
-        blocks = options.pop("blocks")
-        self.position = InversePosition(self.max_len, self.dim, name="position", **policy)
-        self.dropout = ResumableDropout(options["dropout"], name="dropout", **policy)
-        self.blocks = [
-            LiGRBlock(self.dim, name=f"block_{n}", **options, **policy) for n in range(blocks)
-        ]
-        super().build(input_shape)
-
-    def encode(self, vectors, ages, present, training=None):
-        found = self.dropout(self.position(vectors), training=training)
-        for block in self.blocks:
-            found = block(found, present, training=training)
-        return found
-
-    def get_config(self):
-        return super().get_config() | self.options
+    def make_block(self, **options):
+        return LiGRBlock(self.dim, **options)
