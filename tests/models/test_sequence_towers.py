@@ -10,6 +10,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import evaluate
 from tfrec_fusion.features import State
 from tfrec_fusion.models import USER_TOWERS, SASRec, SequenceTower, TwoTower
+from tfrec_fusion.training import Run
 
 TOWERS = [name for name in USER_TOWERS if issubclass(USER_TOWERS.class_of(name), SequenceTower)]
 DAY = 86_400
@@ -238,3 +239,14 @@ def test_wrong_options_of_a_tower(split):
         TwoTower(split.train, dim=8, user="sasrec", user_options={"block": 3})
     with pytest.raises(InputError, match=r"max_len must be at least 1\. Received: 0"):
         TwoTower(split.train, dim=8, user="gru4rec", user_options={"max_len": 0})
+
+
+def test_a_run_of_a_sequence_tower(config, tmp_path):
+    values = {"user": "sasrec", "dim": 8, "user_options": {"max_len": 7}}
+    made = config(model={"kind": "two_tower", **values}, split={"kind": "leave_one_out"}, epochs=1)
+    run = Run.start(tmp_path / "run", made)
+    run.train()
+    model = run.model()
+    assert isinstance(model.user_tower, SASRec) and not model.config.trend
+    # The examples take over the length that the tower reads.
+    assert run.config.examples.kind == "sequence" and run.config.examples.max_len == 7
