@@ -1,4 +1,4 @@
-"""Claim 9: an epoch of a sequence tower takes less time than RecTools' of the same configuration.
+"""Claim 10: an epoch of a sequence tower takes less time than RecTools' of the same configuration.
 
     python benchmarks/sequences.py [--quick] [--json FILE] [--peer-python PYTHON]
 
