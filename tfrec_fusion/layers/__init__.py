@@ -1,4 +1,4 @@
-"""Keras layers: id embeddings, frozen vectors, fusions and history features."""
+"""Keras layers: embeddings, frozen vectors, fusions, history features and interactions."""
 
 from tfrec_fusion._lazy import attach
 
@@ -6,19 +6,28 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "AdditiveFusion": "additive_fusion",
+        "BehaviorBlock": "behavior_block",
+        "BilinearAggregation": "bilinear_aggregation",
         "CandidateQueue": "candidate_queue",
         "CausalAttention": "causal_attention",
+        "CompressedInteraction": "compressed_interaction",
         "ConcatFusion": "concat_fusion",
         "CrossAttentionFusion": "cross_attention_fusion",
+        "CrossMixture": "cross_mixture",
         "DeltaFusion": "delta_fusion",
+        "DotProducts": "dot_products",
         "DualViewFusion": "dual_view_fusion",
         "EventModulation": "event_modulation",
         "ExpertFusion": "expert_fusion",
         "FUSIONS": "fusions",
+        "FactorizedInteraction": "factorized_interaction",
+        "FeatureFields": "feature_fields",
+        "FieldAttention": "field_attention",
         "FilmFusion": "film_fusion",
         "FrozenVectors": "frozen_vectors",
         "Fusion": "fusion",
         "GateFusion": "gate_fusion",
+        "GatedCross": "gated_cross",
         "HSTUBlock": "hstu_block",
         "HistoryMatch": "history_match",
         "HistoryPooling": "history_pooling",
@@ -26,6 +35,9 @@ __getattr__, __dir__, __all__ = attach(
         "IdEmbedding": "id_embedding",
         "InversePosition": "inverse_position",
         "LiGRBlock": "ligr_block",
+        "MLP": "mlp",
+        "MaskBlock": "mask_block",
+        "MixtureOfExperts": "mixture_of_experts",
         "NullSpaceFusion": "null_space_fusion",
         "PoolAverage": "pool_average",
         "PreNormAttention": "pre_norm_attention",
@@ -36,5 +48,6 @@ __getattr__, __dir__, __all__ = attach(
         "SideFeatures": "side_features",
         "Standardise": "standardise",
         "SumFusion": "sum_fusion",
+        "TargetAttention": "target_attention",
     },
 )

@@ -43,10 +43,21 @@ class RelativeBias(keras.layers.Layer):
         place = tf.range(tf.shape(ages)[1])
         behind = tf.clip_by_value(place[:, None] - place[None], 0, self.sizes["max_len"] - 1)
         asked = tf.concat([ages[:, 1:], tf.zeros_like(ages[:, :1])], 1)
-        seconds = tf.abs(ages[:, None] - asked[:, :, None]) * _SECONDS
-        bucket = tf.cast(tf.math.log(tf.maximum(seconds, 1.0)) / _WIDTH, tf.int32)
-        bucket = tf.minimum(bucket, self.sizes["buckets"])
+        days = tf.abs(ages[:, None] - asked[:, :, None])
+        bucket = age_bucket(days, self.sizes["buckets"])
         return tf.gather(self.positions, behind)[None] + tf.gather(self.times, bucket)
 
     def get_config(self):
         return super().get_config() | self.sizes
+
+
+def age_bucket(days: tf.Tensor, last: int) -> tf.Tensor:
+    """Returns the bucket int32 of ages in days: `floor(ln(max(1, seconds)) / .301)`, up to `last`.
+
+    Example:
+      >>> age_bucket(tf.constant([0.0, 1.0]), 64).numpy().tolist()
+      [0, 37]
+    """
+    seconds = tf.cast(days, tf.float32) * _SECONDS
+    bucket = tf.cast(tf.math.log(tf.maximum(seconds, 1.0)) / _WIDTH, tf.int32)
+    return tf.minimum(bucket, last)

@@ -117,10 +117,14 @@ class SideFeatures(keras.layers.Layer):
         self.numbers.assign(numbers)
 
     def call(self, rows):
+        return self.of(*self.encoded(rows))
+
+    def encoded(self, rows):
+        """Returns the stored categories and numbers of rows; -1 and 0 for unknown ones."""
         rows = tf.convert_to_tensor(rows)
         safe, known = tf.maximum(rows, 0), (rows >= 0)[..., None]
         categories = tf.where(known, tf.gather(self.rows, safe), -1)
-        return self.of(categories, tf.where(known, tf.gather(self.numbers, safe), 0.0))
+        return categories, tf.where(known, tf.gather(self.numbers, safe), 0.0)
 
     def present(self, rows):
         """Returns `[...]` bool: whether each row of the stored tables has a value of a feature."""
@@ -136,7 +140,7 @@ class SideFeatures(keras.layers.Layer):
         """Computes vectors from encoded categories and numbers."""
         parts = []
         if self.slots:
-            parts.append(self._embedded(categories))
+            parts.append(self.pooled(categories))
         if self.n_numbers:
             parts.append(tf.cast(numbers, tf.float32))
         x = tf.concat(parts, -1)
@@ -148,7 +152,8 @@ class SideFeatures(keras.layers.Layer):
         vectors, units = tf.split(both, [self.dim, hidden], -1)
         return vectors + tf.tensordot(tf.nn.relu(units), self.last, 1)
 
-    def _embedded(self, categories):
+    def pooled(self, categories):
+        """Returns the pooled embeddings of all features, `[..., slots * embedding_dim]` float32."""
         known = categories >= 0
         vectors = tf.nn.embedding_lookup(self.table, tf.maximum(categories, 0))
         vectors = tf.where(known[..., None], vectors, 0.0)

@@ -134,6 +134,12 @@ def taken_options(registry: KerasRegistry, options: dict, info, given: Collectio
     return options
 
 
+def checked_part(registry: KerasRegistry, part: str, options: dict) -> None:
+    """Validates the values of a built-in part's options, which its constructor checks."""
+    with _without_value(f"{registry.kind}_options"):
+        registry.make(part, {}, options)
+
+
 def known_loss(loss: str | None) -> str | None:
     """Validates the name of an objective; `compile` imports a `module:Class` later."""
     if loss is not None and ":" not in loss:

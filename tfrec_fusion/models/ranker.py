@@ -84,8 +84,8 @@ class Ranker(DataModel):
         self.spec, frozen = described(data, self.config)
         spec, config = self.spec, self.config
         self.sign(reads_user_ids=config.user != "history")
-        self.features = RankerFeatures(spec, config, name="features")
         self.backbone = make_backbone(config)
+        self.features = RankerFeatures(spec, config, self.backbone.reads, name="features")
         self.head = BinaryHead(name="logit")
         if spec.context_side or spec.event_side:
             self.draws = add_draws(self)
@@ -102,15 +102,16 @@ class Ranker(DataModel):
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes logits float32 of a batch of `ranking_examples`, in the shape of its `item`."""
-        x0 = self.features(batch, training=training)
-        features = checked_output(
+        representation = checked_output(
             f"Ranker: backbone: {type(self.backbone).__name__}",
-            self.backbone(x0, training=training),
-            "[..., any number], in the rank of its input",
-            rank=x0.shape.rank,
+            self.backbone(self.features(batch, training=training), training=training),
+            "[B, N, any number]",
+            rank=3,
         )
-        logits = self.head(features)
-        return tf.reshape(logits, tf.shape(batch["item"]))
+        if training:
+            for loss in self.backbone.head_losses(representation, self.head):
+                self.add_loss(loss)
+        return tf.reshape(self.head(representation), tf.shape(batch["item"]))
 
     @property
     def tower(self) -> ItemTower:

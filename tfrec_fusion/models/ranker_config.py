@@ -6,7 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from tfrec_fusion.models.fusion_config import FusionConfig, known_part, taken_options
+from tfrec_fusion.models.fusion_config import (
+    FusionConfig,
+    checked_part,
+    known_part,
+    taken_options,
+)
 
 
 class RankerConfig(FusionConfig):
@@ -44,7 +49,8 @@ class RankerConfig(FusionConfig):
       backbone: the network over the features: a key of
         `tfrec_fusion.models.BACKBONES`, `module:Class` or the registered name of your own
         `Backbone`, or in Python the class or an object.
-      backbone_options: further constructor arguments of your own class.
+      backbone_options: further constructor arguments of its class; of "dcn_v2" without the next
+        three.
       cross_layers: number of cross layers of "dcn_v2"; 0 for none.
       hidden: units of the deep layers of "dcn_v2".
       dropout: dropout rate of these deep layers.
@@ -78,13 +84,16 @@ class RankerConfig(FusionConfig):
     @field_validator("backbone_options")
     @classmethod
     def _taken_by_backbone(cls, options, info):
-        from tfrec_fusion.models.backbones.backbones import BACKBONES
+        from tfrec_fusion.models.backbones.backbones import BACKBONES, DCN_OPTIONS
 
-        if options and info.data.get("backbone") == "dcn_v2":
-            raise ValueError(
-                "must be empty for dcn_v2; set cross_layers, hidden and dropout instead"
-            )
-        return taken_options(BACKBONES, options, info, [])
+        backbone = info.data.get("backbone")
+        own = [name for name in DCN_OPTIONS if name in options]
+        if own and backbone == "dcn_v2":
+            raise ValueError(f"{own[0]} of dcn_v2 is an option of the model; set it there")
+        options = taken_options(BACKBONES, options, info, [])
+        if options and backbone in BACKBONES:
+            checked_part(BACKBONES, backbone, options)
+        return options
 
     @field_validator("cross_layers", "hidden", "dropout")
     @classmethod

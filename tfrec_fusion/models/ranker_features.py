@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.context import CONTEXT_FIELDS
 from tfrec_fusion.features.history_events import EVENT_FIELDS
+from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
-from tfrec_fusion.layers import EventModulation, HistoryMatch, SideFeatures, Standardise
+from tfrec_fusion.layers import (
+    EventModulation,
+    FeatureFields,
+    HistoryMatch,
+    SideFeatures,
+    Standardise,
+)
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.models.building import feature_sizes
 from tfrec_fusion.models.ranker_config import RankerConfig
@@ -20,23 +28,34 @@ from tfrec_fusion.models.towers.user_features import USER_FIELDS
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
 class RankerFeatures(keras.layers.Layer):
-    """Computes the features x_0 of users, items and a context; `Ranker` lists them.
+    """Computes what a backbone reads of users, items and a context; `Ranker` lists the features.
 
     Args:
       spec: the spec of the training data, or its mapping.
       config: options of the ranker, or their mapping.
+      reads: names of the inputs to compute, see `Backbone`.
 
-    Input: a batch of `ranking_examples`.
-    Output: `[B, N, width]` in the item tower's compute dtype; N is 1 for flat items.
+    Input: a batch of `ranking_examples`; N is 1 for flat items.
+    Output: x_0 `[B, N, width]` in the item tower's compute dtype, or if `reads` is not ("x0",) a
+      dict of what it names.
+
+    Raises:
+      InputError: `reads` names something else, or the history where the ranker reads none.
     """
 
     def __init__(
-        self, spec: DataSpec | dict[str, Any], config: RankerConfig | dict[str, Any], **kwargs
+        self,
+        spec: DataSpec | dict[str, Any],
+        config: RankerConfig | dict[str, Any],
+        reads: Sequence[str] = ("x0",),
+        **kwargs,
     ):
         # Ages and trends stay float32 under any policy.
         super().__init__(**({"dtype": "float32"} | kwargs))
         self.spec = spec = DataSpec.model_validate(spec)
         self.config = config = RankerConfig.model_validate(config)
+        self.reads = tuple(reads)
+        check_reads(self.reads, config)
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -80,6 +99,15 @@ class RankerFeatures(keras.layers.Layer):
         names = spec.feature_names if config.trend else spec.numbers
         self.columns = [spec.feature_names.index(name) for name in names]
         self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
+        self.field_maps, self.field_names = {}, {}
+        if "fields" in self.reads:
+            for name in ("item", "user", "context"):
+                side = getattr(spec, f"{name}_side")
+                if side is not None:
+                    self.field_names[name] = field_names(name, side)
+                    self.field_maps[name] = FeatureFields(
+                        len(side.slots), side.n_numbers, config.dim, name=f"{name}_fields"
+                    )
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         reads_history = self.user_tower.reads_history
@@ -91,12 +119,10 @@ class RankerFeatures(keras.layers.Layer):
         vectors, past = self._item_vectors(items, seen, history, training)
         if self.spec.event_side is not None and EVENT_FIELDS[0] in batch:
             past = self.event_side(past, *(batch[name] for name in EVENT_FIELDS))
-        embedded = [vectors]
         numbers = [self._item_numbers(batch["item_features"], shape)]
 
         def for_each_item(values):
-            whole = tf.concat([shape, tf.shape(values)[-1:]], 0)
-            return tf.broadcast_to(tf.expand_dims(values, 1), whole)
+            return tf.broadcast_to(values, tf.concat([shape, tf.shape(values)[-1:]], 0))
 
         users = batch["user"]
         given = [batch[name] for name in USER_FIELDS if name in batch]
@@ -118,22 +144,51 @@ class RankerFeatures(keras.layers.Layer):
             training=training,
         )
         if self.spec.user_side is not None:
-            user += self.user_side.of(*given) if given else self.user_side(users)
+            given = given or self.user_side.encoded(users)
+            user += self.user_side.of(*given)
         if reads_history:
-            numbers += [for_each_item(size), self.matches["fused"](vectors, past, known, ages)]
+            numbers += [for_each_item(tf.expand_dims(size, 1))]
+            numbers.append(self.matches["fused"](vectors, past, known, ages))
             for name in self.spec.vector_dims:
                 matrix = self.tower.frozen[name].matrix
                 numbers.append(
                     self.matches[name](_rows(matrix, items), _rows(matrix, history), known, ages)
                 )
-        user = for_each_item(tf.cast(user, self.tower.compute_dtype))
-        embedded += [user, user * vectors]
-        if self.spec.context_side is not None:
-            context = self.context_side.of(*(batch[name] for name in CONTEXT_FIELDS))
-            embedded.append(for_each_item(context))
         numbers = self.normalise(tf.concat(numbers, -1), training=training)
-        embedded.append(numbers)
-        return tf.concat([tf.cast(values, self.tower.compute_dtype) for values in embedded], -1)
+        user = tf.expand_dims(tf.cast(user, vectors.dtype), 1)
+        fields = {"item": vectors, "user": user, "product": user * vectors}
+        context = [batch[name] for name in CONTEXT_FIELDS] if self.spec.context_side else []
+        if context:
+            fields["context"] = tf.expand_dims(self.context_side.of(*context), 1)
+        fields = {name: tf.cast(one, vectors.dtype) for name, one in fields.items()}
+        found = {}
+        if "x0" in self.reads:
+            parts = [for_each_item(one) for one in (*fields.values(), numbers)]
+            found["x0"] = tf.concat([tf.cast(part, vectors.dtype) for part in parts], -1)
+        if self.reads == ("x0",):
+            return found["x0"]
+        if "fields" in self.reads:
+            found["fields"] = fields | self._declared(items, given, context)
+        if "numbers" in self.reads:
+            found["numbers"] = numbers
+        if "history" in self.reads:
+            past = tf.where(tf.expand_dims(known, -1), past, tf.zeros([], past.dtype))
+            past = tf.cast(past, vectors.dtype)
+            found["history"] = {"vectors": past, "present": known, "ages": ages}
+        return found
+
+    def _declared(self, items, user, context) -> dict[str, tf.Tensor]:
+        """Computes the fields of declared features, `[B, N, dim]` of items, else `[B, 1, dim]`."""
+        found = {}
+        for name, layer in self.field_maps.items():
+            if name == "item":
+                side, encoded = self.tower.features, self.tower.features.encoded(items)
+            else:
+                side = self.user_side if name == "user" else self.context_side
+                encoded = [tf.expand_dims(one, 1) for one in (user if name == "user" else context)]
+            pooled = side.pooled(encoded[0]) if side.slots else encoded[1]
+            found |= zip(self.field_names[name], layer(pooled, encoded[1]), strict=True)
+        return found
 
     def _item_vectors(self, items, seen, history, training):
         """Computes fused vectors of items `[B, N, dim]` and of the history `[B, L, dim]`."""
@@ -164,6 +219,7 @@ class RankerFeatures(keras.layers.Layer):
         return super().get_config() | {
             "spec": self.spec.model_dump(mode="json"),
             "config": self.config.model_dump(mode="json"),
+            "reads": list(self.reads),
         }
 
 
@@ -171,3 +227,27 @@ def _rows(matrix, rows) -> tf.Tensor:
     """Looks up rows `[...]` of a matrix; zeros for -1."""
     values = tf.cast(tf.gather(matrix, tf.maximum(rows, 0)), tf.float32)
     return tf.where(tf.expand_dims(rows >= 0, -1), values, 0.0)
+
+
+_INPUTS = ("x0", "fields", "numbers", "history")
+
+
+def check_reads(reads: Sequence[str], config: RankerConfig) -> None:
+    """Raises InputError if a backbone's `reads` names what no ranker, or this one, has."""
+    unknown = [name for name in reads if name not in _INPUTS]
+    if unknown or not reads:
+        raise InputError(
+            f"Ranker: backbone: reads: must name some of {', '.join(_INPUTS)}. "
+            f"Received: {tuple(reads)}"
+        )
+    if "history" in reads and config.user == "id":
+        raise InputError(
+            "Ranker: backbone: it reads the history, which user='id' does not; pass "
+            "user='history' or 'both', or another backbone. Received: user='id'"
+        )
+
+
+def field_names(name: str, side: Side) -> list[str]:
+    """Returns the names of the fields of a side's declared features, in their order."""
+    categories = [f"{name}.{one.name}" for one in side.features if one.width]
+    return categories + [f"{name}_numbers"] * (side.n_numbers > 0)

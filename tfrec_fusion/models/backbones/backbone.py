@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from tfrec_fusion._compat import keras
+from typing import TYPE_CHECKING
+
+from tfrec_fusion._compat import keras, tf
+
+if TYPE_CHECKING:
+    from tfrec_fusion.models.heads.head import Head
 
 
 class Backbone(keras.layers.Layer):
-    """Maps a ranker's features x_0 to a representation.
+    """Maps a ranker's inputs to a representation, in which the logit is linear.
 
     A subclass implements `call(x0, training=None)`, creates its weights in `build(input_shape)`,
-    and adds its constructor's arguments to `get_config`. Pass it as `Ranker(backbone=...)`; the
-    logit is linear in the representation.
+    and adds its constructor's arguments to `get_config`. Pass it as `Ranker(backbone=...)`.
 
-    Input: x_0 `[..., width]` in the compute dtype.
-    Output: `[..., columns]`, any number of columns.
+    `reads`, an attribute of the class or the object, names what it reads. With ("x0",) alone the
+    input is the tensor x_0. With other names it is a dict of them; B is the number of users, N of
+    items a user, L of events a user:
+
+    - "x0": all features of an item for a user, concatenated, `[B, N, width]`;
+    - "fields": name -> vector `[B, N, dim]`, or `[B, 1, dim]` where it is the same for all items:
+      "item", "user", "product", "context", and one a declared feature with categories, such as
+      "item.colour" or "user.country", and one for the declared numbers of a side, such as
+      "item_numbers". A feature without a value has the field 0;
+    - "numbers": normalised numbers `[B, N, columns]` float32, of 0 columns or more;
+    - "history": a dict of the events' "vectors" `[B, L, dim]`, the latest last, "present" `[B, L]`
+      bool and "ages" `[B, L]` in days; vectors are 0 where no event is present. Items have the
+      vectors of the field "item". It needs a ranker that reads histories.
+
+    Input: x_0, or a dict as above; vectors are in the compute dtype.
+    Output: `[B, N, columns]`, any number of columns.
 
     Example:
       >>> class Linear(Backbone):
@@ -23,5 +41,16 @@ class Backbone(keras.layers.Layer):
       TensorShape([1, 2, 3])
     """
 
-    def call(self, x0, training=None):
+    reads: tuple[str, ...] = ("x0",)
+
+    def call(self, inputs, training=None):
         raise NotImplementedError
+
+    def head_losses(self, representation: tf.Tensor, head: Head) -> list[tf.Tensor]:
+        """Returns further losses of a training batch; none unless a subclass has some.
+
+        Args:
+          representation: what `call` returned.
+          head: the head that reads it.
+        """
+        return []

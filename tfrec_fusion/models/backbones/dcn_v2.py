@@ -1,30 +1,43 @@
-"""DCN-v2: cross layers in parallel to a deep network."""
+"""DCN-v2: cross layers and a deep network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrec_fusion._compat import keras, tf, tfrs
-from tfrec_fusion.models.backbones.backbone import Backbone
+from tfrec_fusion._compat import keras, tfrs
+from tfrec_fusion.layers import CrossMixture
+from tfrec_fusion.layers.checks import check_choice, check_count
+from tfrec_fusion.models.backbones.cross_backbone import CrossBackbone
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
-class DCNv2(Backbone):
-    """Parallel DCN-v2: cross layers and a deep network, both on x_0 (Wang et al., WWW 2021).
+class DCNv2(CrossBackbone):
+    """DCN-v2: cross layers beside or below a deep network (Wang et al., WWW 2021).
 
-    A cross layer is `x_{l+1} = x_0 * (U V x_l + b) + x_l`, of rank width / 4.
+    A cross layer is `x_{l+1} = x_0 * (W x_l + b) + x_l`; W is a full matrix, or of low rank `U V`
+    (`tfrs.layers.dcn.Cross`), or a mixture of low-rank experts (`CrossMixture`, DCN-Mix). The
+    public peers share the gates of a mixture between layers; here each layer has its own.
 
     Args:
-      cross_layers: number of cross layers; with 0 the cross output is x_0.
-      hidden: units of the deep layers; without any the deep output is x_0.
+      cross_layers: number of cross layers; with 0 their output is x_0.
+      hidden: units of the deep layers; without any they return their input.
       dropout: dropout rate in [0, 1) of the deep layers.
+      structure: "parallel" for both on x_0, or "stacked" for the deep network on the crosses.
+      rank: rank of W, or "quarter" of the width, or "full".
+      experts: number of experts of a mixture; 0 for plain crosses. Mixtures need a rank.
 
     Input: x_0 `[..., width]` in the compute dtype.
-    Output: `[..., width + hidden[-1]]` float32, the cross output and the deep output concatenated.
+    Output: float32; `[..., width + hidden[-1]]`, the crosses and the deep output concatenated, or
+      stacked `[..., hidden[-1]]`.
+
+    Raises:
+      ValueError: an option has another value, or a mixture has the rank "full".
 
     Example:
       >>> DCNv2(hidden=[3])(tf.ones([1, 2, 8])).shape
       TensorShape([1, 2, 11])
+      >>> DCNv2(hidden=[3], structure="stacked", rank=2, experts=4)(tf.ones([1, 2, 8])).shape
+      TensorShape([1, 2, 3])
     """
 
     def __init__(
@@ -32,36 +45,27 @@ class DCNv2(Backbone):
         cross_layers: int = 2,
         hidden: Sequence[int] = (128, 64),
         dropout: float = 0.0,
+        structure: str = "parallel",
+        rank: int | str = "quarter",
+        experts: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.cross_layers, self.hidden, self.rate = cross_layers, list(hidden), dropout
+        super().__init__(cross_layers, hidden, dropout, structure, **kwargs)
+        if isinstance(rank, str):
+            check_choice("rank", rank, ("quarter", "full"))
+        else:
+            check_count("rank", rank)
+        check_count("experts", experts, 0)
+        if experts and rank == "full":
+            raise ValueError("rank must be a number or 'quarter' with experts. Received: 'full'")
+        self.rank, self.experts = rank, experts
 
-    def build(self, input_shape):
-        rank = max(input_shape[-1] // 4, 1)
-        policy = {"dtype": self.dtype_policy}
-        self.crosses = [
-            tfrs.layers.dcn.Cross(rank, name=f"cross_{index}", **policy)
-            for index in range(self.cross_layers)
-        ]
-        self.deep = [
-            keras.layers.Dense(units, "relu", name=f"deep_{index}", **policy)
-            for index, units in enumerate(self.hidden)
-        ]
-        self.dropout = keras.layers.Dropout(self.rate, **policy)
-        super().build(input_shape)
-
-    def call(self, x0, training=None):
-        crossed = deep = x0
-        for layer in self.crosses:
-            crossed = layer(x0, crossed)
-        for layer in self.deep:
-            deep = self.dropout(layer(deep), training=training)
-        return tf.concat([tf.cast(crossed, tf.float32), tf.cast(deep, tf.float32)], -1)
+    def cross(self, width, name):
+        ranks = {"quarter": max(width // 4, 1), "full": None}
+        rank = ranks.get(self.rank, self.rank)
+        if self.experts:
+            return CrossMixture(rank, self.experts, name=name, dtype=self.dtype_policy)
+        return tfrs.layers.dcn.Cross(rank, name=name, dtype=self.dtype_policy)
 
     def get_config(self):
-        return super().get_config() | {
-            "cross_layers": self.cross_layers,
-            "hidden": list(self.hidden),
-            "dropout": self.rate,
-        }
+        return super().get_config() | {"rank": self.rank, "experts": self.experts}
