@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from interaction_cases import INTERACTIONS
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import (
@@ -37,7 +38,6 @@ from tfrec_fusion.losses import (
 from tfrec_fusion.models import (
     USER_TOWERS,
     BinaryHead,
-    DCNv2,
     ItemTower,
     PooledHistory,
     SequenceTower,
@@ -254,10 +254,7 @@ CASES = {
         lambda **k: TrendMatch(2, 3, 1, **k),
         lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),
     ),
-    "dcn_v2": (
-        lambda **k: DCNv2(2, [5, 3], **k),
-        lambda b: (tf.constant(RNG.normal(size=(b, 2, 8)), tf.float32),),
-    ),
+    **INTERACTIONS,
     "binary_head": (
         lambda **k: BinaryHead("taken", mask="known", **k),
         lambda b: (tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),),

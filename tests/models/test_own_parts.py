@@ -302,9 +302,14 @@ def test_what_is_no_part_of_a_two_tower(events, options, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"backbone": "wide"}, "backbone: must be one of dcn_v2, module:Class"),
+        ({"backbone": "wide"}, "backbone: must be one of dcn_v2, .*, module:Class"),
         ({"backbone": "own_parts:Squares", "hidden": [8]}, "hidden: is only for .*dcn_v2"),
-        ({"backbone_options": {"hidden": [8]}}, "backbone_options: must be empty for dcn_v2"),
+        ({"backbone_options": {"hidden": [8]}}, "backbone_options: hidden of dcn_v2 is an option"),
+        (
+            {"backbone": "auto_int", "backbone_options": {"units": 7}},
+            "backbone_options: dim must be a multiple of heads, .*Received: {'units': 7}",
+        ),
+        ({"backbone": "din", "user": "id"}, "backbone: it reads the history, which user='id'"),
     ],
 )
 def test_what_is_no_part_of_a_ranker(events, options, says):
