@@ -40,6 +40,18 @@ def test_a_process_without_the_package_answers_as_more_models(ranker, golden, tm
     _check_in_a_clean_process(golden, [ranker("id only"), ranker("no times")], tmp_path)
 
 
+@pytest.mark.slow
+def test_a_process_without_the_package_answers_as_a_backbone_of_fields(ranker, golden, tmp_path):
+    _check_in_a_clean_process(golden, [ranker("auto_int")], tmp_path)
+
+
+@pytest.mark.acceptance
+def test_a_process_without_the_package_answers_as_every_backbone(ranker, golden, tmp_path):
+    quick = ("all", "id only", "no times", "auto_int")
+    names = [name for name in golden.RANKERS if name not in quick]
+    _check_in_a_clean_process(golden, [ranker(name) for name in names], tmp_path)
+
+
 @pytest.fixture(scope="module")
 def served(ranker):
     model, events, version = ranker("all")

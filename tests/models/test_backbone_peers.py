@@ -42,6 +42,7 @@ class Case:
         return {
             "x0": tf.constant(fields.reshape(len(fields), 1, -1)),
             "fields": {name: tf.constant(values) for name, values in named.items()},
+            "features": {},
             "numbers": tf.zeros([len(fields), 1, 0]),
         }
 

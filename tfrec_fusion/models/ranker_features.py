@@ -100,7 +100,7 @@ class RankerFeatures(keras.layers.Layer):
         self.columns = [spec.feature_names.index(name) for name in names]
         self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
         self.field_maps, self.field_names = {}, {}
-        if "fields" in self.reads:
+        if "features" in self.reads:
             for name in ("item", "user", "context"):
                 side = getattr(spec, f"{name}_side")
                 if side is not None:
@@ -168,7 +168,9 @@ class RankerFeatures(keras.layers.Layer):
         if self.reads == ("x0",):
             return found["x0"]
         if "fields" in self.reads:
-            found["fields"] = fields | self._declared(items, given, context)
+            found["fields"] = fields
+        if "features" in self.reads:
+            found["features"] = self._declared(items, given, context)
         if "numbers" in self.reads:
             found["numbers"] = numbers
         if "history" in self.reads:
@@ -178,7 +180,7 @@ class RankerFeatures(keras.layers.Layer):
         return found
 
     def _declared(self, items, user, context) -> dict[str, tf.Tensor]:
-        """Computes the fields of declared features, `[B, N, dim]` of items, else `[B, 1, dim]`."""
+        """Computes the vectors of declared features, `[B, N, dim]` of items, else `[B, 1, dim]`."""
         found = {}
         for name, layer in self.field_maps.items():
             if name == "item":
@@ -229,7 +231,7 @@ def _rows(matrix, rows) -> tf.Tensor:
     return tf.where(tf.expand_dims(rows >= 0, -1), values, 0.0)
 
 
-_INPUTS = ("x0", "fields", "numbers", "history")
+_INPUTS = ("x0", "fields", "features", "numbers", "history")
 
 
 def check_reads(reads: Sequence[str], config: RankerConfig) -> None:

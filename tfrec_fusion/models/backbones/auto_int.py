@@ -25,7 +25,7 @@ class AutoInt(FieldBackbone):
       hidden: units of the deep layers, with ReLU; [] for none, as in AutoInt without the plus.
       dropout: dropout rate in [0, 1) of the deep layers.
 
-    Input: a dict of "x0", "fields" and "numbers", see `FieldBackbone`.
+    Input: a dict of "x0", "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, fields * units + hidden[-1]]` float32.
 
     Raises:
@@ -33,7 +33,8 @@ class AutoInt(FieldBackbone):
 
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
-      >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields, "numbers": tf.ones([1, 2, 0])}
+      >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields}
+      >>> given |= {"features": {}, "numbers": tf.ones([1, 2, 0])}
       >>> AutoInt(units=6, hidden=[3])(given).shape
       TensorShape([1, 2, 15])
     """

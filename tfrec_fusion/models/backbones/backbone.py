@@ -22,9 +22,10 @@ class Backbone(keras.layers.Layer):
 
     - "x0": all features of an item for a user, concatenated, `[B, N, width]`;
     - "fields": name -> vector `[B, N, dim]`, or `[B, 1, dim]` where it is the same for all items:
-      "item", "user", "product", "context", and one a declared feature with categories, such as
-      "item.colour" or "user.country", and one for the declared numbers of a side, such as
-      "item_numbers". A feature without a value has the field 0;
+      "item", "user", their "product" and, if one is declared, the "context";
+    - "features": such vectors of the declared features, one a feature with categories, such as
+      "item.colour" or "user.country", and one for all numbers of a side, such as "item_numbers". A
+      feature without a value has the vector 0;
     - "numbers": normalised numbers `[B, N, columns]` float32, of 0 columns or more;
     - "history": a dict of the events' "vectors" `[B, L, dim]`, the latest last, "present" `[B, L]`
       bool and "ages" `[B, L]` in days; vectors are 0 where no event is present. Items have the

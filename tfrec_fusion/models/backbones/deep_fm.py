@@ -21,7 +21,7 @@ class DeepFM(FieldBackbone):
       hidden: units of the deep layers, with ReLU.
       dropout: dropout rate in [0, 1) of the deep layers.
 
-    Input: a dict of "x0", "fields" and "numbers", see `FieldBackbone`.
+    Input: a dict of "x0", "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, width + 1 + hidden[-1]]` float32: x_0, the machine and the deep output.
 
     Raises:
@@ -29,7 +29,8 @@ class DeepFM(FieldBackbone):
 
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
-      >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields, "numbers": tf.ones([1, 2, 0])}
+      >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields}
+      >>> given |= {"features": {}, "numbers": tf.ones([1, 2, 0])}
       >>> DeepFM(hidden=[3])(given).shape
       TensorShape([1, 2, 12])
     """

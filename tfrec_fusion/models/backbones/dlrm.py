@@ -23,7 +23,7 @@ class DLRM(FieldBackbone):
       hidden: units of the layers on the dot products, with ReLU.
       dropout: dropout rate in [0, 1) of these layers.
 
-    Input: a dict of "fields" and "numbers", see `FieldBackbone`.
+    Input: a dict of "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
     Raises:
@@ -31,11 +31,13 @@ class DLRM(FieldBackbone):
 
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
-      >>> DLRM(hidden=[3])({"fields": fields, "numbers": tf.ones([1, 2, 5])}).shape
+      >>> DLRM(hidden=[3])(
+      ...     {"fields": fields, "features": {}, "numbers": tf.ones([1, 2, 5])}
+      ... ).shape
       TensorShape([1, 2, 3])
     """
 
-    reads = ("fields", "numbers")
+    reads = ("fields", "features", "numbers")
 
     def __init__(
         self,

@@ -12,10 +12,10 @@ class FieldBackbone(Backbone):
     A subclass implements `interact`. It may create weights in `build`, after `super().build`, which
     sets `n_fields`, their number, and `dim`, their width.
 
-    The fields are those of `Backbone`, and a last one made from the numbers by `number_layer`, by
-    default a linear map.
+    The fields are the "fields" and "features" of `Backbone` in the order of their names, and a last
+    one made from the numbers by `number_layer`, by default a linear map.
 
-    Input: a dict of "x0", "fields" and "numbers".
+    Input: a dict of "x0", "fields", "features" and "numbers".
     Output: `[B, N, columns]`.
 
     Example:
@@ -24,7 +24,7 @@ class FieldBackbone(Backbone):
       ...         return tf.reduce_sum(fields, -2)
     """
 
-    reads: tuple[str, ...] = ("x0", "fields", "numbers")
+    reads: tuple[str, ...] = ("x0", "fields", "features", "numbers")
 
     def number_layer(self, dim: int) -> keras.layers.Layer:
         """Returns the layer that maps the numbers `[..., columns]` to a field `[..., dim]`."""
@@ -41,7 +41,7 @@ class FieldBackbone(Backbone):
         raise NotImplementedError
 
     def build(self, input_shape):
-        fields = input_shape["fields"]
+        fields = input_shape["fields"] | input_shape["features"]
         self.dim = fields["item"][-1]
         self.has_numbers = bool(input_shape["numbers"][-1])
         self.n_fields = len(fields) + self.has_numbers
@@ -51,7 +51,8 @@ class FieldBackbone(Backbone):
 
     def call(self, inputs, training=None):
         # By name, as Keras and TensorFlow sort the keys of some dicts, but not of all.
-        fields = [inputs["fields"][name] for name in sorted(inputs["fields"])]
+        named = inputs["fields"] | inputs["features"]
+        fields = [named[name] for name in sorted(named)]
         if self.has_numbers:
             fields.append(self.numbers(inputs["numbers"]))
         shape = tf.shape(inputs["fields"]["item"])

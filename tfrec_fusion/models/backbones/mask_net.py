@@ -26,7 +26,7 @@ class MaskNet(FieldBackbone):
       reduction: hidden units of a mask's network, in multiples of the width that it masks.
       dropout: dropout rate in [0, 1) of blocks and layers.
 
-    Input: a dict of "fields" and "numbers", see `FieldBackbone`.
+    Input: a dict of "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
     Raises:
@@ -34,11 +34,13 @@ class MaskNet(FieldBackbone):
 
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
-      >>> MaskNet(hidden=[3])({"fields": fields, "numbers": tf.ones([1, 2, 5])}).shape
+      >>> MaskNet(hidden=[3])(
+      ...     {"fields": fields, "features": {}, "numbers": tf.ones([1, 2, 5])}
+      ... ).shape
       TensorShape([1, 2, 3])
     """
 
-    reads = ("fields", "numbers")
+    reads = ("fields", "features", "numbers")
 
     def __init__(
         self,
