@@ -146,8 +146,17 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
         run("own_parts 0", shop_names)["model"].objective,
         run("own_parts 1", shop_names)["model"].user_tower,
         run("own_parts 3", shop_names)["model"].backbone,
+        run("own_parts 4", shop_names)["model"].backbone,
+        run("own_parts 5", shop_names)["model"].backbone,
     )
     assert [type(part).__name__ for part in parts] == ["Hinge", "Latest", "Squares"]
+
+
+@pytest.mark.slow
+def test_ranking(shop_names):
+    names = run("ranking 0", shop_names)
+    assert names["model"].backbone.options["units"] == 16
+    assert names["model"].optimizer.iterations == len(names["batches"])
 
 
 def test_sequences(shop_names):

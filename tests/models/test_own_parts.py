@@ -36,6 +36,8 @@ OWN = {
     "loss": {"loss": "own_parts:Hinge"},
     "user": {"user": "own_parts:Latest"},
     "backbone": {"kind": "ranker", "backbone": "own_parts:Squares"},
+    "backbone of a history": {"kind": "ranker", "backbone": "own_parts:Nearest"},
+    "backbone of fields": {"kind": "ranker", "backbone": "own_parts:Sums"},
 }
 
 
@@ -156,6 +158,39 @@ def test_a_backbone_ranks_as_it_says(events):
     np.testing.assert_allclose(model(batch), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_backbone_reads_the_history(events):
+    model = Ranker(events, dim=2, backbone="own_parts:Nearest", vectors=[], trend=False)
+    model.tower.ids.table.assign([[1, 0], [2, 1], [0, 3], [5, 5]])
+    batch = {
+        "user": tf.constant([0, 1]),
+        "item": tf.constant([[1, 2], [0, 3]]),
+        "history": tf.constant([[0, 1], [-1, -1]]),
+        "history_age": tf.zeros([2, 2]),
+        "item_features": tf.zeros([2, 2, 0]),
+        "is_warm": tf.ones([2, 2], tf.bool),
+    }
+    # b is (2, 1) and had a, (1, 0), and itself: max(2, 5); c is (0, 3): max(0, 3). The other user
+    # has no history.
+    found = model.backbone(model.features(batch))[..., -1]
+    np.testing.assert_allclose(found, [[5, 3], [-1, -1]])
+
+
+def test_a_backbone_reads_fields(events):
+    model = Ranker(events, dim=2, backbone=own_parts.Sums, user="id", vectors=[], trend=False)
+    model.tower.ids.table.assign([[1, 0], [2, 1], [0, 3], [5, 5]])
+    model.features.user_tower.ids.table.assign([[10, 100], [0, 0]])
+    batch = {
+        "user": tf.constant([0]),
+        "item": tf.constant([[1, 2]]),
+        "item_features": tf.zeros([1, 2, 0]),
+        "is_warm": tf.ones([1, 2], tf.bool),
+    }
+    # Item, user and product: (2, 1) + (10, 100) + (20, 100) and (0, 3) + (10, 100) + (0, 300).
+    np.testing.assert_allclose(
+        model.backbone(model.features(batch)), [[[32, 201], [10, 403]]], rtol=1e-5
+    )
+
+
 @pytest.fixture(scope="module")
 def runs(small_shop, tmp_path_factory):
     """kind -> a run of a config that names the part, trained and evaluated."""
@@ -166,7 +201,7 @@ def runs(small_shop, tmp_path_factory):
         "vectors": {"text": str(small_shop / "text.npy")},
     }
     for kind, options in OWN.items():
-        sizes = {"dim": 4} if kind == "backbone" else {"dim": 4, "trend_hidden": 2}
+        sizes = {"dim": 4} if kind.startswith("backbone") else {"dim": 4, "trend_hidden": 2}
         config = {"data": data, "model": sizes | options, "epochs": 1, "batch_size": 64}
         found[kind] = Run.start(folder / kind, RunConfig.of(config))
         found[kind].train()
@@ -183,7 +218,7 @@ def answers(runs, tmp_path_factory):
         users = events.users.ids[:5]
         items = np.tile(events.catalogue.vocabulary.ids, (5, 1))
         inputs = {"user_id": users, "item_id": items}
-        signature = "serving_default" if kind == "backbone" else "score"
+        signature = "serving_default" if kind.startswith("backbone") else "score"
         todo.append((str(version), signature, inputs))
     (folder / "requests").write_bytes(pickle.dumps(todo))
     script = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
@@ -207,7 +242,7 @@ def test_a_run_that_names_it_trains_evaluates_and_exports_it(kind, runs, answers
         "loss": lambda: model.objective,
         "user": lambda: model.user_tower,
         "backbone": lambda: model.backbone,
-    }[kind]()
+    }[kind.partition(" ")[0]]()
     assert type(part).__module__ == "own_parts"
     expected = model.scorer(State.of(run.split.train))(np.arange(5, dtype=np.int32))
     np.testing.assert_allclose(answers[kind], expected, rtol=1e-5, atol=1e-5)
@@ -335,6 +370,13 @@ def test_a_fusion_that_returns_something_else(value, received):
     layer = _returning(Fusion, "fuse", value)(2)
     with pytest.raises(InputError, match=rf"Wrong.fuse must return floats \[..., 2\].*{received}"):
         layer({"id": tf.zeros([4, 2])})
+
+
+@pytest.mark.parametrize("reads", [("x0", "pixels"), ()])
+def test_a_backbone_that_reads_something_else(events, reads, monkeypatch):
+    monkeypatch.setattr(own_parts.Squares, "reads", reads)
+    with pytest.raises(InputError, match=r"^Ranker: backbone: reads: must name some of x0, .*\("):
+        Ranker(events, dim=2, backbone=own_parts.Squares)
 
 
 @pytest.mark.parametrize("value", [None, tf.zeros([]), tf.zeros([2, 1]), tf.zeros([2], tf.int32)])
