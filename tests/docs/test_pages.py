@@ -149,7 +149,13 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
         run("own_parts 4", shop_names)["model"].backbone,
         run("own_parts 5", shop_names)["model"].backbone,
     )
-    assert [type(part).__name__ for part in parts] == ["Hinge", "Latest", "Squares"]
+    assert [type(part).__name__ for part in parts] == [
+        "Hinge",
+        "Latest",
+        "Squares",
+        "Nearest",
+        "Sums",
+    ]
 
 
 @pytest.mark.slow

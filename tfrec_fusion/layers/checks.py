@@ -16,10 +16,11 @@ def checked_units(hidden: Iterable[int], name: str = "hidden") -> list[int]:
       >>> checked_units((64, 32))
       [64, 32]
     """
-    found = list(hidden) if isinstance(hidden, Iterable) else [hidden]
-    whole = all(isinstance(units, int) and not isinstance(units, bool) for units in found)
-    if not isinstance(hidden, Iterable) or not whole or any(units < 1 for units in found):
-        raise ValueError(f"{name} must be a list of whole numbers of 1 or more. Received: {hidden}")
+    found: list[int] = list(hidden) if isinstance(hidden, Iterable) else [0]
+    if any(not isinstance(units, int) or isinstance(units, bool) or units < 1 for units in found):
+        raise ValueError(
+            f"{name} must be a list of whole numbers of 1 or more. Received: {hidden!r}"
+        )
     return found
 
 

@@ -61,7 +61,8 @@ class MLP(keras.layers.Layer):
         ]
         self.norms = [
             _NORMS[norm](epsilon=1e-5, name=f"norm_{index}", **policy)
-            for index in range(len(self.hidden) if norm else 0)
+            for index in range(len(self.hidden))
+            if norm is not None
         ]
         self.activation = keras.activations.get(activation)
         self.dropouts = [

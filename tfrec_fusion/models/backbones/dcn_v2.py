@@ -61,10 +61,10 @@ class DCNv2(CrossBackbone):
         self.rank, self.experts = rank, experts
 
     def cross(self, width, name):
-        ranks = {"quarter": max(width // 4, 1), "full": None}
-        rank = ranks.get(self.rank, self.rank)
+        rank = max(width // 4, 1) if self.rank == "quarter" else self.rank
         if self.experts:
             return CrossMixture(rank, self.experts, name=name, dtype=self.dtype_policy)
+        rank = None if rank == "full" else rank
         return tfrs.layers.dcn.Cross(rank, name=name, dtype=self.dtype_policy)
 
     def get_config(self):
