@@ -198,10 +198,11 @@ def test_final_net(case, residual):
     peer = case(f"final_{residual}")
     backbone, x0 = FinalNet(1, [8, 6], residual), peer.inputs["x0"]
     backbone(x0)
-    for index, layer in enumerate(backbone.interactions):
+    for index, layer in enumerate(backbone.networks[0].interactions):
         layer.linear.set_weights(peer.dense(f"layer.{index}.linear"))
         moving = [peer.of[f"norm.{index}.running_{name}"] for name in ("mean", "var")]
-        backbone.norms[index].set_weights([*peer.norm(f"norm.{index}"), *moving])
+        norm = backbone.networks[0].norms[index]
+        norm.set_weights([*peer.norm(f"norm.{index}"), *moving])
     _equal(backbone(x0), peer.output)
 
 
@@ -254,7 +255,7 @@ def test_bst(case):
     backbone = BST(2, 2, "order", 4, max_len=7, hidden=[])
     backbone(inputs)
     # FuxiCTR counts positions from the first one, here they are counted back from the item's.
-    backbone.position.assign(peer.of["position_emb"][::-1])
+    backbone.positions.table.assign(peer.of["position_emb"][::-1])
     for index, block in enumerate(backbone.blocks):
         name = f"transformer_blocks.{index}"
         kernels = np.split(peer.of[f"{name}.attention.in_proj_weight"], 3)

@@ -344,6 +344,18 @@ def test_what_is_no_part_of_a_two_tower(events, options, says):
             {"backbone": "auto_int", "backbone_options": {"units": 7}},
             "backbone_options: dim must be a multiple of heads, .*Received: {'units': 7}",
         ),
+        (
+            {"backbone": "final_mlp", "backbone_options": {"gates": ["user", "context"]}},
+            "backbone_options: gates must be two of item, user, product. Received: 'context'",
+        ),
+        (
+            {"backbone": "bst", "backbone_options": {"heads": 3}},
+            r"backbone_options: heads must divide dim \+ position_units, 10\. Received: 3",
+        ),
+        (
+            {"backbone": "wide_deep", "backbone_options": {"hidden": 5}},
+            "backbone_options: hidden must",
+        ),
         ({"backbone": "din", "user": "id"}, "backbone: it reads the history, which user='id'"),
     ],
 )

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "AdditiveFusion": "additive_fusion",
         "BehaviorBlock": "behavior_block",
+        "BehaviorPositions": "behavior_positions",
         "BilinearAggregation": "bilinear_aggregation",
         "CandidateQueue": "candidate_queue",
         "CausalAttention": "causal_attention",
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = attach(
         "ExpertFusion": "expert_fusion",
         "FUSIONS": "fusions",
         "FactorizedInteraction": "factorized_interaction",
+        "FactorizedNetwork": "factorized_network",
         "FeatureFields": "feature_fields",
         "FieldAttention": "field_attention",
         "FilmFusion": "film_fusion",

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 
-def checked_units(hidden: Iterable[int], name: str = "hidden") -> list[int]:
+def checked_units(hidden: Iterable[int], name: str = "hidden", least: int = 0) -> list[int]:
     """Returns the units of layers as a list.
 
     Raises:
-      ValueError: a number below 1, or no list of whole numbers.
+      ValueError: a number below 1, no list of whole numbers, or fewer than `least` of them.
 
     Example:
       >>> checked_units((64, 32))
@@ -21,6 +21,8 @@ def checked_units(hidden: Iterable[int], name: str = "hidden") -> list[int]:
         raise ValueError(
             f"{name} must be a list of whole numbers of 1 or more. Received: {hidden!r}"
         )
+    if len(found) < least:
+        raise ValueError(f"{name} must name {least} layer or more. Received: {hidden!r}")
     return found
 
 

@@ -32,9 +32,7 @@ class CompressedInteraction(keras.layers.Layer):
 
     def __init__(self, maps: Sequence[int] = (32, 32), **kwargs):
         super().__init__(**kwargs)
-        self.maps = checked_units(maps, "maps")
-        if not self.maps:
-            raise ValueError("maps must name one layer or more. Received: none")
+        self.maps = checked_units(maps, "maps", 1)
 
     def build(self, input_shape):
         fields = input_shape[-2]

@@ -47,11 +47,9 @@ class MixtureOfExperts(keras.layers.Layer):
         super().__init__(**kwargs)
         check_count("experts", experts)
         check_count("gates", gates)
-        if not checked_units(hidden):
-            raise ValueError("hidden must name one layer or more. Received: none")
         self.options = {
             "experts": experts,
-            "hidden": list(hidden),
+            "hidden": checked_units(hidden, least=1),
             "gates": gates,
             "gate_hidden": checked_units(gate_hidden, "gate_hidden"),
             "dropout": dropout,
@@ -82,5 +80,4 @@ class MixtureOfExperts(keras.layers.Layer):
         return tf.matmul(shares, outputs)
 
     def get_config(self):
-        lists = {name: list(self.options[name]) for name in ("hidden", "gate_hidden")}
-        return super().get_config() | self.options | lists
+        return super().get_config() | self.options

@@ -82,4 +82,4 @@ class MLP(keras.layers.Layer):
         return {"training": training} if self.options["norm"] == "batch" else {}
 
     def get_config(self):
-        return super().get_config() | self.options | {"hidden": list(self.hidden)}
+        return super().get_config() | self.options

@@ -33,8 +33,8 @@ class TargetAttention(keras.layers.Layer):
 
     Example:
       >>> items, history = tf.ones([2, 3, 4]), tf.ones([2, 5, 4])
-      >>> TargetAttention([8])(items, history, tf.zeros([2, 5], tf.bool)).numpy().max()
-      0.0
+      >>> TargetAttention([8])(items, history, tf.zeros([2, 5], tf.bool)).shape
+      TensorShape([2, 3, 4])
     """
 
     def __init__(
@@ -45,9 +45,7 @@ class TargetAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.hidden = checked_units(hidden)
-        if not self.hidden:
-            raise ValueError("hidden must name one layer or more. Received: none")
+        self.hidden = checked_units(hidden, least=1)
         self.options = {"activation": activation, "softmax": bool(softmax)}
         self.activation = keras.activations.get(activation)
         policy = {"dtype": self.dtype_policy}

@@ -85,6 +85,8 @@ class Ranker(DataModel):
         spec, config = self.spec, self.config
         self.sign(reads_user_ids=config.user != "history")
         self.backbone = make_backbone(config)
+        fields = ("item", "user", "product", *(["context"] if spec.context_side else []))
+        self.backbone.check(config.dim, fields)
         self.features = RankerFeatures(spec, config, self.backbone.reads, name="features")
         self.head = BinaryHead(name="logit")
         if spec.context_side or spec.event_side:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import MLP, FieldAttention
-from tfrec_fusion.layers.checks import check_count
+from tfrec_fusion.layers.checks import check_count, checked_units
 from tfrec_fusion.models.backbones.field_backbone import FieldBackbone
 
 
@@ -27,9 +27,6 @@ class AutoInt(FieldBackbone):
 
     Input: a dict of "x0", "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, fields * units + hidden[-1]]` float32.
-
-    Raises:
-      ValueError: an option has another value.
 
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
@@ -52,6 +49,7 @@ class AutoInt(FieldBackbone):
         super().__init__(**kwargs)
         check_count("layers", layers)
         self.options = {"layers": layers, "units": units, "heads": heads, "scaled": scaled}
+        self.options |= {"hidden": checked_units(hidden), "dropout": dropout}
         policy = {"dtype": self.dtype_policy}
         self.attention = [
             FieldAttention(units, heads, scaled, name=f"attention_{index}", **policy)
@@ -68,8 +66,4 @@ class AutoInt(FieldBackbone):
         return tf.concat([tf.cast(part, tf.float32) for part in parts], -1)
 
     def get_config(self):
-        deep = {
-            "hidden": list(self.deep.hidden),
-            "dropout": self.deep.options["dropout"],
-        }
-        return super().get_config() | self.options | deep
+        return super().get_config() | self.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tfrec_fusion._compat import keras, tf
@@ -34,6 +35,9 @@ class Backbone(keras.layers.Layer):
     Input: x_0, or a dict as above; vectors are in the compute dtype.
     Output: `[B, N, columns]`, any number of columns.
 
+    Raises:
+      ValueError: the constructors of the built-in backbones refuse other values than they document.
+
     Example:
       >>> class Linear(Backbone):
       ...     def call(self, x0, training=None):
@@ -46,6 +50,9 @@ class Backbone(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         raise NotImplementedError
+
+    def check(self, dim: int, fields: Collection[str]) -> None:
+        """Raises InputError if it cannot read fields of this width and with these names."""
 
     def head_losses(self, representation: tf.Tensor, head: Head) -> list[tf.Tensor]:
         """Returns further losses of a training batch; none unless a subclass has some.

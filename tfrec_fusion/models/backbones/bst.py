@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.layers import MLP, BehaviorBlock
-from tfrec_fusion.layers.checks import check_choice, check_count, check_rate, checked_units
-from tfrec_fusion.layers.relative_bias import age_bucket
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.layers import MLP, BehaviorBlock, BehaviorPositions
+from tfrec_fusion.layers.checks import check_count, check_rate, checked_units
 from tfrec_fusion.models.backbones.backbone import Backbone
 
 
@@ -33,9 +33,6 @@ class BST(Backbone):
     Input: a dict of "x0", "fields" and "history", see `Backbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> past = {"vectors": tf.ones([1, 5, 4]), "ages": tf.ones([1, 5])}
       >>> past["present"] = tf.ones([1, 5]) > 0
@@ -59,12 +56,9 @@ class BST(Backbone):
     ):
         # Ages stay float32 under any policy.
         super().__init__(**({"autocast": False} | kwargs))
-        for name, value in (("blocks", blocks), ("heads", heads), ("max_len", max_len)):
+        for name, value in (("blocks", blocks), ("heads", heads)):
             check_count(name, value)
-        check_count("position_units", position_units)
         check_rate(dropout)
-        if positions is not None:
-            check_choice("positions", positions, ("time", "order"))
         self.options = {
             "blocks": blocks,
             "heads": heads,
@@ -74,52 +68,48 @@ class BST(Backbone):
             "hidden": checked_units(hidden),
             "dropout": dropout,
         }
-        self.deep = MLP(hidden, dropout=dropout, name="deep", dtype=self.dtype_policy)
+        policy = {"dtype": self.dtype_policy}
+        self.deep = MLP(hidden, dropout=dropout, name="deep", **policy)
+        self.positions = None
+        if positions is not None:
+            self.positions = BehaviorPositions(
+                position_units, positions, max_len, name="positions", **policy
+            )
+
+    def check(self, dim, fields):
+        width = dim + (self.options["position_units"] if self.positions else 0)
+        if width % self.options["heads"]:
+            raise InputError(
+                "Ranker: backbone_options: heads must divide dim + position_units, "
+                f"{width}. Received: {self.options['heads']}"
+            )
 
     def build(self, input_shape):
-        options, policy = self.options, {"dtype": self.dtype_policy}
+        options = self.options
         width = input_shape["fields"]["item"][-1]
-        if options["positions"]:
-            # The first row is the item's own; then the ages' buckets, or 1 to max_len.
-            rows = _BUCKETS + 2 if options["positions"] == "time" else options["max_len"] + 1
-            self.position = self.add_weight(
-                "position",
-                (rows, options["position_units"]),
-                initializer=keras.initializers.RandomNormal(stddev=0.05),
-            )
+        if self.positions is not None:
             width += options["position_units"]
         self.blocks = [
             BehaviorBlock(
-                width, options["heads"], options["dropout"], name=f"block_{index}", **policy
+                width,
+                options["heads"],
+                options["dropout"],
+                name=f"block_{index}",
+                dtype=self.dtype_policy,
             )
             for index in range(options["blocks"])
         ]
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        past, x0 = inputs["history"], tf.cast(inputs["x0"], self.compute_dtype)
-        items = tf.cast(inputs["fields"]["item"], self.compute_dtype)
-        events, present = tf.cast(past["vectors"], self.compute_dtype), past["present"]
-        if self.options["positions"]:
-            items = self._placed(items, tf.zeros(tf.shape(items)[:2], tf.int32))
-            events = self._placed(events, self._positions(past))
+        items, past = inputs["fields"]["item"], inputs["history"]
+        events, present = past["vectors"], past["present"]
+        if self.positions is not None:
+            items, events = self.positions(items, events, present, past["ages"])
         for block in self.blocks:
             items, events = block(items, events, present, training=training)
-        features = tf.concat([x0, items], -1)
+        features = tf.concat([tf.cast(inputs["x0"], items.dtype), items], -1)
         return tf.cast(self.deep(features, training=training), tf.float32)
 
-    def _positions(self, past):
-        if self.options["positions"] == "time":
-            return 1 + age_bucket(past["ages"], _BUCKETS)
-        known = tf.cast(past["present"], tf.int32)
-        return tf.clip_by_value(tf.cumsum(known, axis=1, reverse=True), 1, self.options["max_len"])
-
-    def _placed(self, vectors, positions):
-        found = tf.cast(tf.gather(self.position, positions), vectors.dtype)
-        return tf.concat([vectors, found], -1)
-
     def get_config(self):
-        return super().get_config() | self.options | {"hidden": list(self.options["hidden"])}
-
-
-_BUCKETS = 64
+        return super().get_config() | self.options

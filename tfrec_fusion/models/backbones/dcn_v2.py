@@ -19,10 +19,7 @@ class DCNv2(CrossBackbone):
     public peers share the gates of a mixture between layers; here each layer has its own.
 
     Args:
-      cross_layers: number of cross layers; with 0 their output is x_0.
-      hidden: units of the deep layers; without any they return their input.
-      dropout: dropout rate in [0, 1) of the deep layers.
-      structure: "parallel" for both on x_0, or "stacked" for the deep network on the crosses.
+      cross_layers, hidden, dropout, structure: see `CrossBackbone`.
       rank: rank of W, or "quarter" of the width, or "full".
       experts: number of experts of a mixture; 0 for plain crosses. Mixtures need a rank.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import MLP
+from tfrec_fusion.layers.checks import checked_units
 from tfrec_fusion.models.backbones.field_backbone import FieldBackbone
 
 
@@ -24,9 +25,6 @@ class DeepFM(FieldBackbone):
     Input: a dict of "x0", "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, width + 1 + hidden[-1]]` float32: x_0, the machine and the deep output.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
       >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields}
@@ -37,6 +35,7 @@ class DeepFM(FieldBackbone):
 
     def __init__(self, hidden: Sequence[int] = (128, 64), dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
+        self.options = {"hidden": checked_units(hidden), "dropout": dropout}
         self.deep = MLP(hidden, dropout=dropout, name="deep", dtype=self.dtype_policy)
 
     def interact(self, fields, x0, training=None):
@@ -47,8 +46,4 @@ class DeepFM(FieldBackbone):
         return tf.concat([tf.cast(x0, tf.float32), machine, deep], -1)
 
     def get_config(self):
-        options = self.deep.options
-        return super().get_config() | {
-            "hidden": list(options["hidden"]),
-            "dropout": options["dropout"],
-        }
+        return super().get_config() | self.options

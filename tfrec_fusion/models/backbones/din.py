@@ -29,9 +29,6 @@ class DIN(Backbone):
     Input: a dict of "x0", "fields" and "history", see `Backbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> past = {"vectors": tf.ones([1, 5, 4]), "present": tf.ones([1, 5]) > 0}
       >>> given = {"x0": tf.ones([1, 2, 8]), "fields": {"item": tf.ones([1, 2, 4])}}
@@ -74,5 +71,4 @@ class DIN(Backbone):
         return tf.cast(self.deep(features, training=training), tf.float32)
 
     def get_config(self):
-        lists = {name: list(self.options[name]) for name in ("attention", "hidden")}
-        return super().get_config() | self.options | lists
+        return super().get_config() | self.options

@@ -26,9 +26,6 @@ class DLRM(FieldBackbone):
     Input: a dict of "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
       >>> DLRM(hidden=[3])(
@@ -47,13 +44,14 @@ class DLRM(FieldBackbone):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.bottom = checked_units(bottom, "bottom")
+        bottom = checked_units(bottom, "bottom")
+        self.options = {"bottom": bottom, "hidden": checked_units(hidden), "dropout": dropout}
         policy = {"dtype": self.dtype_policy}
         self.products = DotProducts(name="products", **policy)
         self.top = MLP(hidden, dropout=dropout, name="top", **policy)
 
     def number_layer(self, dim):
-        return MLP([*self.bottom, dim], name="bottom", dtype=self.dtype_policy)
+        return MLP([*self.options["bottom"], dim], name="bottom", dtype=self.dtype_policy)
 
     def interact(self, fields, x0, training=None):
         products = tf.cast(self.products(fields), fields.dtype)
@@ -62,9 +60,4 @@ class DLRM(FieldBackbone):
         return tf.cast(self.top(products, training=training), tf.float32)
 
     def get_config(self):
-        options = self.top.options
-        return super().get_config() | {
-            "bottom": list(self.bottom),
-            "hidden": list(options["hidden"]),
-            "dropout": options["dropout"],
-        }
+        return super().get_config() | self.options

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers import MLP, BilinearAggregation
 from tfrec_fusion.layers.checks import checked_units
 from tfrec_fusion.models.backbones.backbone import Backbone
@@ -28,9 +29,6 @@ class FinalMLP(Backbone):
     Input: a dict of "x0" and "fields"; x_0 itself without gates.
     Output: `[B, N, 2 * hidden[-1] + heads]` float32.
 
-    Raises:
-      ValueError: an option has another value, or there is no field of such a name.
-
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
       >>> FinalMLP(hidden=[6], heads=2)({"x0": tf.ones([1, 2, 8]), "fields": fields}).shape
@@ -47,15 +45,14 @@ class FinalMLP(Backbone):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not checked_units(hidden):
-            raise ValueError("hidden must name one layer or more. Received: none")
+        hidden = checked_units(hidden, least=1)
         self.aggregation = BilinearAggregation(heads, name="product", dtype=self.dtype_policy)
         if hidden[-1] % heads:
             raise ValueError(f"heads must divide {hidden[-1]} units. Received: {heads}")
         if isinstance(gates, str) or len(gates) not in (0, 2):
             raise ValueError(f"gates must name two fields or none. Received: {gates!r}")
         self.options = {
-            "hidden": list(hidden),
+            "hidden": hidden,
             "heads": heads,
             "gates": list(gates),
             "gate_hidden": checked_units(gate_hidden, "gate_hidden"),
@@ -67,16 +64,18 @@ class FinalMLP(Backbone):
             for index in range(2)
         ]
 
+    def check(self, dim, fields):
+        unknown = [name for name in self.options["gates"] if name not in fields]
+        if unknown:
+            raise InputError(
+                f"Ranker: backbone_options: gates must be two of {', '.join(fields)}. "
+                f"Received: {unknown[0]!r}"
+            )
+
     def build(self, input_shape):
         policy, gates = {"dtype": self.dtype_policy}, self.options["gates"]
         if gates:
-            fields, width = input_shape["fields"], input_shape["x0"][-1]
-            unknown = [name for name in gates if name not in fields]
-            if unknown:
-                raise ValueError(
-                    f"FinalMLP: gates: must be fields: {', '.join(fields)}. "
-                    f"Received: {unknown[0]!r}"
-                )
+            width = input_shape["x0"][-1]
             self.gate_networks = [
                 MLP(self.options["gate_hidden"], name=f"gate_network_{index}", **policy)
                 for index in range(2)
@@ -91,20 +90,13 @@ class FinalMLP(Backbone):
         streams = [inputs, inputs]
         if self.options["gates"]:
             x0, fields = inputs["x0"], inputs["fields"]
+            gates = zip(self.options["gates"], self.gate_networks, self.gate_layers, strict=True)
             # The gate of a field that all items share is computed once a user.
-            streams = [
-                x0 * 2 * layer(network(fields[name]))
-                for name, network, layer in zip(
-                    self.options["gates"], self.gate_networks, self.gate_layers, strict=True
-                )
-            ]
-        outputs = [
-            network(stream, training=training)
-            for network, stream in zip(self.networks, streams, strict=True)
-        ]
+            streams = [x0 * 2 * layer(network(fields[name])) for name, network, layer in gates]
+        pairs = zip(self.networks, streams, strict=True)
+        outputs = [network(stream, training=training) for network, stream in pairs]
         parts = [*outputs, self.aggregation(outputs)]
         return tf.concat([tf.cast(part, tf.float32) for part in parts], -1)
 
     def get_config(self):
-        lists = {name: list(self.options[name]) for name in ("hidden", "gates", "gate_hidden")}
-        return super().get_config() | self.options | lists
+        return super().get_config() | self.options

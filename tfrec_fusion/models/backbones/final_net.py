@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.layers import FactorizedInteraction, ResumableDropout
-from tfrec_fusion.layers.checks import check_count, check_rate, checked_units
+from tfrec_fusion.layers import FactorizedNetwork
+from tfrec_fusion.layers.checks import check_count, checked_units
 from tfrec_fusion.models.backbones.backbone import Backbone
 
 
@@ -15,7 +15,7 @@ class FinalNet(Backbone):
     """FinalNet: branches of factorized interaction layers; the logit is the mean of theirs.
 
     A layer is `BN([h, g * h])` or `BN(h + g * h)` with `[h, g] = W x + b` and no activation
-    (`FactorizedInteraction`). With more than one branch each branch's probability is also trained
+    (`FactorizedNetwork`). With more than one branch each branch's probability is also trained
     towards the mean's by cross entropy, without a gradient of the mean (Zhu et al., SIGIR 2023).
     The feature gate before the first branch, which the paper has for one branch, is left out.
 
@@ -29,9 +29,6 @@ class FinalNet(Backbone):
 
     Input: x_0 `[..., width]` in the compute dtype.
     Output: `[..., branches * hidden[-1]]` float32.
-
-    Raises:
-      ValueError: an option has another value.
 
     Example:
       >>> FinalNet(hidden=[4])(tf.ones([1, 2, 8])).shape
@@ -50,48 +47,23 @@ class FinalNet(Backbone):
     ):
         super().__init__(**kwargs)
         check_count("branches", branches)
-        check_rate(dropout)
-        if not checked_units(hidden):
-            raise ValueError("hidden must name one layer or more. Received: none")
         if not isinstance(distillation, int | float) or distillation < 0:
             raise ValueError(f"distillation must be 0 or more. Received: {distillation}")
-        self.options = {
-            "branches": branches,
-            "hidden": list(hidden),
+        stack = {
+            "hidden": checked_units(hidden, least=1),
             "residual": residual,
             "batch_norm": bool(batch_norm),
-            "distillation": distillation,
             "dropout": dropout,
         }
-        policy = {"dtype": self.dtype_policy}
-        places = [(branch, layer) for branch in range(branches) for layer in range(len(hidden))]
-        self.interactions = [
-            FactorizedInteraction(hidden[layer], residual, name=f"layer_{branch}_{layer}", **policy)
-            for branch, layer in places
-        ]
-        self.norms = [
-            keras.layers.BatchNormalization(
-                epsilon=1e-5, momentum=0.9, name=f"norm_{branch}_{layer}", **policy
-            )
-            for branch, layer in places
-            if batch_norm
-        ]
-        self.dropouts = [
-            ResumableDropout(dropout, name=f"dropout_{branch}_{layer}", **policy)
-            for branch, layer in places
+        self.options = {"branches": branches, "distillation": distillation, **stack}
+        self.networks = [
+            FactorizedNetwork(**stack, name=f"branch_{index}", dtype=self.dtype_policy)
+            for index in range(branches)
         ]
 
     def call(self, x0, training=None):
-        depth, outputs = len(self.options["hidden"]), []
-        for branch in range(self.options["branches"]):
-            values = x0
-            for place in range(branch * depth, (branch + 1) * depth):
-                values = self.interactions[place](values)
-                if self.norms:
-                    values = self.norms[place](values, training=training)
-                values = self.dropouts[place](values, training=training)
-            outputs.append(tf.cast(values, tf.float32))
-        return tf.concat(outputs, -1) / self.options["branches"]
+        outputs = [network(x0, training=training) for network in self.networks]
+        return tf.cast(tf.concat(outputs, -1), tf.float32) / self.options["branches"]
 
     def head_losses(self, representation, head):
         """Returns the cross entropy of each branch's logit with the mean's probability."""
@@ -109,4 +81,4 @@ class FinalNet(Backbone):
         return losses
 
     def get_config(self):
-        return super().get_config() | self.options | {"hidden": list(self.options["hidden"])}
+        return super().get_config() | self.options

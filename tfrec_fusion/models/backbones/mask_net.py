@@ -29,9 +29,6 @@ class MaskNet(FieldBackbone):
     Input: a dict of "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
       >>> MaskNet(hidden=[3])(
@@ -56,11 +53,9 @@ class MaskNet(FieldBackbone):
         check_choice("structure", structure, ("parallel", "serial"))
         check_count("blocks", blocks)
         check_rate(dropout)
-        if not checked_units(hidden):
-            raise ValueError("hidden must name one layer or more. Received: none")
         self.options = {
             "structure": structure,
-            "hidden": list(hidden),
+            "hidden": checked_units(hidden, least=1),
             "blocks": blocks,
             "block_units": block_units,
             "reduction": reduction,
@@ -96,4 +91,4 @@ class MaskNet(FieldBackbone):
         return tf.cast(self.deep(tf.concat(found, -1), training=training), tf.float32)
 
     def get_config(self):
-        return super().get_config() | self.options | {"hidden": list(self.options["hidden"])}
+        return super().get_config() | self.options

@@ -25,9 +25,6 @@ class MMoE(Backbone):
     Input: x_0 `[..., width]` in the compute dtype.
     Output: `[..., hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> MMoE(experts=3, hidden=[4])(tf.ones([1, 2, 8])).shape
       TensorShape([1, 2, 4])
@@ -51,5 +48,4 @@ class MMoE(Backbone):
 
     def get_config(self):
         options = {name: value for name, value in self.mixture.options.items() if name != "gates"}
-        lists = {name: list(options[name]) for name in ("hidden", "gate_hidden")}
-        return super().get_config() | options | lists
+        return super().get_config() | options

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import MLP
+from tfrec_fusion.layers.checks import checked_units
 from tfrec_fusion.models.backbones.backbone import Backbone
 
 
@@ -24,9 +25,6 @@ class WideDeep(Backbone):
     Input: x_0 `[..., width]` in the compute dtype.
     Output: `[..., width + hidden[-1]]` float32, x_0 and the deep output.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> WideDeep(hidden=[3])(tf.ones([1, 2, 8])).shape
       TensorShape([1, 2, 11])
@@ -34,6 +32,7 @@ class WideDeep(Backbone):
 
     def __init__(self, hidden: Sequence[int] = (128, 64), dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
+        self.options = {"hidden": checked_units(hidden), "dropout": dropout}
         self.deep = MLP(hidden, dropout=dropout, name="deep", dtype=self.dtype_policy)
 
     def call(self, x0, training=None):
@@ -41,8 +40,4 @@ class WideDeep(Backbone):
         return tf.concat([tf.cast(x0, tf.float32), tf.cast(deep, tf.float32)], -1)
 
     def get_config(self):
-        options = self.deep.options
-        return super().get_config() | {
-            "hidden": list(options["hidden"]),
-            "dropout": options["dropout"],
-        }
+        return super().get_config() | self.options

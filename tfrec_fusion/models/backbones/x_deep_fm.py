@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import MLP, CompressedInteraction
+from tfrec_fusion.layers.checks import checked_units
 from tfrec_fusion.models.backbones.field_backbone import FieldBackbone
 
 
@@ -24,9 +25,6 @@ class XDeepFM(FieldBackbone):
     Input: a dict of "x0", "fields", "features" and "numbers", see `FieldBackbone`.
     Output: `[B, N, width + sum(maps) + hidden[-1]]` float32.
 
-    Raises:
-      ValueError: an option has another value.
-
     Example:
       >>> fields = {"item": tf.ones([1, 2, 4]), "user": tf.ones([1, 1, 4])}
       >>> given = {"x0": tf.ones([1, 2, 8]), "fields": fields}
@@ -43,6 +41,8 @@ class XDeepFM(FieldBackbone):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        maps, hidden = checked_units(maps, "maps"), checked_units(hidden)
+        self.options = {"maps": maps, "hidden": hidden, "dropout": dropout}
         policy = {"dtype": self.dtype_policy}
         self.interactions = CompressedInteraction(maps, name="interactions", **policy)
         self.deep = MLP(hidden, dropout=dropout, name="deep", **policy)
@@ -52,9 +52,4 @@ class XDeepFM(FieldBackbone):
         return tf.concat([tf.cast(part, tf.float32) for part in parts], -1)
 
     def get_config(self):
-        options = self.deep.options
-        return super().get_config() | {
-            "maps": list(self.interactions.maps),
-            "hidden": list(options["hidden"]),
-            "dropout": options["dropout"],
-        }
+        return super().get_config() | self.options
