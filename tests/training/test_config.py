@@ -27,6 +27,16 @@ DATA = {"interactions": "events.parquet", "items": "items.parquet"}
         ({"model": {"dim": -3}}, "config: model.dim: Input should be greater than 0. Received: -3"),
         ({"model": {"kind": "gpt"}}, "config: model.kind: must be one of two_tower"),
         ({"model": {"fusion": "stir"}}, "config: model.fusion: must be one of sum, concat, "),
+        (
+            {"model": {"kind": "ranker", "backbone": "dlrm", "backbone_options": {"maps": [3]}}},
+            "config: model.backbone_options: backbone 'dlrm' takes bottom, hidden, dropout. "
+            "Received: {'maps': [3]}",
+        ),
+        (
+            {"model": {"kind": "ranker", "backbone": "bst", "backbone_options": {"blocks": 0}}},
+            "config: model.backbone_options: blocks must be a whole number of 1 or more. "
+            "Received: {'blocks': 0}",
+        ),
         ({"epoch": 3}, "config: epoch: unknown key; the keys here are data, split, model"),
         (
             {"split": {"test": 1.5}},

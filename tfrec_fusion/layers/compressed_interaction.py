@@ -14,7 +14,8 @@ class CompressedInteraction(keras.layers.Layer):
 
     `x^k_h = b_h + sum_ij W^k_hij x^0_i * x^{k-1}_j`; the output sums each `x^k_h` over its columns
     (Lian et al., "xDeepFM: Combining Explicit and Implicit Feature Interactions for Recommender
-    Systems", KDD 2018). As in the paper's experiments there is no activation.
+    Systems", KDD 2018). As in the paper's experiments and FuxiCTR there is no activation; DeepCTR
+    applies ReLU, and passes on one half of a layer and sums up the other.
 
     Args:
       maps: number of fields h of each layer.

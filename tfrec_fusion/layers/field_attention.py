@@ -11,8 +11,8 @@ class FieldAttention(keras.layers.Layer):
     """Self-attention of fields: `relu(concat_h softmax(Q_h K_h') V_h + W x)`, all maps linear.
 
     Song et al., "AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural
-    Networks", CIKM 2019. As in the paper there are no biases, and `W` maps the residual even where
-    the widths are equal.
+    Networks", CIKM 2019. As in the paper and DeepCTR-Torch there are no biases, and `W` maps the
+    residual even where the widths are equal; FuxiCTR then leaves W out.
 
     Args:
       dim: columns of the output, a multiple of `heads`.

@@ -15,7 +15,8 @@ class TargetAttention(keras.layers.Layer):
 
     The activation unit a is a network on `[t, h, t - h, t * h]` of the item t and the event h (Zhou
     et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018). As in the paper
-    the weights are not normalised, so that the pool tells how strong an interest is.
+    the weights are not normalised, so that the pool tells how strong an interest is. A masked event
+    adds nothing either way.
 
     Because the first layer is linear in its input, it is computed as `A t + B h + C (t * h) + b`
     with the terms of items and events computed once each, and not once a pair.

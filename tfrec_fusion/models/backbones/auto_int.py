@@ -48,8 +48,14 @@ class AutoInt(FieldBackbone):
     ):
         super().__init__(**kwargs)
         check_count("layers", layers)
-        self.options = {"layers": layers, "units": units, "heads": heads, "scaled": scaled}
-        self.options |= {"hidden": checked_units(hidden), "dropout": dropout}
+        self.options = {
+            "layers": layers,
+            "units": units,
+            "heads": heads,
+            "scaled": bool(scaled),
+            "hidden": checked_units(hidden),
+            "dropout": dropout,
+        }
         policy = {"dtype": self.dtype_policy}
         self.attention = [
             FieldAttention(units, heads, scaled, name=f"attention_{index}", **policy)
