@@ -36,6 +36,7 @@ from tfrec_fusion.losses import (
     SampledSoftmax,
 )
 from tfrec_fusion.models import (
+    BACKBONES,
     USER_TOWERS,
     BinaryHead,
     ItemTower,
@@ -275,7 +276,13 @@ def _same(a, b, tolerance=1e-5):
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
 
 
-@pytest.fixture(params=CASES)
+# Backbones of layers that are cases themselves.
+SLOW = {f"backbone {name}" for name in BACKBONES} - {"backbone auto_int", "backbone bst"}
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES]
+)
 def case(request):
     keras.utils.set_random_seed(1)
     make, inputs = CASES[request.param]

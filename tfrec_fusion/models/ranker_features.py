@@ -147,7 +147,7 @@ class RankerFeatures(keras.layers.Layer):
             given = given or self.user_side.encoded(users)
             user += self.user_side.of(*given)
         if reads_history:
-            numbers += [for_each_item(tf.expand_dims(size, 1))]
+            numbers.append(for_each_item(tf.expand_dims(size, 1)))
             numbers.append(self.matches["fused"](vectors, past, known, ages))
             for name in self.spec.vector_dims:
                 matrix = self.tower.frozen[name].matrix
