@@ -48,7 +48,9 @@ class BilinearAggregation(keras.layers.Layer):
 
     def call(self, inputs):
         one, other = (self._split(values) for values in inputs)
-        return tf.einsum("...hi,hij,...hj->...h", one, self.kernel, other)
+        # A product and no einsum: onnxruntime crashes in one of nothing, as of an empty list.
+        mapped = tf.squeeze(tf.matmul(tf.expand_dims(one, -2), self.kernel), -2)
+        return tf.reduce_sum(mapped * other, -1)
 
     def _split(self, values):
         shape = [self.heads, values.shape[-1] // self.heads]

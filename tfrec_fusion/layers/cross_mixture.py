@@ -53,7 +53,8 @@ class CrossMixture(keras.layers.Layer):
         x = tf.cast(x, x0.dtype)
         shape = tf.concat([tf.shape(x)[:-1], [self.experts, self.rank]], 0)
         low = tf.reshape(tf.tanh(tf.tensordot(x, self.down, 1)), shape)
-        low = tf.tanh(tf.einsum("...er,ers->...es", low, self.inner))
+        # A product and no einsum: onnxruntime crashes in one of nothing, as of an empty list.
+        low = tf.tanh(tf.squeeze(tf.matmul(tf.expand_dims(low, -2), self.inner), -2))
         shares = tf.nn.softmax(tf.cast(self.gate(x), tf.float32))
         # The shares sum to 1, so the mixture of the experts' outputs is one product.
         mixed = low * tf.cast(shares, low.dtype)[..., None]

@@ -42,14 +42,14 @@ class FieldAttention(keras.layers.Layer):
     def call(self, fields):
         dim, heads = self.options["dim"], self.options["heads"]
         query, key, value, residual = tf.split(self.maps(fields), 4, -1)
-        shape = tf.concat([tf.shape(query)[:-1], [heads, dim // heads]], 0)
-        query, key, value = (tf.reshape(one, shape) for one in (query, key, value))
-        logits = tf.cast(tf.einsum("...ihd,...jhd->...hij", query, key), tf.float32)
+        # [..., heads, fields, d]; onnxruntime crashes in an Einsum of nothing, as of an empty list.
+        query, key, value = (tf.stack(tf.split(one, heads, -1), -3) for one in (query, key, value))
+        logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
         if self.options["scaled"]:
             logits *= (dim // heads) ** -0.5
         shares = tf.cast(tf.nn.softmax(logits), value.dtype)
-        mixed = tf.einsum("...hij,...jhd->...ihd", shares, value)
-        return tf.nn.relu(tf.reshape(mixed, tf.shape(residual)) + residual)
+        mixed = tf.concat(tf.unstack(tf.matmul(shares, value), heads, axis=-3), -1)
+        return tf.nn.relu(mixed + residual)
 
     def get_config(self):
         return super().get_config() | self.options
