@@ -93,6 +93,7 @@ def test_a_simpler_one_may_be_a_little_below_the_best(difference, low, chosen, m
     assert ("within 1 % and noise of the best, b" in found.reason) == (chosen == "a")
 
 
+@pytest.mark.slow
 def test_the_test_events_play_no_part():
     split = _split()
     one = auto(split, candidates={"popular": POPULARITY, "kNN": KNN}, progress=False)
