@@ -12,6 +12,7 @@ While a model is chosen and fitted it cannot see test events: there are none in 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def unseen(split):
 
 def run_model(setting: Mapping, kind: str, train, seed: int) -> Any:
     """Trains a model of a run's keys as a run does."""
-    values = {key: dict(one) for key, one in setting.items()}
+    values = copy.deepcopy(dict(setting))
     if values["model"]["kind"] in _OWN_SEED:
         values["model"]["seed"] = seed
     values |= {"data": {"interactions": "", "items": ""}, "split": {"kind": kind}}

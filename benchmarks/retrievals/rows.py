@@ -173,6 +173,7 @@ _MEMBERS = {
         "spectral": "Spectral, text",
     },
     "beauty": {
+        "sasrec": "SASRec",
         "two_tower": "TwoTower, spectral start",
         "ease": "EASE with order and text",
         "item_knn": "item-kNN",
@@ -185,6 +186,7 @@ _MEMBERS = {
         "spectral": "Spectral, words",
     },
 }
+_LINEAR = {"sasrec": "SASRec", "ease": "EASE with order and text"}
 _MEMBERS["scientific"] = {
     "spectral": "Spectral, text",
     **{name: row for name, row in _MEMBERS["beauty"].items() if name != "two_tower"},
@@ -297,6 +299,9 @@ ROWS: dict[str, Row] = {
         CONTROL,
         where=_ordered,
         seeded=True,
+    ),
+    "SASRec with a linear head": Row(
+        ({},), COMPOSED, "blend", where=_ordered, seeded=True, members={None: _LINEAR}
     ),
     "blend": Row(({},), COMPOSED, "blend", seeded=True, where=_whole_training, members=_MEMBERS),
     "stack": Row(({},), COMPOSED, "stack", seeded=True, where=_whole_training, members=_MEMBERS),
