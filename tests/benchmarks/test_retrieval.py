@@ -122,7 +122,7 @@ def test_a_setting_is_trained_as_a_run_does_and_left_as_it_was(retrieval, tables
         retrieval.cells.run_model(setting, "temporal", train, 5)
     del setting["epochs"]
     model = retrieval.cells.run_model(setting, "temporal", train, 5)
-    assert model.get_config()["seed"] == 5
+    assert model.config.seed == 5
     assert setting == {"model": {"kind": "ials", "dim": 4}}
 
 
