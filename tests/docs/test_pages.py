@@ -150,6 +150,13 @@ def test_a_loss_a_user_tower_and_a_backbone_of_ones_own(shop_names):
     assert [type(part).__name__ for part in parts] == ["Hinge", "Latest", "Squares"]
 
 
+@pytest.mark.slow
+def test_several_losses(shop_names):
+    assert run("training 1", shop_names)["history"].history["content_loss"][0] > 0
+    model = run("training 2", shop_names)["model"]
+    assert model.objective.weights == {"collaborative": 1.0, "content": 0.05, "sequence": 0.5}
+
+
 def test_sequences(shop_names):
     tower = run("own_parts 2", shop_names)["Latest"]
     assert issubclass(tower, SequenceTower)
@@ -169,12 +176,12 @@ def test_a_reranker_of_ones_own():
 
 def test_a_classic_model_of_ones_own(shop_names):
     split = shop_names["split"]
-    model = run("training 2", {})["BoughtTogether"]().fit(split.train)
+    model = run("training 4", {})["BoughtTogether"]().fit(split.train)
     assert model.scorer(State.of(split.train))(np.array([0, 1])).shape == (2, 30)
 
 
 def test_validation_chooses(shop_names, capsys):
-    names = run("training 1", shop_names)
+    names = run("training 3", shop_names)
     assert any(name in names["found"].name for name in names["candidates"])
     assert names["model"].spec.n_items == 30
 

@@ -143,11 +143,11 @@ class SearchModel(RetrievalModel):
             self.query_tower.trainable_weights if self.config.frozen else super().trainable_weights
         )
 
-    def _resolved_objective(self, loss) -> None:
-        if loss is not None:
+    def _resolved_objective(self, loss, weights=None) -> None:
+        if loss is not None or weights is not None:
             raise InputError(
                 "SearchModel: compile: the loss of searches is a softmax with in-batch negatives; "
-                f"leave loss out. Received: {loss!r}"
+                f"leave loss out. Received: {weights if loss is None else loss!r}"
             )
 
     @property

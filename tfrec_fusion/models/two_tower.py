@@ -8,11 +8,12 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.examples.joint import parts_of
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers import CandidateQueue, EventModulation, RepeatScore, SideFeatures
-from tfrec_fusion.layers.draws import add_draws, next_seed
+from tfrec_fusion.layers.draws import add_draws
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.building import (
@@ -28,15 +29,14 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.explained.pair_scorer import PairScorer
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
+from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
-from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
-from tfrec_fusion.models.objectives.event_dropout import hidden_events
-from tfrec_fusion.models.objectives.history_dropout import hidden_histories
+from tfrec_fusion.models.objectives.content_alignment import ContentAlignment
+from tfrec_fusion.models.objectives.joint import Joint
 from tfrec_fusion.models.objectives.objective import Objective
-from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
-from tfrec_fusion.models.objectives.sequences import sequence_vectors
-from tfrec_fusion.models.objectives.targets import Targets
+from tfrec_fusion.models.objectives.pairs import log_shares
+from tfrec_fusion.models.objectives.scored_batch import ScoredBatch
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
@@ -359,43 +359,56 @@ class TwoTower(RetrievalModel):
           InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
-        if training and self.config.history_dropout:
-            rate, seed = self.config.history_dropout, next_seed(self.draws)
-            batch = hidden_histories(batch, rate, seed)
-        if training and self.spec.context_side is not None and self.config.context_dropout:
-            rate, seed = self.config.context_dropout, next_seed(self.draws)
-            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
-        if training and self.spec.event_side is not None and self.config.event_dropout:
-            rate, seed = self.config.event_dropout, next_seed(self.draws)
-            batch = hidden_events(batch, self.spec.event_side, rate, seed)
-        objective, weight = self.objective_for(batch), batch.get("weight")
-        if "item" in batch:
-            users, items, targets, touched = pair_vectors(self, batch, training)
-            loss = objective.of_vectors(targets, users, items, weight)
-        elif "next" in batch:
-            users, items, targets = sequence_vectors(self, batch, training)
-            touched = batch.get("candidate")
-            loss = objective.of_candidates(targets, users, items, weight)
+        own, marked = parts_of(batch)
+        scored = ScoredBatch(self, own, training)
+        others = {name: ScoredBatch(self, part, training) for name, part in marked.items()}
+        objective = self.objective_for(own)
+        if isinstance(objective, Joint):
+            parts = {name: others.get(name, scored) for name in objective.terms}
+            losses = {
+                name: term.of_model(self, parts[name].batch)
+                if isinstance(term, AuxiliaryLoss)
+                else parts[name].loss(term)
+                for name, term in objective.terms.items()
+            }
+            loss = self.joined(losses, {name: part.rows for name, part in parts.items()})
         else:
-            touched = batch.get("candidate")
-            masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
-            sampling = batch.get("log_q"), self.spec.n_items
-            targets = Targets(batch["target"], masked, batch["is_warm"], *sampling)
-            loss = objective(targets, self(batch, training=training), weight)
-        added = added_losses(self, batch, touched) if training else 0.0
-        return self.tracked(loss, added, tf.size(batch["user"]))
+            loss = scored.loss(objective)
+        added = 0.0
+        if training:
+            read = [one.touched for one in (scored, *others.values())]
+            every = any(rows is None for rows in read)
+            touched = None if every else read[0] if not others else tf.unique(tf.concat(read, 0))[0]
+            added = added_losses(self, scored.batch, touched)
+        return self.tracked(loss, added, scored.rows)
 
-    def objective_for(self, batch) -> Objective:
+    def objective_for(self, batch) -> Objective | Joint:
         """Returns the chosen loss, or the default for the kind of examples."""
         if self.objective is not None:
             return self.objective
-        return CatalogueSquared() if "self_pairs" in batch else self._resolved_objective("softmax")
+        return CatalogueSquared() if "self_pairs" in batch else self._resolved_single("softmax")
 
-    def _resolved_objective(self, loss):
-        if (self.config.loss if loss is None else loss) == "softmax":
+    def _resolved_single(self, loss):
+        if loss == "softmax":
             half = self.tower.compute_dtype == "bfloat16"
             return CatalogueSoftmax("bfloat16" if half else "float32")
-        return super()._resolved_objective(loss)
+        return super()._resolved_single(loss)
+
+    def _resolved_term(self, name, loss):
+        loss = self._resolved_single(loss) if loss == "softmax" else loss
+        return super()._resolved_term(name, loss)
+
+    def _prepare(self, term) -> None:
+        term.prepare(self)
+
+    def _take(self, objective) -> None:
+        if not self.config.alignment and hasattr(self, "content_view"):
+            aligned = isinstance(objective, Joint) and any(
+                isinstance(term, ContentAlignment) for term in objective.terms.values()
+            )
+            if not aligned:  # a variable of no loss has no gradient
+                del self.content_view
+        super()._take(objective)
 
     def check_batch(self, batch) -> None:
         """Raises InputError if the model cannot be trained on batches with these fields."""
