@@ -287,12 +287,15 @@ ROWS: dict[str, Row] = {
         name: Row(_tower(name.lower(), [TEXT], [TEXT, WORDS]), TRAINED, where=_ordered, seeded=True)
         for name in ("SASRec", "eSASRec", "HSTU", "GRU4Rec", "Caser")
     },
-    "decayed history": Row(
-        _tower("decayed_history", [TEXT], [TEXT, WORDS], dropouts=(None,)),
-        TRAINED,
-        where=_ordered,
-        seeded=True,
-    ),
+    **{
+        name: Row(
+            _tower(user, [TEXT], [TEXT, WORDS], dropouts=(None,)),
+            TRAINED,
+            where=_ordered,
+            seeded=True,
+        )
+        for name, user in (("decayed history", "decayed_history"), ("ComiRec", "comirec"))
+    },
     "SASRec, ID-only": Row(_tower("sasrec", []), CONTROL, where=_ordered, seeded=True),
     "SASRec, text-only": Row(
         _tower("sasrec", [TEXT], [TEXT, WORDS], use_ids=False),

@@ -163,6 +163,7 @@ def test_sequences(shop_names):
     model = run("sequences 0", shop_names)["model"]
     assert isinstance(model.user_tower, SASRec)
     assert model.optimizer.iterations == 10
+    assert run("sequences 1", shop_names)["model"].interests == 4
 
 
 def test_a_reranker_of_ones_own():

@@ -49,6 +49,7 @@ __getattr__, __dir__, __all__ = attach(
         "USER_TOWERS": "towers.user_towers",
         "UserTower": "towers.user_tower",
         "Caser": "towers.caser",
+        "ComiRec": "towers.comirec",
         "DecayedHistory": "towers.decayed_history",
         "ESASRec": "towers.esasrec",
         "GRU4Rec": "towers.gru4rec",

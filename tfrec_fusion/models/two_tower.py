@@ -28,6 +28,7 @@ from tfrec_fusion.models.building import (
 )
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.explained.pair_scorer import PairScorer
+from tfrec_fusion.models.interests import best_interest
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
 from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
@@ -38,6 +39,7 @@ from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import log_shares
 from tfrec_fusion.models.objectives.scored_batch import ScoredBatch
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.interest_serving import InterestServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
 from tfrec_fusion.models.serving.tower_serving import tower_serving
@@ -45,7 +47,7 @@ from tfrec_fusion.models.towers.item_tower import ItemTower
 from tfrec_fusion.models.towers.tower_scorer import tower_scorer
 from tfrec_fusion.models.towers.trend_match import TrendMatch
 from tfrec_fusion.models.towers.user_towers import make_user_tower
-from tfrec_fusion.models.two_tower_batches import check_batch, example_batch
+from tfrec_fusion.models.two_tower_batches import check_batch, check_interests, example_batch
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 from tfrec_fusion.models.two_tower_spec import completed, described
 
@@ -61,6 +63,7 @@ class TwoTower(RetrievalModel):
 
     If repeated events count (`Interactions(repeats="all")`), items of the history have a further
     score of their own, `RepeatScore`, and the whole is no dot product; not with a `SequenceTower`.
+    Nor is it one for a tower with several vectors u, such as `ComiRec`, of which the best counts.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
     (`PooledHistory`), which features of the past events change (`EventModulation`); `SideFeatures`
@@ -108,6 +111,7 @@ class TwoTower(RetrievalModel):
         scores_repeats = spec.repeats == "all" and not user_tower.encodes_positions
         reads_history = user_tower.reads_history or scores_repeats
         check_reads_events("TwoTower", config, reads_history)
+        check_interests(user_tower, config, scores_repeats)
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -195,6 +199,11 @@ class TwoTower(RetrievalModel):
         return self.user_tower.reads_user_ids
 
     @property
+    def interests(self) -> int:
+        """Number of vectors of a user, of which the best one counts."""
+        return self.user_tower.interests
+
+    @property
     def vector_dim(self) -> int:
         """Number of columns of `user_vectors` and `item_vectors`."""
         return self.config.dim + (self.config.trend_dim if self.spec.feature_names else 0) + 1
@@ -272,7 +281,7 @@ class TwoTower(RetrievalModel):
             None knows nothing of them.
 
         Returns:
-          `[B, vector_dim]` float32.
+          `[B, vector_dim]` float32, or `[B, interests, vector_dim]` if `interests` is above 1.
         """
         size = history_size(history_rows, history_ages, tf.shape(users)[0])
         if user_features is not None:
@@ -301,7 +310,7 @@ class TwoTower(RetrievalModel):
           users, history_vectors, history_items, history_rows, history_ages: as in `user_vectors`.
 
         Returns:
-          `[H, vector_dim]` float32.
+          `[H, vector_dim]` float32, or `[H, interests, vector_dim]` if `interests` is above 1.
         """
         size = history_size(history_rows, history_ages, tf.shape(users)[0])
         known = {
@@ -317,25 +326,30 @@ class TwoTower(RetrievalModel):
         return self._user_side(user, users, size)
 
     def _user_side(self, user, users, size, user_features=None, context=None) -> tf.Tensor:
-        """Completes outputs of the user tower `[R, dim]`, of user rows and sizes `[R, ...]`."""
+        """Completes outputs `[R, ..., dim]` of the user tower, of user rows and sizes `[R, 2]`."""
+        several = [] if self.interests == 1 else [self.interests]
         user = checked_output(
             f"TwoTower: user: {type(self.user_tower).__name__}",
             user,
-            f"[B, {self.config.dim}]",
-            rank=2,
+            f"[B, {', '.join(map(str, [*several, self.config.dim]))}]",
+            rank=2 + len(several),
             columns=self.config.dim,
         )
-        user = tf.cast(user, tf.float32)
+        user = tf.cast(tf.ensure_shape(user, [None, *several, self.config.dim]), tf.float32)
+
+        def of_each(values):
+            return tf.repeat(values[:, None], self.interests, 1) if several else values
+
         if self.spec.user_side is not None:
             stored = user_features is None
-            user += self.user_side(users) if stored else self.user_side.of(*user_features)
+            user += of_each(self.user_side(users) if stored else self.user_side.of(*user_features))
         if self.spec.context_side is not None:
             given = neutral_context(self.spec.context_side) if context is None else context
-            user += self.context_side.of(*map(tf.convert_to_tensor, given))
+            user += of_each(self.context_side.of(*map(tf.convert_to_tensor, given)))
         parts = [self.scale * user]
         if self.spec.feature_names:
-            parts.append(self.user_trend(tf.concat([user, size], 1)))
-        return tf.concat([*parts, tf.ones([tf.shape(user)[0], 1])], 1)
+            parts.append(self.user_trend(tf.concat([user, of_each(size)], -1)))
+        return tf.concat([*parts, tf.ones_like(user[..., :1])], -1)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes the unmasked scores `[B, C]` float32 of a batch of `Interactions.batches`.
@@ -343,7 +357,7 @@ class TwoTower(RetrievalModel):
         The score of a self-pair (`self_pairs`) leaves the item itself out of the history.
         """
         users, items, fused, history = candidate_vectors(self, batch, training)
-        scores = tf.matmul(users, items, transpose_b=True)
+        scores = best_interest(users, lambda one: tf.matmul(one, items, transpose_b=True))
         if self.scores_repeats:
             return repeated_scores(self, batch, scores, history)
         if "self_pairs" in batch and self.reads_history:
@@ -417,7 +431,8 @@ class TwoTower(RetrievalModel):
     def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         """Returns a function: user rows `[B]` -> scores `[B, n_items]` float32.
 
-        It is a `DotProductScorer`, with its vectors, unless repeated events count.
+        It is a `DotProductScorer`, with its vectors, unless repeated events count or users have
+        several vectors.
 
         Args:
           state: histories and item features; its vocabularies must be those of the model.
@@ -427,7 +442,7 @@ class TwoTower(RetrievalModel):
 
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False
-    ) -> DotProductServing | RepeatServing:
+    ) -> DotProductServing | RepeatServing | InterestServing:
         """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
         # Trends are matched with the size and the recency of the history.

@@ -14,6 +14,7 @@ from tfrec_fusion.models.objectives.joint import Joint
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import check_pairs
 from tfrec_fusion.models.objectives.sequences import check_sequences
+from tfrec_fusion.models.towers.user_tower import UserTower
 
 # Fields of a batch of `Interactions.batches`, except for pairs.
 EXAMPLE_FIELDS = (
@@ -74,6 +75,23 @@ def check_batch(model, batch) -> None:
         except InputError as error:
             told = str(error).removeprefix("TwoTower: ")
             raise InputError(f"TwoTower: loss: {name!r}: {told}") from None
+
+
+def check_interests(tower: UserTower, config, scores_repeats: bool) -> None:
+    """Raises InputError for options that a tower with several vectors cannot have."""
+    if tower.interests == 1:
+        return
+    of_tower = f"TwoTower: {type(tower).__name__} has {tower.interests} vectors for a user, and "
+    if config.distillation:
+        raise InputError(
+            f"{of_tower}distillation compares the scores of one; pass distillation=0. "
+            f"Received: {config.distillation}"
+        )
+    if scores_repeats:
+        raise InputError(
+            f"{of_tower}repeated events count for towers of one vector or a SequenceTower; pass "
+            "events.with_repeats('first'). Received: repeats='all'"
+        )
 
 
 def _check_examples(model, objective: Objective | AuxiliaryLoss | None, batch) -> None:

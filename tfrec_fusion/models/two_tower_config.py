@@ -43,8 +43,8 @@ class TwoTowerConfig(FusionConfig):
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: the user tower: "history", "id" or "both" for `PooledHistory` reading the history, the
         user id, or both; a `SequenceTower`: "decayed_history", "gru4rec", "caser", "sasrec",
-        "esasrec" or "hstu"; `module:Class` or the registered name of your own `UserTower`; or in
-        Python the class or an object.
+        "esasrec", "hstu" or, with several vectors, "comirec"; `module:Class` or the registered
+        name of your own `UserTower`; or in Python the class or an object.
       user_options: further arguments of the class, but for `PooledHistory`.
       id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss; None means 5e-4

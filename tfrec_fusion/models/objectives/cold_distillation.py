@@ -45,6 +45,11 @@ class ColdDistillation(AuxiliaryLoss):
                 f"vectors={list(model.spec.vector_dims)}"
             )
 
+        if model.interests > 1:
+            raise InputError(
+                "distillation compares the scores of one vector of a user; leave it out. "
+                f"Received: {model.interests} vectors"
+            )
 
     def check(self, model, batch):
         if "target" not in batch:

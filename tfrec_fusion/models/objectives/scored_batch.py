@@ -7,10 +7,12 @@ from functools import cached_property
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.layers.draws import next_seed
+from tfrec_fusion.models.objectives.candidates import candidate_vectors
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.event_dropout import hidden_events
 from tfrec_fusion.models.objectives.history_dropout import hidden_histories
 from tfrec_fusion.models.objectives.objective import Objective
+from tfrec_fusion.models.objectives.own_interests import own_interests
 from tfrec_fusion.models.objectives.pairs import pair_vectors
 from tfrec_fusion.models.objectives.sequences import sequence_vectors
 from tfrec_fusion.models.objectives.targets import Targets
@@ -52,15 +54,24 @@ class ScoredBatch:
         weight = batch.get("weight")
         if "item" in batch:
             users, items, targets, touched = pair_vectors(model, batch, training)
+            if model.interests > 1:
+                users, targets, weight = own_interests(users, items, targets, weight)
             return lambda one: one.of_vectors(targets, users, items, weight), touched
         touched = batch.get("candidate")
         if "next" in batch:
             users, items, targets = sequence_vectors(model, batch, training)
+            if model.interests > 1:
+                users, targets, weight = own_interests(users, items, targets, weight)
             return lambda one: one.of_candidates(targets, users, items, weight), touched
         masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
         sampling = batch.get("log_q"), model.spec.n_items
         targets = Targets(batch["target"], masked, batch["is_warm"], *sampling)
-        scores = model(batch, training=training)
+        if model.interests > 1:
+            users, items, *_ = candidate_vectors(model, batch, training)
+            users, targets, weight = own_interests(users, items, targets, weight)
+            scores = tf.matmul(users, items, transpose_b=True)
+        else:
+            scores = model(batch, training=training)
         return lambda one: one(targets, scores, weight), touched
 
 
