@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
 from tfrec_fusion.models.objectives.joint import Joint
+from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.stored_tables import with_stored_vectors
@@ -216,14 +218,15 @@ class AlphaRec(RetrievalModel):
         else:
             scores, targets = _sampled_scores(users, positives, negatives, batch["item"], sampled)
             targets = targets._replace(n_items=self.spec.n_items)
-            loss = self._loss_of(targets, scores, weight)
+            loss = self._loss_of(self.objective, targets, scores, weight)
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
 
-    def _loss_of(self, targets, scores, weight) -> tf.Tensor:
-        if not isinstance(self.objective, Joint):
-            return self.objective(targets, scores, weight)
-        losses = {n: term(targets, scores, weight) for n, term in self.objective.terms.items()}
-        return self.joined(losses, dict.fromkeys(losses, tf.shape(scores)[0]))
+    def _loss_of(self, objective: Objective | Joint, targets, scores, weight) -> tf.Tensor:
+        if not isinstance(objective, Joint):
+            return objective(targets, scores, weight)
+        terms: Any = objective.terms  # `_prepare` refuses an `AuxiliaryLoss`
+        losses = {name: term(targets, scores, weight) for name, term in terms.items()}
+        return self.joined(objective, losses, dict.fromkeys(losses, tf.shape(scores)[0]))
 
     def check_batch(self, batch) -> None:
         """Raises InputError if the batches have no pairs, or pairs with labels."""

@@ -326,17 +326,20 @@ class RetrievalModel(DataModel):
             f"Received: {type(self).__name__}"
         )
 
-    def joined(self, losses: Mapping[str, tf.Tensor], rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns the weighted sum of the terms of a joint loss, and updates their metrics.
+    def joined(
+        self, joint: Joint, losses: Mapping[str, tf.Tensor], rows: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the terms of the model's loss, and updates their metrics.
 
         Args:
+          joint: the loss.
           losses: name -> loss of each term.
           rows: name -> number of rows that the term's loss is a mean over.
         """
         for name, loss in losses.items():
             if self._terms is not None:
                 self._terms.of[name].update_state(loss, rows[name])
-        return self._objective.total(losses)
+        return joint.total(losses)
 
     def tracked(self, loss: tf.Tensor, added: tf.Tensor | float, rows: tf.Tensor) -> tf.Tensor:
         """Updates the metrics with a batch, and returns the loss that this replica minimises.

@@ -385,7 +385,7 @@ class TwoTower(RetrievalModel):
                 else parts[name].loss(term)
                 for name, term in objective.terms.items()
             }
-            loss = self.joined(losses, {name: part.rows for name, part in parts.items()})
+            loss = self.joined(objective, losses, {name: part.rows for name, part in parts.items()})
         else:
             loss = scored.loss(objective)
         added = 0.0

@@ -23,6 +23,7 @@ from tfrec_fusion.models import (
     TwoTower,
 )
 from tfrec_fusion.models.objectives.auxiliary import alignment_loss, distillation_loss
+from tfrec_fusion.training import Run
 
 N_USERS, N_ITEMS = 20, 16
 
@@ -288,3 +289,47 @@ def test_models_and_examples_that_do_not_suit_a_term_are_refused(events, plain):
     alpha.compile(loss={"a": "softmax", "b": "bpr"})
     with pytest.raises(InputError, match="AlphaRec: all terms of the loss are computed from the"):
         alpha.fit(joint_examples(pairs, b=pairs))
+
+
+RUN = {
+    "model": {
+        "kind": "two_tower",
+        "user": "decayed_history",
+        "dim": 4,
+        "loss": {"cuts": "softmax", "content": "alignment", "order": "softmax"},
+        "loss_weights": {"content": 0.1, "order": 0.5},
+    },
+    "examples": {"kind": "as_of"},
+    "joint": {"order": {"kind": "sequence", "batch_size": 8}},
+    "optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.05, "momentum": 0.9}},
+}
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_ends_as_one_that_was_as_long(config, tmp_path):
+    whole = Run.start(tmp_path / "whole", config(**RUN, epochs=2))
+    whole.train()
+    assert {"cuts_loss", "content_loss", "order_loss"} <= set(whole.metrics()["history"])
+    resolved = whole.config.joint["order"]
+    assert resolved["max_len"] == 50 and resolved["batch_size"] == 8
+    assert not whole.config.model.trend
+    Run.start(tmp_path / "run", config(**RUN, epochs=1)).train()
+    longer = Run.start(tmp_path / "run", config(**RUN, epochs=2))
+    longer.train()
+    for name, values in whole.metrics()["history"].items():
+        assert longer.metrics()["history"][name] == pytest.approx(values, abs=1e-5), name
+    for mine, theirs in zip(longer.model().weights, whole.model().weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_configs_that_are_refused(config):
+    for change, told in (
+        ({"joint": {"third": {"kind": "sequence"}}}, r"joint: model.loss has no term 'third'; its"),
+        ({"joint": {"order": {}}}, r"joint\.order: examples\.kind: must be one of"),
+        ({"joint": {"order": {"kind": "sequence", "max_le": 3}}}, r"joint\.order: .*max_le.*unkno"),
+        ({"joint": {"order": {"kind": "sequence", "batch_size": 0}}}, r"joint\.order: batch_size"),
+        ({"model": {"kind": "ease"}, "examples": None, "optimizer": None}, r"joint applies only"),
+        ({"model": {"dim": 4}}, r"joint: model.loss has no term 'order'; it has one term alone"),
+    ):
+        with pytest.raises(InputError, match=told):
+            config(**{**RUN, **change})

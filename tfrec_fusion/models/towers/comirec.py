@@ -56,7 +56,7 @@ class ComiRec(SequenceTower):
 
     def build(self, input_shape):
         policy = {"dtype": self.dtype_policy}
-        size = self.hidden or 4 * self.dim
+        size = self.hidden or 4 * input_shape["history_vector"][-1]
         self.position = InversePosition(self.max_len, self.dim, name="position", **policy)
         self.to_hidden = keras.layers.Dense(size, "tanh", False, name="to_hidden", **policy)
         self.to_interests = keras.layers.Dense(
