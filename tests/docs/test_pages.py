@@ -163,6 +163,10 @@ def test_sequences(shop_names):
     model = run("sequences 0", shop_names)["model"]
     assert isinstance(model.user_tower, SASRec)
     assert model.optimizer.iterations == 10
+
+
+@pytest.mark.slow
+def test_several_interests(shop_names):
     assert run("sequences 1", shop_names)["model"].interests == 4
 
 
