@@ -144,6 +144,7 @@ def test_an_optional_module_that_is_absent_names_its_extra(monkeypatch):
     assert error.value.name == "torch"
 
 
+@pytest.mark.slow
 def test_a_programs_own_import_of_addons_works():
     pytest.importorskip("typeguard", reason="the extra `addons` is not installed")
     done = _passes(

@@ -12,6 +12,7 @@ While a model is chosen and fitted it cannot see test events: there are none in 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def unseen(split):
 
 def run_model(setting: Mapping, kind: str, train, seed: int) -> Any:
     """Trains a model of a run's keys as a run does."""
-    values = {key: dict(one) for key, one in setting.items()}
+    values = copy.deepcopy(dict(setting))
     if values["model"]["kind"] in _OWN_SEED:
         values["model"]["seed"] = seed
     values |= {"data": {"interactions": "", "items": ""}, "split": {"kind": kind}}
@@ -111,11 +112,19 @@ def _stack(setting, split, seed):
 FITS: dict[str, Callable] = {"run": _run, "auto": _auto, "blend": _blend, "stack": _stack}
 
 
-def fitted(fit: str, setting: Mapping, split, seed: int, peer_python: str | None) -> Fitted:
-    """Fits a setting on the training events of a split, whose test events it does not see."""
+def fitted(
+    fit: str, setting: Mapping, split, seed: int, peer_python: str | None, past=None
+) -> Fitted:
+    """Fits a setting on the training events of a split, whose test events it does not see.
+
+    Args:
+      past: the events of the histories that are scored, which peers need; by default those of
+        training.
+    """
     split = unseen(split)
     if fit == "peer":
-        return Fitted(*fitted_peer(dict(setting), split.train, seed, peer_python or sys.executable))
+        python = peer_python or sys.executable
+        return Fitted(*fitted_peer(dict(setting), split.train, seed, python, past))
     started = time.perf_counter()
     model, note = FITS[fit](setting, split, seed)
     return Fitted(model, time.perf_counter() - started, peak_mb(), note)
@@ -141,7 +150,7 @@ def choose(job: Mapping, split, peer_python: str | None = None) -> dict:
 def test(job: Mapping, split, peer_python: str | None = None) -> tuple[dict, dict]:
     """Figures of one setting on the test events, and the arrays of its users."""
     base = split.validation() if TASKS[job["data"]].without_valid else split
-    found = fitted(job["fit"], job["setting"], base, job["seed"], peer_python)
+    found = fitted(job["fit"], job["setting"], base, job["seed"], peer_python, split.train)
     options: dict = {"bootstrap": 0, "progress": False, "k": (10, 20, 50)}
     report = evaluate(found.model, split, **options)
     figures = {name: report.metrics[part][metric] for name, (part, metric) in COLUMNS.items()}

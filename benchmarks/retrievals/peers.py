@@ -105,12 +105,21 @@ class Given:
         return lambda users: self.scores[users]
 
 
-def write_pairs(events, path: Path) -> None:
-    """Writes the user and item rows of events for a peer, each user's in order."""
+def write_pairs(events, path: Path, past=None) -> None:
+    """Writes the user and item rows of events for a peer, each user's in order.
+
+    Args:
+      past: the events of the histories that are scored; by default `events`.
+    """
+    user, item = _in_order(events)
+    past_user, past_item = (user, item) if past is None else _in_order(past)
+    shape = np.array([len(events.users), len(events.catalogue)])
+    np.savez(path, user=user, item=item, shape=shape, past_user=past_user, past_item=past_item)
+
+
+def _in_order(events) -> tuple[np.ndarray, np.ndarray]:
     histories = events.histories()
-    user = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
-    shape = np.array([len(histories.lengths), len(events.catalogue)])
-    np.savez(path, user=user, item=histories.items, shape=shape)
+    return np.repeat(np.arange(len(histories.lengths)), histories.lengths), histories.items
 
 
 def peer_scores(
@@ -132,15 +141,21 @@ def peer_scores(
         return dict(found)
 
 
-def fitted_peer(setting: dict, train, seed: int, python: str) -> tuple[Given, float, float]:
-    """The scores of a setting as a model, and the seconds and the peak memory of its process."""
+def fitted_peer(
+    setting: dict, train, seed: int, python: str, past=None
+) -> tuple[Given, float, float]:
+    """The scores of a setting as a model, and the seconds and the peak memory of its process.
+
+    Args:
+      past: the events of the histories that are scored, of a peer in `SEQUENCE`.
+    """
     options = dict(setting["peer"])
     peer = _OF[options["model"]]
     if peer.seed is not None:
         options[peer.seed] = seed
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.npz"
-        write_pairs(train, pairs)
+        write_pairs(train, pairs, past)
         found = peer_scores(python, pairs, options, Path(folder), peer.script)
     model = Given(options["model"], found["scores"])
     return model, float(found["seconds"]), float(found["peak_mb"])

@@ -173,6 +173,7 @@ _MEMBERS = {
         "spectral": "Spectral, text",
     },
     "beauty": {
+        "sasrec": "SASRec",
         "two_tower": "TwoTower, spectral start",
         "ease": "EASE with order and text",
         "item_knn": "item-kNN",
@@ -185,6 +186,7 @@ _MEMBERS = {
         "spectral": "Spectral, words",
     },
 }
+_LINEAR = {"sasrec": "SASRec", "ease": "EASE with order and text"}
 _MEMBERS["scientific"] = {
     "spectral": "Spectral, text",
     **{name: row for name, row in _MEMBERS["beauty"].items() if name != "two_tower"},
@@ -285,18 +287,24 @@ ROWS: dict[str, Row] = {
         name: Row(_tower(name.lower(), [TEXT], [TEXT, WORDS]), TRAINED, where=_ordered, seeded=True)
         for name in ("SASRec", "eSASRec", "HSTU", "GRU4Rec", "Caser")
     },
-    "decayed history": Row(
-        _tower("decayed_history", [TEXT], [TEXT, WORDS], dropouts=(None,)),
-        TRAINED,
-        where=_ordered,
-        seeded=True,
-    ),
+    **{
+        name: Row(
+            _tower(user, [TEXT], [TEXT, WORDS], dropouts=(None,)),
+            TRAINED,
+            where=_ordered,
+            seeded=True,
+        )
+        for name, user in (("decayed history", "decayed_history"), ("ComiRec", "comirec"))
+    },
     "SASRec, ID-only": Row(_tower("sasrec", []), CONTROL, where=_ordered, seeded=True),
     "SASRec, text-only": Row(
         _tower("sasrec", [TEXT], [TEXT, WORDS], use_ids=False),
         CONTROL,
         where=_ordered,
         seeded=True,
+    ),
+    "SASRec with a linear head": Row(
+        ({},), COMPOSED, "blend", where=_ordered, seeded=True, members={None: _LINEAR}
     ),
     "blend": Row(({},), COMPOSED, "blend", seeded=True, where=_whole_training, members=_MEMBERS),
     "stack": Row(({},), COMPOSED, "stack", seeded=True, where=_whole_training, members=_MEMBERS),

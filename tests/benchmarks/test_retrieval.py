@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tfrec_fusion as tff
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.models.classic import Popularity
 from tfrec_fusion.training import RunConfig
@@ -112,6 +113,17 @@ def test_settings_are_chosen_on_validation_alone(retrieval, tables_of_retail, mo
     assert seen[0].train.fingerprint() == split.train.fingerprint()
     assert result["figures"]["NDCG@10"] < 0.9
     np.testing.assert_array_equal(arrays["users"], split.targets()[0])
+
+
+def test_a_setting_is_trained_as_a_run_does_and_left_as_it_was(retrieval, tables_of_retail):
+    train = retrieval.data.read_task("retail", []).train
+    setting = {"model": {"kind": "ials", "dim": 4}, "epochs": 3}
+    with pytest.raises(tff.errors.InputError, match="epochs applies only to models"):
+        retrieval.cells.run_model(setting, "temporal", train, 5)
+    del setting["epochs"]
+    model = retrieval.cells.run_model(setting, "temporal", train, 5)
+    assert model.config.seed == 5
+    assert setting == {"model": {"kind": "ials", "dim": 4}}
 
 
 def test_no_other_setting_is_begun_when_there_is_no_time(retrieval, tables_of_retail):

@@ -309,6 +309,7 @@ def test_recommend_says_what_a_run_or_an_export_cannot(trained, capsys):
         assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_export_that_explains(trained, tmp_path, capsys, caplog):
     command = [
         "export",

@@ -53,6 +53,7 @@ def _scores(recommender, users, items):
     return served(user_id=tf.constant(users), item_id=rows)["score"].numpy()
 
 
+@pytest.mark.slow
 def test_all_events_are_served_and_training_alone_on_demand(run, shop, tmp_path):
     everything = _export(run, tmp_path / "all")
     training = _export(run, tmp_path / "train", "--train-only")

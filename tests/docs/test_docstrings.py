@@ -19,6 +19,7 @@ SOURCES = {
 SLOW = {
     f"tfrec_fusion/{name}.py"
     for name in (
+        "examples/joint",
         "export/exporter",
         "export/litert_export",
         "export/onnx_export",

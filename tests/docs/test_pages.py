@@ -165,12 +165,24 @@ def test_ranking(shop_names):
     assert names["model"].optimizer.iterations == len(names["batches"])
 
 
+@pytest.mark.slow
+def test_several_losses(shop_names):
+    assert run("training 1", shop_names)["history"].history["content_loss"][0] > 0
+    model = run("training 2", shop_names)["model"]
+    assert model.objective.weights == {"collaborative": 1.0, "content": 0.05, "sequence": 0.5}
+
+
 def test_sequences(shop_names):
     tower = run("own_parts 2", shop_names)["Latest"]
     assert issubclass(tower, SequenceTower)
     model = run("sequences 0", shop_names)["model"]
     assert isinstance(model.user_tower, SASRec)
     assert model.optimizer.iterations == 10
+
+
+@pytest.mark.slow
+def test_several_interests(shop_names):
+    assert run("sequences 1", shop_names)["model"].interests == 4
 
 
 def test_a_reranker_of_ones_own():
@@ -184,12 +196,12 @@ def test_a_reranker_of_ones_own():
 
 def test_a_classic_model_of_ones_own(shop_names):
     split = shop_names["split"]
-    model = run("training 2", {})["BoughtTogether"]().fit(split.train)
+    model = run("training 4", {})["BoughtTogether"]().fit(split.train)
     assert model.scorer(State.of(split.train))(np.array([0, 1])).shape == (2, 30)
 
 
 def test_validation_chooses(shop_names, capsys):
-    names = run("training 1", shop_names)
+    names = run("training 3", shop_names)
     assert any(name in names["found"].name for name in names["candidates"])
     assert names["model"].spec.n_items == 30
 

@@ -117,7 +117,7 @@ def test_business_inputs_and_rules(loader, business, ruled, tmp_path):
     _check_warmup(loader, version)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_golden_requests_of_a_blend(loader, golden, business, blended, ruled_blend, tmp_path):
     version, reference = blended
     requests = golden.two_tower_requests(reference)
@@ -196,7 +196,7 @@ def test_golden_requests_in_fewer_bytes(loader, golden, smaller, tmp_path):
     _check_warmup(loader, version)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_golden_requests_of_rankers(loader, golden, ranker, tmp_path):
     for name in golden.RANKERS:
         model, events, version = ranker(name)

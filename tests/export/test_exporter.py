@@ -55,6 +55,7 @@ def test_as_of_an_earlier_time_is_the_export_of_the_earlier_events(tmp_path, mod
     assert Recommender(version).card["data"]["events"] == len(earlier.first_events())
 
 
+@pytest.mark.slow
 def test_a_later_time_makes_histories_older(tmp_path, model, events):
     at = float(events.timestamp.max()) + 30 * 86400
     version = export(model, events, tmp_path / "shop", at=at)

@@ -66,6 +66,7 @@ def first(exported_once, tmp_path):
     return tmp_path / "shop" / exported_once.name
 
 
+@pytest.mark.slow
 def test_a_plain_export_keeps_and_says_what_the_version_before_had(first, model, events, caplog):
     with caplog.at_level(logging.WARNING):
         second = export(model, events, first.parent, deployment=False)

@@ -163,6 +163,7 @@ def _same(answer, expected):
     np.testing.assert_allclose(answer["score"], expected["score"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_small_and_full_requests_share_runs(version, alone):
     """Each as alone, though they are merged with wider ones and ones of another signature."""
     history = [["item4", "", "item9", "x"]]

@@ -106,7 +106,7 @@ def test_decayed_histories(decayed, events, tmp_path):
     np.testing.assert_allclose(found["score"][0], wanted[rows], atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_blend_answers_all_golden_requests(blended, golden, tmp_path):
     version, reference = blended
     assert export_onnx(version, tmp_path / "onnx") == {}
@@ -146,6 +146,7 @@ def test_shares_come_through(model, events, tmp_path, precision):
         np.testing.assert_allclose(found[name], value, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_ranker_answers_all_golden_requests(golden, ranker, tmp_path):
     left_out = export_onnx(ranker("all")[2], tmp_path / "onnx")
     reason = "ONNX has no operation for ParseExampleV2"
@@ -166,7 +167,7 @@ def test_declared_features(unhashed, tmp_path):
     [
         pytest.param(
             name,
-            marks=pytest.mark.slow if name in ("no times", "sasrec") else pytest.mark.acceptance,
+            marks=pytest.mark.slow if name == "sasrec" else pytest.mark.acceptance,
         )
         for name in (
             *("caser", "decayed_history", "esasrec", "gru4rec", "hstu", "sasrec"),

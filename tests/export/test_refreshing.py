@@ -84,6 +84,7 @@ def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
     assert items[3] not in {item for item, _ in Recommender(second).recommend("new 7", k=40)}
 
 
+@pytest.mark.slow
 def test_a_model_of_user_ids_takes_new_users_for_the_trend_only(
     tmp_path, model, events, newer, caplog
 ):

@@ -246,7 +246,7 @@ def test_the_query_tower_searches_with_the_user(towered, events):
 CLEAN = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_process_without_this_package_answers_the_same(towered, shop, tmp_path):
     _, version = towered
     vectors = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)

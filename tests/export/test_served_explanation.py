@@ -153,6 +153,7 @@ def test_request_histories_and_unknown_ids(explained, name):
             assert found == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_any_number_of_users_and_items(explained):
     _, events, version = explained("gate")
     ids = events.catalogue.vocabulary.ids
@@ -269,7 +270,7 @@ def test_rankers_are_refused(ranker, tmp_path):
         export(model, events, tmp_path / "rank", deployment=False, explain=True)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_real_purchases(real_data, tmp_path):
     """A gated model after 40 steps: shares are the model's and add up, on 1,000 random pairs."""
     folder = real_data("retail")

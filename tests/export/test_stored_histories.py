@@ -27,6 +27,7 @@ def test_packed_by_hand():
     assert ages.tolist() == [2, 3, 1, 0, 1, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 200_000), unique=True, max_size=6), min_size=1, max_size=5),

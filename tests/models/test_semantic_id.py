@@ -69,6 +69,7 @@ def test_a_cold_item_has_the_embedding_of_its_neighbours(events):
     assert (own.mean(1) > other.mean(1)).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item_features", ["added", "fused"])
 def test_an_export_and_a_file_give_equal_scores(events, item_features, tmp_path):
     model = TwoTower(

@@ -26,7 +26,7 @@ def golden_blend(golden, blended):
     return version, reference, [(name, i) for name, i in asked if name in NAMES - {"similar"}]
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_every_signature_answers_the_golden_requests(golden, golden_blend, tmp_path):
     version, reference, requests = golden_blend
     assert set(tf.saved_model.load(str(version)).signatures) == NAMES

@@ -125,6 +125,7 @@ def _taste(temporal):
     return temporal(rows[:400], rows[400:], items=ITEMS)
 
 
+@pytest.mark.slow
 def test_a_stack_learns_whom_to_trust_from_earlier_periods(temporal):
     split, letters = _taste(temporal), np.arange(20.0)
     factories = {

@@ -34,7 +34,7 @@ def test_its_scores_are_not_split_into_shares(stacked, tmp_path):
         explain(stack, events, [events.users.ids[0]], [events.catalogue.vocabulary.ids[0]])
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_process_without_the_package_and_onnx_answer_as_the_scorer(stacked, tmp_path):
     stack, events, version = stacked
     asked, expected = scores_of_users(stack, events)

@@ -153,7 +153,7 @@ def test_broken_versions_are_refused_under_load(shop):
     assert load.count > 50
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_version_that_is_copied_file_by_file(shop):
     """Each file appears in halves; the version is taken when all of it is there."""
     with shop.start() as server, Load(server) as load:

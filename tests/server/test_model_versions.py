@@ -183,6 +183,7 @@ def test_a_renamed_version_is_another_one(base, write):
     assert model.available == [7]
 
 
+@pytest.mark.slow
 def test_requests_while_versions_change(base, write):
     """Each gets a version that is loaded until it lets go."""
     write(1)

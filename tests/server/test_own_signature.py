@@ -96,6 +96,7 @@ def test_onnx(version, tmp_path, expected):
     np.testing.assert_allclose(session.run(["norm"], request)[0][0], expected(items), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_server_describes_it_and_clients_ask_it(version, server_process, expected):
     with server_process(version.parent) as server:
         found = json.loads(urllib3.request("GET", f"{server.rest}/openapi.json").data)

@@ -26,7 +26,7 @@ def version(tmp_path_factory):
     return export(ItemKNN(k=2).fit(events), events, folder, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_clients_bodies_and_the_page_find_what_the_export_finds(version, server_process):
     shop = Recommender(version)
     queries, users, vectors = ["red mugg", "zebra", ""], ["u", "", "v"], [[1, 0], [0, 0], [0, 1]]

@@ -87,6 +87,16 @@ def test_members_that_know_different_things_are_blended(split):
     )
 
 
+def test_a_sample_of_the_users_is_measured(split, caplog):
+    whole = choose_blend(FACTORIES, split)
+    found = choose_blend(FACTORIES, split, users=whole.users - 5)
+    assert found.users == whole.users - 5
+    assert f"on {found.users} of {whole.users} users" in caplog.text
+    assert choose_blend(FACTORIES, split, users=10**6).users == whole.users
+    with pytest.raises(InputError, match=r"users must be .* 2 or more\. Received: 1"):
+        choose_blend(FACTORIES, split, users=1)
+
+
 def test_a_single_model_stays_within_noise(split):
     factories = {"one": FACTORIES["even"], "same": FACTORIES["even"]}
     choice = choose_blend(factories, split)

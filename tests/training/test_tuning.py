@@ -48,6 +48,7 @@ def test_the_best_is_never_worse_than_the_config_and_its_file_reproduces_it(clas
     assert logged == [f"trial-{number:04d}" for number in range(4)]
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_as_if_it_had_not_been_broken_off(classic, tmp_path, monkeypatch):
     given, scored = classic("ease"), []
 

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = attach(
         "as_of_examples": "as_of",
         "autoencoder_examples": "autoencoder",
         "held_out_examples": "held_out",
-        "joint_examples": "search",
+        "joint_examples": "joint",
         "pair_examples": "pairs",
         "ranking_examples": "ranking",
         "sequence_examples": "sequences",

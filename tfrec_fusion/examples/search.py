@@ -100,22 +100,6 @@ def search_examples(
     return read_ahead(batches, epochs=epochs)
 
 
-def joint_examples(interactions: tf.data.Dataset, searches: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns batches of interactions, each with the fields of a batch of searches, prefixed.
-
-    An epoch is one of the interactions; searches begin anew as often as it takes.
-
-    Args:
-      interactions: batches of `Interactions.batches`.
-      searches: batches of `search_examples`.
-    """
-
-    def together(ours, theirs):
-        return {**ours, **{PREFIX + name: values for name, values in theirs.items()}}
-
-    return tf.data.Dataset.zip(interactions, searches.repeat()).map(together)
-
-
 def _check(searches: SearchEvents, events: Interactions, history: int) -> None:
     if searches.vectors is None:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.joint import parts_of
 from tfrec_fusion.features.state import State
 from tfrec_fusion.losses import SampledSoftmax
 from tfrec_fusion.models.alpha_rec_config import AlphaRecConfig
@@ -24,6 +26,8 @@ from tfrec_fusion.models.building import (
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
 from tfrec_fusion.models.graph_spec import GraphSpec
+from tfrec_fusion.models.objectives.joint import Joint
+from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.targets import Targets
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
 from tfrec_fusion.models.serving.stored_tables import with_stored_vectors
@@ -214,13 +218,28 @@ class AlphaRec(RetrievalModel):
         else:
             scores, targets = _sampled_scores(users, positives, negatives, batch["item"], sampled)
             targets = targets._replace(n_items=self.spec.n_items)
-            loss = self.objective(targets, scores, weight)
+            loss = self._loss_of(self.objective, targets, scores, weight)
         return self.tracked(loss, 0.0, tf.size(batch["user"]))
+
+    def _loss_of(self, objective: Objective | Joint, targets, scores, weight) -> tf.Tensor:
+        if not isinstance(objective, Joint):
+            return objective(targets, scores, weight)
+        terms: Any = objective.terms  # `_prepare` refuses an `AuxiliaryLoss`
+        losses = {name: term(targets, scores, weight) for name, term in terms.items()}
+        return self.joined(objective, losses, dict.fromkeys(losses, tf.shape(scores)[0]))
 
     def check_batch(self, batch) -> None:
         """Raises InputError if the batches have no pairs, or pairs with labels."""
-        if self.objective is not None:
-            self.objective.check("AlphaRec", batch)
+        objective = self.objective
+        terms = objective.terms.values() if isinstance(objective, Joint) else [objective]
+        for term in terms:
+            if term is not None:
+                term.check("AlphaRec", batch)
+        if parts_of(batch)[1]:
+            raise InputError(
+                "AlphaRec: all terms of the loss are computed from the same pairs; pass one "
+                f"dataset, without joint_examples. Received: {sorted(batch)}"
+            )
         if "user" not in batch or "item" not in batch or "label" in batch:
             raise InputError(
                 "AlphaRec: batches must hold unlabelled pairs; make them with examples='pairs' and "

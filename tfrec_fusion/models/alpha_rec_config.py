@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
-from tfrec_fusion.models.fusion_config import known_loss
+from tfrec_fusion.models.fusion_config import known_loss, known_weights
 
 
 class AlphaRecConfig(BaseModel):
@@ -21,7 +21,9 @@ class AlphaRecConfig(BaseModel):
       whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
         None leaves them unchanged, as the paper does, which is worse on books and movies.
       loss: `module:Class` of your own `Objective`, or the name of one; None means the paper's
-        softmax, computed in blocks without storing all scores. `compile(loss=...)` overrides it.
+        softmax, computed in blocks without storing all scores. Or several: name -> such a loss,
+        see `Joint`. `compile(loss=...)` overrides it.
+      loss_weights: name -> weight of a term of several, by default 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,9 +35,15 @@ class AlphaRecConfig(BaseModel):
     negatives: PositiveInt | None = 2048
     vectors: list[str] | None = None
     whitening_dim: PositiveInt | None = 128
-    loss: str | None = None
+    loss: str | dict[str, str] | None = None
+    loss_weights: dict[str, float] | None = None
 
     @field_validator("loss")
     @classmethod
     def _loss(cls, loss):
         return known_loss(loss)
+
+    @field_validator("loss_weights")
+    @classmethod
+    def _weights(cls, weights, info):
+        return known_weights(weights, info)

@@ -18,7 +18,9 @@ from tfrec_fusion.models.fit_data import (
     is_flat,
     warn_of_few,
 )
-from tfrec_fusion.models.objectives.catalogue import find_objective
+from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
+from tfrec_fusion.models.objectives.catalogue import find_objective, find_term
+from tfrec_fusion.models.objectives.joint import Joint, TermMeans
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.signed_weights import SignedWeights
 
@@ -74,6 +76,12 @@ class DataModel(SignedWeights):
                 "batch to batch, and XLA would recompile for each; leave it out. Received: True"
             )
         super().compile(optimizer, *args, jit_compile=jit_compile, **options)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was compiled when it was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            self.optimizer.build(self.trainable_variables)
 
     def check_batch(self, batch: Mapping[str, tf.Tensor | tf.TensorSpec]) -> None:
         """Raises InputError if the model cannot be trained on batches with these fields."""
@@ -209,20 +217,21 @@ class DataModel(SignedWeights):
 
 
 class RetrievalModel(DataModel):
-    """A `DataModel` that minimises an `Objective`, a mean over the rows of a batch.
+    """A `DataModel` that minimises an `Objective`, a mean over the rows of a batch, or a `Joint`.
 
     Attributes:
       scores_repeats: whether items of the history have a further score of their own.
 
     Metrics over an epoch: "loss", the mean of all minimised terms; "softmax_loss", the mean of the
-    objective alone, without the terms added in training; "examples", the number of rows.
+    objective alone, without the terms added in training; "examples", the number of rows; and
+    "<name>_loss" of each term of a joint loss, before it is weighted.
     """
 
     scores_repeats = False
 
     def __init__(self, name=None):
         super().__init__(name=name, dtype="float32")
-        self._objective = None
+        self._objective = self._terms = None
         self.mean_minimised = keras.metrics.Mean("loss")
         self.mean_loss = keras.metrics.Mean("softmax_loss")
         self.examples = keras.metrics.Sum("examples")
@@ -236,21 +245,19 @@ class RetrievalModel(DataModel):
         weighted_metrics=None,
         **options,
     ):
-        """Compiles as Keras does, with an `Objective` as loss.
+        """Compiles as Keras does, with an `Objective` as loss, or several.
 
         Args:
-          loss: an `Objective`, its class, `module:Class` of your own, or a name of `OBJECTIVES`.
-            None takes the loss of the model's config, or else the default for the examples.
+          loss: an `Objective`, its class, `module:Class` of your own, or a name of `OBJECTIVES`;
+            or a dict from names of your choice to these or to an `AuxiliaryLoss`, whose weighted
+            sum is minimised: see `Joint`. None takes the loss of the model's config, or else the
+            default for the examples.
+          loss_weights: name -> weight of a term of such a dict, by default 1.
 
         Raises:
-          InputError: another kind of loss, `metrics`, `loss_weights`, or `jit_compile=True`.
+          InputError: another kind of loss, weights of no terms, `metrics`, or `jit_compile=True`.
         """
         name = type(self).__name__
-        if loss_weights is not None:
-            raise InputError(
-                f"{name}: compile: loss_weights is not supported, as there is one loss; leave it "
-                f"out. Received: {loss_weights!r}"
-            )
         for key, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if value:
                 raise InputError(
@@ -258,19 +265,81 @@ class RetrievalModel(DataModel):
                     "and recall pass the callback tfrec_fusion.training.Evaluation(split) to fit. "
                     f"Received: {value!r}"
                 )
-        self._objective = self._resolved_objective(loss)
+        with self.distribute_strategy.scope():
+            self._take(self._resolved_objective(loss, loss_weights))
         super().compile(optimizer, loss=self._objective, **options)
 
     @property
-    def objective(self) -> Objective | None:
+    def objective(self) -> Objective | Joint | None:
         """The chosen loss; None means the default for the kind of examples."""
         if self._objective is None:
-            self._objective = self._resolved_objective(None)
+            self._take(self._resolved_objective(None))
         return self._objective
 
-    def _resolved_objective(self, loss) -> Objective | None:
-        loss = self.config.loss if loss is None else loss
-        return None if loss is None else find_objective(type(self).__name__, loss)
+    @property
+    def metrics(self):
+        """The metrics, with those of the terms of a joint loss."""
+        return [*super().metrics, *(self._terms.of.values() if self._terms else [])]
+
+    def _resolved_objective(self, loss, weights=None) -> Objective | Joint | None:
+        name = type(self).__name__
+        if loss is None:
+            loss = self.config.loss
+            weights = self.config.loss_weights if weights is None else weights
+        if isinstance(loss, Mapping):
+            try:
+                found = {key: self._resolved_term(key, term) for key, term in loss.items()}
+                return Joint(found, weights)
+            except InputError as error:
+                told = str(error).removeprefix(f"{name}: compile: ")
+                raise InputError(f"{name}: compile: {told}") from None
+        if weights is not None:
+            raise InputError(
+                f"{name}: compile: loss_weights are for a loss of several terms, a dict from names "
+                f"to losses; pass one, or leave them out. Received: loss={loss!r}"
+            )
+        return loss if loss is None else self._resolved_single(loss)
+
+    def _resolved_single(self, loss) -> Objective | Joint:
+        return loss if isinstance(loss, Joint) else find_objective(type(self).__name__, loss)
+
+    def _resolved_term(self, name: str, loss) -> Objective | AuxiliaryLoss:
+        return find_term(type(self).__name__, name, loss)
+
+    def _take(self, objective: Objective | Joint | None) -> None:
+        """Makes an objective the model's, with the variables and metrics that it needs."""
+        self._objective, self._terms = objective, None
+        if not isinstance(objective, Joint):
+            return
+        for name, term in objective.terms.items():
+            if isinstance(term, AuxiliaryLoss):
+                try:
+                    self._prepare(term)
+                except InputError as error:
+                    model = type(self).__name__
+                    raise InputError(f"{model}: compile: loss: {name!r}: {error}") from None
+        self._terms = TermMeans(objective.terms)
+
+    def _prepare(self, term: AuxiliaryLoss) -> None:
+        raise InputError(
+            f"{type(term).__name__} compares the parts of a TwoTower; leave it out. "
+            f"Received: {type(self).__name__}"
+        )
+
+    def joined(
+        self, joint: Joint, losses: Mapping[str, tf.Tensor], rows: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the terms of the model's loss, and updates their metrics.
+
+        Args:
+          joint: the loss.
+          losses: name -> loss of each term.
+          rows: name -> number of rows that the term's loss is a mean over.
+        """
+        for name, loss in losses.items():
+            if self._terms is not None:
+                self._terms.of[name].update_state(loss, rows[name])
+        return joint.total(losses)
 
     def tracked(self, loss: tf.Tensor, added: tf.Tensor | float, rows: tf.Tensor) -> tf.Tensor:
         """Updates the metrics with a batch, and returns the loss that this replica minimises.

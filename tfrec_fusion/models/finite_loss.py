@@ -104,10 +104,11 @@ class FiniteLoss(keras.callbacks.Callback):
             if not isinstance(batch, Mapping):
                 return
             for name, values in batch.items():
+                field = name.rpartition("/")[2]  # of a term's own examples
                 if not values.dtype.is_floating or name in known:
                     continue
                 values = values.numpy()
-                if name == "item_features" and values.shape[-1] == len(names):
+                if field == "item_features" and values.shape[-1] == len(names):
                     columns = ((name, values[..., j]) for j, name in enumerate(names))
                     yield from ((name, x.ravel()) for name, x in columns if name not in known)
                 else:

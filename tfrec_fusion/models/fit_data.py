@@ -62,7 +62,7 @@ def check_data(model: str, where: str, data) -> Mapping[str, tf.TensorSpec] | No
 
 def is_flat(fields: Mapping[str, tf.TensorSpec]) -> bool:
     """Whether a batch has flat histories, whose length is not the number of examples."""
-    return "history_row" in fields
+    return any(name.rpartition("/")[2] == "history_row" for name in fields)
 
 
 def check_modes(model: str, callbacks: Iterable) -> None:

@@ -140,14 +140,37 @@ def checked_part(registry: KerasRegistry, part: str, options: dict) -> None:
         registry.make(part, {}, options)
 
 
-def known_loss(loss: str | None) -> str | None:
-    """Validates the name of an objective; `compile` imports a `module:Class` later."""
-    if loss is not None and ":" not in loss:
-        from tfrec_fusion.models.objectives.catalogue import OBJECTIVES
+def known_loss(loss: str | dict[str, str] | None) -> str | dict[str, str] | None:
+    """Validates names of losses, of one or of each term; `compile` imports a `module:Class`."""
+    from tfrec_fusion.models.objectives.catalogue import AUXILIARY_LOSSES, OBJECTIVES
+    from tfrec_fusion.models.objectives.joint import check_names
 
-        with _without_value(OBJECTIVES.kind):
+    terms = loss if isinstance(loss, dict) else {}
+    with _without_value("loss"):
+        if isinstance(loss, dict):
+            check_names(loss)
+        elif loss is not None and ":" not in loss:
             OBJECTIVES.resolve(loss)
+    known = [*OBJECTIVES, *AUXILIARY_LOSSES]
+    for name, term in terms.items():
+        if ":" not in term and term not in known:
+            raise ValueError(
+                f"{name!r}: must be one of {', '.join(known)}, or module:Class of your own"
+            )
     return loss
+
+
+def known_weights(weights: dict[str, float] | None, info) -> dict[str, float] | None:
+    """Validates the field `loss_weights` against the terms of the field `loss`."""
+    from tfrec_fusion.models.objectives.joint import checked_weights
+
+    loss = info.data.get("loss")
+    if weights is None or "loss" not in info.data:
+        return weights
+    if not isinstance(loss, dict):
+        raise ValueError("are for a loss of several terms, from names to losses; set loss as well")
+    with _without_value("loss_weights"):
+        return checked_weights(loss, weights)
 
 
 @contextmanager

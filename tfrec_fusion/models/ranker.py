@@ -27,6 +27,7 @@ from tfrec_fusion.models.heads.binary_head import BinaryHead
 from tfrec_fusion.models.objectives.catalogue import OBJECTIVES, find_loss
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.event_dropout import hidden_events
+from tfrec_fusion.models.objectives.joint import Joint
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
@@ -231,6 +232,11 @@ class Ranker(DataModel):
 
 def _resolved_loss(loss):
     """Resolves a loss as `find_loss` does, but returns the name of a Keras loss unchanged."""
+    if isinstance(loss, Mapping | Joint):
+        raise InputError(
+            "Ranker: compile: loss: several losses train a TwoTower or an AlphaRec; pass one. "
+            f"Received: {type(loss).__name__}"
+        )
     if isinstance(loss, str) and loss not in OBJECTIVES and ":" not in loss:
         try:
             keras.losses.get(loss)

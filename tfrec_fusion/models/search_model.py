@@ -70,10 +70,12 @@ class SearchModel(RetrievalModel):
         **options,
     ):
         super().__init__(name)
-        if not isinstance(recommender, TwoTower) or recommender.spec.repeats != "first":
+        two_tower = isinstance(recommender, TwoTower) and recommender.spec.repeats == "first"
+        if not two_tower or recommender.interests > 1:
             raise InputError(
-                "SearchModel: recommender must be a TwoTower of events with repeats='first', "
-                f"whose score is one dot product. Received: {type(recommender).__name__}"
+                "SearchModel: recommender must be a TwoTower of events with repeats='first' and "
+                "one vector for a user, whose score is one dot product. Received: "
+                f"{type(recommender).__name__}"
             )
         if start is not None:
             options.setdefault("query_dims", np.shape(start)[-1])
@@ -143,11 +145,11 @@ class SearchModel(RetrievalModel):
             self.query_tower.trainable_weights if self.config.frozen else super().trainable_weights
         )
 
-    def _resolved_objective(self, loss) -> None:
-        if loss is not None:
+    def _resolved_objective(self, loss, weights=None) -> None:
+        if loss is not None or weights is not None:
             raise InputError(
                 "SearchModel: compile: the loss of searches is a softmax with in-batch negatives; "
-                f"leave loss out. Received: {loss!r}"
+                f"leave loss out. Received: {weights if loss is None else loss!r}"
             )
 
     @property

@@ -8,11 +8,12 @@ import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.examples.joint import parts_of
 from tfrec_fusion.features.context import neutral_context
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers import CandidateQueue, EventModulation, RepeatScore, SideFeatures
-from tfrec_fusion.layers.draws import add_draws, next_seed
+from tfrec_fusion.layers.draws import add_draws
 from tfrec_fusion.layers.history_pooling import history_size
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.building import (
@@ -27,17 +28,18 @@ from tfrec_fusion.models.building import (
 )
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.explained.pair_scorer import PairScorer
+from tfrec_fusion.models.interests import best_interest
 from tfrec_fusion.models.objectives.auxiliary import added_losses, content_view
+from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
 from tfrec_fusion.models.objectives.candidates import candidate_vectors, repeated_scores
 from tfrec_fusion.models.objectives.catalogue import CatalogueSoftmax, CatalogueSquared
-from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
-from tfrec_fusion.models.objectives.event_dropout import hidden_events
-from tfrec_fusion.models.objectives.history_dropout import hidden_histories
+from tfrec_fusion.models.objectives.content_alignment import ContentAlignment
+from tfrec_fusion.models.objectives.joint import Joint
 from tfrec_fusion.models.objectives.objective import Objective
-from tfrec_fusion.models.objectives.pairs import log_shares, pair_vectors
-from tfrec_fusion.models.objectives.sequences import sequence_vectors
-from tfrec_fusion.models.objectives.targets import Targets
+from tfrec_fusion.models.objectives.pairs import log_shares
+from tfrec_fusion.models.objectives.scored_batch import ScoredBatch
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.interest_serving import InterestServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.stored_tables import stored_user_side
 from tfrec_fusion.models.serving.tower_serving import tower_serving
@@ -45,7 +47,7 @@ from tfrec_fusion.models.towers.item_tower import ItemTower
 from tfrec_fusion.models.towers.tower_scorer import tower_scorer
 from tfrec_fusion.models.towers.trend_match import TrendMatch
 from tfrec_fusion.models.towers.user_towers import make_user_tower
-from tfrec_fusion.models.two_tower_batches import check_batch, example_batch
+from tfrec_fusion.models.two_tower_batches import check_batch, check_interests, example_batch
 from tfrec_fusion.models.two_tower_config import TwoTowerConfig
 from tfrec_fusion.models.two_tower_spec import completed, described
 
@@ -61,6 +63,7 @@ class TwoTower(RetrievalModel):
 
     If repeated events count (`Interactions(repeats="all")`), items of the history have a further
     score of their own, `RepeatScore`, and the whole is no dot product; not with a `SequenceTower`.
+    Nor is it one for a tower with several vectors u, such as `ComiRec`, of which the best counts.
 
     The user tower computes u: by default a linear map of two pools of the history's item vectors
     (`PooledHistory`), which features of the past events change (`EventModulation`); `SideFeatures`
@@ -108,6 +111,7 @@ class TwoTower(RetrievalModel):
         scores_repeats = spec.repeats == "all" and not user_tower.encodes_positions
         reads_history = user_tower.reads_history or scores_repeats
         check_reads_events("TwoTower", config, reads_history)
+        check_interests(user_tower, config, scores_repeats)
         self.tower = ItemTower(
             spec.n_items,
             config.dim,
@@ -195,6 +199,11 @@ class TwoTower(RetrievalModel):
         return self.user_tower.reads_user_ids
 
     @property
+    def interests(self) -> int:
+        """Number of vectors of a user, of which the best one counts."""
+        return self.user_tower.interests
+
+    @property
     def vector_dim(self) -> int:
         """Number of columns of `user_vectors` and `item_vectors`."""
         return self.config.dim + (self.config.trend_dim if self.spec.feature_names else 0) + 1
@@ -272,7 +281,7 @@ class TwoTower(RetrievalModel):
             None knows nothing of them.
 
         Returns:
-          `[B, vector_dim]` float32.
+          `[B, vector_dim]` float32, or `[B, interests, vector_dim]` if `interests` is above 1.
         """
         size = history_size(history_rows, history_ages, tf.shape(users)[0])
         if user_features is not None:
@@ -301,7 +310,7 @@ class TwoTower(RetrievalModel):
           users, history_vectors, history_items, history_rows, history_ages: as in `user_vectors`.
 
         Returns:
-          `[H, vector_dim]` float32.
+          `[H, vector_dim]` float32, or `[H, interests, vector_dim]` if `interests` is above 1.
         """
         size = history_size(history_rows, history_ages, tf.shape(users)[0])
         known = {
@@ -317,25 +326,30 @@ class TwoTower(RetrievalModel):
         return self._user_side(user, users, size)
 
     def _user_side(self, user, users, size, user_features=None, context=None) -> tf.Tensor:
-        """Completes outputs of the user tower `[R, dim]`, of user rows and sizes `[R, ...]`."""
+        """Completes outputs `[R, ..., dim]` of the user tower, of user rows and sizes `[R, 2]`."""
+        several = [] if self.interests == 1 else [self.interests]
         user = checked_output(
             f"TwoTower: user: {type(self.user_tower).__name__}",
             user,
-            f"[B, {self.config.dim}]",
-            rank=2,
+            f"[B, {', '.join(map(str, [*several, self.config.dim]))}]",
+            rank=2 + len(several),
             columns=self.config.dim,
         )
-        user = tf.cast(user, tf.float32)
+        user = tf.cast(tf.ensure_shape(user, [None, *several, self.config.dim]), tf.float32)
+
+        def of_each(values):
+            return tf.repeat(values[:, None], self.interests, 1) if several else values
+
         if self.spec.user_side is not None:
             stored = user_features is None
-            user += self.user_side(users) if stored else self.user_side.of(*user_features)
+            user += of_each(self.user_side(users) if stored else self.user_side.of(*user_features))
         if self.spec.context_side is not None:
             given = neutral_context(self.spec.context_side) if context is None else context
-            user += self.context_side.of(*map(tf.convert_to_tensor, given))
+            user += of_each(self.context_side.of(*map(tf.convert_to_tensor, given)))
         parts = [self.scale * user]
         if self.spec.feature_names:
-            parts.append(self.user_trend(tf.concat([user, size], 1)))
-        return tf.concat([*parts, tf.ones([tf.shape(user)[0], 1])], 1)
+            parts.append(self.user_trend(tf.concat([user, of_each(size)], -1)))
+        return tf.concat([*parts, tf.ones_like(user[..., :1])], -1)
 
     def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
         """Computes the unmasked scores `[B, C]` float32 of a batch of `Interactions.batches`.
@@ -343,7 +357,7 @@ class TwoTower(RetrievalModel):
         The score of a self-pair (`self_pairs`) leaves the item itself out of the history.
         """
         users, items, fused, history = candidate_vectors(self, batch, training)
-        scores = tf.matmul(users, items, transpose_b=True)
+        scores = best_interest(users, lambda one: tf.matmul(one, items, transpose_b=True))
         if self.scores_repeats:
             return repeated_scores(self, batch, scores, history)
         if "self_pairs" in batch and self.reads_history:
@@ -359,43 +373,56 @@ class TwoTower(RetrievalModel):
           InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
-        if training and self.config.history_dropout:
-            rate, seed = self.config.history_dropout, next_seed(self.draws)
-            batch = hidden_histories(batch, rate, seed)
-        if training and self.spec.context_side is not None and self.config.context_dropout:
-            rate, seed = self.config.context_dropout, next_seed(self.draws)
-            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
-        if training and self.spec.event_side is not None and self.config.event_dropout:
-            rate, seed = self.config.event_dropout, next_seed(self.draws)
-            batch = hidden_events(batch, self.spec.event_side, rate, seed)
-        objective, weight = self.objective_for(batch), batch.get("weight")
-        if "item" in batch:
-            users, items, targets, touched = pair_vectors(self, batch, training)
-            loss = objective.of_vectors(targets, users, items, weight)
-        elif "next" in batch:
-            users, items, targets = sequence_vectors(self, batch, training)
-            touched = batch.get("candidate")
-            loss = objective.of_candidates(targets, users, items, weight)
+        own, marked = parts_of(batch)
+        scored = ScoredBatch(self, own, training)
+        others = {name: ScoredBatch(self, part, training) for name, part in marked.items()}
+        objective = self.objective_for(own)
+        if isinstance(objective, Joint):
+            parts = {name: others.get(name, scored) for name in objective.terms}
+            losses = {
+                name: term.of_model(self, parts[name].batch)
+                if isinstance(term, AuxiliaryLoss)
+                else parts[name].loss(term)
+                for name, term in objective.terms.items()
+            }
+            loss = self.joined(objective, losses, {name: part.rows for name, part in parts.items()})
         else:
-            touched = batch.get("candidate")
-            masked = batch.get("masked", tf.zeros([0, 2], tf.int32))
-            sampling = batch.get("log_q"), self.spec.n_items
-            targets = Targets(batch["target"], masked, batch["is_warm"], *sampling)
-            loss = objective(targets, self(batch, training=training), weight)
-        added = added_losses(self, batch, touched) if training else 0.0
-        return self.tracked(loss, added, tf.size(batch["user"]))
+            loss = scored.loss(objective)
+        added = 0.0
+        if training:
+            read = [one.touched for one in (scored, *others.values())]
+            every = any(rows is None for rows in read)
+            touched = None if every else read[0] if not others else tf.unique(tf.concat(read, 0))[0]
+            added = added_losses(self, scored.batch, touched)
+        return self.tracked(loss, added, scored.rows)
 
-    def objective_for(self, batch) -> Objective:
+    def objective_for(self, batch) -> Objective | Joint:
         """Returns the chosen loss, or the default for the kind of examples."""
         if self.objective is not None:
             return self.objective
-        return CatalogueSquared() if "self_pairs" in batch else self._resolved_objective("softmax")
+        return CatalogueSquared() if "self_pairs" in batch else self._resolved_single("softmax")
 
-    def _resolved_objective(self, loss):
-        if (self.config.loss if loss is None else loss) == "softmax":
+    def _resolved_single(self, loss):
+        if loss == "softmax":
             half = self.tower.compute_dtype == "bfloat16"
             return CatalogueSoftmax("bfloat16" if half else "float32")
-        return super()._resolved_objective(loss)
+        return super()._resolved_single(loss)
+
+    def _resolved_term(self, name, loss):
+        loss = self._resolved_single(loss) if loss == "softmax" else loss
+        return super()._resolved_term(name, loss)
+
+    def _prepare(self, term) -> None:
+        term.prepare(self)
+
+    def _take(self, objective) -> None:
+        if not self.config.alignment and hasattr(self, "content_view"):
+            aligned = isinstance(objective, Joint) and any(
+                isinstance(term, ContentAlignment) for term in objective.terms.values()
+            )
+            if not aligned:  # a variable of no loss has no gradient
+                del self.content_view
+        super()._take(objective)
 
     def check_batch(self, batch) -> None:
         """Raises InputError if the model cannot be trained on batches with these fields."""
@@ -404,7 +431,8 @@ class TwoTower(RetrievalModel):
     def scorer(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         """Returns a function: user rows `[B]` -> scores `[B, n_items]` float32.
 
-        It is a `DotProductScorer`, with its vectors, unless repeated events count.
+        It is a `DotProductScorer`, with its vectors, unless repeated events count or users have
+        several vectors.
 
         Args:
           state: histories and item features; its vocabularies must be those of the model.
@@ -414,7 +442,7 @@ class TwoTower(RetrievalModel):
 
     def serving(
         self, state: State, precision: str = "float32", explain: bool = False
-    ) -> DotProductServing | RepeatServing:
+    ) -> DotProductServing | RepeatServing | InterestServing:
         """Returns the scoring graph to export, with all tables stored in `precision`."""
         side = stored_user_side(self, precision)
         # Trends are matched with the size and the recency of the history.

@@ -6,7 +6,13 @@ from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from tfrec_fusion.models.fusion_config import FusionConfig, known_loss, known_part, taken_options
+from tfrec_fusion.models.fusion_config import (
+    FusionConfig,
+    known_loss,
+    known_part,
+    known_weights,
+    taken_options,
+)
 
 
 class TwoTowerConfig(FusionConfig):
@@ -37,8 +43,8 @@ class TwoTowerConfig(FusionConfig):
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: the user tower: "history", "id" or "both" for `PooledHistory` reading the history, the
         user id, or both; a `SequenceTower`: "decayed_history", "gru4rec", "caser", "sasrec",
-        "esasrec" or "hstu"; `module:Class` or the registered name of your own `UserTower`; or in
-        Python the class or an object.
+        "esasrec", "hstu" or, with several vectors, "comirec"; `module:Class` or the registered
+        name of your own `UserTower`; or in Python the class or an object.
       user_options: further arguments of the class, but for `PooledHistory`.
       id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss; None means 5e-4
@@ -53,8 +59,10 @@ class TwoTowerConfig(FusionConfig):
         vector is their mean, which works better on autoencoder examples. None means a map if there
         are timestamps.
       loss: a name of `OBJECTIVES` or `module:Class` of your own `Objective`; None means
-        "normalised_squared" for autoencoder examples, which it needs, else "softmax".
+        "normalised_squared" for autoencoder examples, which it needs, else "softmax". Or several:
+        name -> such a name, or "alignment" or "distillation"; see `Joint`.
         `compile(loss=...)` overrides it.
+      loss_weights: name -> weight of a term of several, by default 1.
       history_dropout: probability that training hides a user's whole history, so that the model
         learns to score new users; by default .2 with features of users, else 0.
       queue: number of item vectors of earlier batches that are further negatives in training on
@@ -79,7 +87,8 @@ class TwoTowerConfig(FusionConfig):
     trend_hidden: PositiveInt = 32
     decay_days: PositiveFloat = 30.0
     user_layer: bool | None = None
-    loss: str | None = None
+    loss: str | dict[str, str] | None = None
+    loss_weights: dict[str, float] | None = None
     history_dropout: float | None = Field(default=None, ge=0, lt=1)
     queue: NonNegativeInt = 0
     alignment: float = Field(default=0.0, ge=0)
@@ -108,6 +117,11 @@ class TwoTowerConfig(FusionConfig):
     @classmethod
     def _loss(cls, loss):
         return known_loss(loss)
+
+    @field_validator("loss_weights")
+    @classmethod
+    def _weights(cls, weights, info):
+        return known_weights(weights, info)
 
     def completed(self, ordered: bool, vectors: bool) -> TwoTowerConfig:
         """Returns the config with data-dependent defaults filled in.

@@ -30,7 +30,10 @@ AGAIN = 1.5
 
 _METRIC = "ndcg@10"
 _BLEND_FOLDS = 4  # of a blend, of random parts
+_LEAST_USERS = 1000  # to measure a blend
 _FOLDS = 5  # of a stack
+_MEASURED = 4e-7  # seconds to measure a blend for one user, item and member
+_SHARE = 0.25  # of the time left, to measure a blend
 _BUILD = 6.0  # seconds to build a head
 _HEAD = 0.012  # seconds to train a head on the candidates of one user
 _NOT_NAMED = re.compile(r"\W")  # in the name of a member
@@ -70,21 +73,23 @@ def blended(
     if len(members) < 2:
         say("no blend: there is one kind of model")
         return None
-    if left < AGAIN * fit + LEAST:
+    users, each = len(part.targets()[0]), _MEASURED * len(part.train.catalogue) * len(members)
+    most = max(_LEAST_USERS, int(_SHARE * left / each))
+    if left < AGAIN * fit + LEAST + each * min(users, most):
         say("no blend: there is no time to train its members again")
         return None
     begin = time.perf_counter()
     models = named(members)
     once = {name: partial(_trained_once, one, part) for name, one in models.items()}
-    folds = _folds_of_blend(part, len(members), fit, left)
+    folds = _folds_of_blend(part, len(members), fit, left, each)
     try:
-        choice = choose_blend(once, split, folds=folds, seed=seed, progress=False)
+        choice = choose_blend(once, split, folds=folds, users=most, seed=seed, progress=False)
     except InputError as error:
         if folds == 1:
             raise
         say(f"the blend is chosen on the validation part alone: {error}")
         folds = 1
-        choice = choose_blend(once, split, seed=seed)
+        choice = choose_blend(once, split, users=most, seed=seed)
     if not choice.options:
         on = f", on {folds} folds" if folds > 1 else ""
         say(f"no blend of the best of each kind is better than one of them beyond noise{on}")
@@ -99,12 +104,18 @@ def blended(
     return Composed(trial, replace(choice, factories=again), folds)
 
 
-def _folds_of_blend(part: Split, members: int, fit: float, left: float) -> int:
-    """Number of folds: of random parts as many as there is time and memory for, else 1."""
+def _folds_of_blend(part: Split, members: int, fit: float, left: float, each: float) -> int:
+    """Number of folds: of random parts as many as there is time and memory for, else 1.
+
+    `each` is the time to measure a user.
+    """
     if part.kind != "random":
         return 1
-    held = most_users(part.train, members, len(FORMS)) // max(1, len(part.targets()[0]))
-    timed = int((left - AGAIN * fit - LEAST) / max(fit, 1e-3)) + 1
+    users = max(1, len(part.targets()[0]))
+    held = most_users(part.train, members, len(FORMS)) // users
+    held = min(held, int(_SHARE * left / each) // users)
+    # The members of the first fold are fitted.
+    timed = int((left - AGAIN * fit - LEAST + fit) / max(fit + each * users, 1e-3))
     return max(1, min(_BLEND_FOLDS, held, timed))
 
 

@@ -72,6 +72,7 @@ def choose_blend(
     k: float = 10.0,
     test: float | None = None,
     folds: int = 1,
+    users: int | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Console | bool | None = None,
@@ -101,6 +102,8 @@ def choose_blend(
       k: see `BlendConfig`.
       test: share of the training events in the validation period; see `Split.validation`.
       folds: number of held-out parts.
+      users: number of users to measure, of all folds together, if there are more: a sample. None
+        takes as many as fit into 2 GiB.
       bootstrap, seed: see `evaluation.paired_bootstrap`.
       progress: of several folds: a rich console; None is standard error, False no output.
 
@@ -121,6 +124,7 @@ def choose_blend(
     check_factories("choose_blend", factories, split)
     _check(forms)
     counts = {"steps": (steps, 1), "folds": (folds, 1), "bootstrap": (bootstrap, 2)}
+    counts |= {} if users is None else {"users": (users, 2)}
     for name, (value, least) in {**counts, "seed": (seed, 0)}.items():
         check_whole("choose_blend", name, value, least)
     names, parts = [*factories], validation_parts(split, folds, seed, test=test)
@@ -130,7 +134,8 @@ def choose_blend(
     shown = progress if folds > 1 else False
     with WorkProgress("blend:", folds, "folds", console=shown, tell_end=False) as bar:
         for part in listed:
-            most = max(1, most_users(part.train, len(names), len(forms)) // folds)
+            most = most_users(part.train, len(names), len(forms))
+            most = max(1, (most if users is None else min(users, most)) // folds)
             members = trained_members("choose_blend", factories, part.train)
             measured.append(BlendFold(members, part, forms, k, most, seed))
             del members  # before those of the next fold are trained

@@ -35,6 +35,7 @@ from tfrec_fusion.training.config_sections import (
     SpectralSection,
     SplitConfig,
 )
+from tfrec_fusion.training.joint_configs import check_joint, joint_configs
 from tfrec_fusion.training.model_sections import (
     AUTO,
     BLEND,
@@ -61,6 +62,7 @@ _MAX_LEN = 50  # the default of `SequenceTower`
 # Keys that apply only to models that are trained in epochs.
 _GRADIENT_KEYS = (
     "examples",
+    "joint",
     "spectral",
     "epochs",
     "batch_size",
@@ -92,6 +94,8 @@ class RunConfig(Section):
         `as_of` for events with times, except under a random split, which has no "before"; else
         `autoencoder`. `held_out` replaces `autoencoder` if the user tower cannot subtract an item
         from its own score, and beyond 100,000 items, where candidates are sampled.
+      joint: name of a term of `model.loss` -> examples of its own, as `examples`, with a
+        `batch_size`; see `joint_examples`. The other terms read `examples`.
       spectral: options of a closed-form initialization of a two-tower's item vectors; False for
         none. The model then defaults to 1,024 dimensions, no further vectors, no ID dropout and no
         L2 norm. None uses it if the examples are `autoencoder` and the model sets neither `fusion`
@@ -125,6 +129,7 @@ class RunConfig(Section):
         ]
         | None
     ) = None
+    joint: dict[str, dict[str, Any]] | None = None
     spectral: SpectralSection | Literal[False] | None = None
     epochs: NonNegativeInt | None = None
     batch_size: PositiveInt | None = None
@@ -177,6 +182,7 @@ class RunConfig(Section):
             )
         if ranker and self.spectral:
             raise ValueError("spectral applies only to model.kind 'two_tower'; leave it out")
+        check_joint(self)
         return self
 
     def member_configs(self) -> dict[str, RunConfig]:
@@ -295,7 +301,9 @@ class RunConfig(Section):
             else:
                 # A tower that cannot subtract self-pairs needs histories without the target.
                 examples = AutoencoderSection() if tower.subtracts_self else HeldOutSection()
-        if examples.kind in ("autoencoder", "held_out", "sequence") and model.trend:
+        joint: Any = {name: one.resolved(train) for name, one in joint_configs(self).items()}
+        kinds = {examples.kind, *(one.examples.kind for one in joint.values())}
+        if kinds & {"autoencoder", "held_out", "sequence"} and model.trend:
             # Examples without a time have no trend to learn from.
             model = model.model_copy(update={"trend": False})
         epochs, batch_size, learning_rate = _DEFAULTS[examples.kind]
@@ -318,6 +326,11 @@ class RunConfig(Section):
             update={
                 "data": data,
                 "examples": examples,
+                "joint": {
+                    name: {**one.examples.model_dump(mode="json"), "batch_size": one.batch_size}
+                    for name, one in joint.items()
+                }
+                or None,
                 "model": model,
                 "spectral": spectral,
                 "epochs": epochs,

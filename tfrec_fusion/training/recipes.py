@@ -19,6 +19,7 @@ from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam, resolve
 from tfrec_fusion.pipelines import Blend
 from tfrec_fusion.training.config import RunConfig
+from tfrec_fusion.training.joint_configs import joint_batches
 from tfrec_fusion.training.model_sections import BLEND, MODELS
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.time_budget import plan_budget
@@ -71,6 +72,14 @@ def training_batches(
       steps_per_epoch: most batches of an epoch; None for all.
       event_side: the features of past events of the model.
     """
+    if config.joint:
+        return joint_batches(
+            config,
+            lambda one, first: training_batches(
+                one, train, first, context_side, steps_per_epoch, event_side
+            ),
+            first_epoch,
+        )
     examples: Any = config.examples
     options = examples.model_dump(exclude={"kind"}) | {"seed": config.seed}
     options["steps_per_epoch"] = steps_per_epoch

@@ -11,6 +11,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
+from tfrec_fusion.models.interests import best_interest
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.event_features import EventFeatures
 
@@ -76,6 +77,8 @@ class PairScorer:
             hidden,
             events=None if self._events is None else self._events.flat(distinct),
         )
-        return tf.reduce_sum(
-            tf.gather(user_vectors, place) * tf.gather(item_vectors, own), 1
-        ).numpy()
+        items_of = tf.gather(item_vectors, own)
+        scores = best_interest(
+            tf.gather(user_vectors, place), lambda one: tf.reduce_sum(one * items_of, 1)
+        )
+        return scores.numpy()

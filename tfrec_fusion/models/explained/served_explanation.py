@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.explained.explained_items import ExplainedItems
 from tfrec_fusion.models.explained.shapley import shapley_weights, subsets
 from tfrec_fusion.models.explained.shares import share_output
+from tfrec_fusion.models.interests import best_interest
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
 _MEANINGS = {
@@ -92,11 +94,10 @@ class ServedExplanation(tf.Module):
                     rest = tf.broadcast_to(self.neutral, tf.shape(last))
                     rest = rest if "context" in hidden else last - bias
                     rest = rest if "id" in hidden else rest + bias
-                    value = tf.linalg.matvec(vectors, left[:, :dim])
-                    value += tf.linalg.matvec(rest, left[:, dim:])
+                    shown_items = tf.concat([vectors, rest], -1)
                 else:
-                    value = tf.linalg.matvec(items, left)
-                values.append(value)
+                    shown_items = items
+                values.append(best_interest(left, partial(tf.linalg.matvec, shown_items)))
         weights = tf.constant(shapley_weights(self.inputs).T, tf.float32)
         shares = tf.unstack(tf.tensordot(tf.stack(values, 2), weights, 1), len(self.inputs), 2)
         named = {share_output(n): s for n, s in zip(self.inputs, shares, strict=True)}

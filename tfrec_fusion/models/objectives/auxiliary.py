@@ -45,7 +45,7 @@ def content_view(tower) -> keras.Sequential:
     return view
 
 
-def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def alignment_loss(model, batch: Mapping[str, tf.Tensor], temperature: float = 0.2) -> tf.Tensor:
     """Computes `InfoNCE` between the ids of the batch's targets and an MLP of their content.
 
     It covers the distinct targets with both id and content, without dropout. The logits are
@@ -54,6 +54,7 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     Args:
       model: a `TwoTower` with ids and vectors.
       batch: pairs, or a batch of `Interactions.batches`.
+      temperature: of `InfoNCE`.
     """
     if "item" in batch:
         rows = tf.unique(batch["item"])[0]
@@ -66,10 +67,10 @@ def alignment_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     contents = list(model.tower.frozen)
     content = tf.concat([tf.cast(inputs[name], tf.float32) for name in contents], 1)
     has_content = tf.reduce_any(tf.stack([masks[name] for name in contents], 1), 1)
-    return InfoNCE()(inputs["id"], model.content_view(content), seen & has_content)
+    return InfoNCE(temperature)(inputs["id"], model.content_view(content), seen & has_content)
 
 
-def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def distillation_loss(model, batch: Mapping[str, tf.Tensor], temperature: float = 1.0) -> tf.Tensor:
     """Computes `Distillation` from the model's scores into its scores with cold candidates.
 
     Teacher and student score the same users and candidates without dropout; the student's
@@ -79,6 +80,7 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     Args:
       model: a `TwoTower` with ids and vectors.
       batch: a batch of `Interactions.batches`.
+      temperature: of `Distillation`.
 
     Raises:
       InputError: the batch holds pairs.
@@ -91,7 +93,7 @@ def distillation_loss(model, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     rows, seen = candidates(model, batch)
     users, items, *_ = candidate_vectors(model, batch)
     cold = model.item_vectors(rows, batch["item_features"], tf.zeros_like(seen))
-    return Distillation()(
+    return Distillation(temperature)(
         tf.matmul(users, cold, transpose_b=True),
         tf.matmul(users, items, transpose_b=True),
         batch.get("masked", batch.get("self_pairs", tf.zeros([0, 2], tf.int32))),

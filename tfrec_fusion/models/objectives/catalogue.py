@@ -9,6 +9,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.losses import MultiTargetSoftmax, NormalisedSquared
 from tfrec_fusion.losses.blocked import blocked_softmax
+from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.objectives.pairs import batch_softmax
 from tfrec_fusion.registry import Registry
@@ -26,6 +27,14 @@ OBJECTIVES = Registry(
         "ccl": "tfrec_fusion.models.objectives.ccl:CCL",
     },
 )
+AUXILIARY_LOSSES = Registry(
+    "loss",
+    {
+        "alignment": "tfrec_fusion.models.objectives.content_alignment:ContentAlignment",
+        "distillation": "tfrec_fusion.models.objectives.cold_distillation:ColdDistillation",
+    },
+)
+"""Further terms of a joint loss."""
 
 
 def find_loss(model: str, value: Any) -> Any:
@@ -55,6 +64,29 @@ def find_objective(model: str, value: Any) -> Objective:
             f"{model}: compile: loss: must be one of {', '.join(OBJECTIVES)}, module:Class of your "
             "own, or an Objective: other losses do not support candidates and masks. "
             f"Received: {value!r}"
+        )
+    return found
+
+
+def find_term(model: str, name: str, value: Any) -> Objective | AuxiliaryLoss:
+    """Resolves a term of a joint loss, given by name, by `module:Class`, as a class or an object.
+
+    Raises:
+      InputError: the value is neither an `Objective` nor an `AuxiliaryLoss`.
+    """
+    registry = AUXILIARY_LOSSES if value in list(AUXILIARY_LOSSES) else OBJECTIVES
+    known = not isinstance(value, str) or value in registry or ":" in value
+    try:
+        found = registry.resolve(value) if known else None
+    except InputError as error:
+        raise InputError(f"{model}: compile: loss: {name!r}: {error}") from error
+    if isinstance(found, type) and issubclass(found, Objective | AuxiliaryLoss):
+        found = found()
+    if not isinstance(found, Objective | AuxiliaryLoss):
+        raise InputError(
+            f"{model}: compile: loss: {name!r}: must be one of "
+            f"{', '.join([*OBJECTIVES, *AUXILIARY_LOSSES])}, module:Class of your own, or an "
+            f"Objective or AuxiliaryLoss. Received: {value!r}"
         )
     return found
 

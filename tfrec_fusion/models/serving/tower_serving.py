@@ -10,6 +10,7 @@ from tfrec_fusion.models.explained.explained_items import ExplainedItems
 from tfrec_fusion.models.explained.hidden_inputs import HiddenInputs
 from tfrec_fusion.models.explained.served_explanation import ServedExplanation
 from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.interest_serving import InterestServing
 from tfrec_fusion.models.serving.repeat_serving import RepeatServing
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.event_features import EventFeatures
@@ -22,7 +23,7 @@ def tower_serving(
     precision: str,
     explain: bool = False,
     reads_ages: bool = False,
-) -> DotProductServing | RepeatServing:
+) -> DotProductServing | RepeatServing | InterestServing:
     """Builds the scoring graph from the item vectors of a state and the user side.
 
     Args:
@@ -57,7 +58,7 @@ def tower_serving(
         items = ExplainedItems.of(model, features, seen)
         hidden = HiddenInputs(side, of_requests, of_events)
         explanation = ServedExplanation(items, hidden.user_vectors, precision)
-    repeated = model.scores_repeats
+    repeated, interests = model.scores_repeats, getattr(model, "interests", 1)
     serving = DotProductServing(
         user_vectors,
         vectors[:-1],
@@ -67,7 +68,9 @@ def tower_serving(
         explanation,
         requested=of_requests,
         events=of_events,
-        has_vectors=not repeated,
+        has_vectors=not repeated and interests == 1,
         reads_ages=reads_ages and state.time is not None,
     )
+    if interests > 1:
+        return InterestServing(serving, interests)
     return RepeatServing(serving, repeat_scores) if repeated else serving

@@ -63,16 +63,17 @@ class SequenceTower(UserTower):
           training: whether it is training.
 
         Returns:
-          `[B, L, dim]` float.
+          `[B, L, dim]` float, or `[B, L, interests, dim]` if `interests` is above 1.
         """
         raise NotImplementedError
 
     def call(self, users: Mapping[str, tf.Tensor], training=None):
         encoded, _, present = self._encoded(users, training)
-        return tf.where(present[:, -1:], encoded[:, -1], tf.zeros([], encoded.dtype))
+        present = present[:, -1:] if self.interests == 1 else present[:, -1:, None]
+        return tf.where(present, encoded[:, -1], tf.zeros([], encoded.dtype))
 
     def positions(self, users: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Returns the user's vector after each event, `[H, dim]`.
+        """Returns the user's vector after each event, `[H, dim]`, or `[H, interests, dim]`.
 
         Args:
           users: as for `call`; no history may be longer than `max_len`.
@@ -88,10 +89,10 @@ class SequenceTower(UserTower):
             f"a sequence is longer than the {self.max_len} events that {type(self).__name__} "
             f"reads; pass max_len={self.max_len} to batches, or a larger one to the tower",
         )
-        return tf.gather(tf.reshape(encoded, [-1, encoded.shape[-1]]), place)
+        return tf.gather(tf.reshape(encoded, [-1, *encoded.shape[2:]]), place)
 
     def _encoded(self, users: Mapping[str, tf.Tensor], training):
-        """Encodings `[B, L, dim]`, each event's place in the padded rows, and which are present."""
+        """Encodings `[B, L, ...]`, each event's place in the padded rows, and which are present."""
         row, n_users = users["history_row"], tf.size(users["user"])
         ones = tf.ones_like(row, tf.float32)
         # ONNX has segment sums of floats alone.
@@ -109,13 +110,15 @@ class SequenceTower(UserTower):
 
         present = padded(ones) > 0
         ages = padded(tf.cast(users["history_age"], tf.float32))
+        several = [] if self.interests == 1 else [self.interests]
         encoded = checked_output(
             f"{type(self).__name__}.encode",
             self.encode(padded(users["history_vector"]), ages, present, training=training),
-            f"[B, L, {self.dim}]",
-            rank=3,
+            f"[B, L, {', '.join(map(str, [*several, self.dim]))}]",
+            rank=3 + len(several),
             columns=self.dim,
         )
+        encoded = tf.ensure_shape(encoded, [None, None, *several, self.dim])
         return encoded, place, present
 
     def get_config(self):

@@ -11,6 +11,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.dot_product_scorer import DotProductScorer
+from tfrec_fusion.models.interests import best_interest
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.event_features import EventFeatures
 
@@ -18,7 +19,8 @@ from tfrec_fusion.models.towers.event_features import EventFeatures
 def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray], np.ndarray]:
     """Builds the scorer of a `TwoTower`; it computes the item vectors once.
 
-    If repeated events count, the score is no dot product, and the scorer is a plain function.
+    If repeated events count or users have several vectors, the score is no dot product, and the
+    scorer is a plain function.
     """
     rows = tf.range(model.spec.n_items)
     items = model.item_vectors(rows, state.item_features(model.spec)[0], state.seen)
@@ -43,13 +45,15 @@ def tower_scorer(model, state: State) -> DotProductScorer | Callable[[np.ndarray
         users = np.asarray(users, np.int32)
         return users, *state.flat_histories(users), *([events.flat(users)] if events else [])
 
-    if not model.scores_repeats:
+    if not model.scores_repeats and model.interests == 1:
         traced = _on_first_call(vectors, inputs)
         return DotProductScorer(lambda users: traced(*histories_of(users)), items)
 
     def scores(users, history_items, history_rows, history_ages, *event_rows):
         of_users = vectors(users, history_items, history_rows, history_ages, *event_rows)
-        found = tf.matmul(of_users, items, transpose_b=True)
+        found = best_interest(of_users, lambda one: tf.matmul(one, items, transpose_b=True))
+        if not model.scores_repeats:
+            return found
         history = past(history_items, event_rows)
         added = model.repeat_score(history, history_items, history_rows, history_ages)
         return tf.tensor_scatter_nd_add(found, *added)

@@ -28,6 +28,8 @@ class UserTower(keras.layers.Layer):
         `history_weights` `[n_items]`, set by a spectral initialisation.
       encodes_positions: whether it implements `positions`, see `SequenceTower`; it can then be
         trained on `examples="sequence"`.
+      interests: number of vectors of a user. Above 1 the score is the largest of their dot
+        products, and the output is `[B, interests, dim]`.
 
     Input: a dict of B users and the H items of their histories, float32 except for rows:
 
@@ -39,7 +41,7 @@ class UserTower(keras.layers.Layer):
         items first for each user;
       - `history_age` `[H]` days before the scoring time;
       - `history_size` `[B, 2]`, see `history_size`.
-    Output: `[B, dim]` float.
+    Output: `[B, dim]` float, or `[B, interests, dim]` if `interests` is above 1.
 
     Example:
       >>> class Latest(UserTower):
@@ -56,6 +58,7 @@ class UserTower(keras.layers.Layer):
     encodes_positions: ClassVar[bool] = False
     reads_history: bool = True
     reads_user_ids: bool = False
+    interests: int = 1
 
     def __init__(
         self,

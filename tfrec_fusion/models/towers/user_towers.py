@@ -18,6 +18,7 @@ USER_TOWERS = KerasRegistry(
         "caser": f"{_HERE}.caser:Caser",
         "sasrec": f"{_HERE}.sasrec:SASRec",
         "esasrec": f"{_HERE}.esasrec:ESASRec",
+        "comirec": f"{_HERE}.comirec:ComiRec",
         "hstu": f"{_HERE}.hstu:HSTU",
     },
 )
