@@ -258,6 +258,13 @@ def test_every_ranker_does(golden, ranker, name, tmp_path):
     _check_ranker(golden, ranker(name), tmp_path / "onnx")
 
 
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", ["auto_int", "bst", "dlrm", "din", "final_mlp", "mixture"])
+def test_backbones_of_other_layers_do(golden, ranker, name, tmp_path):
+    export_onnx(ranker(name)[2], tmp_path / "onnx")
+    _check_ranker(golden, ranker(name), tmp_path / "onnx")
+
+
 def test_what_is_too_large_or_differs_is_refused_and_nothing_written(
     exported, monkeypatch, tmp_path
 ):
