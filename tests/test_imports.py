@@ -189,8 +189,10 @@ def test_a_circle_is_seen(tmp_path):
 def test_no_room_holds_more_than_a_fifth_of_the_lines():
     lines = {
         room: sum(len(p.read_text().splitlines()) for p in (_PACKAGE / room).rglob("*.py"))
-        for room in _ROOMS
+        for room in (*_ROOMS, "models/classic")
     }
+    # The classic models are a room within the room.
+    lines["models"] -= lines["models/classic"]
     shares = {room: count / sum(lines.values()) for room, count in lines.items()}
     assert max(shares.values()) < 0.2, shares
 
