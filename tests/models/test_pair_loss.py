@@ -87,9 +87,7 @@ def test_learns_the_planted_taste_and_comes_back_equal(user, times, seeded, tmp_
             pytest.param(loss, marks=pytest.mark.slow)
             for loss in ("refined_softmax", "bce", "gbce", "hinge", "ccl")
         ),
-        pytest.param(
-            HardNegatives("softmax", k=8, skip=1), id="hard", marks=pytest.mark.slow
-        ),
+        pytest.param(HardNegatives("softmax", k=8, skip=1), id="hard", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("queue", [0, pytest.param(64, marks=pytest.mark.slow)])
