@@ -1,6 +1,6 @@
 """Known-item search on retail, with and without the user, and its latency on 1M items.
 
-    python benchmarks/search.py [--quick] [--json F] [--page]
+    python benchmarks/search.py [--quick] [--only quality|latency] [--json F] [--page]
 
 A query is cut from the description of an item that a customer buys for the first time in the test
 period; the item is the only right answer. Items of test queries have no training query, and those
@@ -291,7 +291,8 @@ def latency(quick: bool, out: Path) -> list[dict]:
 
 
 def quality_table(rows: list[dict]) -> str:
-    heads = ["ranking", "user", "MRR@10", *STRATA, "against BM25", "against no user", "fused by"]
+    others = ["against BM25", "against the tower", "against no user"]
+    heads = ["ranking", "user", "MRR@10", *STRATA, *others, "fused by"]
     lines = [f"| {' | '.join(heads)} |", "| --- |" + " --- |" * (len(heads) - 1)]
 
     def shown(found):
@@ -303,7 +304,7 @@ def quality_table(rows: list[dict]) -> str:
         cells = [row["ranking"], "yes" if row["user"] else "", f"{row['mrr']:.3f}"]
         cells[-1] += f" [{row['low']:.3f}, {row['high']:.3f}]"
         cells += [f"{row[one]:.3f}" for one in STRATA]
-        cells += [shown(row.get("against BM25")), shown(row.get("against no user"))]
+        cells += [shown(row.get(label)) for label in others]
         used = [f"{weight:g}" for weight in row["weights"].values() if weight]
         cells.append(f"{row['fusion']} {' : '.join(used)}" if len(used) > 1 else "")
         lines.append(f"| {' | '.join(cells)} |")
@@ -317,27 +318,28 @@ def latency_table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer queries, steps and items")
     parser.add_argument("--only", choices=["quality", "latency"])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", action="store_true", help="write docs/search.md's tables")
+    parser.add_argument("--rows", type=Path, help="a file by --json to show, measuring nothing")
     arguments = parser.parse_args()
-    found = {}
+    found = json.loads(arguments.rows.read_text()) if arguments.rows else {}
+    measured = {"quality": quality, "latency": latency}
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.only != "latency":
-            found["quality"] = quality(arguments.quick, Path(folder))
-            print(quality_table(found["quality"]))
-        if arguments.only != "quality":
-            found["latency"] = latency(arguments.quick, Path(folder))
-            print(latency_table(found["latency"]))
+        for name in () if arguments.rows else measured:
+            if arguments.only in (None, name):
+                found[name] = measured[name](arguments.quick, Path(folder))
+    tables = {"quality": quality_table, "latency": latency_table}
+    for name, rows in found.items():
+        print(tables[name](rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
     if arguments.page:
         page = ROOT / "docs" / "search.md"
-        for name, table in (("quality", quality_table), ("latency", latency_table)):
-            if name in found:
-                write_between(page, f"search {name}", table(found[name]))
+        for name, rows in found.items():
+            write_between(page, f"search {name}", tables[name](rows))
 
 
 if __name__ == "__main__":

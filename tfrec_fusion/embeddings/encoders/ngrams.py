@@ -132,10 +132,11 @@ class NGramEncoder(FittedEncoder):
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
         self.check_fitted()
         for start in range(0, len(texts), self._batch):
-            rows = np.arange(start, min(start + self._batch, len(texts)))
-            yield rows, unit_rows(self._counts([texts[row] for row in rows]) @ self._vectors)
+            part = texts[start : start + self._batch]
+            rows = np.arange(start, start + len(part))
+            yield rows, unit_rows(self._counts(part) @ self._vectors)
 
-    def _counts(self, texts: list[str]) -> scipy.sparse.csr_array:
+    def _counts(self, texts: Sequence[str]) -> scipy.sparse.csr_array:
         """Damped counts `[n, terms]` of the terms of texts."""
         found = [Counter(self._terms_of(text)) for text in texts]
         cells = [
