@@ -7,9 +7,9 @@ period; the item is the only right answer. Items of test queries have no trainin
 of the queries that choose weights have neither. Each query is of one stratum: three words in their
 order ("words"), those with a wrong letter ("typo"), half of all words ("dropped"), three words of
 which one is a synonym ("synonym") or has another ending ("form"). Training queries are made alike.
-All rankings are those of exports; fusion and weights are chosen on queries of a validation period,
-for each ranking with and without the user, by models that were trained before it. Intervals are
-95 % bootstraps over queries. `--page` writes the tables into docs/search.md.
+The model is trained before a validation period, on whose queries fusion and weights are chosen, for
+each ranking with and without the user; all rankings are those of exports as of the test period.
+Intervals are 95 % bootstraps over queries. `--page` writes the tables into docs/search.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tfrec_fusion.embeddings import NGramEncoder
 from tfrec_fusion.evaluation import paired_bootstrap
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.examples import search_examples
-from tfrec_fusion.export import choose_search_weights, export
+from tfrec_fusion.export import SearchConfig, choose_search_weights, export
 from tfrec_fusion.models import SearchModel, TwoTower
 from tfrec_fusion.optimizers import adam
 
@@ -139,7 +139,7 @@ def trained(events: Interactions, searches: SearchEvents, quick: bool) -> Search
     recommender.compile(adam(3e-3, steps=epochs * len(batches)))
     recommender.fit(batches, epochs=epochs, verbose=0)
     model = SearchModel(recommender, events, vectors="spelling")
-    epochs = 2 if quick else 6
+    epochs = 2 if quick else 3
     batches = search_examples(searches, events, 512)
     model.compile(adam(3e-3, steps=epochs * len(batches)))
     model.fit(batches, epochs=epochs, verbose=0)
@@ -158,16 +158,18 @@ def quality(quick: bool, out: Path) -> list[dict]:
     mixed = np.random.default_rng(1).permutation(len(shop))
     third, sixth = len(shop) // 3, len(shop) // 6
     tested, chosen_by, others = np.split(mixed, [third, third + sixth])
-    most = 8000 if quick else 60_000
 
     def searches_of(events, items, most, seed, users):
         frame = queries_of(events, items, most, seed)
         vectors = encoder.encode(frame["query"].tolist())
-        return frame, SearchEvents.from_frame(frame, shop, users=users.users, vectors=vectors)
+        return frame, SearchEvents.from_frame(frame, shop, users=users, vectors=vectors)
 
     before = validation.train
-    _, asked = searches_of(before, others, most, 2, before)
-    _, held_out = searches_of(validation.test, chosen_by, 1000 if quick else 3000, 4, before)
+    _, asked = searches_of(before, others, 8000 if quick else 60_000, 2, before.users)
+    _, held_out = searches_of(validation.test, chosen_by, 1000 if quick else 2000, 4, before.users)
+    frame, test = searches_of(split.test, tested, 1000 if quick else 4000, 3, split.train.users)
+    assert not {*asked.item} & {*held_out.item} and not {*asked.item} & {*test.item}
+    assert not {*held_out.item} & {*test.item}
     model = trained(before, asked, quick)
     configs = {}
     for name, options in RANKINGS.items():
@@ -176,12 +178,11 @@ def quality(quick: bool, out: Path) -> list[dict]:
                 continue
             search = {"texts": ["title"], **options(str(out / "spelling"))}
             search |= {} if users else {"user_weight": 0}
-            known = held_out if users else dataclasses.replace(held_out, users=None)
-            configs[name, users] = choose_search_weights(model, before, known, search, k=K)
-    _, asked = searches_of(split.train, np.setdiff1d(mixed, tested), most, 2, split.train)
-    frame, test = searches_of(split.test, tested, 1000 if quick else 5000, 3, split.train)
-    assert not {*asked.item} & {*test.item} and not {*held_out.item} & {*test.item}
-    model = trained(split.train, asked, quick)
+            configs[name, users] = SearchConfig(**search)
+            if users or "+" in name:
+                known = held_out if users else dataclasses.replace(held_out, users=None)
+                configs[name, users] = choose_search_weights(model, before, known, search, k=K)
+                print(name, "with the user" if users else "", configs[name, users].weights)
     ranks = {}
     for (name, users), config in configs.items():
         path = out / f"{name} {users}".replace(" ", "_")
@@ -214,7 +215,6 @@ def rows_of(ranks: dict, strata: np.ndarray, configs: dict) -> list[dict]:
 def latency(quick: bool, out: Path) -> list[dict]:
     """Median milliseconds of a request on 1M items: bare top-k, vectors, words."""
     from tfrec_fusion.export.search import Search
-    from tfrec_fusion.export.search_config import SearchConfig
     from tfrec_fusion.export.served_search import ServedSearch
     from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
     from tfrec_fusion.models.serving.joined_items import JoinedItems

@@ -171,7 +171,7 @@ def test_search(loader, events, make_model, fusion, tmp_path):
         expected = served.signatures[signature](**tensors)
         assert answer["item_id"].tolist() == expected["item_id"].numpy().tolist()
         np.testing.assert_allclose(answer["score"], expected["score"], atol=1e-6)
-    assert answers[1]["item_id"][0, 0] == events.catalogue.vocabulary.ids[7].encode()
+    assert answers[1]["item_id"][1, 0] == events.catalogue.vocabulary.ids[12].encode()
     _check_warmup(loader, version)
 
 
