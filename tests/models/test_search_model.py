@@ -61,11 +61,11 @@ def test_the_tower_with_texts_by_hand():
     # At the start 15 times the query in the columns of the texts: (0, 9, 12).
     np.testing.assert_allclose(tower(given), [[0, 9, 12], [0, 9, 12]], rtol=1e-6)
     tower.scale.assign(10.0)
-    tower.to_items.kernel.assign([[5.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    tower.to_items.kernel.assign([[0.0, 1.0], [-1.0, 0.0]])
     tower.share.bias.assign([0.5])
     tower.nobody.assign([7.0])
-    # 10 q = (6, 8); W adds (.6 * 5, -.8, .6); the user adds half of 10, nobody 7.
-    np.testing.assert_allclose(tower(given), [[8, 5.2, 8.6], [10, 5.2, 8.6]], rtol=1e-6)
+    # 10 q = (6, 8), to which W adds (-.8, .6); half of the user's 10, and 7 of nobody.
+    np.testing.assert_allclose(tower(given), [[5, 5.2, 8.6], [7, 5.2, 8.6]], rtol=1e-6)
 
 
 def test_it_starts_by_the_texts_of_the_items(events, make_model):

@@ -16,11 +16,16 @@ class QueryTower(keras.layers.Layer):
     Items have the columns [v, t], those of a recommender and the vector of the item's text, by the
     encoder of the queries. With q the query's vector and u the user's:
 
-        [(a.q + c) u, s q] + W q + W2 relu(W1 q),    n in place of (a.q + c) u without a user
+        [(a.q + c) u, s q + W q + W2 relu(W1 q)],    n in place of (a.q + c) u without a user
 
     so the text is compared by its cosine at first, and W learns which other words mean the same;
     the query's own share of u says how much this user's taste matters to it, and n is what
-    everybody likes. All but s (15) and W1 start at 0; but without text columns W starts at random.
+    everybody likes. All but s (15) and W1 start at 0. Queries say nothing of v: W would learn by
+    heart which items of the training queries are bought together. If items have no text columns,
+
+        (a.q + c) u + W q + W2 relu(W1 q)
+
+    with a W that starts at random.
 
     Args:
       dim: columns of the recommender's item vectors, and of the user's.
@@ -51,7 +56,7 @@ class QueryTower(keras.layers.Layer):
             )
         self.dim, self.texts, self.hidden, self.reads_users = dim, texts, hidden, reads_users
         self.to_items = keras.layers.Dense(
-            dim + texts,
+            texts or dim,
             use_bias=False,
             kernel_initializer="zeros" if texts else "glorot_uniform",
             dtype="float32",
@@ -63,7 +68,7 @@ class QueryTower(keras.layers.Layer):
         if hidden:
             self.inner = keras.layers.Dense(hidden, "relu", dtype="float32", name="inner")
             self.outer = keras.layers.Dense(
-                dim + texts, kernel_initializer="zeros", dtype="float32", name="outer"
+                texts or dim, kernel_initializer="zeros", dtype="float32", name="outer"
             )
         self.nobody = self.add_weight("nobody", (dim,), initializer="zeros")
         if reads_users:
@@ -80,7 +85,7 @@ class QueryTower(keras.layers.Layer):
         if self.reads_users:
             own = self.share(query) * tf.cast(inputs["user"], tf.float32)
             liked = tf.where(inputs["known"][:, None], own, liked)
-        return found + (tf.concat([liked, self.scale * query], 1) if self.texts else liked)
+        return tf.concat([liked, found + self.scale * query], 1) if self.texts else found + liked
 
     def get_config(self):
         return super().get_config() | {
