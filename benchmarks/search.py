@@ -138,9 +138,7 @@ def trained(events: Interactions, searches: SearchEvents, quick: bool) -> Search
     batches = events.batches(512)
     recommender.compile(adam(3e-3, steps=epochs * len(batches)))
     recommender.fit(batches, epochs=epochs, verbose=0)
-    # The recommender has seen the purchases of the training queries, so a share of the user that is
-    # learned from them would be too large.
-    model = SearchModel(recommender, events, vectors="spelling", reads_users=False)
+    model = SearchModel(recommender, events, vectors="spelling")
     epochs = 2 if quick else 3
     batches = search_examples(searches, events, 512)
     model.compile(adam(3e-3, steps=epochs * len(batches)))

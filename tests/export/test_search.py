@@ -227,7 +227,7 @@ def test_an_encoder_is_fitted_at_the_export(small, knn, tmp_path):
 @pytest.fixture(scope="module")
 def towered(events, make_model, tmp_path_factory):
     """An export of a two-tower with a query tower, and the model."""
-    model = SearchModel(make_model(events), events, vectors="text", hidden=3)
+    model = SearchModel(make_model(events), events, vectors="text", hidden=3, reads_users=True)
     for weight in model.query_tower.weights:
         weight.assign_add(tf.random.stateless_normal(weight.shape, [3, 4]))
     folder = tmp_path_factory.mktemp("towered") / "shop"

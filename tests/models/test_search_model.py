@@ -35,7 +35,8 @@ def searches(events):
 
 
 def _model(events, make_model, **options):
-    return SearchModel(make_model(events), events, query_dims=12, **options)
+    options = {"query_dims": 12, "reads_users": True} | options
+    return SearchModel(make_model(events), events, **options)
 
 
 def test_the_tower_by_hand():
@@ -84,7 +85,7 @@ def test_it_starts_by_the_texts_of_the_items(events, make_model):
 
 
 def test_columns_of_items_are_those_of_the_recommender_and_their_texts(events, make_model):
-    model = SearchModel(make_model(events), events, vectors="text", hidden=3)
+    model = SearchModel(make_model(events), events, vectors="text", hidden=3, reads_users=True)
     for weight in model.query_tower.weights:
         weight.assign_add(tf.random.stateless_normal(weight.shape, [5, 6]))
     scorer = model.scorer(State.of(events))

@@ -40,7 +40,7 @@ class SearchModel(RetrievalModel):
     It recommends, evaluates and exports as the two-tower does; its exports also `search` by the
     query tower. With `vectors`, items have the columns of their texts' vectors beside those of the
     two-tower, so that a search finds what a query says from the start, and training adds which
-    words mean the same and what this user likes. The loss of searches is a softmax with in-batch
+    words mean the same and what is liked. The loss of searches is a softmax with in-batch
     negatives and log-q correction.
 
     Train it on batches of `search_examples`, which leaves a trained two-tower as it is; or with
@@ -94,7 +94,8 @@ class SearchModel(RetrievalModel):
         n_items, n_features = self.spec.n_items, len(self.spec.feature_names)
         if columns:
             self.texts = FrozenVectors(n_items, columns, dtype="float32", name="texts")
-        if self.config.user_dropout:
+        self.hides_users = self.config.reads_users and self.config.user_dropout > 0
+        if self.hides_users:
             self.draws = add_draws(self)
         self.item_features = self.add_weight(
             "item_features", (n_items, n_features), initializer="zeros", trainable=False
@@ -187,7 +188,7 @@ class SearchModel(RetrievalModel):
         if self.config.vectors is not None:
             items = tf.concat([items, self.texts(found[: tf.shape(items)[0]])[0]], 1)
         known = searches["user"] >= 0
-        if training and self.config.user_dropout:
+        if training and self.hides_users:
             drawn = tf.random.stateless_uniform(tf.shape(known), next_seed(self.draws))
             known &= drawn >= self.config.user_dropout
         queries = self.query_vectors(searches["query_vector"], users, known)
