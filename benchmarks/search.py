@@ -253,13 +253,13 @@ def latency(quick: bool, out: Path) -> list[dict]:
             return one.best(inputs | {"k": k[None]}, k)
 
         spec = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.float32)]
-        return tf.function(asked, spec)
+        return tf.function(asked, spec, autograph=False)
 
     config = SearchConfig(user_weight=0)
     added = SearchConfig(user_weight=0, fusion="scores")
     small = asking(serving.items, dims, config)
     both = asking(JoinedItems([serving.items, texts]), columns, added)
-    bare = tf.function(lambda query, items: exact_top_k(query, items, k)[1])
+    bare = tf.function(lambda query, items: exact_top_k(query, items, k)[1], autograph=False)
     none, narrow, wide = tf.zeros([1, 0]), tf.constant(vectors[5:6]), texts.vectors[5:6]
     padded = tf.pad(wide, [[0, 0], [dims, 0]])
     text = tf.constant([" ".join(vocabulary[[900, 25_000, 3]])])
