@@ -93,9 +93,10 @@ def test_search(in_shop, shop_names):
     run("search 0", shop_names)
     run("search 1", shop_names)
     names = run("search 2", shop_names)
-    assert names["found"].optimizer.iterations == len(names["examples"])
+    assert names["found"].optimizer.iterations == 6 * len(names["examples"])
+    run("search 3", names)
     tff = names["tff"]
-    for folder in ("shop", "words"):
+    for folder in ("shop", "words", "chosen"):
         assert tff.export.Recommender(f"saved_models/{folder}").search("thing 7")[0][0] == "i7"
 
 

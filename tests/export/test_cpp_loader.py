@@ -151,12 +151,13 @@ def test_a_stack(loader, stacked, tmp_path):
 
 
 @pytest.mark.acceptance
-def test_search(loader, events, make_model, tmp_path):
-    model = SearchModel(make_model(events), events, query_dims=5)
-    version = export(model, events, tmp_path / "shop", search=True)
+@pytest.mark.parametrize("fusion", ["ranks", "scores"])
+def test_search(loader, events, make_model, fusion, tmp_path):
+    model = SearchModel(make_model(events), events, vectors="text")
+    version = export(model, events, tmp_path / "shop", search={"fusion": fusion})
     asked = {
         "query": np.array(["Thing № 7", "thinng 12", "", "käse"], object),
-        "query_vector": np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32),
+        "query_vector": np.random.default_rng(0).normal(size=(4, 12)).astype(np.float32),
         "user_id": np.array(["ü 3", "", "nobody", ""], object),
         "k": np.full(4, 6, np.int32),
     }
@@ -170,7 +171,7 @@ def test_search(loader, events, make_model, tmp_path):
         expected = served.signatures[signature](**tensors)
         assert answer["item_id"].tolist() == expected["item_id"].numpy().tolist()
         np.testing.assert_allclose(answer["score"], expected["score"], atol=1e-6)
-    assert answers[1]["item_id"][0, 0] == events.catalogue.vocabulary.ids[7].encode()
+    assert answers[1]["item_id"][1, 0] == events.catalogue.vocabulary.ids[12].encode()
     _check_warmup(loader, version)
 
 

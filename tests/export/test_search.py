@@ -11,7 +11,7 @@ import pytest
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions
-from tfrec_fusion.embeddings import LexicalEncoder
+from tfrec_fusion.embeddings import LexicalEncoder, NGramEncoder
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export import Recommender, SearchConfig, export
 from tfrec_fusion.features import State
@@ -204,16 +204,30 @@ def test_texts_are_encoded_in_the_graph(small, tmp_path):
             # Items of equal cosine may be in any order.
             assert sorted(best) == [*range(7)] and (np.diff(cosines[best]) <= 1e-6).all()
     assert shop.search("zebra") == []
+    with pytest.raises(InputError, match="'ngrams' that is fitted at the export is none of the"):
+        export(model, events, tmp_path / "other", search=search | {"encoder": "ngrams"}, **OPTIONS)
     wide = Catalogue(small.catalogue.frame, {"words": np.ones((7, 3))})
     events = Interactions.from_frame(pd.DataFrame(rows), wide)
     with pytest.raises(InputError, match="vectors of 7 dimensions, and vectors 'words' has 3"):
         export(Popularity().fit(events), events, tmp_path / "wide", search=search, **OPTIONS)
 
 
+def test_an_encoder_is_fitted_at_the_export(small, knn, tmp_path):
+    search = {"encoder": "ngrams", "lexical_weight": 0, "user_weight": 0, "fusion": "scores"}
+    shop = Recommender(export(knn, small, tmp_path / "shop", search=search, **OPTIONS))
+    encoder = NGramEncoder().fit(TITLES)
+    cosines = encoder.encode(TITLES) @ encoder.encode(["lammps"])[0]
+    best = np.argsort(-cosines, kind="stable")[:3]
+    expected = [("abcdefg"[row], pytest.approx(cosines[row], abs=1e-5)) for row in best]
+    assert shop.search("lammps", 3) == expected and best[0] == 2
+    assert shop.search("", 3) == [] and shop.search("zz qq", 3) == []
+    assert "the texts' vectors (ngrams)" in " ".join(shop.card["semantics"])
+
+
 @pytest.fixture(scope="module")
 def towered(events, make_model, tmp_path_factory):
     """An export of a two-tower with a query tower, and the model."""
-    model = SearchModel(make_model(events), events, query_dims=5, hidden=3)
+    model = SearchModel(make_model(events), events, vectors="text", hidden=3, reads_users=True)
     for weight in model.query_tower.weights:
         weight.assign_add(tf.random.stateless_normal(weight.shape, [3, 4]))
     folder = tmp_path_factory.mktemp("towered") / "shop"
@@ -224,13 +238,15 @@ def _tower_scores(model, events, vectors, users):
     scorer = model.scorer(State.of(events))
     rows = events.users.rows(users)
     queries = model.query_vectors(vectors, scorer.user_vectors(rows), np.array(users) != "")
-    return queries.numpy() @ scorer.item_vectors.numpy().T
+    text = events.catalogue.vectors["text"].values
+    text = text / np.linalg.norm(text, axis=1, keepdims=True)
+    return queries.numpy() @ np.concatenate([scorer.item_vectors.numpy(), text], 1).T
 
 
 def test_the_query_tower_searches_with_the_user(towered, events):
     model, version = towered
     shop, ids = Recommender(version), events.catalogue.vocabulary.ids
-    vectors = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(size=(4, 12)).astype(np.float32)
     users = ["ü 3", "", "ü 5", "nobody"]
     scores = _tower_scores(model, events, vectors, users)
     for user, vector, own in zip(users, vectors, scores, strict=True):
@@ -249,7 +265,7 @@ CLEAN = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
 @pytest.mark.acceptance
 def test_a_process_without_this_package_answers_the_same(towered, shop, tmp_path):
     _, version = towered
-    vectors = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
+    vectors = np.random.default_rng(1).normal(size=(3, 12)).astype(np.float32)
     k, users = np.full(3, 6, np.int32), np.array(["ü 3", "", "nobody"], object)
     texts = np.array(["Thing № 7", "thinng", ""], object)
     both = {"query": texts, "query_vector": vectors, "user_id": users, "k": k}
@@ -277,7 +293,7 @@ def test_the_warm_up_searches(towered):
     found = {}
     for signature, inputs in iterate_warmup(towered[1]):
         found.setdefault(signature, inputs)
-    assert found["search_vector"]["query_vector"].shape == (1, 5)
+    assert found["search_vector"]["query_vector"].shape == (1, 12)
     assert found["search_text"]["query"][0].decode() == "Thing №"
 
 
@@ -291,7 +307,7 @@ def test_onnx_searches_by_vectors_alone(towered, tmp_path):
     left_out = export_onnx(version, tmp_path / "onnx")
     assert set(left_out) == {"search", "search_text"}
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / "search_vector.onnx")
-    vectors = np.random.default_rng(2).normal(size=(2, 5)).astype(np.float32)
+    vectors = np.random.default_rng(2).normal(size=(2, 12)).astype(np.float32)
     asked = {
         "query_vector": vectors,
         "user_id": np.array(["ü 3", ""], object),
@@ -316,7 +332,7 @@ def test_requests_are_merged(towered):
     rng = np.random.default_rng(4)
     requests = []
     for row in range(24):
-        dims = 5 if row % 3 else 0
+        dims = 12 if row % 3 else 0
         requests.append(
             {
                 "query": np.array([b"thing 7" if row % 2 else b""] * (1 + row % 2), object),

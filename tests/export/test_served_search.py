@@ -96,6 +96,25 @@ def _expected(query, vector, user, price, k, weights=(1.0, 1.0, 0.5)):
     return [(row, pytest.approx(gains[row], rel=1e-5)) for row in best]
 
 
+def _expected_scores(query, vector, user, price, k, weights):
+    """Sums of weighted scores, of the best 4 of each ranking."""
+    allowed = (np.arange(7) != BLOCKED) & ~(np.arange(7) < price)
+    part, total = set(), np.zeros(7)
+    if len(vector) and any(vector):
+        lengths = np.linalg.norm(VECTORS, axis=1)
+        cosines = VECTORS @ np.asarray(vector) / np.linalg.norm(vector) / np.maximum(lengths, 1e-9)
+        part |= {*_ranks(cosines, allowed & (lengths > 0))}
+        total += weights[1] * cosines
+    if query:
+        scores = BM25().fit(TITLES).scores([query])[0]
+        part |= {*_ranks(scores, allowed & (scores > 0))}
+        total += weights[0] * scores
+    if user:
+        total += weights[2] * np.array(USERS.get(user, UNKNOWN))
+    best = sorted(part, key=lambda row: (-total[row], row))[:k]
+    return [(row, pytest.approx(total[row], rel=1e-4, abs=1e-6)) for row in best]
+
+
 QUERIES = ("", "mug", "a red mugg", "blaue LAMPE", "zebra")
 
 
@@ -112,6 +131,22 @@ def test_words_vectors_and_users_are_fused(searched, query):
             for price in (np.nan, 2.0):
                 found = searched(query, vector, user, price)
                 assert found == _expected(query, vector, user, price, 3)
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("added")
+    weights = {"lexical_weight": 0.7, "vector_weight": 2.0, "user_weight": 0.3}
+    return _searcher(folder, vectors="text", candidates=4, fusion="scores", **weights)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_scores_are_added(added, query):
+    for vector in ((), (1.0, 0.5), (-1.0, 3.0)):
+        for user in ("", "u", "a stranger"):
+            for price in (np.nan, 2.0):
+                expected = _expected_scores(query, vector, user, price, 3, (0.7, 2.0, 0.3))
+                assert added(query, vector, user, price, 3) == expected
 
 
 def test_more_than_the_candidates_can_be_asked_for(searched):

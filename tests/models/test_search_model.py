@@ -35,7 +35,8 @@ def searches(events):
 
 
 def _model(events, make_model, **options):
-    return SearchModel(make_model(events), events, query_dims=12, **options)
+    options = {"query_dims": 12, "reads_users": True} | options
+    return SearchModel(make_model(events), events, **options)
 
 
 def test_the_tower_by_hand():
@@ -46,22 +47,59 @@ def test_the_tower_by_hand():
     tower.to_items.kernel.assign([[1.0, 0.0], [0.0, 3.0]])
     # Nothing of the user at the start: (1, 6).
     np.testing.assert_allclose(tower(given), [[1, 6], [1, 6]])
-    # Then a.q + c = .5 + .5 + 1 = 2 times (10, 20), for the row with a user.
+    # Then a.q + c = .5 + .5 + 1 = 2 times (10, 20), for the row with a user; for the other one
+    # what nobody likes, (-1, 0).
     tower.share.kernel.assign([[0.5], [0.25]])
     tower.share.bias.assign([1.0])
-    np.testing.assert_allclose(tower(given), [[21, 46], [1, 6]])
+    tower.nobody.assign([-1.0, 0.0])
+    np.testing.assert_allclose(tower(given), [[21, 46], [0, 6]])
+
+
+def test_the_tower_with_texts_by_hand():
+    tower = QueryTower(1, texts=2)
+    query = tf.constant([[0.6, 0.8], [0.6, 0.8]])
+    given = {"query": query, "user": [[10.0], [10.0]], "known": tf.constant([True, False])}
+    # At the start 15 times the query in the columns of the texts: (0, 9, 12).
+    np.testing.assert_allclose(tower(given), [[0, 9, 12], [0, 9, 12]], rtol=1e-6)
+    tower.scale.assign(10.0)
+    tower.to_items.kernel.assign([[0.0, 1.0], [-1.0, 0.0]])
+    tower.share.bias.assign([0.5])
+    tower.nobody.assign([7.0])
+    # 10 q = (6, 8), to which W adds (-.8, .6); half of the user's 10, and 7 of nobody.
+    np.testing.assert_allclose(tower(given), [[5, 5.2, 8.6], [7, 5.2, 8.6]], rtol=1e-6)
 
 
 def test_it_starts_by_the_texts_of_the_items(events, make_model):
-    recommender = make_model(events)
+    model = SearchModel(make_model(events), events, vectors="text")
+    assert model.config.query_dims == 12
     text = events.catalogue.vectors["text"].values
-    model = SearchModel(recommender, events, start=text)
-    items = recommender.scorer(State.of(events)).item_vectors.numpy()
-    penalty = np.trace(text.T @ text) / len(text) * np.eye(12)
-    kernel = np.linalg.inv(text.T @ text + penalty) @ text.T @ items
-    np.testing.assert_allclose(model.query_tower.to_items.kernel, kernel, atol=1e-4)
-    with pytest.raises(InputError, match=r"start must be finite numbers \[40, 5\]"):
-        SearchModel(recommender, events, start=text, query_dims=5)
+    text = text / np.linalg.norm(text, axis=1, keepdims=True)
+    queries = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
+    side = model.serving(State.of(events)).query_side
+    found = side.queries(queries, tf.ones([3, model.recommender.vector_dim]), np.array([True] * 3))
+    scores, rows = side.items.best(found, 40, None)
+    cosines = queries @ text.T
+    np.testing.assert_allclose(scores, -np.sort(-15 * cosines, 1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(rows[:, :5], np.argsort(-cosines, 1)[:, :5])
+    np.testing.assert_allclose(side.items.scores_of(found, rows), scores, atol=1e-4)
+
+
+def test_columns_of_items_are_those_of_the_recommender_and_their_texts(events, make_model):
+    model = SearchModel(make_model(events), events, vectors="text", hidden=3, reads_users=True)
+    for weight in model.query_tower.weights:
+        weight.assign_add(tf.random.stateless_normal(weight.shape, [5, 6]))
+    scorer = model.scorer(State.of(events))
+    text = events.catalogue.vectors["text"].values
+    text = text / np.linalg.norm(text, axis=1, keepdims=True)
+    columns = np.concatenate([scorer.item_vectors.numpy(), text], 1)
+    users = scorer.user_vectors(np.array([0, 3], np.int32))
+    queries = np.random.default_rng(1).normal(size=(2, 12)).astype(np.float32)
+    known = np.array([True, False])
+    expected = model.query_vectors(queries, users, known).numpy() @ columns.T
+    side = model.serving(State.of(events)).query_side
+    found = side.queries(queries, users, known)
+    scores = side.items.scores_of(found, np.tile(np.arange(40), (2, 1)))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_training_leaves_a_frozen_recommender_as_it_is(events, searches, make_model):
@@ -95,6 +133,58 @@ def test_the_loss_is_the_softmax_of_its_parts(events, searches, make_model):
     np.testing.assert_allclose(model.compute_loss(batch), expected, rtol=1e-4)
 
 
+def test_the_loss_with_texts_is_that_of_all_columns(events, searches, make_model):
+    model = SearchModel(make_model(events), events, vectors="text", reads_users=False)
+    batch = next(iter(search_examples(searches, events, 16, shuffle=False)))
+    text = events.catalogue.vectors["text"].values
+    text = text / np.linalg.norm(text, axis=1, keepdims=True)
+    chosen = batch["item"].numpy()
+    logits = 15 * batch["query_vector"].numpy() @ text[chosen].T - batch["log_q"].numpy()
+    logits[(chosen[None] == chosen[:, None]) & ~np.eye(16, dtype=bool)] = -np.inf
+    expected = np.mean(np.log(np.exp(logits - np.diag(logits)[:, None]).sum(1)))
+    np.testing.assert_allclose(model.compute_loss(batch), expected, rtol=1e-4)
+
+
+def test_training_hides_some_users(events, searches, make_model):
+    """So that what nobody likes is learned too; the loss of a model in use hides none."""
+    batch = next(iter(search_examples(searches, events, 64, shuffle=False)))
+    losses = {}
+    for rate in (0.0, 0.5):
+        model = _model(events, make_model, user_dropout=rate)
+        model.query_tower.to_items.kernel.assign(tf.zeros([12, model.recommender.vector_dim]))
+        model.query_tower.share.bias.assign([3.0])
+        losses[rate] = [float(model.compute_loss(batch, training)) for training in (False, True)]
+    np.testing.assert_allclose(losses[0.0][1], losses[0.0][0], rtol=1e-5)
+    np.testing.assert_allclose(losses[0.5][0], losses[0.0][0], rtol=1e-5)
+    assert abs(losses[0.5][1] - losses[0.5][0]) > 1e-3
+
+
+@pytest.mark.slow
+def test_training_finds_which_words_mean_the_same(events, make_model):
+    """Queries are the items' texts in other words; of items that training never saw too."""
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(5)
+    text = events.catalogue.vectors["text"].values
+    other = np.linalg.qr(rng.normal(size=(12, 12)))[0].astype(np.float32)
+    item = np.repeat(np.arange(30), 40)
+    frame = pd.DataFrame({"query": "q", "item_id": events.catalogue.vocabulary.ids[item]})
+    frame["timestamp"] = 1.7e9
+    asked = SearchEvents.from_frame(frame, events.catalogue, vectors=text[item] @ other)
+    model = SearchModel(make_model(events), events, vectors="text")
+    side = model.serving(State.of(events)).query_side
+    users = tf.zeros([10, model.recommender.vector_dim])
+
+    def found():
+        queries = side.queries(text[30:] @ other, users, np.zeros(10, bool))
+        return np.mean(side.items.best(queries, 1, None)[1].numpy()[:, 0] == np.arange(30, 40))
+
+    before = found()
+    batches = search_examples(asked, events, 64)
+    model.compile(adam(0.3, steps=20 * len(batches)))
+    model.fit(batches, epochs=20, verbose=0)
+    assert before <= 0.1 and found() >= 0.3
+
+
 @pytest.mark.slow
 def test_joint_training_changes_both_and_learns_to_search(events, searches):
     keras.utils.set_random_seed(1)
@@ -122,8 +212,9 @@ def test_the_joint_loss_is_the_weighted_sum(events, searches):
     np.testing.assert_allclose(model.compute_loss(batch), expected, rtol=1e-5)
 
 
-def test_it_is_saved_and_loaded(events, searches, make_model, tmp_path):
-    model = _model(events, make_model, hidden=4)
+@pytest.mark.parametrize("vectors", [None, "text"])
+def test_it_is_saved_and_loaded(events, searches, make_model, vectors, tmp_path):
+    model = _model(events, make_model, hidden=4, vectors=vectors)
     for weight in model.query_tower.weights:
         weight.assign_add(tf.random.stateless_normal(weight.shape, [1, 2]))
     batch = next(iter(search_examples(searches, events, 16)))
@@ -147,5 +238,9 @@ def test_what_is_refused(events, searches, make_model):
         model.fit(joint_examples(events.batches(16), examples))
     with pytest.raises(InputError, match="recommender must be a TwoTower"):
         SearchModel(model, query_dims=5)
+    with pytest.raises(InputError, match=r"vectors: the catalogue has no 'image'. It has:"):
+        SearchModel(model.recommender, events, vectors="image")
+    with pytest.raises(InputError, match=r"query_dims must be that of .* 'text', 12. Received: 5"):
+        SearchModel(model.recommender, events, vectors="text", query_dims=5)
     with pytest.raises(InputError, match=r"SearchModel: hidden: .* Received: -1"):
         SearchModel(model.recommender, query_dims=5, hidden=-1)

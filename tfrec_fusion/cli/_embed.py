@@ -20,8 +20,8 @@ def embed(
         typer.Option(
             "--encoder",
             metavar="NAME|PATH|URL",
-            help="A Hugging Face hub model, a folder with one, lexical, wordllama, openai:MODEL, "
-            "or the URL of an OpenAI-compatible endpoint, e.g. http://host:8000/v1#MODEL.",
+            help="A Hugging Face hub model, a folder with one, lexical, ngrams, wordllama, "
+            "openai:MODEL, or the URL of an OpenAI-compatible endpoint, e.g. http://host:8000/v1#MODEL.",
         ),
     ],
     out: Annotated[
@@ -65,7 +65,10 @@ def embed(
     ] = None,
     dims: Annotated[
         int | None,
-        typer.Option("--dims", help="Vector length of the encoder lexical.  [default: 1024]"),
+        typer.Option(
+            "--dims",
+            help="Vector length of the encoders lexical and ngrams.  [default: 1024, and 256]",
+        ),
     ] = None,
     dtype: Annotated[
         str | None,

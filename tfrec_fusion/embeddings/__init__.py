@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "SpectralFusion": "spectral",
         "SpectralVectors": "spectral_vectors",
         "LexicalEncoder": "encoders",
+        "NGramEncoder": "encoders",
         "StaticEncoder": "encoders",
         "TermTable": "term_table",
         "TextTemplate": "templates",

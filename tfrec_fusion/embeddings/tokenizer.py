@@ -72,6 +72,17 @@ class Tokenizer:
         return _table(self.fold)
 
 
+def trigrams(word: str) -> list[str]:
+    """The distinct character trigrams of a word with a space before and after it.
+
+    Example:
+      >>> trigrams("mug")
+      [' mu', 'mug', 'ug ']
+    """
+    padded = f" {word} "
+    return list(dict.fromkeys(padded[i : i + 3] for i in range(len(padded) - 2)))
+
+
 class _Replacements(dict):
     """Code point -> text, for `str.translate`."""
 

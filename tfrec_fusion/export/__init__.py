@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = attach(
         "Recommender": "recommender",
         "SearchConfig": "search_config",
         "ServedModel": "served_model",
+        "choose_search_weights": "search_weights",
         "export": "exporter",
         "export_litert": "litert_export",
         "export_onnx": "onnx_export",

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import pandas as pd
 
 from tfrec_fusion._compat import tf
@@ -20,8 +19,8 @@ from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.data.given import require_interactions
 from tfrec_fusion.disk import disk_errors
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.export.build import Build
 from tfrec_fusion.export.kept_options import NONE_OF_THEM, kept_options, latest_card
-from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.model_card import CARD, model_card, with_entries
 from tfrec_fusion.export.parity import Parity
 from tfrec_fusion.export.parity_limits import ParityLimits
@@ -30,7 +29,7 @@ from tfrec_fusion.export.reference.builder import build_reference, item_events
 from tfrec_fusion.export.reference.contexts import context_values, user_values
 from tfrec_fusion.export.reference.reference import REFERENCE
 from tfrec_fusion.export.saving import save_graph
-from tfrec_fusion.export.search import Search, search_entries
+from tfrec_fusion.export.search import search_entries
 from tfrec_fusion.export.search_config import SearchConfig
 from tfrec_fusion.export.served_model import ServedModel
 from tfrec_fusion.export.served_ranker import ServedRanker
@@ -39,13 +38,10 @@ from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.feature_inputs import given_features
 from tfrec_fusion.export.signatures.recommend import REQUEST_INPUTS
 from tfrec_fusion.export.signatures.tensors import ITEM, QUERY, QUERY_VECTOR, neutral_inputs
-from tfrec_fusion.export.similarity import AUTO, NONE, similarity
+from tfrec_fusion.export.similarity import AUTO, NONE
 from tfrec_fusion.export.versions import check_base
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.model import Model
-from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
-from tfrec_fusion.models.serving.row_serving import RowServing
-from tfrec_fusion.models.serving.similar_items import SimilarItems
 from tfrec_fusion.registry import load
 from tfrec_fusion.rerank.business import Business
 from tfrec_fusion.rerank.reranker import Reranker
@@ -234,7 +230,7 @@ def export(
     own = tuple(signatures)
     similar, audience = cast(str, options["similar"]), cast(bool, options["audience"])
     searched = SearchConfig.of(options["search"])
-    build = _Build(
+    build = Build(
         model, state, business, explain, merging, own, reranking, similar, audience, searched
     )
     serving = build.serving(precision)
@@ -351,68 +347,7 @@ def _tell_changed_signatures(path: str | os.PathLike, described: Sequence[Signat
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Build:
-    """Builds the module to save, once for each precision."""
-
-    model: Model
-    state: State
-    business: Business
-    explain: bool
-    merging: Merging | None
-    signatures: tuple[type[ServedSignature], ...]
-    reranking: Reranking | None
-    similar: str = NONE
-    audience: bool = False
-    search: SearchConfig | None = None
-
-    def serving(self, precision: str) -> CatalogueServing | RowServing:
-        options = {"explain": True} if self.explain else {}
-        return self.model.serving(self.state, precision, **options)
-
-    def served(
-        self, serving: CatalogueServing | RowServing, users: Path, items: Path, precision: str
-    ) -> ServedModel | ServedRanker:
-        histories = self.state.aged_histories()
-        if serving.events is not None:
-            rows = serving.events.histories.events
-            histories = dataclasses.replace(histories, events=rows)
-        if isinstance(serving, RowServing):
-            own = [*RANKER_SIGNATURES, *self.signatures]
-            if self.state.has_steps:  # rankers are trained without ages of positions
-                ages = np.zeros(len(histories.items), np.float32)
-                histories = dataclasses.replace(histories, times=ages)
-            return ServedRanker(serving, histories, users, items, precision, own)
-        if self.reranking is not None:
-            self.reranking.fit(self.business.catalogue, self.state)
-        search = None
-        if self.search is not None:
-            catalogue = self.business.catalogue
-            search = Search(self.search, serving, catalogue, users.parent, precision)
-        return ServedModel(
-            serving,
-            histories,
-            users,
-            items,
-            self.business.attributes,
-            self.business.compiled,
-            precision,
-            self.merging,
-            [*CATALOGUE_SIGNATURES, *self.signatures],
-            self.reranking,
-            self.state.events.repeats,
-            self.state.has_steps,
-            self._similar(serving, precision),
-            self.audience,
-            search,
-        )
-
-    def _similar(self, serving: CatalogueServing, precision: str) -> SimilarItems | None:
-        tables, catalogue = self.model.vector_tables(), self.state.catalogue
-        return similarity(self.similar, serving, tables, catalogue, precision)
-
-
-def _held_out_ndcg(build: _Build, split: Split, folder: Path, precision: str):
+def _held_out_ndcg(build: Build, split: Split, folder: Path, precision: str):
     """NDCG@10 on the split's test events in both precisions, with its training histories."""
     build.model.check(split.train)
     train = split.train.counted_events()

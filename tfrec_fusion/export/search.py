@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue
-from tfrec_fusion.embeddings import make_encoder
+from tfrec_fusion.embeddings import Encoder, make_encoder
+from tfrec_fusion.embeddings.encoders.fitted import FittedEncoder
 from tfrec_fusion.embeddings.term_table import TermTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.export.search_config import SearchConfig
@@ -21,6 +22,9 @@ from tfrec_fusion.models.serving.similar_items import SimilarVectors
 from tfrec_fusion.retrieval.bm25 import BM25
 from tfrec_fusion.retrieval.stored_items import StoredItems
 from tfrec_fusion.retrieval.text_queries import TextQueries
+
+if TYPE_CHECKING:
+    from tfrec_fusion.embeddings import StaticEncoder
 
 _TITLES = ("title", "name", "text")
 
@@ -61,21 +65,29 @@ class Search(tf.Module):
         self.index: LexicalIndex | None = None
         self.text: TextQueries | None = None
         self.titles = config.texts or _title(catalogue)
-        if not self.titles and config.lexical_weight:
+        encodes = config.encoder is not None and config.vector_weight > 0
+        encodes_items = encodes and config.vectors is None and serving.query_side is None
+        if not self.titles and (config.lexical_weight or encodes_items):
             raise InputError(
                 f"export: search: texts: the items have none of the columns {', '.join(_TITLES)}; "
                 f"name those to be searched. Received: {list(catalogue.frame.columns)}"
             )
+        texts = item_texts(catalogue, self.titles)
         if config.lexical_weight:
-            texts = item_texts(catalogue, self.titles)
             bm25 = BM25(config.k1, config.b, config.least_similarity).fit(texts)
             self.index = LexicalIndex(bm25, folder, precision)
+        encoder = _encoder(config, texts, encodes_items) if encodes else None
         # No module: the scoring graph that a query tower reads is saved already.
-        self.side: QuerySide | None = _query_side(config, serving, catalogue, precision)
+        self.side: QuerySide | None = None
+        if encodes_items and encoder is not None:
+            values = encoder.encode(texts)
+            self.side = _compared(values, f"the texts' vectors ({encoder.name})", precision)
+        elif config.vector_weight:
+            self.side = _query_side(config, serving, catalogue, precision)
         side = self.side
         self.vectors = side.items if isinstance(side, VectorQueries) else None
-        if config.encoder is not None and side is not None:
-            table = _term_table(config.encoder, catalogue, self.titles)
+        if encoder is not None and side is not None:
+            table = _term_table(encoder, texts)
             if table.dims != side.dims:
                 raise InputError(
                     f"export: search: the encoder gives vectors of {table.dims} dimensions, and "
@@ -121,8 +133,6 @@ def _title(catalogue: Catalogue) -> tuple[str, ...]:
 def _query_side(
     config: SearchConfig, serving: CatalogueServing, catalogue: Catalogue, precision: str
 ) -> QuerySide | None:
-    if not config.vector_weight:
-        return None
     if config.vectors is None:
         return serving.query_side
     if config.vectors not in catalogue.vectors:
@@ -132,22 +142,36 @@ def _query_side(
         )
     store = catalogue.vectors[config.vectors]
     values = np.where(np.asarray(store.mask, bool)[:, None], store.values, 0).astype(np.float32)
-    return VectorQueries(
-        SimilarVectors(StoredItems(values, precision), f"vectors {config.vectors!r}")
-    )
+    return _compared(values, f"vectors {config.vectors!r}", precision)
 
 
-def _term_table(name: str, catalogue: Catalogue, columns: tuple[str, ...]) -> TermTable:
-    encoder: Any = make_encoder(name)
+def _compared(values: np.ndarray, kind: str, precision: str) -> VectorQueries:
+    return VectorQueries(SimilarVectors(StoredItems(values, precision), kind))
+
+
+def _encoder(config: SearchConfig, texts: list[str], encodes_items: bool) -> Encoder:
+    encoder = make_encoder(str(config.encoder))
     if not hasattr(encoder, "term_table"):
         raise InputError(
-            "export: search: encoder must be the folder of a fitted LexicalEncoder, or "
-            "'wordllama': no graph can run another one; requests may give vectors instead. "
-            f"Received: {name!r}"
+            "export: search: encoder must be 'ngrams', 'lexical', 'wordllama' or the folder of a "
+            "fitted NGramEncoder or LexicalEncoder: no graph can run another one; requests may "
+            f"give vectors instead. Received: {config.encoder!r}"
         )
-    if name == "wordllama":
-        return encoder.term_table(item_texts(catalogue, columns))
-    return encoder.term_table()
+    if isinstance(encoder, FittedEncoder) and not encoder.is_fitted:
+        if not encodes_items:
+            raise InputError(
+                f"export: search: an encoder {encoder.name!r} that is fitted at the export is none "
+                "of the vectors; save the fitted encoder of these, and pass its folder. Received: "
+                f"{config.encoder!r}"
+            )
+        encoder.fit(texts)
+    return encoder
+
+
+def _term_table(encoder: Encoder, texts: list[str]) -> TermTable:
+    if isinstance(encoder, FittedEncoder):
+        return encoder.term_table()
+    return cast("StaticEncoder", encoder).term_table(texts)
 
 
 def search_semantics(search: Search | None) -> tuple[str, ...]:
@@ -161,15 +185,18 @@ def search_semantics(search: Search | None) -> tuple[str, ...]:
         parts.append(search.side.kind)
     user = ""
     if config.user_weight:
+        ranked = config.fusion == "ranks"
         user = (
-            " A user who is given adds the ranks that the model's scores give these items, and an "
-            'unknown user those of a new one; "" adds nothing.'
+            f" A user who is given adds {'the ranks by ' if ranked else ''}the model's scores of "
+            'these items, and an unknown user those of a new one; "" adds nothing.'
         )
+    added = f"weight / ({config.rank_constant:g} + rank) over the rankings it is among"
+    if config.fusion == "scores":
+        added = "weight * score over the rankings"
     return (
-        f"Search ranks by {' and '.join(parts)}; an item's score is the sum of weight / "
-        f"({config.rank_constant:g} + rank) over the rankings whose best {config.candidates} (k if "
-        f"it is more) it is among.{user} Items of the history are found too, blocked ones are not; "
-        "boosts, pins and caps do not apply.",
+        f"Search ranks by {' and '.join(parts)}: the best {config.candidates} of each, or k if it "
+        f"is more. An item's score is the sum of {added}.{user} Items of the history are found "
+        "too, blocked ones are not; boosts, pins and caps do not apply.",
         "Words are compared in lower case, without accents and apostrophes; one that no item has "
         "is replaced by those of the most similar letters, and ignored if there is none.",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
+
+import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.export.merged import MOST_COLUMNS, Merged, joined, parted, separator
@@ -11,12 +13,17 @@ from tfrec_fusion.export.merging import Merging
 from tfrec_fusion.export.search import Search
 from tfrec_fusion.export.signatures.tensors import COUNT, QUERY, QUERY_VECTOR, USER
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.joined_items import JoinedItems
+from tfrec_fusion.models.serving.lexical_index import LexicalIndex
 from tfrec_fusion.models.serving.query_side import QuerySide
+from tfrec_fusion.models.serving.similar_items import SimilarVectors
 from tfrec_fusion.rerank.filters import Filters
 from tfrec_fusion.rerank.ranking import Ranking
 from tfrec_fusion.retrieval.rank_fusion import merged_lists, rank_gains
 from tfrec_fusion.retrieval.top_k import padded
 from tfrec_fusion.signature import Tensor
+
+Shares = dict[str, dict[str, tf.Tensor]]
 
 
 class ServedSearch:
@@ -123,12 +130,63 @@ class ServedSearch:
         there = tf.reduce_all(tf.math.is_finite(wide), 1, keepdims=True) & (width == dims)
         return tf.where(there, wide, 0.0)
 
+    def shares(self, inputs: Mapping[str, tf.Tensor], k) -> tuple[tf.Tensor, Shares]:
+        """What each ranking says of the items that take part, to choose weights by.
+
+        Args:
+          inputs: as of `best`.
+          k: int scalar, from 0 to N.
+
+        Returns:
+          Rows `[B, M]` int32, -1 for none, and fusion -> ranking -> what the ranking adds to the
+          item's score at weight 1, `[B, M]` float32.
+        """
+        inputs = dict(inputs)
+        if self._search.side is not None:
+            inputs[QUERY_VECTOR.name] = self._vectors(inputs[QUERY_VECTOR.name])
+        lists, users, named = self._rankings(inputs, k)
+        rows, _ = merged_lists([(one.rows, tf.zeros(tf.shape(one.rows))) for one in lists])
+        constant = self._search.config.rank_constant
+        found: Shares = {"ranks": {}, "scores": {}}
+        for one in lists:
+            same = (rows[:, :, None] == one.rows[:, None, :]) & (rows >= 0)[:, :, None]
+            gains = rank_gains(one.rows, constant)[:, None, :]
+            found["ranks"][one.name] = tf.reduce_sum(tf.where(same, gains, 0.0), 2)
+            found["scores"][one.name] = one.scores(rows)
+        if self._search.config.user_weight:
+            for fusion, by_ranking in found.items():
+                by_ranking["user"] = self._of_users(users, named, rows, fusion)
+        return rows, found
+
     def _best(self, inputs: Mapping[str, tf.Tensor], k) -> tuple[tf.Tensor, tf.Tensor]:
+        config = self._search.config
+        weights, ranks = config.weights, config.fusion == "ranks"
+        lists, users, named = self._rankings(inputs, k)
+        rows, total = merged_lists(
+            [
+                (one.rows, rank_gains(one.rows, config.rank_constant, weights[one.name] * ranks))
+                for one in lists
+            ]
+        )
+        if not ranks:
+            total = tf.add_n([weights[one.name] * one.scores(rows) for one in lists])
+        if config.user_weight:
+            total += config.user_weight * self._of_users(users, named, rows, config.fusion)
+        total = tf.where(rows < 0, -float("inf"), total)
+        best, place = tf.math.top_k(total, tf.minimum(k, tf.shape(rows)[1]))
+        scores, rows = padded(best, tf.gather(rows, place, batch_dims=1), k)
+        return rows, scores
+
+    def _rankings(
+        self, inputs: Mapping[str, tf.Tensor], k
+    ) -> tuple[list[_Ranked], tf.Tensor | None, tf.Tensor]:
+        """The rankings of vectors and words, user vectors `[B, D]`, and who is named `[B]`."""
         search, config = self._search, self._search.config
         users = inputs[USER.name]
         batch, named = tf.shape(users)[0], users != ""
         restrictions = self._filters.restrictions(inputs)
         most = tf.minimum(tf.maximum(k, config.candidates), self.count)
+        nothing = tf.fill([batch, most], -1)
 
         def ranked(items, queries):
             none = tf.fill([batch, 0], -1)
@@ -140,28 +198,24 @@ class ServedSearch:
         if side is not None:
             vectors = self._encoded(inputs[QUERY_VECTOR.name], asked)
             there = tf.reduce_any(tf.not_equal(vectors, 0.0), 1)
+            queries = side.queries(vectors, found, named)
             rows = tf.cond(
-                tf.reduce_any(there),
-                lambda: ranked(side.items, side.queries(vectors, found, named)),
-                lambda: tf.fill([batch, most], -1),
+                tf.reduce_any(there), lambda: ranked(side.items, queries), lambda: nothing
             )
             rows = tf.where(there[:, None], rows, -1)
-            lists.append((rows, rank_gains(rows, config.rank_constant, config.vector_weight)))
+            lists.append(_Ranked("vector", rows, side.items, queries, there))
         index = search.index
         if index is not None and asked is not None:
-            rows = tf.cond(
-                tf.reduce_any(asked != ""),
-                lambda: ranked(index, index.queries(asked)),
-                lambda: tf.fill([batch, most], -1),
-            )
-            lists.append((rows, rank_gains(rows, config.rank_constant, config.lexical_weight)))
-        rows, gains = merged_lists(lists)
-        if config.user_weight:
-            gains += self._gains_of_users(found, named, rows)
-        gains = tf.where(rows < 0, -float("inf"), gains)
-        best, place = tf.math.top_k(gains, tf.minimum(k, tf.shape(rows)[1]))
-        scores, rows = padded(best, tf.gather(rows, place, batch_dims=1), k)
-        return rows, scores
+
+            def by_words():
+                scores = index.queries(asked)
+                return ranked(index, scores), scores
+
+            there = asked != ""
+            none = nothing, tf.zeros([batch, 0])
+            rows, scores = tf.cond(tf.reduce_any(there), by_words, lambda: none)
+            lists.append(_Ranked("lexical", rows, index, scores, there))
+        return lists, found, named
 
     @property
     def _reads_users(self) -> bool:
@@ -180,17 +234,37 @@ class ServedSearch:
             lambda: vectors,
         )
 
-    def _gains_of_users(self, users, named, rows) -> tf.Tensor:
-        """Gains `[B, M]` of rows `[B, M]` by the order of the model's scores among them."""
-        config = self._search.config
+    def _of_users(self, users, named, rows, fusion: str) -> tf.Tensor:
+        """What the model's scores add to rows `[B, M]` at weight 1, 0 where nobody is named."""
+        constant = self._search.config.rank_constant
 
-        def gains():
+        def shares():
             scores = self._serving.scores_of(users, tf.maximum(rows, 0))
-            scores = tf.where(rows < 0, scores.dtype.min, scores)
-            order = tf.argsort(scores, 1, direction="DESCENDING", stable=True)
-            ranks = tf.argsort(order, 1)
-            ranked = config.user_weight / (config.rank_constant + 1 + tf.cast(ranks, tf.float32))
-            return tf.where(named[:, None] & (rows >= 0), ranked, 0.0)
+            if fusion == "ranks":
+                scores = tf.where(rows < 0, scores.dtype.min, scores)
+                order = tf.argsort(scores, 1, direction="DESCENDING", stable=True)
+                scores = 1 / (constant + 1 + tf.cast(tf.argsort(order, 1), tf.float32))
+            return tf.where(named[:, None] & (rows >= 0), scores, 0.0)
 
         zero = tf.zeros(tf.shape(rows))
-        return tf.cond(tf.reduce_any(named), gains, lambda: zero)
+        return tf.cond(tf.reduce_any(named), shares, lambda: zero)
+
+
+class _Ranked(NamedTuple):
+    """The best items `[B, C]` of a ranking, -1 for none, and what scores items by its queries."""
+
+    name: str
+    rows: tf.Tensor
+    items: CatalogueServing | SimilarVectors | JoinedItems | LexicalIndex
+    queries: tf.Tensor
+    there: tf.Tensor
+
+    def scores(self, rows) -> tf.Tensor:
+        """Scores of rows `[B, M]`; 0 without a query, and for items it says nothing of."""
+
+        def scores():
+            found = self.items.scores_of(self.queries, tf.maximum(rows, 0))
+            return tf.where(self.there[:, None] & (found > -np.inf), found, 0.0)
+
+        zero = tf.zeros(tf.shape(rows))
+        return tf.cond(tf.reduce_any(self.there), scores, lambda: zero)

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
+from tfrec_fusion.embeddings.encoders.base import unit_rows
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.search import PREFIX
 from tfrec_fusion.features.state import State
+from tfrec_fusion.layers import FrozenVectors
+from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.losses import InBatchSoftmax
-from tfrec_fusion.models.building import checked
+from tfrec_fusion.models.building import checked, vector_names
 from tfrec_fusion.models.data_model import RetrievalModel
 from tfrec_fusion.models.explained.pair_scorer import PairScorer
 from tfrec_fusion.models.objectives.pairs import pair_vectors
 from tfrec_fusion.models.search_model_config import SearchModelConfig
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.dot_product_serving import DotProductServing
+from tfrec_fusion.models.serving.joined_items import JoinedItems
 from tfrec_fusion.models.serving.query_side import TowerQueries
 from tfrec_fusion.models.towers.query_tower import QueryTower
 from tfrec_fusion.models.two_tower import TwoTower
 from tfrec_fusion.models.two_tower_batches import example_batch
+from tfrec_fusion.retrieval.stored_items import StoredItems
 
 _FIELDS = ("query_vector", "item", "user", "history")
-_RIDGE = 1.0  # of the start, times the mean squared length of the query vectors
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -32,7 +38,10 @@ class SearchModel(RetrievalModel):
     """A `TwoTower` with a `QueryTower` into the space of its item vectors: one index for both.
 
     It recommends, evaluates and exports as the two-tower does; its exports also `search` by the
-    query tower. The loss of searches is a softmax with in-batch negatives and log-q correction.
+    query tower. With `vectors`, items have the columns of their texts' vectors beside those of the
+    two-tower, so that a search finds what a query says from the start, and training adds which
+    words mean the same and what is liked. The loss of searches is a softmax with in-batch
+    negatives and log-q correction.
 
     Train it on batches of `search_examples`, which leaves a trained two-tower as it is; or with
     `frozen=False` on `joint_examples`, which adds the losses of interactions and searches. Items
@@ -40,15 +49,13 @@ class SearchModel(RetrievalModel):
 
     Args:
       recommender: the two-tower, trained or not; the model holds it, not a copy.
-      events: the training events, which tell warm items and trends; None in `from_config`.
-      start: `[n_items, dims]` vectors of the items' texts by the encoder of the queries: the tower
-        starts as the ridge regression from them to the items' vectors, so that it finds items
-        before any training. None starts at random.
-      **options: see `SearchModelConfig`; `query_dims` may be left out with `start`.
+      events: the training events, which tell warm items, trends and the items' vectors; None in
+        `from_config`.
+      **options: see `SearchModelConfig`; `query_dims` may be left out with `vectors`.
 
     Raises:
-      InputError: an unknown option or value, a two-tower of repeated events, or sizes that
-        disagree.
+      InputError: an unknown option or value, a two-tower of repeated events, vectors that the
+        catalogue lacks, or sizes that disagree.
 
     Example:
       >>> found = SearchModel(model, split.train, query_dims=4)
@@ -65,7 +72,6 @@ class SearchModel(RetrievalModel):
         recommender: TwoTower,
         events: Interactions | None = None,
         *,
-        start: np.ndarray | None = None,
         name: str | None = None,
         **options,
     ):
@@ -77,15 +83,22 @@ class SearchModel(RetrievalModel):
                 "one vector for a user, whose score is one dot product. Received: "
                 f"{type(recommender).__name__}"
             )
-        if start is not None:
-            options.setdefault("query_dims", np.shape(start)[-1])
+        texts = None if events is None else _texts(events, options.get("vectors"))
+        if texts is not None:
+            options.setdefault("query_dims", texts.shape[1])
         self.config = checked("SearchModel", SearchModelConfig, options)
         self.spec, self.recommender = recommender.spec, recommender
         self.sign(recommender.reads_user_ids)
-        self.query_tower = QueryTower(
-            recommender.vector_dim, self.config.hidden, self.config.reads_users, name="query_tower"
-        )
+        dims, dim = self.config.query_dims, recommender.vector_dim
+        columns = 0 if self.config.vectors is None else dims
+        hidden, reads_users = self.config.hidden, self.config.reads_users
+        self.query_tower = QueryTower(dim, columns, hidden, reads_users, name="query_tower")
         n_items, n_features = self.spec.n_items, len(self.spec.feature_names)
+        if columns:
+            self.texts = FrozenVectors(n_items, columns, dtype="float32", name="texts")
+        self.hides_users = self.config.reads_users and self.config.user_dropout > 0
+        if self.hides_users:
+            self.draws = add_draws(self)
         self.item_features = self.add_weight(
             "item_features", (n_items, n_features), initializer="zeros", trainable=False
         )
@@ -94,34 +107,20 @@ class SearchModel(RetrievalModel):
         )
         self.search_loss = keras.metrics.Mean("search_loss")
         self.softmax = InBatchSoftmax(name="softmax")
-        dims = self.config.query_dims
-        user = tf.zeros([1, recommender.vector_dim])
-        self.query_tower(
-            {"query": tf.zeros([1, dims]), "user": user, "known": tf.zeros([1], tf.bool)}
-        )
+        self.query_vectors(tf.zeros([1, dims]), tf.zeros([1, dim]), tf.zeros([1], tf.bool))
         self(example_batch(self.spec))
         if events is not None:
             recommender.check(events)
             state = State.of(events)
             self.item_features.assign(state.item_features(self.spec)[0])
             self.is_warm.assign(state.seen)
-        if start is not None:
-            self._start(np.asarray(start, np.float32))
-
-    def _start(self, texts: np.ndarray) -> None:
-        shape = self.spec.n_items, self.config.query_dims
-        if texts.shape != shape or not np.isfinite(texts).all():
-            raise InputError(
-                f"SearchModel: start must be finite numbers {list(shape)}. "
-                f"Received: {list(texts.shape)}"
-            )
-        rows = tf.range(self.spec.n_items)
-        state = map(tf.convert_to_tensor, (self.item_features, self.is_warm))
-        items = self.recommender.item_vectors(rows, *state).numpy()
-        squared = texts.T @ texts
-        added = _RIDGE * np.trace(squared) / len(texts)
-        kernel = np.linalg.solve(squared + added * np.eye(shape[1]), texts.T @ items)
-        self.query_tower.to_items.kernel.assign(kernel)
+        if texts is not None:
+            if texts.shape != (n_items, columns):
+                raise InputError(
+                    f"SearchModel: query_dims must be that of the vectors "
+                    f"{self.config.vectors!r}, {texts.shape[1]}. Received: {dims}"
+                )
+            self.texts.assign(texts, np.ones(n_items, bool))
 
     @property
     def explains(self) -> bool:
@@ -163,12 +162,16 @@ class SearchModel(RetrievalModel):
         return self.recommender(batch, training=training)
 
     def query_vectors(self, vectors, users, known) -> tf.Tensor:
-        """Computes queries `[B, D]` from vectors `[B, dims]` and user vectors `[B, D]`.
+        """Computes queries, whose products with the items' columns are their scores.
 
         Args:
           vectors: `[B, dims]` vectors of the queries.
           users: `[B, D]` user vectors of the recommender.
           known: `[B]` bool, whether the row has a user.
+
+        Returns:
+          `[B, D]` float32, or with `vectors` `[B, D + dims]`: then the columns of an item are those
+          of the recommender's item vectors, and its text's vector scaled to length 1.
         """
         return self.query_tower({"query": vectors, "user": users, "known": known})
 
@@ -181,8 +184,16 @@ class SearchModel(RetrievalModel):
         self.check_batch(batch)
         searches, interactions = _parts(batch)
         state, changes = (self.item_features, self.is_warm), training and not self.config.frozen
-        users, items, targets, _ = pair_vectors(self.recommender, searches, changes, state)
-        queries = self.query_vectors(searches["query_vector"], users, searches["user"] >= 0)
+        users, items, targets, found = pair_vectors(
+            self.recommender, searches, changes, state, queued=False
+        )
+        if self.config.vectors is not None:
+            items = tf.concat([items, self.texts(found[: tf.shape(items)[0]])[0]], 1)
+        known = searches["user"] >= 0
+        if training and self.hides_users:
+            drawn = tf.random.stateless_uniform(tf.shape(known), next_seed(self.draws))
+            known &= drawn >= self.config.user_dropout
+        queries = self.query_vectors(searches["query_vector"], users, known)
         loss = self.softmax(
             queries, items, log_q=targets.log_q, positive_index=targets.target[:, 1]
         )
@@ -239,9 +250,13 @@ class SearchModel(RetrievalModel):
         self, state: State, precision: str = "float32", explain: bool = False
     ) -> CatalogueServing:
         """Returns the recommender's scoring graph, with the query tower."""
-        serving = self.recommender.serving(state, precision, explain)
+        serving = cast(DotProductServing, self.recommender.serving(state, precision, explain))
+        items: CatalogueServing | JoinedItems = serving
+        if self.config.vectors is not None:
+            texts = self.texts.matrix.numpy()
+            items = JoinedItems([serving.items, StoredItems(texts, precision)])
         dims, reads_users = self.config.query_dims, self.config.reads_users
-        serving.query_side = TowerQueries(serving, self.query_vectors, dims, reads_users)
+        serving.query_side = TowerQueries(items, self.query_vectors, dims, reads_users)
         return serving
 
     def get_config(self):
@@ -255,6 +270,15 @@ class SearchModel(RetrievalModel):
             config.pop("recommender"), custom_objects
         )
         return cls(recommender, **config)
+
+
+def _texts(events: Interactions, name: str | None) -> np.ndarray | None:
+    """Vectors `[n_items, dims]` of the catalogue, of length 1 or 0; None without a name."""
+    if name is None:
+        return None
+    found = events.catalogue.vectors[vector_names("SearchModel", events.catalogue, [name])[0]]
+    values = np.where(np.asarray(found.mask, bool)[:, None], found.values, 0)
+    return unit_rows(values)
 
 
 def _parts(batch: Mapping) -> tuple[dict, dict]:

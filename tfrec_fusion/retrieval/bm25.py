@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse
 
-from tfrec_fusion.embeddings.tokenizer import Tokenizer
+from tfrec_fusion.embeddings.tokenizer import Tokenizer, trigrams
 from tfrec_fusion.errors import InputError
 
 MOST_WORDS = 64
@@ -120,14 +120,3 @@ class BM25:
         ones = np.ones(len(rows), np.float32)
         shape = (len(self.trigrams), len(self.terms))
         self.words_of_trigrams = scipy.sparse.csr_array((ones, (rows, words)), shape)
-
-
-def trigrams(word: str) -> list[str]:
-    """The distinct character trigrams of a word with a space before and after it.
-
-    Example:
-      >>> trigrams("mug")
-      [' mu', 'mug', 'ug ']
-    """
-    padded = f" {word} "
-    return list(dict.fromkeys(padded[i : i + 3] for i in range(len(padded) - 2)))

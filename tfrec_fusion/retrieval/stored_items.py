@@ -94,6 +94,8 @@ class StoredItems(tf.Module):
 
     def product(self, queries: tf.Tensor, first: int, end: int) -> tf.Tensor:
         """Multiplies queries `[B, D]` with the vectors `first` to `end`: `[B, end - first]`."""
+        if self.precision == "float32":
+            return tf.matmul(queries, self.vectors[first:end], transpose_b=True)
         return self._product_of(first, end)(queries)
 
     def _product_function(self, first: int, end: int):

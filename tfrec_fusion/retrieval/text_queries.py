@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Vocabulary
-from tfrec_fusion.embeddings.term_table import TermTable
+from tfrec_fusion.embeddings.term_table import TRIGRAM, TermTable
 from tfrec_fusion.embeddings.tokenizer import Tokenizer
 from tfrec_fusion.retrieval.bm25 import MOST_WORDS
-from tfrec_fusion.retrieval.graph_tokenizer import GraphTokenizer
+from tfrec_fusion.retrieval.graph_tokenizer import GraphTokenizer, graph_trigrams
 from tfrec_fusion.retrieval.row_table import RowTable
 from tfrec_fusion.retrieval.stored_items import StoredItems
 
@@ -31,7 +31,7 @@ class TextQueries(tf.Module):
         Vocabulary(table.terms).save(path)
         self.terms, self.vectors = RowTable(path), StoredItems(table.vectors, precision)
         self.tokenizer = GraphTokenizer(Tokenizer(table.fold), MOST_WORDS)
-        self._pairs, self._damped = table.pairs, table.damped
+        self._pairs, self._trigrams, self._damped = table.pairs, table.trigrams, table.damped
 
     @property
     def dims(self) -> int:
@@ -47,6 +47,10 @@ class TextQueries(tf.Module):
             pairs = tf.strings.ngrams(words, 2, separator=" ")
             terms = tf.concat([terms, pairs.flat_values], 0)
             owners = tf.concat([owners, pairs.value_rowids()], 0)
+        if self._trigrams:
+            parts, of = graph_trigrams(words.flat_values)
+            terms = tf.concat([terms, tf.strings.join([TRIGRAM, parts])], 0)
+            owners = tf.concat([owners, tf.gather(words.value_rowids(), of)], 0)
         rows = tf.cast(self.terms.lookup(terms), tf.int64)
         known = tf.where(rows >= 0)[:, 0]
         count = self.vectors.count

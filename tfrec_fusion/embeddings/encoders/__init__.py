@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "Encoder": "base",
         "HuggingFaceEncoder": "huggingface",
         "LexicalEncoder": "lexical",
+        "NGramEncoder": "ngrams",
         "OpenAIEncoder": "openai_endpoint",
         "StaticEncoder": "static",
         "make_encoder": "making",

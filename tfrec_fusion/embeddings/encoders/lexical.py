@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from tfrec_fusion.config import read_json
-from tfrec_fusion.embeddings.encoders.base import Batch, Encoder, unit_rows
+from tfrec_fusion.embeddings.encoders.base import Batch, unit_rows
+from tfrec_fusion.embeddings.encoders.fitted import FittedEncoder
 from tfrec_fusion.embeddings.term_table import TermTable
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import current_folder, new_folder
@@ -18,7 +18,7 @@ from tfrec_fusion.files import current_folder, new_folder
 _CONFIG, _IDF, _DIRECTIONS = "lexical.json", "idf.npy", "directions.npy"
 
 
-class LexicalEncoder(Encoder):
+class LexicalEncoder(FittedEncoder):
     """TF-IDF of words and word pairs, reduced by a truncated SVD of the texts it was fitted on.
 
     (1 + log tf) (1 + log((1 + n) / (1 + df))) for each term, rows scaled to length 1, then a
@@ -27,16 +27,13 @@ class LexicalEncoder(Encoder):
     addition to a language model, or instead of it if texts are short and names matter. It ignores
     words that were not in the fitted texts, and knows no synonyms.
 
-    `encode` fits it on the texts of a new store and saves the fit beside the store, in the folder
-    `<store>.encoder`; the same fit encodes later texts. To fit again, choose another store.
-
     Example:
       >>> words = LexicalEncoder(dims=2).fit(["red mug", "blue mug", "red lamp", "blue lamp"])
       >>> words.encode(["red mug"]).shape
       (1, 2)
     """
 
-    name = "lexical"
+    name, config_file = "lexical", _CONFIG
 
     def __init__(
         self,
@@ -57,19 +54,16 @@ class LexicalEncoder(Encoder):
         Raises:
           InputError: a number that is not a positive integer (`seed` may be 0).
         """
-        counts = {"dims": dims, "max_terms": max_terms, "min_texts": min_texts}
-        for field, value in {**counts, "batch_texts": batch_texts, "seed": seed}.items():
-            least = 0 if field == "seed" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(
-                    f"{field}: must be an integer from {least} up. Received: {value!r}"
-                )
-        self._options = {**counts, "seed": seed}
-        self._batch = batch_texts
+        options = {"dims": dims, "max_terms": max_terms, "min_texts": min_texts, "seed": seed}
+        super().__init__(batch_texts, **options)
         self._vectorizer: Any = None
         self._directions: np.ndarray | None = None
 
-    def fit(self, texts: Sequence[str]) -> "LexicalEncoder":
+    @property
+    def is_fitted(self) -> bool:
+        return self._directions is not None
+
+    def fit(self, texts: Sequence[str]) -> Self:
         """Fits terms, weights and directions on the texts; returns the encoder itself.
 
         Raises:
@@ -107,7 +101,7 @@ class LexicalEncoder(Encoder):
             np.save(folder / _DIRECTIONS, directions)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "LexicalEncoder":
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads a folder written by `save`.
 
         Raises:
@@ -132,35 +126,10 @@ class LexicalEncoder(Encoder):
             )
         return encoder._set(terms, idf, directions)
 
-    @staticmethod
-    def is_saved(path: str | os.PathLike) -> bool:
-        """Whether the folder was written by `save`."""
-        return (current_folder(path) / _CONFIG).is_file()
-
-    def prepared(self, texts: Sequence[str], store: str | os.PathLike) -> "LexicalEncoder":
-        if self._directions is not None:
-            return self
-        path = Path(f"{os.fspath(store).rstrip(os.sep)}.encoder")
-        if not self.is_saved(path):
-            self.fit(texts).save(path)
-            return self
-        saved = self.load(path)
-        for field, value in self._options.items():
-            if saved._options[field] != value:
-                raise InputError(
-                    f"{field}: the encoder in {path} was fitted with {saved._options[field]}; "
-                    f"choose another store. Received: {value}"
-                )
-        return saved
-
     def term_table(self) -> TermTable:
         """The encoder as a table of its terms, for exports that encode queries."""
         vectors = self._fitted().T.astype(np.float32) * self._idf[:, None]
         return TermTable(self._terms, vectors, pairs=True, damped=True, fold=False)
-
-    def identity(self) -> dict:
-        self._fitted()
-        return {"kind": self.name, "fit": self.revision}
 
     def stream(self, texts: Sequence[str]) -> Iterator[Batch]:
         directions = self._fitted().T.astype(np.float32)
@@ -190,7 +159,7 @@ class LexicalEncoder(Encoder):
             **fitted,
         )
 
-    def _set(self, terms: list[str], idf: np.ndarray, directions: np.ndarray) -> "LexicalEncoder":
+    def _set(self, terms: list[str], idf: np.ndarray, directions: np.ndarray) -> Self:
         self._terms, self._idf, self._directions = terms, idf.astype(np.float32), directions
         self._vectorizer = self._new_vectorizer(terms)
         self._vectorizer.idf_ = self._idf
@@ -200,8 +169,5 @@ class LexicalEncoder(Encoder):
 
     def _fitted(self) -> np.ndarray:
         """The directions."""
-        if self._directions is None:
-            raise InputError(
-                "encoder lexical: is not fitted; call fit(texts), or let encode() do it"
-            )
-        return self._directions
+        self.check_fitted()
+        return np.asarray(self._directions)

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tfrec_fusion.embeddings.encoders.base import Encoder
+from tfrec_fusion.embeddings.encoders.fitted import FittedEncoder
 from tfrec_fusion.embeddings.encoders.function import CallableEncoder
 from tfrec_fusion.embeddings.encoders.lexical import LexicalEncoder
+from tfrec_fusion.embeddings.encoders.ngrams import NGramEncoder
 from tfrec_fusion.errors import InputError
+
+_FITTED: dict[str, type[FittedEncoder]] = {one.name: one for one in (LexicalEncoder, NGramEncoder)}
 
 
 def as_encoder(encoder) -> Encoder:
@@ -40,10 +44,10 @@ def make_encoder(name: str, **options) -> Encoder:
     """Makes an encoder from its name.
 
     Args:
-      name: ``"lexical"``, or the folder of a fitted one; ``"wordllama"``; ``"openai:MODEL"``; the
-        URL of an OpenAI-compatible endpoint, as ``"http://localhost:8000/v1#MODEL"`` (without
-        ``#MODEL``, the endpoint must serve exactly one model); else a folder with a transformers
-        model, or its name on the Hugging Face hub.
+      name: ``"lexical"`` or ``"ngrams"``, or the folder of a fitted one; ``"wordllama"``;
+        ``"openai:MODEL"``; the URL of an OpenAI-compatible endpoint, as
+        ``"http://localhost:8000/v1#MODEL"`` (without ``#MODEL``, the endpoint must serve exactly
+        one model); else a folder with a transformers model, or its name on the Hugging Face hub.
       options: options of the encoder's constructor; None values are ignored.
 
     Raises:
@@ -61,8 +65,8 @@ def make_encoder(name: str, **options) -> Encoder:
         from tfrec_fusion.embeddings.encoders.static import StaticEncoder
 
         chosen, arguments = StaticEncoder, []
-    elif name == LexicalEncoder.name:
-        chosen, arguments = LexicalEncoder, []
+    elif name in _FITTED:
+        chosen, arguments = _FITTED[name], []
     elif name.startswith(("openai:", "http://", "https://")):
         from tfrec_fusion.embeddings.encoders.openai_endpoint import OpenAIEncoder
 
@@ -72,8 +76,8 @@ def make_encoder(name: str, **options) -> Encoder:
         else:
             url, _, model = name.partition("#")
             arguments, options = [model or None], {"base_url": url, **options}
-    elif LexicalEncoder.is_saved(name):
-        chosen = LexicalEncoder.load
+    elif saved := [one for one in _FITTED.values() if one.is_saved(name)]:
+        chosen = saved[0].load
     else:
         from tfrec_fusion.embeddings.encoders.huggingface import HuggingFaceEncoder
 

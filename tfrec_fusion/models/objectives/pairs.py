@@ -19,6 +19,7 @@ def pair_vectors(
     batch: Mapping[str, tf.Tensor],
     training=None,
     state: tuple[tf.Tensor, tf.Tensor] | None = None,
+    queued: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor, Targets, tf.Tensor]:
     """Computes user and item vectors of a `TwoTower` for a batch of `pair_examples`.
 
@@ -33,6 +34,7 @@ def pair_vectors(
         share of the events that the model was built from.
       state: item features `[n_items, F]` float32 and whether each item is warm, `[n_items]` bool,
         for a model with trend; None for a model without, and takes all items as warm.
+      queued: whether training adds the vectors of the model's queue to the candidates.
 
     Returns:
       User vectors `[B, D]` float32; vectors `[U, D]` float32 of the pairs' distinct items, which
@@ -65,7 +67,7 @@ def pair_vectors(
     else:
         log_q = tf.gather(model.item_log_share, tf.maximum(rows[:n_items], 0))
     items = items[:n_items]
-    if training and model.config.queue:
+    if training and queued and model.config.queue:
         items, log_q = model.queue(items, rows[:n_items], log_q)
     target = tf.stack([tf.range(n_pairs), own], 1)
     nothing = tf.zeros([0, 2], tf.int32)

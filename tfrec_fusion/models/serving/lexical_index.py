@@ -12,7 +12,7 @@ from tfrec_fusion.models.serving.score_serving import ScoreColumns
 from tfrec_fusion.models.serving.sparse_rows import SparseRows, entries
 from tfrec_fusion.retrieval import exact_top_k
 from tfrec_fusion.retrieval.bm25 import BM25, MOST_WORDS
-from tfrec_fusion.retrieval.graph_tokenizer import GraphTokenizer
+from tfrec_fusion.retrieval.graph_tokenizer import GraphTokenizer, graph_trigrams
 from tfrec_fusion.retrieval.row_table import RowTable
 
 
@@ -71,14 +71,7 @@ class LexicalIndex(tf.Module):
     def _replaced(self, words) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Rows `[R]` of the words that replace unknown ones `[U]`, which one each, and weights."""
         count = tf.size(words)
-        letters = tf.strings.unicode_split(words, "UTF-8")
-        found = tf.strings.ngrams(letters, 3, separator="", pad_values=(" ", " "), padding_width=1)
-        trigrams, owners = found.flat_values, found.value_rowids()
-        distinct = tf.unique(tf.strings.join([tf.strings.as_string(owners), trigrams], " ")).idx
-        first = tf.math.unsorted_segment_min(
-            tf.range(tf.size(distinct)), distinct, tf.reduce_max(tf.concat([distinct, [-1]], 0)) + 1
-        )
-        trigrams, owners = tf.gather(trigrams, first), tf.gather(owners, first)
+        trigrams, owners = graph_trigrams(words)
         lengths = tf.math.unsorted_segment_sum(tf.ones(tf.shape(owners)), owners, count)
         rows = self.trigrams.lookup(trigrams)
         known = tf.where(rows >= 0)[:, 0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.catalogue_serving import CatalogueServing
+from tfrec_fusion.models.serving.joined_items import JoinedItems
 from tfrec_fusion.models.serving.similar_items import SimilarVectors
 
 
@@ -23,7 +24,7 @@ class QuerySide(ABC):
 
     dims: int
     kind: str
-    items: CatalogueServing | SimilarVectors
+    items: CatalogueServing | SimilarVectors | JoinedItems
     reads_users = False
 
     @abstractmethod
@@ -52,11 +53,11 @@ class VectorQueries(QuerySide):
 
 
 class TowerQueries(QuerySide):
-    """Queries of a query tower, in the space of the model's item vectors.
+    """Queries of a query tower.
 
     Args:
-      items: the model's scoring graph.
-      tower: `tower(vectors, users, known) -> [B, D]`, as `queries`.
+      items: the model's scoring graph, or its item vectors with those of the items' texts.
+      tower: `tower(vectors, users, known) -> [B, D]`, as `queries`, of the columns of the items.
       dims: length of a query vector.
       reads_users: whether the tower reads the user vectors.
     """
@@ -64,7 +65,11 @@ class TowerQueries(QuerySide):
     kind = "the query tower"
 
     def __init__(
-        self, items: CatalogueServing, tower: Callable, dims: int, reads_users: bool = True
+        self,
+        items: CatalogueServing | JoinedItems,
+        tower: Callable,
+        dims: int,
+        reads_users: bool = True,
     ):
         self.items, self.dims, self.reads_users = items, dims, reads_users
         self._tower = tower
