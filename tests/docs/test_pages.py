@@ -179,6 +179,8 @@ def test_sequences(shop_names):
     model = run("sequences 0", shop_names)["model"]
     assert isinstance(model.user_tower, SASRec)
     assert model.optimizer.iterations == 10
+    both = run("sequences 2", {**shop_names, "model": model})["both"]
+    assert [*both.members] == ["tower", "linear"]
 
 
 @pytest.mark.slow
