@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import Claim, Options, Timing, interleave, main, p50
-from serving import shop
+from serving import asks, shop
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.export import export
@@ -40,7 +40,7 @@ def claims(options: Options):
             asked = tf.constant(users[:batch])
             repeat = options.size(*((40, 20, 2) if batch == 1 else (8, 4, 1)))
             timings = interleave(
-                {name: p50(_asks(one, asked), repeat) for name, one in loaded.items()},
+                {name: p50(asks(one, asked), repeat) for name, one in loaded.items()},
                 options.rounds,
             )
             parts = zip(*(timings[name].values for name in members), strict=True)
@@ -55,11 +55,6 @@ def claims(options: Options):
                     goal=1.3 if batch == 1 else None,
                     better="lower",
                 )
-
-
-def _asks(loaded, users):
-    function = loaded.signatures["serving_default"]
-    return lambda: function(user_id=users)["item_id"].numpy()
 
 
 if __name__ == "__main__":

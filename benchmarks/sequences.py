@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from harness import Claim, Options, Worker, has_module, interleave, main, seconds
+from harness import Claim, Options, Worker, has_module, interleave, main, p50, seconds
+from serving import asks, shop
 
 PEER = Path(__file__).resolve().parent / "peers" / "sequence_epochs.py"
 BLOCKS = {"sasrec": 2, "esasrec": 1}
+TOWERS = ("decayed_history", "gru4rec", "caser", "sasrec", "esasrec", "hstu", "comirec")
 
 
 def sequences(users: int, items: int) -> dict[str, np.ndarray]:
@@ -50,6 +52,37 @@ def our_epoch(pairs, items: int, tower: str, dim: int):
 
 
 def claims(options: Options) -> Iterator[Claim]:
+    yield from requests(options)
+    yield from epochs(options)
+
+
+def requests(options: Options) -> Iterator[Claim]:
+    """The p50 of a request of a list at batch 1, with histories of about 40 events."""
+    import tfrec_fusion as tff
+    from tfrec_fusion._compat import tf
+
+    n_items = options.size(10_000, 10_000, 500)
+    events = shop(n_items, options.size(200_000, 100_000, 4_000))
+    towers = {"history": {}} | {name: {"user": name, "trend": False} for name in TOWERS}
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = {}
+        for name, more in towers.items():
+            model = tff.models.TwoTower(events, dim=64, vectors=[], **more)
+            path = tff.export(model, events, Path(folder) / name, deployment=False)
+            loaded[name] = tf.saved_model.load(str(path))
+        asked = tf.constant(events.users.ids[:1])
+        repeat = options.size(40, 20, 2)
+        contenders = {name: p50(asks(one, asked), repeat) for name, one in loaded.items()}
+        timings = interleave(contenders, options.rounds)
+    for name in TOWERS:
+        what = f"serving_default with {name}: {n_items:,} items, batch 1, p50"
+        yield Claim.of(
+            what, "the pooled history", timings, name, "history", goal=2.0, better="lower"
+        )
+
+
+def epochs(options: Options) -> Iterator[Claim]:
+    """The seconds of an epoch, beside RecTools."""
     if not has_module(options.peer_python, "rectools"):
         print(f"left out: RecTools is not installed for {options.peer_python}")
         return

@@ -39,6 +39,12 @@ def shop(n_items: int, n_events: int) -> Interactions:
     return Interactions.from_frame(events, catalogue, duplicates="first")
 
 
+def asks(loaded, users: tf.Tensor):
+    """A function that asks the default signature of a loaded export for lists of users."""
+    function = loaded.signatures["serving_default"]
+    return lambda: function(user_id=users)["item_id"].numpy()
+
+
 def rules(events: Interactions) -> dict:
     first = events.catalogue.vocabulary.ids[:3]
     return {
