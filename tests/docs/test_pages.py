@@ -215,6 +215,7 @@ def test_tuning(in_shop):
     assert run("tuning 0", {})["result"].value >= 0
 
 
+@pytest.mark.slow
 def test_blends(shop_names, in_shop, capsys):
     names = run("blend 0", shop_names)
     assert names["blend"].config.cold == "two_tower"

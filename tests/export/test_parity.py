@@ -99,6 +99,7 @@ def test_golden_requests_in_a_process_without_the_package(smaller, golden, tmp_p
         golden.check_two_tower(reference, signature, inputs, outputs)
 
 
+@pytest.mark.slow
 def test_a_loss_beyond_the_limit_leaves_no_version(tmp_path, model, events):
     limits = ParityLimits(score_error=0)
     with pytest.raises(InputError, match="'int8' is too far from float32: score_error is"):

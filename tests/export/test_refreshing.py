@@ -64,6 +64,7 @@ def _scores(version, users, items):
     )["score"].numpy()
 
 
+@pytest.mark.slow
 def test_a_refreshed_version_answers_as_the_model_on_the_newer_events(
     tmp_path, first, events, newer
 ):

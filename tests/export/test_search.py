@@ -212,6 +212,7 @@ def test_texts_are_encoded_in_the_graph(small, tmp_path):
         export(Popularity().fit(events), events, tmp_path / "wide", search=search, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_an_encoder_is_fitted_at_the_export(small, knn, tmp_path):
     search = {"encoder": "ngrams", "lexical_weight": 0, "user_weight": 0, "fusion": "scores"}
     shop = Recommender(export(knn, small, tmp_path / "shop", search=search, **OPTIONS))

@@ -58,6 +58,7 @@ def _searches(shop, users):
     return SearchEvents.from_frame(frame, shop.catalogue, users=shop.users if users else None)
 
 
+@pytest.mark.slow
 def test_users_count_where_words_do_not_tell_items_apart(shop, tmp_path):
     model = ItemKNN(k=5).fit(shop)
     alone = choose_search_weights(model, shop, _searches(shop, False))

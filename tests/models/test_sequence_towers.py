@@ -242,6 +242,7 @@ def test_wrong_options_of_a_tower(split):
         TwoTower(split.train, dim=8, user="gru4rec", user_options={"max_len": 0})
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sequence_tower(config, tmp_path):
     values = {"user": "sasrec", "dim": 8, "user_options": {"max_len": 7}}
     made = config(model={"kind": "two_tower", **values}, split={"kind": "leave_one_out"}, epochs=1)

@@ -184,7 +184,9 @@ def _two_kinds(seed=0):
     return Interactions.from_frame(frame, catalogue).split("temporal", test=0.2)
 
 
-@pytest.mark.parametrize(("folds", "made"), [(1, Blend), (4, Stack)])
+@pytest.mark.parametrize(
+    ("folds", "made"), [(1, Blend), pytest.param(4, Stack, marks=pytest.mark.slow)]
+)
 def test_they_win_where_two_models_know_different_things(folds, made, monkeypatch, tmp_path):
     monkeypatch.setattr(
         auto_compositions, "_FOLDS", folds
