@@ -30,6 +30,14 @@ def test_mrr_by_hand():
     assert _mrr(JUDGED, shares, (1, 0.3), 10) == pytest.approx((1 + 1 / 2) / 3)
 
 
+def test_a_ranking_that_tells_nothing_apart_leaves_the_others_their_weights():
+    shares = {"lexical": np.zeros((1, 3)), "vector": np.array([[0.1, 0.2, 0.9]])}
+    there, right = np.ones((1, 3), bool), np.array([[False, False, True]])
+    mrr, weights = _best_weights(_Judged(there, right, {"scores": shares}), "scores", 10)
+    assert mrr == 1.0
+    assert weights["lexical"] == 0 and weights["vector"] > 0
+
+
 def test_the_best_weights_of_the_grid():
     # The wanted items come first at weights w of the vectors with 2 + 5 w > 3, and 1 > 1 + w:
     # never both. (1 + 1/2) / 3 = .5 equals words alone, the first of the grid.

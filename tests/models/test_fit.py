@@ -15,6 +15,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features import Features, Number
 from tfrec_fusion.models import AlphaRec, Ranker, TwoTower
+from tfrec_fusion.optimizers import adam
 
 N_ITEMS = 6
 
@@ -427,6 +428,23 @@ def test_two_devices_train_as_one():
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.slow
+def test_another_process_loads_a_model_as_it_was_compiled(events, tmp_path):
+    model = TwoTower(events, dim=4, trend=False)
+    model.compile(adam(1e-3, steps=4), loss="bpr")
+    model.save(tmp_path / "model")
+    script = (
+        "import sys\nfrom tfrec_fusion.models import TwoTower\n"
+        "from tfrec_fusion._compat import keras\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "print(type(model.objective).__name__, type(model.optimizer.learning_rate).__name__)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "model")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[0] == type(model.objective).__name__
 
 
 @pytest.mark.parametrize("make", [TwoTower, Ranker, AlphaRec])

@@ -275,6 +275,8 @@ class Recommender:
             raise InputError(
                 f"recommend: vector must have {dims} numbers. Received: {len(numbers)}"
             )
+        if numbers and not np.isfinite(np.asarray(numbers, float)).all():
+            raise InputError(f"recommend: vector must be finite numbers. Received: {numbers}")
         asked = {
             QUERY.name: tf.constant(texts),
             QUERY_VECTOR.name: tf.constant([numbers], tf.float32, [1, len(numbers)]),

@@ -152,10 +152,13 @@ def _inputs(searches: SearchEvents) -> dict[str, tf.Tensor]:
 
 
 def _best_weights(judged: _Judged, fusion: str, k: int) -> tuple[float, dict[str, float]]:
-    """The best MRR@k, and the weights that have it; the first one is 1."""
+    """The best MRR@k, and the weights that have it.
+
+    That of the first ranking is 1, or 0 if it tells no items apart.
+    """
     shares = judged.shares[fusion]
     spread = [_spread(one, judged.there) for one in shares.values()]
-    weights = np.array([spread[0] / one if one > 0 else 0.0 for one in spread])
+    weights = np.array([(spread[0] or 1.0) / one if one > 0 else 0.0 for one in spread])
     mrr = -1.0
     for factors in (_COARSE, _FINE):
         around = weights

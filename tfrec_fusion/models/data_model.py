@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tfrec_fusion import optimizers
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.models.finite_loss import FiniteLoss
@@ -19,7 +20,7 @@ from tfrec_fusion.models.fit_data import (
     warn_of_few,
 )
 from tfrec_fusion.models.objectives.auxiliary_loss import AuxiliaryLoss
-from tfrec_fusion.models.objectives.catalogue import find_objective, find_term
+from tfrec_fusion.models.objectives.catalogue import OBJECTIVES, find_objective, find_term
 from tfrec_fusion.models.objectives.joint import Joint, TermMeans
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.signed_weights import SignedWeights
@@ -79,6 +80,7 @@ class DataModel(SignedWeights):
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was compiled when it was saved."""
+        _register_parts()
         self.compile(**keras.saving.deserialize_keras_object(config))
         if isinstance(self.optimizer, keras.optimizers.Optimizer):
             self.optimizer.build(self.trainable_variables)
@@ -210,6 +212,7 @@ class DataModel(SignedWeights):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        _register_parts()
         return cls(**config)
 
     def build_from_config(self, config):
@@ -356,3 +359,11 @@ class RetrievalModel(DataModel):
         self.examples.update_state(rows)
         # TensorFlow sums the gradients of replicas.
         return (loss + added) / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _register_parts() -> None:
+    """Imports what a compiled model may have been saved with: Keras knows a class from then on."""
+    for name in ("LazyAdam", "RowWiseAdagrad", "TableOptimizer", "WarmupCosine"):
+        getattr(optimizers, name)
+    for name in OBJECTIVES:
+        OBJECTIVES.resolve(name)
