@@ -79,6 +79,7 @@ def test_a_split_shares_no_item():
         ),
         ({}, {"unknown_items": "keep"}, "must be 'error' or 'drop'. Received: 'keep'"),
         ({}, {"columns": {"query": "text"}}, "there is no column 'text'"),
+        ({}, {"users": ["u"]}, r"users must be a Vocabulary.*Received: list"),
         ({}, {"vectors": np.ones((3, 2))}, "3"),
     ],
 )

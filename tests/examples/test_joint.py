@@ -51,6 +51,13 @@ def test_an_endless_one_is_no_epoch():
         joint_examples(_counted(2), more=unknown)
 
 
+def test_what_is_no_dataset_is_named():
+    with pytest.raises(InputError, match=r"more: must be a tf.data.Dataset.*Received: list"):
+        joint_examples(_counted(2), more=[1, 2])
+    with pytest.raises(InputError, match=r"interactions: must be .*Received: NoneType"):
+        joint_examples(None, more=_counted(2))
+
+
 def test_a_batch_is_taken_apart():
     own, marked = parts_of({"user": 1, "a/user": 2, "a/item": 3, "b/user": 4, "search_item": 5})
     assert own == {"user": 1, "search_item": 5}

@@ -93,6 +93,11 @@ def test_what_is_refused(shop):
         choose_search_weights(model, shop, searches.select(np.arange(0)))
     with pytest.raises(InputError, match="needs a search and searches"):
         choose_search_weights(model, shop, searches, False)
+    with pytest.raises(InputError, match=r"searches must be SearchEvents. Received: list"):
+        choose_search_weights(model, shop, ["mug"])
+    for k in (0, -1, 2.5, True):
+        with pytest.raises(InputError, match=rf"k must be a positive integer. Received: {k}"):
+            choose_search_weights(model, shop, searches, k=k)
     other = Catalogue(pd.DataFrame({"item_id": ["i0"], "title": ["mug"]}))
     frame = pd.DataFrame({"query": ["mug"], "item_id": ["i0"]})
     with pytest.raises(InputError, match="must have the same items"):

@@ -99,6 +99,11 @@ class SearchEvents:
             )
         ids = check_ids(frame, "item_id", _WHAT)
         item, user = catalogue.vocabulary.rows(ids), np.full(len(frame), -1, np.int32)
+        if users is not None and not isinstance(users, Vocabulary):
+            raise InputError(
+                f"{_WHAT}: users must be a Vocabulary, e.g. split.train.users. "
+                f"Received: {type(users).__name__}"
+            )
         if users is not None and "user_id" in frame:
             named = ~empty_ids(frame, "user_id")
             user[named] = users.rows(check_ids(frame[named], "user_id", _WHAT))

@@ -29,7 +29,7 @@ def joint_examples(
         place of `interactions`; see `Joint`.
 
     Raises:
-      InputError: a dataset of unknown length, or all are endless.
+      InputError: no dataset, one of unknown length, or all are endless.
 
     Example:
       >>> model = tff.models.TwoTower(split.train, dim=8, user="sasrec", trend=False)
@@ -44,6 +44,12 @@ def joint_examples(
     if searches is not None:
         prefixes[PREFIX] = searches
     datasets = {"interactions": interactions, **prefixes}
+    for name, one in datasets.items():
+        if not isinstance(one, tf.data.Dataset):
+            raise InputError(
+                f"joint_examples: {name.rstrip('_/')}: must be a tf.data.Dataset, e.g. "
+                f"events.batches(512). Received: {type(one).__name__}"
+            )
     counts = {name: int(one.cardinality()) for name, one in datasets.items()}
     for name, count in counts.items():
         if count == tf.data.UNKNOWN_CARDINALITY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import numbers
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,13 @@ def choose_search_weights(
       >>> chosen = choose_search_weights(model, split.train, searches)  # of any model
       >>> tff.export(model, split.train, "x", search=chosen)  # takes seconds  # doctest: +SKIP
     """
+    if not isinstance(searches, SearchEvents):
+        raise InputError(
+            "choose_search_weights: searches must be SearchEvents. "
+            f"Received: {type(searches).__name__}"
+        )
+    if not isinstance(k, numbers.Integral) or isinstance(k, bool) or k < 1:
+        raise InputError(f"choose_search_weights: k must be a positive integer. Received: {k!r}")
     config = SearchConfig.of(search)
     if config is None or not len(searches):
         raise InputError(

@@ -240,6 +240,7 @@ def test_an_alpha_rec_sums_losses_of_the_same_negatives(events):
         ({"a": "bpr"}, {"a": -1}, r"'a': must be a finite number of at least 0. Received: -1"),
         ({"a": "bpr"}, {"a": float("nan")}, r"must be a finite number.*Received: nan"),
         ({"a": "bpr"}, {"a": True}, r"must be a finite number.*Received: True"),
+        ({"a": "bpr"}, {"a": 0}, r"one of a must be above 0, or nothing is trained"),
         ({"a": "bpr"}, [1.0], r"loss_weights: must be a dict.*Received: \[1.0\]"),
         ("bpr", {"a": 1.0}, r"loss_weights are for a loss of several terms.*Received: loss='bpr'"),
     ],

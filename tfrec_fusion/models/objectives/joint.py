@@ -56,6 +56,11 @@ class Joint(keras.losses.Loss):
         self.terms = dict(terms)
         given = {} if weights is None else weights
         self.weights = dict.fromkeys(terms, 1.0) | checked_weights(terms, given)
+        if not any(self.weights.values()):
+            raise InputError(
+                f"loss_weights: one of {', '.join(terms)} must be above 0, or nothing is trained. "
+                f"Received: {dict(given)}"
+            )
 
     def total(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the weighted sum of the terms' losses, a scalar float32."""
