@@ -63,7 +63,10 @@ def test_the_tower_by_hand():
     np.testing.assert_allclose(tower.positions(users)[0], [[1, 0], [1, 0]], atol=1e-6)
     one = ComiRec(dim=2, interests=1)
     assert one(users).shape == [1, 2] and one.positions(users).shape == [2, 2]
-    with pytest.raises(ValueError, match=r"interests must be at least 1\. Received: 0"):
+    for value in (2.5, "4", True):
+        with pytest.raises(ValueError, match=rf"whole number of 1 or more\. Received: {value!r}"):
+            ComiRec(interests=value)
+    with pytest.raises(ValueError, match=r"interests must be a whole number.*Received: 0"):
         ComiRec(interests=0)
 
 
@@ -265,7 +268,7 @@ def test_what_is_refused(events):
         _model(events, distillation=0.1)
     with pytest.raises(InputError, match=r"takes max_len, interests, hidden.*'interest'"):
         _model(events, user_options={"interest": 3})
-    with pytest.raises(InputError, match=r"interests must be at least 1\. Received: 0"):
+    with pytest.raises(InputError, match=r"interests must be a whole number.*Received: 0"):
         _model(events, user_options={"interests": 0})
     model = _model(events)
     with pytest.raises(InputError, match=r"loss: 'cold': distillation compares the scores of one"):

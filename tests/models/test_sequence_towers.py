@@ -236,9 +236,12 @@ def test_what_cannot_be_trained_on_sequences(split, options, message):
 def test_wrong_options_of_a_tower(split):
     with pytest.raises(InputError, match=r"multiple of heads.*Received: 8, 3"):
         TwoTower(split.train, dim=8, user="sasrec", user_options={"heads": 3})
+    for rate in (1.0, -1, float("nan")):
+        with pytest.raises(ValueError, match=rf"dropout must be in \[0, 1\)\. Received: {rate}"):
+            SASRec(dropout=rate)
     with pytest.raises(InputError, match=r"takes max_len, blocks, heads, dropout.*'block'"):
         TwoTower(split.train, dim=8, user="sasrec", user_options={"block": 3})
-    with pytest.raises(InputError, match=r"max_len must be at least 1\. Received: 0"):
+    with pytest.raises(InputError, match=r"max_len must be a whole number.*Received: 0"):
         TwoTower(split.train, dim=8, user="gru4rec", user_options={"max_len": 0})
 
 

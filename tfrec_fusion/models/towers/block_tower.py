@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import InversePosition, ResumableDropout
 from tfrec_fusion.layers.causal_attention import check_heads
+from tfrec_fusion.layers.checks import check_count, check_rate
 from tfrec_fusion.models.towers.sequence_tower import SequenceTower
 
 
@@ -22,7 +23,7 @@ class BlockTower(SequenceTower):
     Input, output: see `UserTower`.
 
     Raises:
-      ValueError: sizes below 1, or `dim` is no multiple of `heads`.
+      ValueError: sizes below 1, a `dropout` outside [0, 1), or `dim` is no multiple of `heads`.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class BlockTower(SequenceTower):
         **kwargs,
     ):
         super().__init__(dim, n_users, n_items, max_len, **kwargs)
-        if blocks < 1:
-            raise ValueError(f"blocks must be at least 1. Received: {blocks}")
+        check_count("blocks", blocks)
+        check_rate(dropout)
         if dim is not None:
             check_heads(dim, heads)
         self.options = {"blocks": blocks, "heads": heads, "dropout": dropout}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import InversePosition
 from tfrec_fusion.layers.causal_attention import causal
+from tfrec_fusion.layers.checks import check_count
 from tfrec_fusion.models.towers.sequence_tower import SequenceTower
 
 
@@ -26,7 +27,7 @@ class ComiRec(SequenceTower):
     Input, output: see `UserTower`.
 
     Raises:
-      ValueError: sizes below 1.
+      ValueError: a size is no whole number of 1 or more.
 
     Example:
       >>> tower = ComiRec(interests=2)
@@ -50,8 +51,8 @@ class ComiRec(SequenceTower):
     ):
         super().__init__(dim, n_users, n_items, max_len, **kwargs)
         for name, size in (("interests", interests), ("hidden", hidden)):
-            if size is not None and size < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {size}")
+            if size is not None:
+                check_count(name, size)
         self.interests, self.hidden = interests, hidden
 
     def build(self, input_shape):

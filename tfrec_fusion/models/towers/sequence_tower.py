@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.layers.checks import check_count
 from tfrec_fusion.layers.outputs import checked_output
 from tfrec_fusion.models.towers.user_tower import UserTower
 
@@ -24,7 +25,7 @@ class SequenceTower(UserTower):
     Input, output: see `UserTower`.
 
     Raises:
-      ValueError: `max_len` is below 1.
+      ValueError: `max_len` is no whole number of 1 or more.
 
     Example:
       >>> class Latest(SequenceTower):
@@ -45,8 +46,7 @@ class SequenceTower(UserTower):
         # Layers follow the policy, but ages must stay float32.
         policy = {"dtype": keras.mixed_precision.global_policy(), "autocast": False}
         super().__init__(dim, n_users, n_items, **(policy | kwargs))
-        if max_len < 1:
-            raise ValueError(f"max_len must be at least 1. Received: {max_len}")
+        check_count("max_len", max_len)
         self.max_len = max_len
 
     def encode(
