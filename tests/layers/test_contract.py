@@ -1,5 +1,7 @@
 """What every layer and loss must do: eager = graph, config, save and load, precision, masks."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,8 +39,8 @@ from tfrec_fusion.losses import (
 )
 from tfrec_fusion.models import (
     BACKBONES,
+    HEADS,
     USER_TOWERS,
-    BinaryHead,
     ItemTower,
     PooledHistory,
     SequenceTower,
@@ -256,10 +258,13 @@ CASES = {
         lambda b: (tf.constant(RNG.normal(size=(b, 3)), tf.float32),),
     ),
     **INTERACTIONS,
-    "binary_head": (
-        lambda **k: BinaryHead("taken", mask="known", **k),
-        lambda b: (tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),),
-    ),
+    **{
+        f"head {name}": (
+            functools.partial(HEADS.class_of(name), "taken", hidden=[3]),
+            lambda b: (tf.constant(RNG.normal(size=(b, 2, 4)), tf.float32),),
+        )
+        for name in HEADS
+    },
     "item_tower": (
         lambda **k: ItemTower(7, 4, {"text": 3}, "gate", True, 0.5, **k),
         lambda b: (_rows(b), tf.constant(RNG.random(b) < 0.5)),

@@ -75,16 +75,15 @@ def test_a_config_rebuilds_an_objective(loss):
     assert twin.get_config() == loss.get_config()
 
 
-def test_a_head_reads_its_own_fields():
-    head = BinaryHead("taken", "counts", "known")
+def test_a_head_reads_its_own_labels():
+    head = BinaryHead("taken")
     batch = {
         "user": tf.constant([0, 1]),
-        "taken": tf.constant([[1.0, 0], [1, 1]]),
-        "counts": tf.constant([2.0, 3.0]),
-        "known": tf.constant([[True, True], [False, True]]),
+        "label/taken": tf.constant([[1.0, 0], [np.nan, 1]]),
+        "weight": tf.constant([2.0, 3.0]),
     }
     logits = tf.constant([[0.1, 0.2], [0.3, 0.4]])
-    assert head.fields == ["taken", "known"]
+    assert head.field == "label/taken"
     labels, flat, weights = head.examples(batch, logits)
     np.testing.assert_array_equal(labels, [[1], [0], [1]])
     np.testing.assert_allclose(flat, [[0.1], [0.2], [0.4]])

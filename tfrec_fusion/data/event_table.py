@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -27,8 +27,11 @@ POSITION = "position"
 _NUMBERS = ("timestamp", "rating", "weight", "label")
 # The user's row before `encode_users`; it tells unknown users apart to find repeated events.
 PERSON = "_person"
+# What precedes the name of a label column.
+LABEL_OF = "_label_"
 REPEATS = ("first", "all")
 LOW_RATINGS = ("drop", "dislike")
+_NO_LABELS = ("user_id", "item_id", "timestamp", "label")
 _LARGEST = 1e38
 _LARGEST_WHOLE = 2.0**53  # beyond it float64 skips whole numbers
 _log = logging.getLogger(__name__)
@@ -47,12 +50,13 @@ def encoded_events(
     stray_times: str,
     repeats: str,
     event_weights: Mapping[str, float] | None,
+    labels: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Checks and encodes events; options as in `Interactions.from_frame`.
 
     Returns:
-      The columns `user` and `item` (int32 rows), the numeric columns and the context; and the
-      users' ids `[n_users]`, in the order of their rows.
+      The columns `user` and `item` (int32 rows), the numeric columns, the labels (each behind
+      `LABEL_OF`) and the context; and the users' ids `[n_users]`, in the order of their rows.
 
     Raises:
       InputError: as in `Interactions.from_frame`.
@@ -68,6 +72,7 @@ def encoded_events(
         if value not in allowed:
             raise InputError(f"interactions: {name} must be one of {allowed}. Received: {value!r}")
     require_columns(frame, ["user_id", "item_id"], "interactions")
+    _check_labels(labels, frame)
     numeric = number_columns(frame)
     if POSITION in frame and POSITION not in numeric:
         _log.warning(
@@ -109,9 +114,11 @@ def encoded_events(
     if "timestamp" in encoded:
         keep &= plausible_times(encoded["timestamp"].to_numpy(), stray_times)
         tell_of_old_times(encoded["timestamp"].to_numpy()[keep])
-    context = [c for c in frame.columns if c not in ("user_id", "item_id", *numeric)]
-    for name in context:
+    context = [c for c in frame.columns if c not in ("user_id", "item_id", *numeric, *labels)]
+    for name in [*context, *labels]:
         check_values(frame, name, "interactions")
+    for name in labels:
+        encoded[LABEL_OF + name] = numbers(frame, name, "interactions")
     encoded[context] = frame[context].reset_index(drop=True)
     unknown = encoded["item"].to_numpy() < 0
     if unknown.any():
@@ -181,6 +188,23 @@ def encoded_events(
             )
             encoded = encoded[~repeated]
     return encoded, ids
+
+
+def _check_labels(labels: Sequence[str], frame: pd.DataFrame) -> None:
+    """Raises InputError unless `labels` are columns that may be labels, each once."""
+    listed = isinstance(labels, list | tuple)
+    if not listed or not all(isinstance(name, str) for name in labels):
+        raise InputError(
+            "interactions: labels must be a list of names of columns, e.g. ['buy', 'spend']. "
+            f"Received: {labels!r}"
+        )
+    taken = [name for name in labels if name in _NO_LABELS or labels.count(name) > 1]
+    if taken:
+        raise InputError(
+            f"interactions: labels must be distinct columns other than {', '.join(_NO_LABELS)}; "
+            f"'label' itself is always one. Received: {taken[0]!r}"
+        )
+    require_columns(frame, ["user_id", "item_id", *labels], "interactions")
 
 
 def number_columns(columns: Container[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import scipy.sparse
 
 from tfrec_fusion.data.catalogue import Catalogue
 from tfrec_fusion.data.event_table import (
+    LABEL_OF,
     PERSON,
     POSITION,
     REPEATS,
@@ -55,6 +56,7 @@ class Interactions:
       timestamp: `[n]` float64 unix seconds, or None.
       position: `[n]` int64, the order of each user's events where there are no times, or None.
       rating, weight, label: `[n]` float32, or None.
+      labels: further labels, name -> `[n]` float32, NaN where missing.
       context: frame of all other columns, `n` rows.
       user_table: the table of users and their attributes, or None.
       repeats: "first" if only the first positive event of each user-item pair counts, "all" if
@@ -97,6 +99,7 @@ class Interactions:
         repeats: str = "first",
         event_weights: Mapping[str, float] | None = None,
         vectors: Mapping[str, object] | None = None,
+        labels: Sequence[str] = (),
     ) -> Interactions:
         """Checks and encodes a frame of events.
 
@@ -137,6 +140,9 @@ class Interactions:
             folder, whose ids are those of the frame's column `<name>_id`, e.g. `review_id` for
             "review"; or a `.npy` file or an array `[n, dim]` in the frame's order. Events without
             an id, or with one that the store lacks, have no vector.
+          labels: names of numeric columns that are labels of a ranker's heads, e.g. "buy" or
+            "spend", missing where unknown. They are no context, so no feature can read them;
+            `rating` and `weight` keep their meaning besides.
 
         Raises:
           InputError: an option or a column is invalid; names the column, the count and the first
@@ -156,6 +162,7 @@ class Interactions:
             stray_times=stray_times,
             repeats=repeats,
             event_weights=event_weights,
+            labels=labels,
         )
         return cls(catalogue, Vocabulary(ids), encoded, UserTable.of(users), repeats, opened)
 
@@ -224,8 +231,17 @@ class Interactions:
         return self._column("label", np.float32)
 
     @property
+    def labels(self) -> dict[str, np.ndarray]:
+        """The further labels: name -> `[n]` float32, NaN where missing."""
+        names = [name for name in self._columns if str(name).startswith(LABEL_OF)]
+        return {
+            name.removeprefix(LABEL_OF): self._columns[name].to_numpy(np.float32) for name in names
+        }
+
+    @property
     def context(self) -> pd.DataFrame:
         hidden = [ROW_OF + name for name in self.vectors]
+        hidden += [LABEL_OF + name for name in self.labels]
         own = ["user", "item", PERSON, *number_columns(self._columns), *hidden]
         return self._columns.drop(columns=own, errors="ignore")
 

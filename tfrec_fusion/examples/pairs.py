@@ -22,6 +22,8 @@ from tfrec_fusion.features.history_events import EVENT_FIELDS, encoded_events, h
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
+LABEL = "label/"
+"""What precedes the name of a further label in batches."""
 _RESERVED = ("history", "history_age", "_end", "_own", *CONTEXT_FIELDS, *EVENT_FIELDS)
 
 
@@ -125,8 +127,13 @@ def pair_batches(
     shard: tuple[int, int] = (0, 1),
     context_side: Side | None = None,
     event_side: Side | None = None,
+    labels: bool = False,
 ) -> tf.data.Dataset:
-    """As `pair_examples`, for a longer pipeline that counts the epochs itself."""
+    """As `pair_examples`, for a longer pipeline that counts the epochs itself.
+
+    With `labels`, batches also hold each further label of the events as `label/<name>` `[B]`
+    float32, NaN where missing and for negatives.
+    """
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
         if value < least:
             raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
@@ -156,6 +163,8 @@ def pair_batches(
     if rows.label is not None or negatives:
         label = rows.label
         columns["label"] = np.ones(len(rows), np.float32) if label is None else label
+    if labels:
+        columns |= {LABEL + name: values for name, values in rows.labels.items()}
     attach_history, places = _histories(rows, past, history, seed, past_events)
     sampler = Negatives(past, window_days) if negatives else None
 
@@ -296,9 +305,17 @@ def _histories(
 
 
 def _with_negatives(batch, sampler: Negatives, count: int, seed: tf.Tensor):
-    """Inserts `count` rows of sampled negatives, with label 0, after each row."""
+    """Inserts `count` rows of sampled negatives, with label 0, after each row.
+
+    Further labels of negatives are missing.
+    """
     drawn = sampler(batch["user"], batch.get("timestamp"), count, seed)
     item = tf.concat([batch["item"][:, None], drawn], axis=1)
-    label = tf.pad(batch["label"][:, None], [[0, 0], [0, count]])
-    repeated = {name: tf.repeat(values, count + 1, axis=0) for name, values in batch.items()}
-    return repeated | {"item": tf.reshape(item, [-1]), "label": tf.reshape(label, [-1])}
+    found = {name: tf.repeat(values, count + 1, axis=0) for name, values in batch.items()}
+    for name in batch:
+        if name == "label" or name.startswith(LABEL):
+            of_negatives = 0.0 if name == "label" else float("nan")
+            beside = [[0, 0], [0, count]]
+            values = tf.pad(batch[name][:, None], beside, constant_values=of_negatives)
+            found[name] = tf.reshape(values, [-1])
+    return found | {"item": tf.reshape(item, [-1])}

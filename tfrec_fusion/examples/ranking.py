@@ -13,7 +13,7 @@ from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
-from tfrec_fusion.examples.pairs import pair_batches
+from tfrec_fusion.examples.pairs import LABEL, pair_batches
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
@@ -55,6 +55,9 @@ def ranking_examples(
     - `user` `[B]` int32; `item` `[B, N]` int32, the event's item first; `label` `[B, N]` float32:
       the event's label, 1 without labels, then 0 for the negatives; `weight` `[B]` if the events
       have it;
+    - `label/<name>` `[B, N]` float32 for each further label of the events (`Interactions.labels`):
+      the event's, then NaN for the negatives; NaN is missing. With negatives and labels also
+      `is_sampled` `[B, N]` bool, True for the negatives;
     - `history` `[B, history]` int32: the user's last items before c, the most recent last; -1 pads
       the front and replaces the event's own item. `history_age` `[B, history]` float32: days from
       those items to c, 0 in the padding and without times;
@@ -62,7 +65,7 @@ def ranking_examples(
       numeric columns; NaN for missing numbers) and `is_warm` `[B, N]` bool, both as of c;
     - with a `context_side`, the event's own context, encoded, as in `pair_examples`.
 
-    With `negatives=0`, `item`, `label`, `item_features` and `is_warm` have no axis N.
+    With `negatives=0`, `item`, labels, `item_features` and `is_warm` have no axis N.
     `pair_examples` describes how negatives are sampled.
 
     Args:
@@ -114,6 +117,7 @@ def ranking_examples(
         seed=seed,
         shuffle=shuffle,
         shard=shard,
+        labels=True,
     )
     if events.timestamp is None:
         if at is not None:
@@ -139,7 +143,8 @@ def ranking_examples(
     items = _Items(trends, seen, item_numbers(past.catalogue, numbers))
     past_events = {} if event_side is None else history_events(event_side, past)
     horizon = horizon_days * DAY
-    attach = _Attach(past, cuts, items, history, min_history, horizon, seed, past_events)
+    labelled = events.label is not None or bool(events.labels)
+    attach = _Attach(past, cuts, items, history, min_history, horizon, seed, past_events, labelled)
     seeds = epochs.seeds(stream=2, count=None).enumerate()
     batches = tf.data.Dataset.zip(rows, seeds).map(
         lambda batch, seed: attach(batch, negatives, tf.stack(seed)),
@@ -221,7 +226,9 @@ class _Items:
 class _Attach:
     """Adds histories and item features, as of their cuts, to rows of `pair_batches`."""
 
-    def __init__(self, past, cuts, of_items: _Items, length, least, horizon, seed, past_events):
+    def __init__(
+        self, past, cuts, of_items: _Items, length, least, horizon, seed, past_events, labelled
+    ):
         histories = past.histories()
         items, times = histories.items, histories.times
         owners = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
@@ -245,15 +252,19 @@ class _Attach:
                 self._cut_rank = tf.constant(np.searchsorted(moments, cuts))
                 self._n_moments = len(moments)
         self._dated = times is not None
+        self._labelled = labelled
 
     def __call__(self, batch, negatives: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         if negatives:
             width = 1 + negatives
-            lists = ("item", "label")
+            lists = [name for name in batch if name in ("item", "label") or name.startswith(LABEL)]
             batch = {
                 name: tf.reshape(values, [-1, width]) if name in lists else values[::width]
                 for name, values in batch.items()
             }
+            if self._labelled:
+                sampled = tf.range(width) > 0
+                batch["is_sampled"] = tf.broadcast_to(sampled, tf.shape(batch["item"]))
         batch.pop("history_age", None)
         time = batch.pop("timestamp", None)
         user, item = batch["user"], batch["item"]

@@ -109,7 +109,7 @@ class ServedRanker(tf.Module):
     def scores(
         self, user_id, item_id, history=None, history_age=None, **given
     ) -> dict[str, tf.Tensor]:
-        """ "score" and "probability" `[B, N]` float32.
+        """The model's answers by name, "score" `[B, N]` float32 among them.
 
         Args:
           user_id, item_id, history: `[B]`, `[B, N]` and `[B, H]` string; None as history uses the
@@ -133,7 +133,7 @@ class ServedRanker(tf.Module):
 
         def scores(inputs, given):
             fields = {} if requested is None else requested.fields(_users(inputs), given)
-            return self._score_rows(inputs | fields)
+            return self.serving.answers(inputs | fields)
 
         return self._concrete(scores, self.feature_inputs)
 
@@ -143,7 +143,7 @@ class ServedRanker(tf.Module):
 
         def scores(inputs, given):
             fields = {} if requested is None else requested.fields_of_rows(_users(inputs), given)
-            return self._score_rows(inputs | fields)
+            return self.serving.answers(inputs | fields)
 
         return self._concrete(scores, () if requested is None else requested.row_inputs)
 
@@ -171,10 +171,6 @@ class ServedRanker(tf.Module):
         specs = [*rows, *(tf.TensorSpec(one.sizes, one.dtype, one.name) for one in given)]
         function = tf.function(of_names, autograph=False)
         return function.get_concrete_function(**{each.name: each for each in specs})
-
-    def _score_rows(self, inputs):
-        logits = self.serving.scores(inputs)
-        return {"score": logits, "probability": tf.sigmoid(logits)}
 
     def _history(
         self, users, history, history_age=None

@@ -117,7 +117,7 @@ class FusionConfig(BaseModel):
 
 def known_part(registry: KerasRegistry, value):
     """Validates a config value that names a part, and returns its serializable description."""
-    with _without_value(registry.kind):
+    with without_value(registry.kind):
         described = registry.described(value)
         registry.class_of(described)
         return described
@@ -129,14 +129,14 @@ def taken_options(registry: KerasRegistry, options: dict, info, given: Collectio
     if options and registry.kind in info.data and part is None:
         raise ValueError(f"need a {registry.kind}; set {registry.kind} as well")
     if options and part is not None:
-        with _without_value(registry.kind):
+        with without_value(registry.kind):
             registry.check_options(part, options, given)
     return options
 
 
 def checked_part(registry: KerasRegistry, part: str, options: dict) -> None:
     """Validates the values of a built-in part's options, which its constructor checks."""
-    with _without_value(f"{registry.kind}_options"):
+    with without_value(f"{registry.kind}_options"):
         registry.make(part, {}, options)
 
 
@@ -146,7 +146,7 @@ def known_loss(loss: str | dict[str, str] | None) -> str | dict[str, str] | None
     from tfrec_fusion.models.objectives.joint import check_names
 
     terms = loss if isinstance(loss, dict) else {}
-    with _without_value("loss"):
+    with without_value("loss"):
         if isinstance(loss, dict):
             check_names(loss)
         elif loss is not None and ":" not in loss:
@@ -169,12 +169,12 @@ def known_weights(weights: dict[str, float] | None, info) -> dict[str, float] | 
         return weights
     if not isinstance(loss, dict):
         raise ValueError("are for a loss of several terms, from names to losses; set loss as well")
-    with _without_value("loss_weights"):
+    with without_value("loss_weights"):
         return checked_weights(loss, weights)
 
 
 @contextmanager
-def _without_value(kind: str) -> Iterator[None]:
+def without_value(kind: str) -> Iterator[None]:
     """Strips field and value from an InputError, because pydantic's message adds both."""
     try:
         yield

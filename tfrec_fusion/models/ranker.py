@@ -23,11 +23,17 @@ from tfrec_fusion.models.building import (
     side_values,
 )
 from tfrec_fusion.models.data_model import DataModel
-from tfrec_fusion.models.heads.binary_head import BinaryHead
-from tfrec_fusion.models.objectives.catalogue import OBJECTIVES, find_loss
+from tfrec_fusion.models.heads.head import LABEL
+from tfrec_fusion.models.heads.head_losses import (
+    HeadLosses,
+    check_metrics,
+    head_losses,
+    measured_columns,
+)
+from tfrec_fusion.models.heads.heads import Heads
+from tfrec_fusion.models.heads.registry import make_heads
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.event_dropout import hidden_events
-from tfrec_fusion.models.objectives.joint import Joint
 from tfrec_fusion.models.objectives.objective import Objective
 from tfrec_fusion.models.ranker_config import RankerConfig
 from tfrec_fusion.models.ranker_data import described, example
@@ -55,7 +61,11 @@ class Ranker(DataModel):
     representation; the logit is linear in it. An item that is cold at the cut has no id.
 
     Train it on the batches of `ranking_examples`. The loss is cross entropy;
-    `compile(loss=...)` changes it.
+    `compile(loss=...)` changes it. With several `heads` it learns and predicts several labels, and
+    minimises the weighted sum of their losses.
+
+    Attributes:
+      heads: the prediction heads by name; the one of `label` by default.
 
     Args:
       data: the training events, which give sizes, vectors and whitening and are not stored in the
@@ -77,7 +87,9 @@ class Ranker(DataModel):
         # layers follow the policy.
         super().__init__(name=name, dtype="float32")
         config = checked("Ranker", RankerConfig, options)
-        self.config = config.with_features(data) if isinstance(data, Interactions) else config
+        if isinstance(data, Interactions):
+            config = config.with_features(data).with_labels(data)
+        self.config = config
         with precision_of(self.config):
             self._make(data)
 
@@ -89,7 +101,10 @@ class Ranker(DataModel):
         fields = ("item", "user", "product", *(["context"] if spec.context_side else []))
         self.backbone.check(config.dim, fields)
         self.features = RankerFeatures(spec, config, self.backbone.reads, name="features")
-        self.head = BinaryHead(name="logit")
+        heads = make_heads(config.heads)
+        self.heads = Heads(heads, config.rank_by, named=config.heads is not None)
+        self.head, *self.other_heads = heads.values()
+        self._head_losses = None
         if spec.context_side or spec.event_side:
             self.draws = add_draws(self)
         self(example(spec))
@@ -103,18 +118,31 @@ class Ranker(DataModel):
             if spec.user_side is not None:
                 self.features.user_side.assign(*values["user_side"])
 
-    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
-        """Computes logits float32 of a batch of `ranking_examples`, in the shape of its `item`."""
+    def call(
+        self, batch: Mapping[str, tf.Tensor], training=None, by_head: bool = False
+    ) -> tf.Tensor | dict[str, tf.Tensor]:
+        """Computes scores float32 of a batch of `ranking_examples`, in the shape of its `item`.
+
+        They are the logits of the head, or what `rank_by` makes of several.
+
+        Args:
+          batch: the batch.
+          training: as in Keras.
+          by_head: whether to return the outputs of each head instead, by name.
+        """
         representation = checked_output(
             f"Ranker: backbone: {type(self.backbone).__name__}",
             self.backbone(self.features(batch, training=training), training=training),
             "[B, N, any number]",
             rank=3,
         )
+        representations = [representation] * len(self.heads)
+        outputs = self.heads.outputs(representations, batch["item"])
         if training:
-            for loss in self.backbone.head_losses(representation, self.head):
-                self.add_loss(loss)
-        return tf.reshape(self.head(representation), tf.shape(batch["item"]))
+            for one, head in zip(representations, self.heads.values(), strict=True):
+                for loss in self.backbone.head_losses(one, head):
+                    self.add_loss(loss)
+        return outputs if by_head else self.heads.score(outputs)
 
     @property
     def tower(self) -> ItemTower:
@@ -131,22 +159,45 @@ class Ranker(DataModel):
         """Whether the score depends on the user's id."""
         return self.features.user_tower.reads_user_ids
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **options):
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        metrics=None,
+        loss_weights=None,
+        weighted_metrics=None,
+        **options,
+    ):
         """Compiles as Keras does; the default loss is cross entropy from logits.
 
         `loss` and `metrics` compare labels with logits, both `[n, 1]`. An `Objective` compares the
         items of each row `[B, N]` instead; pass the object, its name or `module:Class`. The AUC is
         a metric only with the default loss, because other losses allow labels besides 0 and 1.
 
+        With several heads, `loss`, `loss_weights` and both kinds of metrics are dicts by names of
+        heads, and what is left out is that of the head. A loss compares labels with outputs
+        `[n, units]`, a metric with predictions, or with the logits of a binary head. An epoch has
+        the metrics "loss", "<name>_loss" of each head before it is weighted, and "<name>_<metric>".
+
         Raises:
-          InputError: an unknown loss, or `jit_compile=True`.
+          InputError: an unknown loss or head, or `jit_compile=True`.
         """
-        loss = self.config.loss if loss is None else loss
-        if loss is None:
-            loss = self.head.default_loss()
-            given = options.get("weighted_metrics") or []
-            options["weighted_metrics"] = [*self.head.default_metrics(), *given]
-        super().compile(optimizer, loss=_resolved_loss(loss), metrics=metrics, **options)
+        losses, own = head_losses(self.heads, self.config.loss if loss is None else loss)
+        if len(self.heads) > 1:
+            check_metrics(self.heads, metrics=metrics, weighted_metrics=weighted_metrics)
+            with self.distribute_strategy.scope():
+                self._head_losses = HeadLosses(self.heads, losses, loss_weights, own)
+            loss = None if loss is None else {name: losses[name] for name in loss}
+        else:
+            (loss,), (defaults,) = losses.values(), own.values()
+            weighted_metrics = [*defaults, *(weighted_metrics or [])] or None
+        options |= {"loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+        super().compile(optimizer, loss=loss, metrics=metrics, **options)
+
+    @property
+    def metrics(self):
+        """The metrics, with those of the losses of several heads."""
+        return [*(self._head_losses.metrics if self._head_losses else []), *super().metrics]
 
     def compute_loss(self, batch, training=False) -> tf.Tensor:
         """Computes the mean loss of a batch with `label` (and `weight`); in training plus ids' L2.
@@ -161,16 +212,23 @@ class Ranker(DataModel):
         if training and self.spec.event_side is not None and self.config.event_dropout:
             rate, seed = self.config.event_dropout, next_seed(self.draws)
             batch = hidden_events(batch, self.spec.event_side, rate, seed)
-        logits = self(batch, training=training)
-        labels, flat, weights = self.head.examples(batch, logits)
+        outputs = self(batch, training=training, by_head=True)
         added = list(self.losses)
         if training and self.config.use_ids and self.config.id_l2:
             rows = tf.unique(tf.reshape(batch["item"], [-1]))[0]
             touched = tf.nn.embedding_lookup(self.tower.ids.table, rows)
             added.append(self.config.id_l2 * tf.nn.l2_loss(touched))
-        self.compiled_metrics.update_state(labels, flat, weights)
+        if self._head_losses is not None:
+            losses = self._head_losses(batch, outputs, self.compiled_metrics)
+            loss = tf.add_n([self._head_losses.total(losses), *added])
+            self._head_losses.mean.update_state(loss, tf.size(batch["item"]))
+            # TensorFlow sums the gradients of replicas.
+            return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        (outputs,) = outputs.values()
+        labels, flat, weights = self.head.examples(batch, outputs)
+        self.compiled_metrics.update_state(labels, measured_columns(self.head, flat), weights)
         if isinstance(self.loss, Objective):
-            labels, flat, weights = self.head.lists(batch, logits)
+            labels, flat, weights = self.head.lists(batch, outputs)
         return self.compiled_loss(labels, flat, weights, regularization_losses=added)
 
     def check_batch(self, batch) -> None:
@@ -182,14 +240,19 @@ class Ranker(DataModel):
                     f"Ranker: the batches have no {name!r}; pass those of "
                     f"ranking_examples(events, 1024). {received}"
                 )
-        for name in self.head.fields:
-            if name not in batch:
-                raise InputError(
-                    f"Ranker: the batches have no {name!r}; give the events a column {name!r} or "
-                    f"sample negatives. {received}"
-                )
-        if isinstance(getattr(self, "loss", None), Objective):
-            self.loss.check("Ranker", batch)
+        for name, head in self.heads.items():
+            if head.field not in batch:
+                label = head.field.removeprefix(f"{LABEL}/")
+                way = f"give the events a column {LABEL!r} or sample negatives"
+                if label != LABEL:
+                    way = f"read the events with labels=[{label!r}], for the head {name!r}"
+                raise InputError(f"Ranker: the batches have no {head.field!r}; {way}. {received}")
+        losses = [getattr(self, "loss", None)]
+        if self._head_losses is not None:
+            losses = self._head_losses.of.values()
+        for loss in losses:
+            if isinstance(loss, Objective):
+                loss.check("Ranker", batch)
         check_sides("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 
@@ -228,22 +291,3 @@ class Ranker(DataModel):
         check_vocabularies(self.spec, events, reads_user_ids=self.reads_user_ids)
         check_features(self.spec, events)
         self.check_weights()
-
-
-def _resolved_loss(loss):
-    """Resolves a loss as `find_loss` does, but returns the name of a Keras loss unchanged."""
-    if isinstance(loss, Mapping | Joint):
-        raise InputError(
-            "Ranker: compile: loss: several losses train a TwoTower or an AlphaRec; pass one. "
-            f"Received: {type(loss).__name__}"
-        )
-    if isinstance(loss, str) and loss not in OBJECTIVES and ":" not in loss:
-        try:
-            keras.losses.get(loss)
-        except ValueError:
-            raise InputError(
-                f"Ranker: compile: loss: must be one of {', '.join(OBJECTIVES)}, a Keras loss, or "
-                f"module:name of your own. Received: {loss!r}"
-            ) from None
-        return loss
-    return find_loss("Ranker", loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
@@ -11,6 +11,7 @@ from tfrec_fusion.models.fusion_config import (
     checked_part,
     known_part,
     taken_options,
+    without_value,
 )
 
 
@@ -55,7 +56,14 @@ class RankerConfig(FusionConfig):
       hidden: units of the deep layers of "dcn_v2".
       dropout: dropout rate of these deep layers.
       loss: the name of a Keras loss or of an `Objective`, or `module:Class` of your own; None
-        means cross entropy. `compile(loss=...)` overrides it.
+        means cross entropy. `compile(loss=...)` overrides it. Several heads have losses of their
+        own.
+      heads: name -> what to predict: a key of `tfrec_fusion.models.HEADS`, or a mapping with it as
+        `kind` and the options of its class, such as `label` and `weight`; or `module:Class` or the
+        registered name of your own `Head`, or in Python the class or an object. None is one
+        binary head for the events' `label`.
+      rank_by: the head whose score ranks items, or name -> weight of predictions, whose sum does;
+        None is the first head.
     """
 
     dim: PositiveInt = 64
@@ -72,7 +80,43 @@ class RankerConfig(FusionConfig):
     cross_layers: NonNegativeInt = 2
     hidden: list[PositiveInt] = Field(default=[128, 64])
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    heads: dict[str, dict[str, Any]] | None = None
+    rank_by: str | dict[str, float] | None = None
     loss: str | None = None
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _known_heads(cls, heads):
+        from tfrec_fusion.models.heads.registry import described_heads
+
+        with without_value("heads"):
+            return None if heads is None else described_heads(heads)
+
+    @field_validator("rank_by")
+    @classmethod
+    def _of_the_heads(cls, rank_by, info):
+        from tfrec_fusion.models.heads.registry import checked_ranking
+
+        if rank_by is None or "heads" not in info.data:
+            return rank_by
+        if info.data["heads"] is None:
+            raise ValueError("chooses among heads; set heads as well")
+        return checked_ranking(rank_by, info.data["heads"])
+
+    @field_validator("loss")
+    @classmethod
+    def _of_one_head(cls, loss, info):
+        if loss is not None and len(info.data.get("heads") or {}) > 1:
+            raise ValueError("is for one head; of several heads each has a loss of its own")
+        return loss
+
+    def with_labels(self, data: Any) -> Self:
+        """Returns the config with the label of each head, after a check of the events' labels."""
+        from tfrec_fusion.models.heads.registry import with_labels
+
+        if self.heads is None:
+            return self
+        return self.model_copy(update={"heads": with_labels(self.heads, data)})
 
     @field_validator("backbone", mode="before")
     @classmethod

@@ -37,6 +37,7 @@ class DataConfig(Section):
     duplicates: Literal["error", "first"] = "error"
     repeats: Literal["first", "all"] = "first"
     event_weights: dict[str | int | bool, float] | None = None
+    labels: list[str] = []
     nulls: Literal["error", "drop"] = "error"
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}

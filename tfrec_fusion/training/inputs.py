@@ -60,6 +60,7 @@ def load_events(data: DataConfig) -> Interactions:
         stray_times=data.stray_times,
         users=None if data.users is None else load_users(data, data.users),
         vectors=data.event_vectors or None,
+        labels=data.labels,
     )
 
 

@@ -6,7 +6,6 @@ import dataclasses
 
 from tfrec_fusion.export.signatures.base import ServedSignature
 from tfrec_fusion.export.signatures.tensors import HISTORY, ITEMS, USER
-from tfrec_fusion.signature import Tensor
 
 CANDIDATES = dataclasses.replace(
     ITEMS, meaning="item ids; an unknown id is a new item of which nothing is known"
@@ -18,10 +17,10 @@ class RankerScore(ServedSignature):
 
     name = "score"
     does = "the score of each user with each given item"
-    outputs = (
-        Tensor("score", "float32", "[B, N]", "the logit"),
-        Tensor("probability", "float32", "[B, N]", "the probability that the user takes the item"),
-    )
+
+    @property
+    def outputs(self):
+        return self.served.serving.outputs
 
     @property
     def inputs(self):

@@ -37,8 +37,13 @@ def example_features(served) -> tuple[Tensor, ...]:
     )
 
 
-def probability(served, examples: tf.Tensor) -> tf.Tensor:
-    """Probability `[B]` float32 that the user takes the item, for serialized examples `[B]`."""
+def predicts_probability(served) -> bool:
+    """Whether the model predicts the probability that the user takes the item."""
+    return any(one.name == "probability" for one in served.serving.outputs)
+
+
+def prediction(served, examples: tf.Tensor) -> tf.Tensor:
+    """Probability `[B]` float32, or else the score, for serialized examples `[B]`."""
     one = {"user_id": tf.io.FixedLenFeature([], tf.string, "")}
     one["item_id"] = tf.io.FixedLenFeature([], tf.string)
     many = {"history": tf.io.VarLenFeature(tf.string)}
@@ -55,20 +60,26 @@ def probability(served, examples: tf.Tensor) -> tf.Tensor:
         parsed[name] = tf.sparse.to_dense(parsed[name], neutral(feature.dtype.name))
     parsed |= {one.name: tf.cast(parsed[one.name], one.dtype) for one in served.feature_inputs}
     parsed["item_id"] = parsed["item_id"][:, None]
-    return served.scores(**parsed)["probability"][:, 0]
+    answers = served.scores(**parsed)
+    return answers.get("probability", answers["score"])[:, 0]
 
 
 class Regress(ServedSignature):
-    """A ranker's probability through TF Serving's Regress API."""
+    """A ranker's probability, or else its score, through TF Serving's Regress API."""
 
     name = "regress"
-    does = "the probability that the user takes the item"
     inputs = (EXAMPLES,)
     outputs = (Tensor("outputs", "float32", "[B]"),)
+
+    @property
+    def does(self):
+        if predicts_probability(self.served):
+            return "the probability that the user takes the item"
+        return "the score of the item"
 
     @property
     def features(self):
         return example_features(self.served)
 
     def answer(self, inputs):
-        return {"outputs": probability(self.served, inputs)}
+        return {"outputs": prediction(self.served, inputs)}

@@ -8,6 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.layers import FactorizedNetwork
 from tfrec_fusion.layers.checks import check_count, checked_units
 from tfrec_fusion.models.backbones.backbone import Backbone
+from tfrec_fusion.models.heads.binary_head import BinaryHead
 
 
 @keras.utils.register_keras_serializable("tfrec_fusion")
@@ -66,9 +67,12 @@ class FinalNet(Backbone):
         return tf.cast(tf.concat(outputs, -1), tf.float32) / self.options["branches"]
 
     def head_losses(self, representation, head):
-        """Returns the cross entropy of each branch's logit with the mean's probability."""
+        """Returns the cross entropy of each branch's logit with the mean's probability.
+
+        Heads that are not binary have no such loss.
+        """
         branches, weight = self.options["branches"], self.options["distillation"]
-        if branches == 1 or not weight:
+        if branches == 1 or not weight or not isinstance(head, BinaryHead):
             return []
         teacher = tf.stop_gradient(tf.sigmoid(head(representation)))
         losses, zeros = [], tf.zeros_like(representation)

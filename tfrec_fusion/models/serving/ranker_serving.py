@@ -55,9 +55,12 @@ class RankerServing(RowServing):
         self.reads_users = model.reads_user_ids or spec.user_side is not None
         self.reads_history = model.reads_history
         self.reads_ages = model.reads_history and state.time is not None
-        self._logits = lambda batch: stored(batch, training=False)
+        self.outputs = model.heads.described
+        self._answers = lambda batch: stored.heads.answers(
+            stored(batch, training=False, by_head=True)
+        )
 
-    def scores(self, inputs):
+    def answers(self, inputs):
         items = inputs["item"]
         rows = tf.where(items < 0, tf.shape(self.features)[0] - 1, items)
         trends = tf.cast(tf.gather(self.features, rows), tf.float32)
@@ -69,7 +72,7 @@ class RankerServing(RowServing):
             batch |= zip(EVENT_FIELDS, self.events(batch.pop("history_event")), strict=True)
         if self.requested is not None:
             batch = self.requested.fields(batch["user"]) | batch
-        return self._logits(batch)
+        return self._answers(batch)
 
 
 def half_variable(values: np.ndarray, precision: str, name: str) -> tf.Variable:

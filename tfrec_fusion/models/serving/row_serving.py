@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.towers.event_features import EventFeatures
+from tfrec_fusion.signature import Tensor
 
 
 class RowServing(tf.Module, ABC):
     """Scoring graph of a model: from rows of users and items to the scores of their pairs.
 
-    As for `CatalogueServing`, it may read only variables of this module or of objects that `scores`
-    calls.
+    As for `CatalogueServing`, it may read only variables of this module or of objects that
+    `answers` calls.
 
     Attributes:
+      outputs: what it answers: "score" `[B, N]`, "probability" `[B, N]` if it predicts one, and any
+        others.
       reads_users, reads_history: whether it reads user rows and histories.
       reads_ages: whether it reads the ages of a history in days, which requests may then give.
       history_length: number of most recent history items that it reads.
@@ -27,14 +30,15 @@ class RowServing(tf.Module, ABC):
     requested: RequestFeatures | None = None
     events: EventFeatures | None = None
 
+    outputs: tuple[Tensor, ...]
     reads_users: bool
     reads_history: bool
     reads_ages = False
     history_length: int
 
     @abstractmethod
-    def scores(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Computes logits `[B, N]` float32.
+    def answers(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Computes the `outputs` by name.
 
         Args:
           inputs: "item" `[B, N]` int32, -1 unknown; if the model reads them, "user" `[B]` int32,

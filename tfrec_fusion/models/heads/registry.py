@@ -1,0 +1,149 @@
+"""Registry of the built-in heads, and the heads of a config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfrec_fusion.data import Interactions
+from tfrec_fusion.errors import InputError
+from tfrec_fusion.keras_registry import KerasRegistry
+from tfrec_fusion.models.heads.binary_head import BinaryHead
+from tfrec_fusion.models.heads.head import LABEL, Head
+from tfrec_fusion.models.objectives.joint import check_names
+
+_HERE = "tfrec_fusion.models.heads"
+HEADS = KerasRegistry(
+    "head",
+    f"{_HERE}.head:Head",
+    {
+        "binary": f"{_HERE}.binary_head:BinaryHead",
+        "multi_class": f"{_HERE}.multi_class_head:MultiClassHead",
+        "ordinal": f"{_HERE}.ordinal_head:OrdinalHead",
+        "regression": f"{_HERE}.regression_head:RegressionHead",
+        "zero_inflated_log_normal": (
+            f"{_HERE}.zero_inflated_log_normal_head:ZeroInflatedLogNormalHead"
+        ),
+    },
+)
+_TAKEN = ("score", "probability", "user_id", "item_id", "history", "history_age")
+
+Described = Mapping[str, Mapping[str, Any]]
+"""Name of a head -> its `kind`, as in the registry, and its options."""
+
+
+def described_heads(heads: Any) -> dict[str, dict[str, Any]]:
+    """Validates the option `heads` of a ranker, and returns its serializable description.
+
+    Raises:
+      InputError: an invalid name, kind or option.
+    """
+    if not isinstance(heads, Mapping):
+        raise InputError(f"must be a dict from names to heads. Received: {heads!r}")
+    check_names(heads)
+    taken = [name for name in heads if name in _TAKEN]
+    if taken:
+        raise InputError(
+            f"exports have {taken[0]!r} already; choose another name. Received: {taken[0]!r}"
+        )
+    found = {}
+    for name, value in heads.items():
+        try:
+            found[name] = _described(value)
+            head = _made(name, found[name])
+        except InputError as error:
+            raise InputError(f"{name!r}: {error}") from None
+        given, others = head.given, [one for one in found if one != name]
+        if given is not None and not (
+            given in others and issubclass(HEADS.class_of(found[given]["kind"]), BinaryHead)
+        ):
+            raise InputError(
+                f"{name!r}: given must name a binary head before it, of {others}. "
+                f"Received: {given!r}"
+            )
+    return found
+
+
+def with_labels(heads: Described, data: Interactions) -> dict[str, dict[str, Any]]:
+    """Returns the description with the label of each head, and checks it against events.
+
+    A head without one takes the label of its own name; the first head "label" if there is none.
+
+    Raises:
+      InputError: the events have no such label, none that is known, or one that the head cannot
+        learn.
+    """
+    found = {}
+    for place, (name, described) in enumerate(heads.items()):
+        label = _made(name, described).label
+        if label is None:
+            label = name if place or name in data.labels else LABEL
+        if label != LABEL and label not in data.labels:
+            raise InputError(
+                f"Ranker: heads: {name!r}: the events have no label {label!r}; name its column in "
+                f"Interactions.from_frame(..., labels=[{label!r}]) (in a run's config data.labels)"
+                f". Received: {[LABEL, *data.labels]}"
+            )
+        found[name] = {**described, "label": label}
+        _check_labels(name, _made(name, found[name]), data)
+    return found
+
+
+def _check_labels(name: str, head: Head, data: Interactions) -> None:
+    values = data.label if head.label == LABEL else data.labels[head.label or LABEL]
+    known = np.ones(1, np.float32) if values is None else values[~np.isnan(values)]
+    where = f"Ranker: heads: {name!r}: label {head.label!r}"
+    if not len(known):
+        raise InputError(f"{where} is missing in all events. Received: {len(data)} events")
+    if head.loss is not None:  # another loss may take other labels
+        return
+    try:
+        head.check_labels(known)
+    except ValueError as error:
+        raise InputError(f"{where} {error}") from None
+
+
+def make_heads(heads: Described | None) -> dict[str, Head]:
+    """Builds the heads of a config; without any the binary one of the events' own label."""
+    if heads is None:
+        return {LABEL: BinaryHead(LABEL, name="logit")}
+    return {name: _made(name, described) for name, described in heads.items()}
+
+
+def checked_ranking(rank_by: Any, heads: Described) -> str | dict[str, float]:
+    """Validates the option `rank_by` of a ranker.
+
+    Raises:
+      ValueError: it names no head, or a weight is not a finite number, or all are 0.
+    """
+    names = [rank_by] if isinstance(rank_by, str) else list(rank_by)
+    unknown = [name for name in names if name not in heads]
+    if unknown or not names:
+        raise ValueError(f"must be a head or a dict from heads to weights, of {', '.join(heads)}")
+    if isinstance(rank_by, str):
+        return rank_by
+    if not all(math.isfinite(weight) for weight in rank_by.values()) or not any(rank_by.values()):
+        raise ValueError("weights must be finite numbers, at least one of them not 0")
+    return rank_by
+
+
+def _described(value: Any) -> dict[str, Any]:
+    """The mapping of a head that is given by name, class, object or mapping."""
+    if isinstance(value, Mapping) and "kind" in value:
+        return {**value, "kind": HEADS.described(value["kind"])}
+    if isinstance(value, Mapping) and "class_name" not in value:
+        raise InputError(
+            f"must have a key 'kind', one of {', '.join(HEADS)}. Received: {dict(value)!r}"
+        )
+    return {"kind": HEADS.described(value)}
+
+
+def _made(name: str, described: Mapping[str, Any]) -> Head:
+    options = {key: value for key, value in described.items() if key not in ("kind", "label")}
+    given = {"name": f"head_{name}"}
+    if described.get("label") is not None:
+        given["label"] = described["label"]
+    return HEADS.make(described["kind"], given, options)
