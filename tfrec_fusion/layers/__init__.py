@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = attach(
         "NullSpaceFusion": "null_space_fusion",
         "PoolAverage": "pool_average",
         "PreNormAttention": "pre_norm_attention",
+        "ProgressiveExtraction": "progressive_extraction",
         "RelativeBias": "relative_bias",
         "RepeatScore": "repeat_score",
         "ResumableDropout": "resumable_dropout",

@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = attach(
         "FinalNet": "backbones.final_net",
         "GDCN": "backbones.gdcn",
         "MMoE": "backbones.mmoe",
+        "PLE": "backbones.ple",
         "MultiClassHead": "heads.multi_class_head",
         "OrdinalHead": "heads.ordinal_head",
         "RegressionHead": "heads.regression_head",

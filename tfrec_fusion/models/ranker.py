@@ -10,8 +10,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
-from tfrec_fusion.layers.outputs import checked_output
-from tfrec_fusion.models.backbones.backbones import make_backbone
+from tfrec_fusion.models.backbones.backbones import make_backbone, representations
 from tfrec_fusion.models.building import (
     check_features,
     check_sides,
@@ -66,6 +65,7 @@ class Ranker(DataModel):
 
     Attributes:
       heads: the prediction heads by name; the one of `label` by default.
+      log_variances: a trained number a head with `loss_weighting="uncertainty"`, else None.
 
     Args:
       data: the training events, which give sizes, vectors and whitening and are not stored in the
@@ -104,7 +104,9 @@ class Ranker(DataModel):
         heads = make_heads(config.heads)
         self.heads = Heads(heads, config.rank_by, named=config.heads is not None)
         self.head, *self.other_heads = heads.values()
-        self._head_losses = None
+        self._head_losses = self.log_variances = None
+        if config.loss_weighting == "uncertainty":
+            self.log_variances = self.add_weight("log_variances", [len(heads)], initializer="zeros")
         if spec.context_side or spec.event_side:
             self.draws = add_draws(self)
         self(example(spec))
@@ -130,16 +132,11 @@ class Ranker(DataModel):
           training: as in Keras.
           by_head: whether to return the outputs of each head instead, by name.
         """
-        representation = checked_output(
-            f"Ranker: backbone: {type(self.backbone).__name__}",
-            self.backbone(self.features(batch, training=training), training=training),
-            "[B, N, any number]",
-            rank=3,
-        )
-        representations = [representation] * len(self.heads)
-        outputs = self.heads.outputs(representations, batch["item"])
+        output = self.backbone(self.features(batch, training=training), training=training)
+        read = representations(self.backbone, output, len(self.heads))
+        outputs = self.heads.outputs(read, batch["item"])
         if training:
-            for one, head in zip(representations, self.heads.values(), strict=True):
+            for one, head in zip(read, self.heads.values(), strict=True):
                 for loss in self.backbone.head_losses(one, head):
                     self.add_loss(loss)
         return outputs if by_head else self.heads.score(outputs)
@@ -220,7 +217,7 @@ class Ranker(DataModel):
             added.append(self.config.id_l2 * tf.nn.l2_loss(touched))
         if self._head_losses is not None:
             losses = self._head_losses(batch, outputs, self.compiled_metrics)
-            loss = tf.add_n([self._head_losses.total(losses), *added])
+            loss = tf.add_n([self._head_losses.total(losses, self.log_variances), *added])
             self._head_losses.mean.update_state(loss, tf.size(batch["item"]))
             # TensorFlow sums the gradients of replicas.
             return loss / tf.distribute.get_strategy().num_replicas_in_sync

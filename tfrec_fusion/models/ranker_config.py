@@ -64,6 +64,8 @@ class RankerConfig(FusionConfig):
         binary head for the events' `label`.
       rank_by: the head whose score ranks items, or name -> weight of predictions, whose sum does;
         None is the first head.
+      loss_weighting: how losses of several heads are added: "fixed" by the weights of the heads;
+        "uncertainty" also divides each by a trained variance (Kendall et al., CVPR 2018).
     """
 
     dim: PositiveInt = 64
@@ -82,6 +84,7 @@ class RankerConfig(FusionConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     heads: dict[str, dict[str, Any]] | None = None
     rank_by: str | dict[str, float] | None = None
+    loss_weighting: Literal["fixed", "uncertainty"] = "fixed"
     loss: str | None = None
 
     @field_validator("heads", mode="before")
@@ -102,6 +105,14 @@ class RankerConfig(FusionConfig):
         if info.data["heads"] is None:
             raise ValueError("chooses among heads; set heads as well")
         return checked_ranking(rank_by, info.data["heads"])
+
+    @field_validator("loss_weighting")
+    @classmethod
+    def _of_several_heads(cls, loss_weighting, info):
+        one = "heads" in info.data and len(info.data["heads"] or {}) < 2
+        if one and loss_weighting != "fixed":
+            raise ValueError("weighs the losses of several heads; set heads as well")
+        return loss_weighting
 
     @field_validator("loss")
     @classmethod
@@ -128,13 +139,13 @@ class RankerConfig(FusionConfig):
     @field_validator("backbone_options")
     @classmethod
     def _taken_by_backbone(cls, options, info):
-        from tfrec_fusion.models.backbones.backbones import BACKBONES, DCN_OPTIONS
+        from tfrec_fusion.models.backbones.backbones import BACKBONES, DCN_OPTIONS, GIVEN
 
         backbone = info.data.get("backbone")
         own = [name for name in DCN_OPTIONS if name in options]
         if own and backbone == "dcn_v2":
             raise ValueError(f"{own[0]} of dcn_v2 is an option of the model; set it there")
-        options = taken_options(BACKBONES, options, info, [])
+        options = taken_options(BACKBONES, options, info, GIVEN)
         if options and backbone in BACKBONES:
             checked_part(BACKBONES, backbone, options)
         return options

@@ -32,8 +32,12 @@ class Backbone(keras.layers.Layer):
       bool and "ages" `[B, L]` in days; vectors are 0 where no event is present. Items have the
       vectors of the field "item". It needs a ranker that reads histories.
 
+    `splits_tasks`, an attribute of the class, says that the constructor takes `tasks`, the number
+    of the ranker's heads, and that with it the output has a representation for each head. Other
+    backbones give the same representation to all heads.
+
     Input: x_0, or a dict as above; vectors are in the compute dtype.
-    Output: `[B, N, columns]`, any number of columns.
+    Output: `[B, N, columns]`, any number of columns; with `tasks` `[B, N, tasks, columns]`.
 
     Raises:
       ValueError: the constructors of the built-in backbones refuse other values than they document.
@@ -47,6 +51,7 @@ class Backbone(keras.layers.Layer):
     """
 
     reads: tuple[str, ...] = ("x0",)
+    splits_tasks = False
 
     def call(self, inputs, training=None):
         raise NotImplementedError
@@ -58,7 +63,7 @@ class Backbone(keras.layers.Layer):
         """Returns further losses of a training batch; none unless a subclass has some.
 
         Args:
-          representation: what `call` returned.
+          representation: what `call` returned, of this head alone.
           head: the head that reads it.
         """
         return []

@@ -35,7 +35,10 @@ class Head(keras.layers.Layer):
 
     Attributes:
       units: numbers of an output.
+      of_negatives: the default of `negatives`.
       given: the name of a head that this one is conditioned on, or None.
+      likelihood: what times the default loss is a negative log-likelihood, up to a constant, of
+        variance 1; for uncertainty weighting.
 
     Input: the representation `[..., columns]` float.
     Output: `[...]` float32 for one unit, else `[..., units]`.
@@ -47,6 +50,7 @@ class Head(keras.layers.Layer):
     units = 1
     of_negatives = "missing"
     given: str | None = None
+    likelihood = 1.0
 
     def __init__(
         self,

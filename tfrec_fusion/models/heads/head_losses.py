@@ -57,9 +57,29 @@ class HeadLosses:
         of_heads = [metric for metrics in self.measures.values() for metric in metrics]
         return [self.mean, *self.means.of.values(), *of_heads]
 
-    def total(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-        """Returns the weighted sum of what a call returned, a scalar float32."""
-        return tf.add_n([self.weights[name] * loss for name, (loss, _) in losses.items()])
+    def total(
+        self,
+        losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]],
+        log_variances: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Returns the sum of `w_i L_i`, a scalar float32; w_i is a head's weight.
+
+        With s = `log_variances`, one for each head, it is that of
+        `w_i (c_i exp(-s_i) L_i + s_i / 2)` over heads with a label, where c_i is the head's
+        `likelihood` (Kendall et al., CVPR 2018).
+
+        Args:
+          losses: what a call returned.
+          log_variances: `[heads]` float32; None for fixed weights.
+        """
+        found = []
+        for place, (name, (loss, count)) in enumerate(losses.items()):
+            if log_variances is not None:
+                own = log_variances[place]
+                loss = self._heads[name].likelihood * tf.exp(-own) * loss
+                loss += tf.where(count > 0, 0.5 * own, 0.0)
+            found.append(self.weights[name] * loss)
+        return tf.add_n(found)
 
     def __call__(
         self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor], compiled_metrics

@@ -36,6 +36,10 @@ class RegressionHead(Head):
             raise ValueError(f"delta must be a number above 0 or None. Received: {delta!r}")
         self.delta = delta
 
+    @property
+    def likelihood(self):
+        return 0.5 if self.delta is None else 1.0
+
     def default_loss(self):
         if self.delta is None:
             return keras.losses.MeanSquaredError()
