@@ -167,3 +167,27 @@ def test_a_mistake_is_named(events, options, says):
 def test_a_cut_needs_times():
     with pytest.raises(InputError, match="timestamps"):
         ranking_examples(_events(times=False), at=1.0)
+
+
+def test_further_labels_are_those_of_the_event_and_missing_for_negatives():
+    frame = pd.DataFrame(
+        [("u", "a", 1, 2.5), ("u", "b", 3, np.nan), ("v", "b", 2, 0.0)],
+        columns=["user_id", "item_id", "timestamp", "spend"],
+    )
+    frame["timestamp"] *= DAY
+    items = Catalogue(pd.DataFrame({"item_id": list("abcd")}))
+    events = Interactions.from_frame(frame, items, labels=["spend"])
+    rows = _rows(ranking_examples(events, 2, negatives=2, shuffle=False))
+    np.testing.assert_array_equal(
+        rows["label/spend"], [[2.5, np.nan, np.nan], [np.nan] * 3, [0, np.nan, np.nan]]
+    )
+    np.testing.assert_array_equal(rows["is_sampled"], [[False, True, True]] * 3)
+    np.testing.assert_array_equal(rows["label"], [[1, 0, 0]] * 3)
+    alone = _rows(ranking_examples(events, 2, negatives=0, shuffle=False))
+    np.testing.assert_array_equal(alone["label/spend"], [2.5, np.nan, 0])
+    assert "is_sampled" not in alone and "label" not in alone
+
+
+def test_batches_of_events_without_labels_have_no_field_more(events):
+    (batch,) = ranking_examples(events, 16, negatives=1).take(1)
+    assert not {name for name in batch if "sampled" in name or "/" in name}

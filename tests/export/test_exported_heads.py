@@ -41,7 +41,7 @@ def test_an_export_answers_each_head_as_the_model(ranker, golden):
     assert outputs["spend"] == "float32 [B, N]: the expected amount"
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_other_runtimes_answer_each_head(ranker, tmp_path):
     """Both conversions compare their answers with the SavedModel's, output by output."""
     _, _, version = ranker("heads")

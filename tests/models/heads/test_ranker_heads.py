@@ -220,6 +220,7 @@ def test_a_saved_model_scores_and_learns_as_before(events, batch, compiled, tmp_
     assert again == pytest.approx(figures, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_every_kind_trains(events):
     batches = ranking_examples(events, 32, negatives=1, history=4)
     model = _model(events, KINDS)
@@ -334,7 +335,11 @@ def test_each_head_has_a_gate(events, batch, name):
         ({"heads": HEADS, "loss": "bce"}, "Ranker: loss: is for one head"),
         ({"loss_weighting": "uncertainty"}, "Ranker: loss_weighting: weighs the losses of several"),
         (
-            {"heads": {"click": "binary", "cart": "binary"}},
+            {"heads": {"click": {"kind": "binary", "label": "label"}, "cart": "binary"}},
+            r"Ranker: heads: 'cart': the events have no label 'cart'; .*labels=\['cart'\]",
+        ),
+        (
+            {"heads": {"cart": "binary", "click": "binary"}},
             r"Ranker: heads: 'cart': the events have no label 'cart'; .*labels=\['cart'\]",
         ),
         ({"heads": {"stars": "binary"}}, "'stars': label 'stars' must hold 0 and 1. Received: "),

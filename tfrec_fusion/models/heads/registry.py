@@ -70,22 +70,26 @@ def described_heads(heads: Any) -> dict[str, dict[str, Any]]:
 def with_labels(heads: Described, data: Interactions) -> dict[str, dict[str, Any]]:
     """Returns the description with the label of each head, and checks it against events.
 
-    A head without one takes the label of its own name; the first head "label" if there is none.
+    A head without one takes the label of its own name. If there is none it takes "label", which is
+    left to one head.
 
     Raises:
       InputError: the events have no such label, none that is known, or one that the head cannot
         learn.
     """
+    given = {name: _made(name, described).label for name, described in heads.items()}
+    unnamed = [name for name, label in given.items() if label is None and name not in data.labels]
+    if len(unnamed) == 1 and LABEL not in given.values():
+        given[unnamed[0]] = LABEL
     found = {}
-    for place, (name, described) in enumerate(heads.items()):
-        label = _made(name, described).label
-        if label is None:
-            label = name if place or name in data.labels else LABEL
+    for name, described in heads.items():
+        label = given[name] or name
         if label != LABEL and label not in data.labels:
+            others = f", or give {' or '.join(unnamed)} label={LABEL!r}" if unnamed[1:] else ""
             raise InputError(
                 f"Ranker: heads: {name!r}: the events have no label {label!r}; name its column in "
                 f"Interactions.from_frame(..., labels=[{label!r}]) (in a run's config data.labels)"
-                f". Received: {[LABEL, *data.labels]}"
+                f"{others}. Received: {[LABEL, *data.labels]}"
             )
         found[name] = {**described, "label": label}
         _check_labels(name, _made(name, found[name]), data)
