@@ -167,6 +167,29 @@ def test_ranking(shop_names):
 
 
 @pytest.mark.slow
+def test_heads_of_a_ranker(in_shop, shop_names):
+    frame = pd.read_parquet("interactions.parquet")
+    frame["label"] = np.resize([1.0, 0.0, 1.0], len(frame))
+    frame["buy"] = frame["label"] * np.resize([0.0, 1.0], len(frame))
+    frame["spend"] = frame["buy"] * np.resize([2.0, 5.0, 9.0], len(frame))
+    frame.to_parquet("interactions.parquet")
+    names = run("ranking 1", run("ranking 0", shop_names))
+    assert {"buy_auc", "spend_loss"} <= set(names["history"])
+
+
+@pytest.mark.slow
+def test_a_head_of_ones_own(in_shop, shop_names):
+    frame = pd.read_parquet("interactions.parquet")
+    frame["views"] = np.resize([1.0, 3.0], len(frame))
+    events = shop_names["tff"].data.Interactions.from_frame(
+        frame, shop_names["shop"], labels=["views"]
+    )
+    names = {**shop_names, "split": events.split("temporal", test=0.2)}
+    model = run("own_parts 6", names)["model"]
+    assert type(model.heads["views"]).__name__ == "Count"
+
+
+@pytest.mark.slow
 def test_several_losses(shop_names):
     assert run("training 1", shop_names)["history"].history["content_loss"][0] > 0
     model = run("training 2", shop_names)["model"]
