@@ -6,6 +6,7 @@ Each device gets a batch, the same, so that weights and losses are those of one 
 """
 
 import numpy as np
+import pandas as pd
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions, sample_folder
@@ -31,13 +32,20 @@ def main() -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     folder = sample_folder()
     catalogue = Catalogue.from_parquet(folder / "items.parquet")
-    events = Interactions.from_parquet(folder / "interactions.parquet", catalogue)
+    frame = pd.read_parquet(folder / "interactions.parquet")
+    frame["spend"] = np.where(np.arange(len(frame)) % 3, np.arange(len(frame)) % 5, np.nan)
+    events = Interactions.from_frame(frame, catalogue, labels=["spend"])
     events = events.select(np.arange(3000))
+    heads = {"taken": "binary", "spend": {"kind": "regression", "delta": 1.0}}
     two, one = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()
     plain = {"dim": 4, "id_dropout": 0.0}
     for make, batches in (
         (lambda: TwoTower(events, trend=False, **plain), events.batches(64)),
         (lambda: Ranker(events, dropout=0.0, **plain), ranking_examples(events, 64)),
+        (
+            lambda: Ranker(events, heads=heads, loss_weighting="uncertainty", **plain),
+            ranking_examples(events, 64),
+        ),
     ):
         batch = next(iter(batches))
         (loss, values), (expected_loss, expected) = (

@@ -30,7 +30,7 @@ from tfrec_fusion.models.heads.head_losses import (
     measured_columns,
 )
 from tfrec_fusion.models.heads.heads import Heads
-from tfrec_fusion.models.heads.registry import make_heads
+from tfrec_fusion.models.heads.registry import check_inputs, make_heads
 from tfrec_fusion.models.objectives.context_dropout import hidden_contexts
 from tfrec_fusion.models.objectives.event_dropout import hidden_events
 from tfrec_fusion.models.objectives.objective import Objective
@@ -101,6 +101,7 @@ class Ranker(DataModel):
         fields = ("item", "user", "product", *(["context"] if spec.context_side else []))
         self.backbone.check(config.dim, fields)
         self.features = RankerFeatures(spec, config, self.backbone.reads, name="features")
+        check_inputs(config.heads, spec)
         heads = make_heads(config.heads)
         self.heads = Heads(heads, config.rank_by, named=config.heads is not None)
         self.head, *self.other_heads = heads.values()

@@ -369,6 +369,14 @@ def test_a_mistake_of_compile_is_named(events, options, says):
         _model(events).compile("sgd", **options)
 
 
+def test_a_head_has_no_name_of_a_feature_in_requests(events):
+    frame = events._columns.assign(channel="web")
+    events = events._with(frame)
+    features = {"context": [{"kind": "category", "column": "channel"}]}
+    with pytest.raises(InputError, match="requests of an export give a feature as 'channel'"):
+        Ranker(events, heads={"channel": "binary"}, features=features, **SMALL)
+
+
 def test_batches_without_a_label_are_refused(events, batch):
     model = _model(events)
     model.compile("sgd")

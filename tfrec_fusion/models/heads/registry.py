@@ -10,10 +10,14 @@ import numpy as np
 
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.features.request_encoder import request_inputs
+from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.keras_registry import KerasRegistry
 from tfrec_fusion.models.heads.binary_head import BinaryHead
 from tfrec_fusion.models.heads.head import LABEL, Head
 from tfrec_fusion.models.objectives.joint import check_names
+from tfrec_fusion.models.towers.request_context import RENAMED
+from tfrec_fusion.models.towers.user_features import PREFIX
 
 _HERE = "tfrec_fusion.models.heads"
 HEADS = KerasRegistry(
@@ -108,6 +112,19 @@ def _check_labels(name: str, head: Head, data: Interactions) -> None:
         head.check_labels(known)
     except ValueError as error:
         raise InputError(f"{where} {error}") from None
+
+
+def check_inputs(heads: Described | None, spec: DataSpec) -> None:
+    """Raises InputError if a head has the name of an input of the ranker's exports."""
+    inputs = () if spec.user_side is None else request_inputs(spec.user_side, PREFIX)
+    if spec.context_side is not None:
+        inputs += request_inputs(spec.context_side, renamed=RENAMED)
+    taken = [name for name in heads or () if name in {one.name for one in inputs}]
+    if taken:
+        raise InputError(
+            f"Ranker: heads: requests of an export give a feature as {taken[0]!r}; choose another "
+            f"name for the head. Received: {taken[0]!r}"
+        )
 
 
 def make_heads(heads: Described | None) -> dict[str, Head]:
