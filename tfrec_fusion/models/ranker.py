@@ -185,7 +185,8 @@ class Ranker(DataModel):
             check_metrics(self.heads, metrics=metrics, weighted_metrics=weighted_metrics)
             with self.distribute_strategy.scope():
                 self._head_losses = HeadLosses(self.heads, losses, loss_weights, own)
-            loss = None if loss is None else {name: losses[name] for name in loss}
+            # Defaults are not saved, as their metrics would not be either.
+            loss = {name: losses[name] for name, one in (loss or {}).items() if one is not None}
         else:
             (loss,), (defaults,) = losses.values(), own.values()
             weighted_metrics = [*defaults, *(weighted_metrics or [])] or None

@@ -220,6 +220,52 @@ def test_a_saved_model_scores_and_learns_as_before(events, batch, compiled, tmp_
     assert again == pytest.approx(figures, rel=1e-4)
 
 
+def test_a_head_has_a_loss_of_its_own_and_compile_another(events, batch):
+    heads = {"click": "binary", "spend": {"kind": "regression", "loss": "mae"}}
+    model = _model(events, heads)
+    _, _, spend = _labels(batch)
+    error = np.abs(model(batch, by_head=True)["spend"] - spend)
+    model.compile("sgd", loss={"click": None})
+    found = model.test_step(batch)
+    assert float(found["spend_loss"]) == pytest.approx(np.nanmean(error), rel=1e-4)
+    assert "click_auc" in found and "spend_mae" not in found
+    model.compile("sgd", loss={"spend": keras.losses.MeanSquaredError(reduction="none")})
+    found = model.test_step(batch)
+    assert float(found["spend_loss"]) == pytest.approx(np.nanmean(error**2), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_heads_learn_their_labels():
+    """What is spent depends on the item alone, and what is bought on the user alone."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    user, item = rng.integers(0, 40, n), rng.integers(0, 20, n)
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{one}" for one in user],
+            "item_id": [f"i{one}" for one in item],
+            "timestamp": 1.6e9 + DAY * rng.integers(0, 50, n),
+            "label": 1.0,
+            "buy": (user % 2).astype(float),
+            "spend": np.where(item % 3, 1.0, 9.0),
+        }
+    )
+    items = Catalogue(pd.DataFrame({"item_id": [f"i{one}" for one in range(20)]}))
+    events = Interactions.from_frame(frame, items, labels=["buy", "spend"])
+    keras.utils.set_random_seed(0)
+    heads = {"buy": "binary", "spend": "regression"}
+    options = {"backbone": "mmoe", "backbone_options": {"hidden": [16]}, "user": "both"}
+    model = Ranker(events, dim=8, heads=heads, loss_weighting="uncertainty", **options)
+    # Cuts shortly before the events, so that the items are warm.
+    batches = ranking_examples(events, 64, negatives=0, history=8, horizon_days=2, every_days=1)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(batches, epochs=5, verbose=0)
+    figures = model.evaluate(batches, return_dict=True, verbose=0)
+    # The mean, 3.7, would be wrong by 3.6 on average, and chance has an AUC of .5.
+    assert figures["spend_mae"] < 1.0
+    assert figures["buy_auc"] > 0.8
+
+
 @pytest.mark.slow
 def test_every_kind_trains(events):
     batches = ranking_examples(events, 32, negatives=1, history=4)
