@@ -51,9 +51,9 @@ def export_litert(version: str | os.PathLike, path: str | os.PathLike) -> Path:
     those that the version stores.
 
     The outputs are those of the version's `score`: `score` and `probability`, float32 [B, N], and
-    the predictions of heads. B, N and H are free, but none may be 0. The model uses only LiteRT's built-in operations. It is written only if its answers to
-    example requests equal the SavedModel's `score` within 1e-5. The folder appears only when it is
-    complete.
+    the predictions of heads. B, N and H are free, but none may be 0. The model uses only LiteRT's
+    built-in operations. It is written only if its answers to example requests equal the
+    SavedModel's `score` within 1e-5. The folder appears only when it is complete.
 
     Args:
       version: the folder of a `Ranker`'s version, or a folder of versions, whose highest is used.

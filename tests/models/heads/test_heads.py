@@ -121,6 +121,19 @@ def test_labels_of_sampled_negatives(kind, negatives, expected):
     assert np.isnan(default) == (kind is RegressionHead)
 
 
+def test_a_label_is_zero_without_the_one_that_it_needs():
+    batch = {
+        "label/buy": tf.constant([[1.0, np.nan], [np.nan, np.nan]]),
+        "is_sampled": tf.constant([[False, True], [False, True]]),
+    }
+    without = tf.constant([[False, True], [True, True]])
+    labels = BinaryHead("buy", given="click").labels(batch, without)
+    np.testing.assert_array_equal(labels, [[1, 0], [0, 0]])
+    # Sampled negatives stay out where the head says so.
+    labels = BinaryHead("buy", given="click", negatives="missing").labels(batch, without)
+    np.testing.assert_array_equal(labels, [[1, np.nan], [0, np.nan]])
+
+
 def test_own_layers_before_the_linear_one():
     head = RegressionHead(hidden=[1])
     head(tf.ones([1, 2]))

@@ -24,6 +24,7 @@ KINDS = {
     "stars": {"kind": "ordinal", "classes": 5, "lowest": 1, "hidden": [3]},
     "device": {"kind": "multi_class", "classes": 3},
 }
+BOTH = {"buy": "binary", "spend": "zero_inflated_log_normal"}
 SMALL = {"dim": 4, "hidden": [6], "id_l2": 0.0, "id_dropout": 0.0}
 
 
@@ -142,6 +143,15 @@ def test_rows_without_a_label_change_nothing(events, batch):
     nothing = dict(batch) | {"label/spend": tf.fill([16, 3], np.float32(np.nan))}
     loss, found = gradients(nothing)
     assert float(loss) == 0.0 and not any(np.any(one) for one in found)
+
+
+def test_a_batch_without_any_label_has_a_loss_of_zero(events, batch):
+    heads = {name: {"kind": kind, "negatives": "missing"} for name, kind in BOTH.items()}
+    model = _model(events, heads)
+    model.compile("sgd")
+    nothing = {f"label/{name}": tf.fill([16, 3], np.float32(np.nan)) for name in heads}
+    found = model.test_step(dict(batch) | nothing)
+    assert {float(found[name]) for name in ("loss", "buy_loss", "spend_loss")} == {0.0}
 
 
 def test_a_purchase_is_learned_from_the_product_over_all_impressions(events, batch):

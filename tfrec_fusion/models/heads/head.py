@@ -99,9 +99,17 @@ class Head(keras.layers.Layer):
         """Returns its outputs, given those of the heads before it by name."""
         return outputs
 
-    def labels(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns its labels of a batch float32, in the shape of `item`, NaN where missing."""
+    def labels(self, batch: Mapping[str, tf.Tensor], without: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns its labels of a batch float32, in the shape of `item`, NaN where missing.
+
+        Args:
+          batch: the batch.
+          without: bool in the shape of `item`, True where the label is 0 because the one that it
+            needs is; None for nowhere.
+        """
         labels = tf.cast(batch[self.field], tf.float32)
+        if without is not None:
+            labels = tf.where(without, 0.0, labels)
         if "is_sampled" not in batch:
             return labels
         return tf.where(batch["is_sampled"], _OF_NEGATIVES[self._of_negatives], labels)

@@ -93,19 +93,16 @@ class HeadLosses:
         """
         found, known, measured, weights = {}, {}, {}, {}
         for name, head in self._heads.items():
-            labels = head.labels(batch)
-            if head.given is not None:
-                without = known[head.given] <= 0
-                labels = tf.where(without, 0.0, labels)
+            labels = head.labels(batch, None if head.given is None else known[head.given] <= 0)
             known[name], loss = labels, self.of[name]
             true, flat, weights[name] = head.examples(batch, outputs[name], labels)
-            known_count = tf.cast(tf.shape(true)[0], tf.float32)
+            count = tf.cast(tf.shape(true)[0], tf.float32)
             if isinstance(loss, Objective):
                 value = loss(*head.lists(batch, outputs[name], labels))
             else:
                 value = _mean(loss.call(true, flat), weights[name])
-            self.means.of[name].update_state(value, known_count)
-            found[name] = value, known_count
+            self.means.of[name].update_state(value, count)
+            found[name] = value, count
             measured[name] = true, measured_columns(head, flat)
             for metric in self.measures.get(name, []):
                 metric.update_state(*measured[name], sample_weight=weights[name])
