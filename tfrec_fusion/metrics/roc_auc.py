@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion.metrics.checked_rows import checked_rows
-from tfrec_fusion.metrics.grouped_auc import user_aucs
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -28,6 +27,36 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
       0.875
     """
     labels, scores = checked_rows("auc", labels=labels, scores=scores)
-    if not len(labels):
+    positive = labels > 0
+    if positive.all() or not positive.any():
         return float("nan")
-    return float(user_aucs(np.zeros(len(labels), int), labels, scores)[0][0])
+    return float(placements(positive, scores)[positive].mean())
+
+
+def placements(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns which share of the other class each row is ranked right against; ties count half.
+
+    For a positive it is the share of the negatives that score lower, for a negative that of the
+    positives that score higher: the structural components of the AUC, which is the mean over
+    either class (DeLong et al., Biometrics 1988). NaN if there is only one class.
+
+    Args:
+      positive: `[n]` bool.
+      scores: `[n]` finite numbers.
+
+    Example:
+      >>> placements(np.array([True, False, False, True]), np.array([3.0, 1.0, 2.0, 2.0]))
+      array([1.  , 1.  , 0.75, 0.75])
+    """
+    if not len(scores):
+        return np.zeros(0)
+    order = np.argsort(scores, kind="stable")
+    new = np.append(True, np.diff(scores[order]) != 0)
+    run = np.empty(len(scores), int)
+    run[order] = np.cumsum(new) - 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        negatives = np.bincount(run, ~positive)
+        below = (np.cumsum(negatives) - negatives / 2) / negatives.sum()
+        positives = np.bincount(run, positive)
+        above = 1 - (np.cumsum(positives) - positives / 2) / positives.sum()
+    return np.where(positive, below[run], above[run])
