@@ -56,14 +56,23 @@ def test_evaluate_a_ranker_prints_a_table(arguments, tmp_path, capsys):
     config.write_text("model: {kind: ranker, dim: 8, hidden: [8]}\nepochs: 1\n")
     run = str(tmp_path / "run")
     assert main(["train", *arguments, "--config", str(config), "--out", run]) == 0
-    assert "GAUC 0." in capsys.readouterr().out
+    assert "total: GAUC 0." in capsys.readouterr().out
     path = tmp_path / "report.json"
     assert main(["evaluate", run, "--baselines", "--json", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     result = json.loads(path.read_text())
     gauc = [report["gauc"] for report in (result["evaluation"], *result["baselines"])]
-    rows = {line.split()[1]: line.split()[3] for line in lines if line.startswith("│")}
-    assert rows == {"ranker": f"{gauc[0]:.4f}", "popularity": f"{gauc[1]:.4f}"}
+    rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in rows}
+    assert rows["GAUC"][0] == rows["ranker"][0] == f"{gauc[0]:.4f}"
+    # A popularity has no probabilities.
+    assert rows["popularity"][0] == f"{gauc[1]:.4f}"
+    assert rows["popularity"][3:] == ["-", "-", "-"]
+    total = result["evaluation"]["slices"]["total"]
+    assert rows["ECE"][0] == rows["ranker"][-1] == f"{total['metrics']['ece']:.4f}"
+    low, high = total["intervals"]["gauc"]
+    assert rows["GAUC"][1] == f"{low:.4f} - {high:.4f}" and low <= gauc[0] <= high
+    assert result["baselines"][0]["slices"]["cold"]["metrics"]["ece"] is None
     assert "RankingReport" not in "".join(lines)
 
 

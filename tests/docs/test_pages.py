@@ -164,6 +164,7 @@ def test_ranking(shop_names):
     names = run("ranking 0", shop_names)
     assert names["model"].backbone.options["units"] == 16
     assert names["model"].optimizer.iterations == len(names["batches"])
+    assert run("ranking 2", names)["report"].metrics["total"]["gauc"] > 0
 
 
 @pytest.mark.slow

@@ -150,6 +150,38 @@ def test_without_times():
     assert feature_names(events) == ("price",)
 
 
+@pytest.mark.parametrize("length", [2, 3, 8])
+def test_the_size_of_an_undated_history_does_not_tell_the_label(length):
+    # u takes a, b, c and d and is shown e and f; v takes a, b and c and is shown d.
+    rows = [("u", item, 1) for item in "abcd"] + [("u", item, 0) for item in "ef"]
+    rows += [("v", item, 1) for item in "abc"] + [("v", "d", 0)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "label"])
+    catalogue = Catalogue(pd.DataFrame({"item_id": list("abcdef")}))
+    events = Interactions.from_frame(frame, catalogue)
+    found = _rows(ranking_examples(events, 4, history=length, seed=1))
+    sizes = (found["history"] >= 0).sum(1)
+    assert sizes.tolist() == np.where(found["user"] == 0, min(length, 3), min(length, 2)).tolist()
+    own = (found["history"] == found["item"][:, None]).any(1)
+    assert not own.any()
+    # d is warm for v, to whom u's event is known, and not for u's own row; e and f have no event.
+    of_d = found["item"] == 3
+    assert found["is_warm"][of_d].tolist() == (found["user"][of_d] == 1).tolist()
+    assert found["is_warm"][found["item"] < 3].all()
+    assert not found["is_warm"][found["item"] > 3].any()
+
+
+def test_undated_test_events_see_the_whole_history():
+    events = _events(times=False, label=1.0)
+    known, test = (
+        events.select(np.arange(len(events)) % 5 > 0),
+        events.select(np.arange(len(events)) % 5 == 0),
+    )
+    rows = _rows(ranking_examples(test, 64, known=known, history=40))
+    matrix = known.matrix()
+    for user, history in zip(rows["user"], rows["history"], strict=True):
+        assert set(history[history >= 0]) == set(matrix[user].indices)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

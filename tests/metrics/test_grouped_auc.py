@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.metrics import gauc
+from tfrec_fusion.metrics import GroupedAUC, gauc, grouped_auc_counts
 
 # user a: positive 3 against 1 and 2: both below, AUC 1.
 # user b: positive 5 against 5: a tie, AUC .5.
@@ -59,8 +59,16 @@ def test_order_of_rows_and_scale_of_scores_do_not_matter(rows, random):
     assert after == pytest.approx(before, nan_ok=True)
 
 
+def test_users_of_one_label_are_counted():
+    found = grouped_auc_counts(USERS, LABELS, SCORES, "users")
+    assert found == GroupedAUC(pytest.approx((1 + 0.5 + 0.5) / 3), 3, 1)
+    only = grouped_auc_counts(["a", "b"], [1, 0], [0.5, 0.25])
+    assert np.isnan(only.gauc) and (only.users, only.left_out) == (0, 2)
+
+
 def test_no_rows():
     assert np.isnan(gauc([], [], []))
+    assert grouped_auc_counts([], [], [])[1:] == (0, 0)
 
 
 @pytest.mark.parametrize(

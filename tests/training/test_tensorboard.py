@@ -8,9 +8,10 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_binary_file
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.evaluation import evaluate, feature_importance
+from tfrec_fusion.evaluation import evaluate, evaluate_ranker, feature_importance
+from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features import Cross, Features, Tags
-from tfrec_fusion.models import TwoTower
+from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.optimizers import adam
 from tfrec_fusion.training import TensorBoard, write_projector
 from tfrec_fusion.training.inputs import load_split
@@ -68,6 +69,22 @@ def test_the_full_evaluation_is_periodic_and_comes_last(trained):
         # After every second epoch, and after the third, which is the last.
         assert list(values) == [2 * steps, 3 * steps]
         assert values[3 * steps] == pytest.approx(expected.metrics[label]["ndcg@10"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_ranker_logs_its_own_metrics(trained, tmp_path):
+    _, split, *_ = trained
+    model = Ranker(split.train, dim=4, hidden=[4])
+    model.compile("sgd")
+    batches = ranking_examples(split.train, 256)
+    model.fit(batches, verbose=0, callbacks=[TensorBoard(tmp_path, split=split)])
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
+    events.Reload()
+    expected = evaluate_ranker(model, split, bootstrap=0)
+    for label in ("total", "cold"):
+        for name in ("gauc", "auc", "ndcg@10", "log_loss", "normalised_entropy", "ece"):
+            (value,) = _scalars(events, f"{label}/{name}").values()
+            assert value == pytest.approx(expected.metrics[label][name], abs=1e-5)
 
 
 def test_coverage_once_and_importance_in_turn(trained):

@@ -138,15 +138,19 @@ def _summary(result: dict) -> list[str]:
 
     evaluation = result.get("evaluation", {})
     slices = evaluation.get("slices", {})
-    lines = [f"GAUC {evaluation['gauc']:.4f}"] if "gauc" in evaluation else []
+    lines = []
     for label in ("total", "warm", "cold"):
         metrics = slices.get(label, {}).get("metrics", {})
-        if metrics.get("ndcg@10") is not None:
+        if metrics.get("gauc") is not None:
+            lines.append(
+                f"{label}: GAUC {metrics['gauc']:.4f}, log loss {metrics['log_loss']:.4f}, "
+                f"ECE {metrics['ece']:.4f}"
+            )
+        elif metrics.get("recall@20") is not None:
             lines.append(
                 f"{label}: NDCG@10 {metrics['ndcg@10']:.4f}, Recall@20 {metrics['recall@20']:.4f}"
             )
-    users = slices["total"]["users"] if slices else evaluation.get("users")
-    warning = None if users is None else few_users(users)
+    warning = few_users(slices["total"]["users"]) if slices else None
     return [*lines, warning] if warning else lines
 
 

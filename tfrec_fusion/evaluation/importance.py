@@ -13,15 +13,13 @@ from tfrec_fusion.data import Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation.bootstrap import interval, resampled_means
 from tfrec_fusion.evaluation.protocol import evaluate
-from tfrec_fusion.evaluation.ranking_report import tested_pairs
+from tfrec_fusion.evaluation.ranking_report import tested_negatives, tested_pairs
 from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context
 from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.state import State
 from tfrec_fusion.metrics.grouped_auc import user_aucs
 from tfrec_fusion.models.building import check_features, side_values
-
-_NEGATIVES = 4  # as in `evaluate_ranker`
 
 
 def feature_importance(
@@ -224,7 +222,8 @@ class _OnPairs:
             )
         self._model = model
         self._logits = tf.function(model, reduce_retracing=True)
-        self._batches = list(tested_pairs(model, split, _NEGATIVES, seed))
+        self._negatives = tested_negatives(split)
+        self._batches = list(tested_pairs(model, split, self._negatives, seed))
         if history is not None:
             for batch in self._batches:
                 width = batch["history"].shape[1]
@@ -248,7 +247,7 @@ class _OnPairs:
     def _aucs(self, batches: Iterable[dict]) -> np.ndarray:
         users, labels, scores = [], [], []
         for batch in batches:
-            users.append(np.repeat(batch["user"], batch["item"].shape[1]))
+            users.append(np.repeat(batch["user"], 1 + self._negatives))
             labels.append(batch["label"].numpy().ravel())
             scores.append(self._logits(batch).numpy().ravel())
         found = user_aucs(*map(np.concatenate, (users, labels, scores)))[0]

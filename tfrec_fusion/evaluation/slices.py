@@ -9,6 +9,7 @@ SLICES = ("total", *ITEM_SLICES, *USER_SLICES)
 
 HEAD_SHARE = 0.2
 NEW_USER_ITEMS = 5
+RARE_ITEM_EVENTS = 5
 
 
 def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
@@ -36,6 +37,21 @@ def item_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
         head = users > least
         head[np.flatnonzero(users == least)[: size - head.sum()]] = True
     return {"warm": warm, "cold": ~warm, "head": head, "tail": warm & ~head}
+
+
+def rare_items(matrix: sparse.csr_matrix) -> np.ndarray:
+    """Returns the mask of the rare items, those with fewer than 5 training events, `[items]` bool.
+
+    The cold ones are among them.
+
+    Args:
+      matrix: `[users, items]` training pairs, 1.0 each.
+
+    Example:
+      >>> rare_items(sparse.csr_matrix(np.ones((5, 1))))
+      array([False])
+    """
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]) < RARE_ITEM_EVENTS
 
 
 def user_slices(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:

@@ -63,6 +63,11 @@ def ranking_examples(
       those items to c, 0 in the padding and without times;
     - `item_features` `[B, N, F]` float32 (see `ItemTrend`; without times only the catalogue's
       numeric columns; NaN for missing numbers) and `is_warm` `[B, N]` bool, both as of c;
+
+    Without times, a row of training sees the other events alone: the history lacks the event's own
+    item, or a random one if the item is not in it, as of impressions, so that its size does not
+    tell the label; and the event's item is warm if another user has it;
+
     - with a `context_side`, the event's own context, encoded, as in `pair_examples`.
 
     With `negatives=0`, `item`, labels, `item_features` and `is_warm` have no axis N.
@@ -140,11 +145,15 @@ def ranking_examples(
             horizon_days, every_days = _as_users_return(past, horizon_days, every_days)
             cuts = _grid(past, events, trend, every_days, horizon_days)
         trends, seen = _stack(trend, cuts, len(past.catalogue))
-    items = _Items(trends, seen, item_numbers(past.catalogue, numbers))
+    of_others = events.timestamp is None and _any_in(events, past)
+    warm_once = (past.item_counts() == 1) & of_others
+    items = _Items(trends, seen, item_numbers(past.catalogue, numbers), warm_once)
     past_events = {} if event_side is None else history_events(event_side, past)
     horizon = horizon_days * DAY
     labelled = events.label is not None or bool(events.labels)
-    attach = _Attach(past, cuts, items, history, min_history, horizon, seed, past_events, labelled)
+    attach = _Attach(
+        past, cuts, items, history, min_history, horizon, seed, past_events, of_others, labelled
+    )
     seeds = epochs.seeds(stream=2, count=None).enumerate()
     batches = tf.data.Dataset.zip(rows, seeds).map(
         lambda batch, seed: attach(batch, negatives, tf.stack(seed)),
@@ -166,6 +175,12 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:
     seen = past.item_counts() > 0
     return np.zeros((1, len(seen), 0), np.float16), seen[None]
+
+
+def _any_in(events: Interactions, past: Interactions) -> bool:
+    """Whether `past` has a pair of `events`, as it has in training."""
+    own, known = (one.user * np.int64(len(past.catalogue)) + one.item for one in (events, past))
+    return bool(np.isin(own, known).any())
 
 
 def _as_users_return(
@@ -207,27 +222,44 @@ def _stack(trend: ItemTrend, cuts: np.ndarray, n_items: int) -> tuple[np.ndarray
 
 
 class _Items:
-    """Item features: trends `[n_cuts, n_items, T]`, warm flags per cut, and numbers."""
+    """Item features: trends `[n_cuts, n_items, T]`, warm flags per cut, and numbers.
 
-    def __init__(self, trends: np.ndarray, seen: np.ndarray, numbers: np.ndarray):
+    `warm_once` tells the items that only one event makes warm, for whose own row they are cold.
+    """
+
+    def __init__(
+        self, trends: np.ndarray, seen: np.ndarray, numbers: np.ndarray, warm_once: np.ndarray
+    ):
         with tf.device("CPU:0"):
             self._trends, self._seen = tf.constant(trends), tf.constant(seen)
             self._numbers = tf.constant(numbers)
+            self._warm_once = tf.constant(warm_once)
 
-    def __call__(self, at: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`item_features` and `is_warm` of pairs `[..., 2]` (cut, item)."""
+    def __call__(self, at: tf.Tensor, positive: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`item_features` and `is_warm` of pairs `[..., 2]` (cut, item), with their labels."""
         features = tf.gather(self._numbers, at[..., 1])
         if self._trends.shape[-1]:
             trends = tf.cast(tf.gather_nd(self._trends, at), tf.float32)
             features = tf.concat([trends, features], -1)
-        return {"item_features": features, "is_warm": tf.gather_nd(self._seen, at)}
+        warm = tf.gather_nd(self._seen, at) & ~(tf.gather(self._warm_once, at[..., 1]) & positive)
+        return {"item_features": features, "is_warm": warm}
 
 
 class _Attach:
     """Adds histories and item features, as of their cuts, to rows of `pair_batches`."""
 
     def __init__(
-        self, past, cuts, of_items: _Items, length, least, horizon, seed, past_events, labelled
+        self,
+        past,
+        cuts,
+        of_items: _Items,
+        length,
+        least,
+        horizon,
+        seed,
+        past_events,
+        of_others,
+        labelled,
     ):
         histories = past.histories()
         items, times = histories.items, histories.times
@@ -240,6 +272,7 @@ class _Attach:
         self._event_fields = EventFields(past_events)
         self._of_items = of_items
         self._length, self._least, self._horizon = length, least, horizon
+        self._of_others = of_others
         with tf.device("CPU:0"):
             self._items = tf.constant(items)
             self._splits = tf.constant(histories.splits)
@@ -270,7 +303,7 @@ class _Attach:
         user, item = batch["user"], batch["item"]
         own = item[:, 0] if negatives else item
         cut = self._draw_cut(time, seed) if self._dated else tf.zeros_like(user)
-        batch |= self._history(user, own, cut)
+        batch |= self._history(user, own, cut, seed)
         at = (
             tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
             if negatives
@@ -281,24 +314,29 @@ class _Attach:
             kept = size >= self._least
             at = tf.boolean_mask(at, kept)
             batch = {name: tf.boolean_mask(values, kept) for name, values in batch.items()}
-        return batch | self._of_items(at)
+        positive = batch["label"] > 0 if "label" in batch else tf.ones(tf.shape(at)[:-1], tf.bool)
+        return batch | self._of_items(at, positive)
 
     def _draw_cut(self, time, seed):
         lag = self._horizon * tf.random.stateless_uniform(tf.shape(time), seed, dtype=tf.float64)
         after = tf.searchsorted(self._cuts, time - lag, side="right")
         return tf.maximum(after - 1, 0)
 
-    def _history(self, user, own, cut):
+    def _history(self, user, own, cut, seed):
         start = tf.gather(self._splits, user)[:, None]
         if self._dated:
             key = tf.cast(user, tf.int64) * self._n_moments + tf.gather(self._cut_rank, cut)
             end = tf.searchsorted(self._keys, key, out_type=tf.int64)[:, None]
         else:
             end = tf.gather(self._splits, user + 1)[:, None]
-        place = end - self._length + tf.range(self._length, dtype=tf.int64)
+        length = self._length + int(self._of_others)
+        place = end - length + tf.range(length, dtype=tf.int64)
         real = place >= start
         place = tf.maximum(place, 0)
         items = tf.gather(self._items, place)
+        if self._of_others:
+            kept = _without_one(items, real, own, seed)
+            place, real, items = (tf.gather(v, kept, batch_dims=1) for v in (place, real, items))
         real &= items != own[:, None]
         history = tf.where(real, items, -1)
         found = {"history": history, **self._event_fields(place, real)}
@@ -306,3 +344,12 @@ class _Attach:
             return found | {"history_age": tf.zeros_like(history, tf.float32)}
         age = (tf.gather(self._cuts, cut)[:, None] - tf.gather(self._times, place)) / DAY
         return found | {"history_age": tf.where(real, tf.cast(age, tf.float32), 0.0)}
+
+
+def _without_one(items, real, own, seed) -> tf.Tensor:
+    """Positions `[B, L]` of histories `[B, L + 1]` without `own` or else a random item."""
+    drawn = tf.random.stateless_uniform(tf.shape(items), seed)
+    drawn = tf.where(real, tf.where(items == own[:, None], 2.0, drawn), -1.0)
+    dropped = tf.argmax(drawn, 1, output_type=tf.int32)[:, None]
+    kept = tf.range(tf.shape(items)[1] - 1)[None, :]
+    return kept + tf.cast(kept >= dropped, tf.int32)

@@ -32,8 +32,11 @@ class MultiTargetSoftmax(keras.layers.Layer):
         loss = self.rows(logits, target, masked, log_q)
         return tf.reduce_mean(loss if weight is None else loss * weight)
 
-    def rows(self, logits, target, masked, log_q=None) -> tf.Tensor:
-        """Returns the loss of each row, `[B]` float32; 0 for a row without targets."""
+    def rows(self, logits, target, masked, log_q=None, mass=None) -> tf.Tensor:
+        """Returns the loss of each row, `[B]` float32; 0 for a row without targets.
+
+        With `mass` `[T]` float32, each row's mean over targets is weighted by it.
+        """
         logits = tf.cast(logits, tf.float32)
         if log_q is not None:
             logits -= log_q
@@ -41,4 +44,8 @@ class MultiTargetSoftmax(keras.layers.Layer):
         logits = tf.tensor_scatter_nd_update(logits, masked, off)
         rows = target[:, 0]
         nll = tf.gather(tf.reduce_logsumexp(logits, 1), rows) - tf.gather_nd(logits, target)
-        return tf.math.unsorted_segment_mean(nll, rows, tf.shape(logits)[0])
+        n_rows = tf.shape(logits)[0]
+        if mass is None:
+            return tf.math.unsorted_segment_mean(nll, rows, n_rows)
+        total = tf.math.unsorted_segment_sum(mass * nll, rows, n_rows)
+        return tf.math.divide_no_nan(total, tf.math.unsorted_segment_sum(mass, rows, n_rows))

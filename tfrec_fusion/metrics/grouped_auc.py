@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.metrics.checked_rows import checked_rows
+
+
+class GroupedAUC(NamedTuple):
+    """GAUC, the number of users it is the mean of, and that of users of one label, left out."""
+
+    gauc: float
+    users: int
+    left_out: int
 
 
 def gauc(
@@ -33,11 +42,35 @@ def gauc(
       A number in [0, 1]; .5 for uninformative scores, NaN if no user has both labels.
 
     Raises:
-      InputError: lengths differ, scores are not finite, or `weights` is unknown.
+      InputError: lengths differ, values are not finite, or `weights` is unknown.
 
     Example:
       >>> gauc([1, 1, 1, 2, 2], [1, 0, 0, 1, 0], [3.0, 1.0, 2.0, 5.0, 5.0])
       0.8
+    """
+    return grouped_auc_counts(users, labels, scores, weights).gauc
+
+
+def grouped_auc_counts(
+    users: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    weights: Literal["impressions", "positives", "users"] = "impressions",
+) -> GroupedAUC:
+    """Computes `gauc`, and counts the users it covers and those it leaves out.
+
+    A user without a positive or without a negative has no AUC and is left out: of few rows a user,
+    that may be most of them, and GAUC then speaks for the others alone.
+
+    Args:
+      users, labels, scores, weights: see `gauc`.
+
+    Raises:
+      InputError: as `gauc`.
+
+    Example:
+      >>> grouped_auc_counts([1, 1, 2], [1, 0, 1], [2.0, 1.0, 3.0])
+      GroupedAUC(gauc=1.0, users=1, left_out=1)
     """
     if weights not in ("impressions", "positives", "users"):
         raise InputError(
@@ -46,9 +79,10 @@ def gauc(
     auc, positives, count = user_aucs(users, labels, scores)
     both = ~np.isnan(auc)
     if not both.any():
-        return float("nan")
+        return GroupedAUC(float("nan"), 0, len(both))
     weight = {"impressions": count, "positives": positives, "users": np.ones(len(count))}[weights]
-    return float(np.average(auc[both], weights=weight[both]))
+    value = float(np.average(auc[both], weights=weight[both]))
+    return GroupedAUC(value, int(both.sum()), int((~both).sum()))
 
 
 def user_aucs(
@@ -64,19 +98,10 @@ def user_aucs(
       those of rows.
 
     Raises:
-      InputError: lengths differ, or scores are not finite.
+      InputError: lengths differ, or values are not finite.
     """
-    users, labels, scores = np.asarray(users), np.asarray(labels) > 0, np.asarray(scores)
-    if not (users.shape == labels.shape == scores.shape == (users.size,)):
-        raise InputError(
-            "gauc: users, labels and scores must be one-dimensional and of equal length. "
-            f"Received: {users.shape}, {labels.shape}, {scores.shape}"
-        )
-    if not np.isfinite(scores).all():
-        raise InputError(
-            f"gauc: {(~np.isfinite(scores)).sum()} scores are not finite. "
-            f"Received: {scores[~np.isfinite(scores)][0]}"
-        )
+    users, labels, scores = checked_rows("gauc", users=users, labels=labels, scores=scores)
+    labels = labels > 0
     if users.size == 0:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     user = np.unique(users, return_inverse=True)[1]

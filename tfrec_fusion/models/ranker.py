@@ -157,6 +157,11 @@ class Ranker(DataModel):
         """Whether the score depends on the user's id."""
         return self.features.user_tower.reads_user_ids
 
+    @property
+    def score_is_logit(self) -> bool:
+        """Whether its score is the logit of the events' `label`, so that it has a probability."""
+        return self.heads.score_is_logit
+
     def compile(
         self,
         optimizer="adam",

@@ -50,7 +50,10 @@ class Evaluation(keras.callbacks.Callback):
         if logs is None or not (last or (epoch + 1) % self.every == 0):
             return
         if not getattr(self.model, "ranks_catalogue", True):
-            logs["val_gauc"] = evaluate_ranker(self.model, self.split, progress=False).gauc
+            report = evaluate_ranker(
+                self.model, self.split, slices=False, bootstrap=0, progress=False
+            )
+            logs["val_gauc"] = report.gauc
             return
         report = evaluate(
             self.model, self.split, k=self.k, slices=False, bootstrap=0, progress=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class TensorBoard(keras.callbacks.Callback):
     - `epoch/...`: the model's metrics, and `epoch/examples_per_second` if it has the metric
       `examples`;
     - `total/...`, `warm/...`, `cold/...`: a full evaluation every `every` epochs and at the end
-      (only `total/gauc` for a `Ranker`);
+      (of a `Ranker` by `evaluate_ranker`: `total/gauc`, `total/log_loss`, ...);
     - of a model with declared features: `coverage/...` once, the share of items, users or events
       with a value of each; and `importance/...` with each full evaluation, see
       `evaluation.feature_importance`, of a few features in turn, for up to 1,000 users;
@@ -136,15 +137,12 @@ class TensorBoard(keras.callbacks.Callback):
                 )
 
     def _write_evaluation(self) -> None:
-        if not getattr(self.model, "ranks_catalogue", True):
-            report = evaluate_ranker(self.model, self.split, progress=False)
-            tf.summary.scalar("total/gauc", report.gauc)
-            self._write_importance()
-            return
-        report = evaluate(self.model, self.split, bootstrap=0, progress=False)
+        ranks_catalogue = getattr(self.model, "ranks_catalogue", True)
+        judge = evaluate if ranks_catalogue else evaluate_ranker
+        report = judge(self.model, self.split, bootstrap=0, progress=False)
         for label in _SLICES:
-            if report.counts[label]["users"]:
-                for metric, value in report.metrics[label].items():
+            for metric, value in report.metrics[label].items():
+                if math.isfinite(value):
                     tf.summary.scalar(f"{label}/{metric}", value)
         self._write_importance()
 

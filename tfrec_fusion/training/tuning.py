@@ -365,7 +365,7 @@ class _Deadline(keras.callbacks.Callback):
 
 def _score(model, split: Split, metric: str) -> float:
     if metric == "gauc":
-        return float(evaluate_ranker(model, split, progress=False).gauc)
+        return evaluate_ranker(model, split, slices=False, bootstrap=0, progress=False).gauc
     cut = int(metric.partition("@")[2])
     report = evaluate(model, split, k=(cut,), slices=False, bootstrap=0, progress=False)
     return float(report.metrics["total"][metric])

@@ -192,13 +192,17 @@ def test_uncertainty_weighting_by_hand(events, batch):
 
 def test_what_ranks(events, batch):
     outputs = _model(events)(batch, by_head=True)
-    first = _model(events)(batch)
-    np.testing.assert_array_equal(first, outputs["click"])
-    by_spend = _model(events, rank_by="spend")(batch)
-    np.testing.assert_array_equal(by_spend, outputs["spend"])
+    first = _model(events)
+    np.testing.assert_array_equal(first(batch), outputs["click"])
+    by_spend = _model(events, rank_by="spend")
+    np.testing.assert_array_equal(by_spend(batch), outputs["spend"])
+    # Only the logit of the events' own label has a probability for an evaluation.
+    assert first.score_is_logit
+    assert not by_spend.score_is_logit and not _model(events, rank_by="buy").score_is_logit
     both = _model(events, rank_by={"click": 2, "spend": -0.5})
     expected = 2 * tf.sigmoid(outputs["click"]) - 0.5 * outputs["spend"]
     np.testing.assert_allclose(both(batch), expected, rtol=1e-5, atol=1e-6)
+    assert not both.score_is_logit
     scores = both.scorer(State.of(events))(np.arange(3, dtype=np.int32))
     assert scores.shape == (3, N_ITEMS)
 

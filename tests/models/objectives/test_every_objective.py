@@ -12,7 +12,9 @@ from tfrec_fusion.models.objectives import row_blocks
 NAMES = list(OBJECTIVES)
 SOFTMAX = ("softmax", "refined_softmax")
 # Those that know no sampling: their loss is the same whatever log q is.
-UNCORRECTED = ("normalised_squared", "bce", "gbce", "bpr", "hinge", "ccl")
+UNCORRECTED = (
+    *("normalised_squared", "bce", "gbce", "bpr", "hinge", "ccl", "focal", "lambda_rank"),
+)
 
 
 def _pairs(pairs):

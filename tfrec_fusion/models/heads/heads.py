@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.models.heads.binary_head import BinaryHead
-from tfrec_fusion.models.heads.head import Head
+from tfrec_fusion.models.heads.head import LABEL, Head
 from tfrec_fusion.signature import Tensor
 
 
@@ -64,6 +64,14 @@ class Heads(Mapping[str, Head]):
         return tf.add_n(
             [weight * self[name].value(outputs[name]) for name, weight in chosen.items()]
         )
+
+    @property
+    def score_is_logit(self) -> bool:
+        """Whether the score is the logit of the events' own label."""
+        chosen = self._rank_by
+        if not isinstance(chosen, str):
+            return False
+        return isinstance(self[chosen], BinaryHead) and self[chosen].field == LABEL
 
     def answers(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns name -> tensor, as `described`."""

@@ -25,6 +25,9 @@ OBJECTIVES = Registry(
         "bpr": "tfrec_fusion.models.objectives.bpr:BPR",
         "hinge": "tfrec_fusion.models.objectives.hinge:PairwiseHinge",
         "ccl": "tfrec_fusion.models.objectives.ccl:CCL",
+        "focal": "tfrec_fusion.models.objectives.focal:Focal",
+        "list_mle": "tfrec_fusion.models.objectives.list_mle:ListMLE",
+        "lambda_rank": "tfrec_fusion.models.objectives.lambda_rank:LambdaRank",
     },
 )
 AUXILIARY_LOSSES = Registry(
@@ -97,6 +100,9 @@ class CatalogueSoftmax(Objective):
 
     On pairs it never stores all scores, and weights an item by its number of occurrences.
 
+    Of graded labels it is the cross entropy of ListNet (Cao et al., ICML 2007): the mean over a
+    row's targets is weighted by their gains `2^l - 1`.
+
     Args:
       matmul_dtype: matmul dtype of the softmax on pairs, see `InBatchSoftmax`.
     """
@@ -106,7 +112,8 @@ class CatalogueSoftmax(Objective):
         self.matmul_dtype = matmul_dtype
 
     def call(self, y_true, y_pred):
-        return MultiTargetSoftmax().rows(y_pred, y_true.target, y_true.masked, y_true.log_q)
+        mass = None if y_true.label is None else y_true.gains(y_pred)
+        return MultiTargetSoftmax().rows(y_pred, y_true.target, y_true.masked, y_true.log_q, mass)
 
     def of_vectors(self, targets, users, items, weight=None):
         return batch_softmax(targets, users, items, weight, self.matmul_dtype)

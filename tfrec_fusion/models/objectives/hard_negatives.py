@@ -77,7 +77,9 @@ class HardNegatives(Objective):
         masked = (tf.cast(place, tf.float32) >= count[:, None]) & (place >= self.skip)
         each = tf.range(tf.size(rows))
         of_targets = Targets(
-            tf.stack([each, tf.zeros_like(each)], 1), tf.cast(tf.where(masked), tf.int32)
+            tf.stack([each, tf.zeros_like(each)], 1),
+            tf.cast(tf.where(masked), tf.int32),
+            label=y_true.label,
         )
         return y_true.row_means(self.objective.call(of_targets, logits), y_pred)
 

@@ -21,6 +21,7 @@ class Objective(keras.losses.Loss):
     Attributes:
       blocked: whether to compute some rows at a time, which saves memory; then the loss of a row
         must not depend on other rows, nor on variables.
+      pairwise: whether a `blocked` loss holds a value of each target and candidate of its rows.
 
     Input: `targets`, a `Targets` or labels `[B, C]`; `scores` `[B, C]` float; `weight` `[B]` float
       or None.
@@ -41,6 +42,7 @@ class Objective(keras.losses.Loss):
     """
 
     blocked = False
+    pairwise = False
 
     def __init__(self, reduction: str = "auto", name: str | None = None):
         if reduction not in _MEANS:
@@ -53,7 +55,8 @@ class Objective(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         targets = y_true if isinstance(y_true, Targets) else Targets.of_labels(y_true)
         if self.blocked:
-            return _mean(losses_in_blocks(self._rows, targets, y_pred), sample_weight)
+            rows = losses_in_blocks(self._rows, targets, y_pred, pairwise=self.pairwise)
+            return _mean(rows, sample_weight)
         return _mean(self._rows(targets, y_pred), sample_weight)
 
     def call(self, y_true: Targets, y_pred: tf.Tensor) -> tf.Tensor:
@@ -85,7 +88,8 @@ class Objective(keras.losses.Loss):
         As `of_vectors`, but the candidates are distinct items, each of which counts once.
         """
         if self.blocked:
-            return _mean(losses_in_blocks(self._rows, targets, users, items), weight)
+            rows = losses_in_blocks(self._rows, targets, users, items, pairwise=self.pairwise)
+            return _mean(rows, weight)
         return self(targets, tf.matmul(users, items, transpose_b=True), weight)
 
     def _rows(self, targets: Targets, scores: tf.Tensor) -> tf.Tensor:

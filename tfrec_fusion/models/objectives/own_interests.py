@@ -37,7 +37,10 @@ def own_interests(
     masked = tf.stack([masked_row, tf.gather(targets.masked[:, 1], masked_place)], 1)
     masked = tf.concat([masked, tf.boolean_mask(pairs, ~own)], 0)
     masked = tf.gather(masked, tf.argsort(masked[:, 0], stable=True))
-    chosen = targets._replace(target=tf.boolean_mask(pairs, own), masked=masked)
+    label = targets.label
+    if label is not None:
+        label = tf.boolean_mask(tf.gather(label, place), own)
+    chosen = targets._replace(target=tf.boolean_mask(pairs, own), masked=masked, label=label)
 
     def counted(index, size):
         return tf.math.unsorted_segment_sum(tf.ones(tf.shape(index)), index, size)

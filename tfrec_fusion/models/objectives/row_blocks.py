@@ -16,6 +16,8 @@ def losses_in_blocks(
     targets: Targets,
     rows: tf.Tensor,
     items: tf.Tensor | None = None,
+    *,
+    pairwise: bool = False,
 ) -> tf.Tensor:
     """Computes the loss of each row, `[B]` float32, some rows at a time.
 
@@ -28,6 +30,8 @@ def losses_in_blocks(
       targets: of all B rows.
       rows: the scores `[B, C]`, or vectors of users `[B, D]`.
       items: vectors of the candidates `[C, D]` if `rows` are vectors.
+      pairwise: whether `call` holds a value of each target and candidate, which makes blocks
+        smaller by the mean number of targets of a row.
     """
 
     def of_block(block, part, shared):
@@ -37,7 +41,10 @@ def losses_in_blocks(
     def losses_of(rows, *shared):
         count = tf.shape(rows)[0]
         n_candidates = tf.shape(shared[0])[0] if shared else tf.shape(rows)[1]
-        size = tf.maximum(SCORES // tf.maximum(n_candidates, 1), 1)
+        width = tf.maximum(n_candidates, 1)
+        if pairwise:
+            width *= tf.maximum(tf.shape(targets.target)[0] // tf.maximum(count, 1), 1)
+        size = tf.maximum(SCORES // width, 1)
         n_blocks = (count + size - 1) // size
 
         def place(i):
