@@ -22,15 +22,26 @@ class Negatives:
     user has is repeated; after six rounds the remaining ones are drawn uniformly from the items
     that the user lacks.
 
+    With `retrieved`, a draw is instead, with probability `hard_share`, one of the items of the user
+    there, unless it is first seen after the time or the user has it.
+
     Args:
       events: first positive events of known users.
       window_days: width of the window in days.
+      retrieved: `[n_users, K]` int32 items of each user, -1 for none, see `retrieved_items`.
+      hard_share: probability in [0, 1] of a draw from them.
 
     Raises:
       InputError: a user has every item.
     """
 
-    def __init__(self, events: Interactions, window_days: float):
+    def __init__(
+        self,
+        events: Interactions,
+        window_days: float,
+        retrieved: np.ndarray | None = None,
+        hard_share: float = 0.5,
+    ):
         n_items = len(events.catalogue)
         keys = np.unique(events.user * np.int64(n_items) + events.item)
         owners, owned = np.divmod(keys, n_items)
@@ -57,7 +68,13 @@ class Negatives:
             self._seen = tf.constant(pool[first])
             self._times = None if times is None else tf.constant(times[order])
             self._first_times = None if times is None else tf.constant(times[order][first])
-        self._n_items = n_items
+            self._retrieved = None
+            if retrieved is not None:
+                self._retrieved = tf.constant(retrieved)
+                since = np.full(n_items, np.inf)
+                since[pool[first]] = -np.inf if times is None else times[order][first]
+                self._since = tf.constant(since)
+        self._n_items, self._hard_share = n_items, hard_share
         self._reach = window_days * DAY / 2
 
     def __call__(self, user: tf.Tensor, timestamp: Any, count: int, seed: tf.Tensor) -> tf.Tensor:
@@ -96,7 +113,22 @@ class Negatives:
         items = tf.cast(number + owned_before - tf.gather(self._starts, user), tf.int32)
         for one, bad in reversed(list(zip(tf.unstack(drawn), tf.unstack(has), strict=True))):
             items = tf.where(bad, items, one)
-        return items
+        if self._retrieved is None:
+            return items
+        return self._with_hard(items, user, timestamp, seed)
+
+    def _with_hard(self, items, user, timestamp, seed):
+        """Replaces a share of the items by those that are retrieved for the users."""
+        # Other numbers than those of the other draws, which stay what they are without these.
+        seed = tf.random.experimental.stateless_fold_in(seed, 1)
+        shape = tf.concat([[2], tf.shape(items)], 0)
+        place, coin = tf.unstack(tf.random.stateless_uniform(shape, seed, dtype=tf.float64))
+        rows = tf.gather(self._retrieved, user[:, 0])
+        drawn = tf.gather(rows, _below(place, self._retrieved.shape[1]), batch_dims=1)
+        known = tf.maximum(drawn, 0)
+        usable = (drawn >= 0) & (coin < self._hard_share) & ~self._has(user, known)
+        at = 0.0 if timestamp is None else timestamp
+        return tf.where(usable & (tf.gather(self._since, known) <= at), drawn, items)
 
     def _has(self, user: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         key = user * self._n_items + tf.cast(items, tf.int64)

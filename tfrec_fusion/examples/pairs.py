@@ -128,11 +128,14 @@ def pair_batches(
     context_side: Side | None = None,
     event_side: Side | None = None,
     labels: bool = False,
+    retrieved: np.ndarray | None = None,
+    hard_share: float = 0.5,
 ) -> tf.data.Dataset:
     """As `pair_examples`, for a longer pipeline that counts the epochs itself.
 
     With `labels`, batches also hold each further label of the events as `label/<name>` `[B]`
-    float32, NaN where missing and for negatives.
+    float32, NaN where missing and for negatives. `retrieved` and `hard_share` are those of
+    `Negatives`.
     """
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
         if value < least:
@@ -166,7 +169,7 @@ def pair_batches(
     if labels:
         columns |= {LABEL + name: values for name, values in rows.labels.items()}
     attach_history, places = _histories(rows, past, history, seed, past_events)
-    sampler = Negatives(past, window_days) if negatives else None
+    sampler = Negatives(past, window_days, retrieved, hard_share) if negatives else None
 
     batches = BlockWindow(columns | places).batches(
         batch_size, shuffle=shuffle, shard=shard, epochs=epochs

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers as kinds
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.pairs import LABEL, pair_batches
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
+from tfrec_fusion.examples.retrieved import retrieved_items
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.side import Side
@@ -29,6 +32,9 @@ def ranking_examples(
     batch_size: int = 1024,
     *,
     negatives: int | None = None,
+    negatives_from: Any = None,
+    hard_share: float = 0.5,
+    hard_pool: int = 200,
     known: Interactions | None = None,
     at: float | None = None,
     horizon_days: float = 45.0,
@@ -77,6 +83,12 @@ def ranking_examples(
       events: positives, or impressions with a label; events of unknown users are left out.
       batch_size: rows per batch.
       negatives: sampled negatives per event; by default 4, or none if the events have labels.
+      negatives_from: a fitted model that ranks the catalogue, or None. A share of the negatives is
+        then drawn from its best items for the user, which a `TwoStage` has to order. They are the
+        best as of the end of the events, less the user's own items of any time; an item that is
+        first seen after an event is none of its negatives.
+      hard_share: this share, from 0 to 1, in expectation.
+      hard_pool: the number of best items of a user to draw from.
       known: the events that histories and item features are computed from; by default `events`. For
         test events: the training events. Impressions are ignored.
       at: unix time of one cut for all rows, for evaluation: every pass is then the same. Events
@@ -106,6 +118,11 @@ def ranking_examples(
     check_steps("ranking_examples", steps_per_epoch)
     if negatives is None:
         negatives = 4 if events.label is None else 0
+    retrieved = None
+    if negatives_from is not None:
+        _check_hard(negatives, hard_share, hard_pool)
+        source = events if known is None else known
+        retrieved = retrieved_items(negatives_from, source, hard_pool)
     past = (events if known is None else known).first_events()
     past = past.select(past.user >= 0)
     epochs = Epochs(seed, first_epoch)
@@ -123,6 +140,8 @@ def ranking_examples(
         shuffle=shuffle,
         shard=shard,
         labels=True,
+        retrieved=retrieved,
+        hard_share=hard_share,
     )
     if events.timestamp is None:
         if at is not None:
@@ -170,6 +189,22 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
     if events.timestamp is None:
         return tuple(events.catalogue.numeric_columns)
     return ItemTrend(events).names
+
+
+def _check_hard(negatives: int, share, pool) -> None:
+    if not negatives:
+        raise InputError(
+            "ranking_examples: negatives_from needs sampled negatives; pass negatives=4. "
+            "Received: negatives=0"
+        )
+    if not isinstance(share, kinds.Real) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise InputError(
+            f"ranking_examples: hard_share must be a number from 0 to 1. Received: {share!r}"
+        )
+    if not isinstance(pool, kinds.Integral) or isinstance(pool, bool) or pool < 1:
+        raise InputError(
+            f"ranking_examples: hard_pool must be a whole number of 1 or more. Received: {pool!r}"
+        )
 
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:

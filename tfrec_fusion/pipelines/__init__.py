@@ -10,5 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "NewUsers": "blend_config",
         "Stack": "stack",
         "StackConfig": "stack_config",
+        "TwoStage": "two_stage",
+        "TwoStageConfig": "two_stage_config",
     },
 )

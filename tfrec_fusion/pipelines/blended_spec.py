@@ -14,8 +14,8 @@ from tfrec_fusion.models.model import Model
 _log = logging.getLogger(__name__)
 
 
-def blended_spec(members: Mapping[str, Model]) -> DataSpec:
-    """Returns one spec for all members.
+def blended_spec(members: Mapping[str, Model], owner: str = "Blend") -> DataSpec:
+    """Returns one spec for all members; `owner` names the model in errors and log lines.
 
     Vectors are named `member.vectors`. The users are those of the members that read user ids, or
     else of the first. A log line tells of members that were trained with different users; nothing
@@ -26,15 +26,23 @@ def blended_spec(members: Mapping[str, Model]) -> DataSpec:
         differently, or read a feature of requests in different ways.
     """
     specs = {name: member.spec for name, member in members.items()}
-    _same(specs, "items", "were trained on different catalogues; train all on the same items")
-    _same(specs, "repeats", "count repeated events differently; train all with the same repeats")
+    _same(
+        owner, specs, "items", "were trained on different catalogues; train all on the same items"
+    )
+    _same(
+        owner,
+        specs,
+        "repeats",
+        "count repeated events differently; train all with the same repeats",
+    )
     reading = {name: specs[name] for name, member in members.items() if member.reads_user_ids}
-    _same(reading, "users", "read the ids of different users; train them on the same events")
+    _same(owner, reading, "users", "read the ids of different users; train them on the same events")
     users = {name: spec.users[:12] for name, spec in specs.items()}
     if len(set(users.values())) > 1:
         _log.warning(
-            "Blend: the members were trained on events of different users, %s; if one of them saw "
-            "test events, an evaluation of the blend is too good",
+            "%s: the members were trained on events of different users, %s; if one of them saw "
+            "test events, an evaluation is too good",
+            owner,
             ", ".join(f"{name} {users[name]}" for name in users),
         )
     one = next(iter((reading or specs).values()))
@@ -55,17 +63,17 @@ def blended_spec(members: Mapping[str, Model]) -> DataSpec:
         feature_names=tuple(dict.fromkeys(features)),
         numbers=numbers,
         item_side=_joined(specs.values(), "item_side"),
-        user_side=_requested(specs.values(), "user_side"),
-        context_side=_requested(specs.values(), "context_side"),
+        user_side=_requested(owner, specs.values(), "user_side"),
+        context_side=_requested(owner, specs.values(), "context_side"),
         repeats=one.repeats,
     )
 
 
-def _same(specs: Mapping[str, DataSpec], field: str, problem: str) -> None:
+def _same(owner: str, specs: Mapping[str, DataSpec], field: str, problem: str) -> None:
     values = {name: getattr(spec, field) for name, spec in specs.items()}
     if len(set(values.values())) > 1:
         received = ", ".join(f"{name} {str(value)[:12]}" for name, value in values.items())
-        raise InputError(f"Blend: the members {problem}. Received: {received}")
+        raise InputError(f"{owner}: the members {problem}. Received: {received}")
 
 
 def _joined(specs: Iterable[DataSpec], field: str) -> Side | None:
@@ -77,7 +85,7 @@ def _joined(specs: Iterable[DataSpec], field: str) -> Side | None:
     return Side(table=known[0].table, features=tuple(features))
 
 
-def _requested(specs: Iterable[DataSpec], field: str) -> Side | None:
+def _requested(owner: str, specs: Iterable[DataSpec], field: str) -> Side | None:
     """The same of a side that requests give, each of whose columns all members read alike."""
     specs = list(specs)
     joined = _joined(specs, field)
@@ -88,7 +96,7 @@ def _requested(specs: Iterable[DataSpec], field: str) -> Side | None:
     own = {tensor.name for side in known for tensor in request_inputs(side)}
     if names != own:
         raise InputError(
-            f"Blend: the members read a column of the {joined.table} in different ways, e.g. as "
+            f"{owner}: the members read a column of the {joined.table} in different ways, e.g. as "
             "texts and as numbers; declare the same features for all. "
             f"Received: {', '.join(sorted(names ^ own))}"
         )

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,27 +30,31 @@ class Composition(ABC):
     """A model whose scores come from the scores of its members, which are fitted models.
 
     Args:
-      members: name -> fitted model that ranks the catalogue; see `member_name`.
+      members: name -> fitted model that ranks the catalogue, or if `rankers` names it, that scores
+        given items; see `member_name`.
 
     Attributes:
       kind: what it is, in a word; its saved folder has a file of that name.
       networks: names of the attributes and arguments that are Keras models.
+      rankers: names of the members that score given items instead of the catalogue.
       config: the options, with the members described for the model card.
 
     Raises:
-      InputError: a member is no fitted model that ranks the catalogue, or the members do not belong
-        together.
+      InputError: a member is no fitted model of the kind that it must be, or the members do not
+        belong together.
     """
 
     kind: ClassVar[str]
     networks: ClassVar[tuple[str, ...]] = ()
+    rankers: ClassVar[tuple[str, ...]] = ()
     config: Any
     ranks_catalogue = True
 
     def __init__(self, members: Mapping[str, Model]):
-        _check_members(type(self).__name__, members)
+        owner = type(self).__name__
+        _check_members(owner, members, self.rankers)
         self.members = dict(members)
-        self.spec = blended_spec(self.members)
+        self.spec = blended_spec(self.members, owner)
 
     @property
     @abstractmethod
@@ -141,7 +145,12 @@ class Composition(ABC):
                 f"{cls.__name__}: the folder is damaged: {type(error).__name__}: {error}; save the "
                 f"model again. Received: {path}"
             ) from None
-        return cls(members, **networks, **config)
+        return cls._of(members, **networks, **config)
+
+    @classmethod
+    def _of(cls, members: Mapping[str, Model], **options) -> Self:
+        """Makes a model of loaded members."""
+        return cls(members, **options)
 
 
 def described(members: Mapping[str, Model]) -> dict[str, dict[str, Any]]:
@@ -152,7 +161,7 @@ def described(members: Mapping[str, Model]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _check_members(owner: str, members) -> None:
+def _check_members(owner: str, members, rankers: Sequence[str]) -> None:
     if not isinstance(members, Mapping) or not members:
         raise InputError(
             f"{owner}: members must be a mapping of names to fitted models, at least one. "
@@ -168,10 +177,12 @@ def _check_members(owner: str, members) -> None:
                 f"{owner}: members: {name!r} must be a fitted model of tfrec_fusion.models, or "
                 f"implement the protocol tfrec_fusion.models.Model. Received: {member!r}"
             )
-        if not member.ranks_catalogue:
+        if member.ranks_catalogue == (name in rankers):
+            wanted, found = "rank the catalogue", "scores the items that a request names"
+            if name in rankers:
+                wanted, found = "score given items, as a Ranker does", "ranks the catalogue"
             raise InputError(
-                f"{owner}: members: {name!r} must rank the catalogue; a {type(member).__name__} "
-                "scores the items that a request names"
+                f"{owner}: members: {name!r} must {wanted}; a {type(member).__name__} {found}"
             )
         if member.spec is None:
             raise InputError(

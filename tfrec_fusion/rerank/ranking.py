@@ -39,12 +39,14 @@ class Ranking:
         restrictions: Sequence[Restriction] = (),
         bias: tf.Variable | None = None,
     ):
-        self.items, self.users, self.bias = items, users, bias
-        self.batch = tf.shape(users)[0]
+        self.bias, self.batch = bias, tf.shape(users)[0]
         self._masked, self._included, self._given = masked, included, given
         self._only_listed = tf.reduce_all(given) & (self.batch > 0)
         self._listed = Restriction(tf.reduce_any(given), self._is_listed, self._are_listed)
         self._restrictions = [*restrictions]
+        self.items, self.users = items, users
+        if isinstance(items, CatalogueServing):
+            self.items, self.users = items.among(users, self._allowed)
 
     def allows(self, rows) -> tf.Tensor:
         """`[B, M]` bool: whether the requests allow the rows, each in [0, N); ignores the bias."""
@@ -91,6 +93,15 @@ class Ranking:
         scores = tf.where(allowed, scores, -np.inf)
         best, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(rows)[1]))
         return padded(best, tf.gather(rows, places, batch_dims=1), k)
+
+    def _allowed(self) -> tf.Tensor:
+        """`[B, N]` bool: the items that the requests allow, without those that nobody gets."""
+        restriction = Restriction.all_of([self._listed, *self._restrictions], self.batch)
+        allowed = tf.broadcast_to(restriction.dense(), [self.batch, self.items.count])
+        if self.bias is not None:
+            allowed &= self.bias > -np.inf
+        pairs = _pairs(self._masked)
+        return tf.tensor_scatter_nd_update(allowed, pairs, tf.zeros(tf.shape(pairs)[:1], tf.bool))
 
     def _is_listed(self):
         listed = tf.tile(~self._given[:, None], [1, self.items.count])

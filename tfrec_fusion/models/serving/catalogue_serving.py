@@ -13,6 +13,7 @@ from tfrec_fusion.models.towers.event_features import EventFeatures
 
 if TYPE_CHECKING:
     from tfrec_fusion.models.serving.query_side import QuerySide
+    from tfrec_fusion.models.serving.score_serving import Scores
 
 
 class CatalogueServing(tf.Module, ABC):
@@ -89,6 +90,19 @@ class CatalogueServing(tf.Module, ABC):
     @abstractmethod
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         """Returns the result of `exact_top_k` over all items."""
+
+    def among(
+        self, queries, allowed: Callable[[], tf.Tensor]
+    ) -> tuple[CatalogueServing | Scores, tf.Tensor]:
+        """Returns what ranks the items of requests, and their queries for it.
+
+        These are this graph and the same queries, unless scores depend on what a request allows.
+
+        Args:
+          queries: `[B, D]`.
+          allowed: returns `[B, N]` bool, the items that each request allows.
+        """
+        return self, queries
 
     def similar_items(self, text: Callable[[], SimilarVectors | None]) -> SimilarItems | None:
         """Returns the model's own similarity of items; None if it has none.

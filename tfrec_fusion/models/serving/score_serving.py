@@ -34,7 +34,26 @@ class ScoreServing(CatalogueServing):
         return tf.where(rows < 0, 0.0, self.scores_of(queries, tf.maximum(rows, 0)))
 
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
-        columns = ScoreColumns(self._count)
+        return Scores(self._count).best(queries, k, masked_pairs, bias, allowed, restricted)
+
+
+class Scores:
+    """Ranks N items by queries that already are their scores.
+
+    Args:
+      count: the number N of items.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def scores_of(self, queries, rows) -> tf.Tensor:
+        """Returns scores `[B, M]` of queries `[B, N]` with rows `[B, M]`, each from 0 to N - 1."""
+        return tf.gather(queries, rows, batch_dims=1)
+
+    def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
+        """Returns the result of `exact_top_k` over all items."""
+        columns = ScoreColumns(self.count)
         return exact_top_k(queries, columns, k, masked_pairs, bias, allowed, restricted)
 
 
