@@ -9,6 +9,7 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.retrieved import Retrieved
 from tfrec_fusion.times import DAY
 
 _ROUNDS = 6
@@ -23,12 +24,13 @@ class Negatives:
     that the user lacks.
 
     With `retrieved`, a draw is instead, with probability `hard_share`, one of the items of the user
-    there, unless it is first seen after the time or the user has it.
+    there as of the last cut before the time, unless it is first seen after the time or the user has
+    it, or there are none.
 
     Args:
       events: first positive events of known users.
       window_days: width of the window in days.
-      retrieved: `[n_users, K]` int32 items of each user, -1 for none, see `retrieved_items`.
+      retrieved: the best items of users by a model; None for none.
       hard_share: probability in [0, 1] of a draw from them.
 
     Raises:
@@ -39,7 +41,7 @@ class Negatives:
         self,
         events: Interactions,
         window_days: float,
-        retrieved: np.ndarray | None = None,
+        retrieved: Retrieved | None = None,
         hard_share: float = 0.5,
     ):
         n_items = len(events.catalogue)
@@ -68,9 +70,10 @@ class Negatives:
             self._seen = tf.constant(pool[first])
             self._times = None if times is None else tf.constant(times[order])
             self._first_times = None if times is None else tf.constant(times[order][first])
-            self._retrieved = None
-            if retrieved is not None:
-                self._retrieved = tf.constant(retrieved)
+            self._retrieved: tf.Tensor | None = None
+            if retrieved is not None and retrieved.items.size:
+                self._retrieved, self._rows = map(tf.constant, (retrieved.items, retrieved.rows))
+                self._cuts = None if retrieved.cuts is None else tf.constant(retrieved.cuts)
                 since = np.full(n_items, np.inf)
                 since[pool[first]] = -np.inf if times is None else times[order][first]
                 self._since = tf.constant(since)
@@ -115,18 +118,26 @@ class Negatives:
             items = tf.where(bad, items, one)
         if self._retrieved is None:
             return items
-        return self._with_hard(items, user, timestamp, seed)
+        return self._with_hard(self._retrieved, items, user, timestamp, seed)
 
-    def _with_hard(self, items, user, timestamp, seed):
+    def _with_hard(self, retrieved, items, user, timestamp, seed):
         """Replaces a share of the items by those that are retrieved for the users."""
         # Other numbers than those of the other draws, which stay what they are without these.
         seed = tf.random.experimental.stateless_fold_in(seed, 1)
         shape = tf.concat([[2], tf.shape(items)], 0)
         place, coin = tf.unstack(tf.random.stateless_uniform(shape, seed, dtype=tf.float64))
-        rows = tf.gather(self._retrieved, user[:, 0])
-        drawn = tf.gather(rows, _below(place, self._retrieved.shape[1]), batch_dims=1)
+        cut = tf.zeros_like(user)
+        if self._cuts is not None and timestamp is not None:
+            cut = _rank(self._cuts, timestamp, "right") - 1
+        row = tf.gather_nd(self._rows, tf.concat([tf.maximum(cut, 0), user], 1))[:, None]
+        row = tf.where(cut < 0, -1, row)
+        column = _below(place, retrieved.shape[1])
+        places = tf.stack(
+            [tf.broadcast_to(tf.maximum(row, 0), tf.shape(items)), tf.cast(column, tf.int32)], 2
+        )
+        drawn = tf.gather_nd(retrieved, places)
         known = tf.maximum(drawn, 0)
-        usable = (drawn >= 0) & (coin < self._hard_share) & ~self._has(user, known)
+        usable = (row >= 0) & (drawn >= 0) & (coin < self._hard_share) & ~self._has(user, known)
         at = 0.0 if timestamp is None else timestamp
         return tf.where(usable & (tf.gather(self._since, known) <= at), drawn, items)
 

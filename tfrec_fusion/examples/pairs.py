@@ -16,6 +16,7 @@ from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.negatives import Negatives
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
+from tfrec_fusion.examples.retrieved import Retrieved
 from tfrec_fusion.examples.windows import BlockWindow
 from tfrec_fusion.features.context import CONTEXT_FIELDS, encoded_context, in_histories
 from tfrec_fusion.features.history_events import EVENT_FIELDS, encoded_events, history_events
@@ -128,7 +129,7 @@ def pair_batches(
     context_side: Side | None = None,
     event_side: Side | None = None,
     labels: bool = False,
-    retrieved: np.ndarray | None = None,
+    retrieved: Retrieved | None = None,
     hard_share: float = 0.5,
 ) -> tf.data.Dataset:
     """As `pair_examples`, for a longer pipeline that counts the epochs itself.

@@ -17,7 +17,7 @@ from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.pairs import LABEL, pair_batches
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
-from tfrec_fusion.examples.retrieved import retrieved_items
+from tfrec_fusion.examples.retrieved import Retrieved
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.side import Side
@@ -35,6 +35,7 @@ def ranking_examples(
     negatives_from: Any = None,
     hard_share: float = 0.5,
     hard_pool: int = 200,
+    hard_cuts: int = 8,
     known: Interactions | None = None,
     at: float | None = None,
     horizon_days: float = 45.0,
@@ -84,11 +85,13 @@ def ranking_examples(
       batch_size: rows per batch.
       negatives: sampled negatives per event; by default 4, or none if the events have labels.
       negatives_from: a fitted model that ranks the catalogue, or None. A share of the negatives is
-        then drawn from its best items for the user, which a `TwoStage` has to order. They are the
-        best as of the end of the events, less the user's own items of any time; an item that is
-        first seen after an event is none of its negatives.
-      hard_share: this share, from 0 to 1, in expectation.
+        then drawn from its best items for the user, which a `TwoStage` has to order: as of an
+        earlier time, without the user's own items of any time and items first seen after the event.
+      hard_share: this share, from 0 to 1, of events whose users have a history by that time.
       hard_pool: the number of best items of a user to draw from.
+      hard_cuts: the number of parts of equal size into which the events are divided by time; each
+        but the first gets the best items as of its begin. Of one time alone, e.g. the end, they
+        would tell the season of an event from its negatives. The model itself knows all events.
       known: the events that histories and item features are computed from; by default `events`. For
         test events: the training events. Impressions are ignored.
       at: unix time of one cut for all rows, for evaluation: every pass is then the same. Events
@@ -120,9 +123,9 @@ def ranking_examples(
         negatives = 4 if events.label is None else 0
     retrieved = None
     if negatives_from is not None:
-        _check_hard(negatives, hard_share, hard_pool)
+        _check_hard(negatives, hard_share, hard_pool, hard_cuts)
         source = events if known is None else known
-        retrieved = retrieved_items(negatives_from, source, hard_pool)
+        retrieved = Retrieved.of(negatives_from, source, hard_pool, hard_cuts)
     past = (events if known is None else known).first_events()
     past = past.select(past.user >= 0)
     epochs = Epochs(seed, first_epoch)
@@ -191,20 +194,24 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
     return ItemTrend(events).names
 
 
-def _check_hard(negatives: int, share, pool) -> None:
+def _check_hard(negatives: int, share, pool, cuts) -> None:
     if not negatives:
         raise InputError(
             "ranking_examples: negatives_from needs sampled negatives; pass negatives=4. "
             "Received: negatives=0"
         )
-    if not isinstance(share, kinds.Real) or isinstance(share, bool) or not 0 <= share <= 1:
+    number = isinstance(share, kinds.Real) and not isinstance(share, bool)
+    if not number or not 0 <= float(share) <= 1:
         raise InputError(
             f"ranking_examples: hard_share must be a number from 0 to 1. Received: {share!r}"
         )
-    if not isinstance(pool, kinds.Integral) or isinstance(pool, bool) or pool < 1:
-        raise InputError(
-            f"ranking_examples: hard_pool must be a whole number of 1 or more. Received: {pool!r}"
-        )
+    for name, value, least in (("hard_pool", pool, 1), ("hard_cuts", cuts, 2)):
+        whole = isinstance(value, kinds.Integral) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise InputError(
+                f"ranking_examples: {name} must be a whole number of {least} or more. "
+                f"Received: {value!r}"
+            )
 
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.files import new_folder
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.pipelines import Blend, Stack
+from tfrec_fusion.pipelines import Blend, Stack, TwoStage
 from tfrec_fusion.training.recipes import TRAINED
 
 _PREFIX, _WHOLE = "epoch-", "model"
@@ -47,17 +47,20 @@ class Checkpoints:
         return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
     def save(
-        self, model: keras.Model | ClassicModel | Blend | Stack, epoch: int, history: dict[str, Any]
+        self,
+        model: keras.Model | ClassicModel | Blend | Stack | TwoStage,
+        epoch: int,
+        history: dict[str, Any],
     ) -> Path:
         """Writes the checkpoint after `epoch` epochs, and removes all but the last two.
 
         Args:
-          history: metric -> value of each epoch; of a blend, member -> the same.
+          history: metric -> value of each epoch; of a model of others, member -> the same.
         """
         path = self._path(epoch)
         with new_folder(path) as temporary:
             described = {"epoch": epoch, "history": history, "class_name": type(model).__name__}
-            if isinstance(model, ClassicModel | Blend | Stack):
+            if isinstance(model, ClassicModel | Blend | Stack | TwoStage):
                 model.save(temporary / _WHOLE)
             else:
                 tf.train.Checkpoint(model=model).write(str(temporary / "weights"))
@@ -70,23 +73,23 @@ class Checkpoints:
     def describe(self) -> dict | None:
         """Returns `epoch`, `history`, `class_name` and `config` of the latest checkpoint, or None.
 
-        Checkpoints of classic models and blends have no `config`.
+        Checkpoints of classic models and models of others have no `config`.
         """
         epochs = self.epochs()
         if not epochs:
             return None
         return read_json(self._path(epochs[-1]) / "epoch.json", "run")
 
-    def whole(self) -> ClassicModel | Blend | Stack | None:
-        """Loads the classic model or blend of the latest checkpoint; None if it holds another."""
+    def whole(self) -> ClassicModel | Blend | Stack | TwoStage | None:
+        """Loads the latest checkpoint's model if it is no Keras model; None if it is one."""
         folder = self._path(max(self.epochs(), default=0)) / _WHOLE
         if not folder.is_dir():
             return None
         name = (self.describe() or {}).get("class_name")
-        made = next((one for one in (Blend, Stack) if one.__name__ == name), ClassicModel)
+        made = next((one for one in (Blend, Stack, TwoStage) if one.__name__ == name), ClassicModel)
         return made.load(folder)
 
-    def model(self) -> keras.Model | ClassicModel | Blend | Stack | None:
+    def model(self) -> keras.Model | ClassicModel | Blend | Stack | TwoStage | None:
         """Loads the model of the latest checkpoint; None if there is none."""
         described = self.describe()
         if described is None:

@@ -26,7 +26,7 @@ from tfrec_fusion.training.auto_result import AutoResult, Trial
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.held_out_parts import validation_part
 from tfrec_fusion.training.member_factories import check_whole
-from tfrec_fusion.training.model_sections import AUTO, BLEND, AutoSection
+from tfrec_fusion.training.model_sections import AUTO, COMPOSED, AutoSection
 from tfrec_fusion.training.recipes import trained_model
 from tfrec_fusion.training.stack_choice import ChosenStack
 from tfrec_fusion.training.time_budget import BudgetError
@@ -217,7 +217,7 @@ def _candidate(name: str, config: RunConfig, values: Mapping[str, Any]) -> RunCo
     # The tables are those of the split.
     given = {"data": _NO_TABLES, "split": config.split.model_dump(), "seed": config.seed}
     found = RunConfig.of({**given, **values}, f"auto: {name}")
-    if found.model.kind in ("ranker", AUTO, BLEND):
+    if found.model.kind in ("ranker", AUTO, *COMPOSED):
         raise InputError(
             f"auto: {name}: must be a single model that ranks the whole catalogue. "
             f"Received: {found.model.kind}"

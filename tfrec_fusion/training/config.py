@@ -38,12 +38,14 @@ from tfrec_fusion.training.config_sections import (
 from tfrec_fusion.training.joint_configs import check_joint, joint_configs
 from tfrec_fusion.training.model_sections import (
     AUTO,
-    BLEND,
     BY_GRADIENT,
+    COMPOSED,
     OWN,
     SECTIONS,
+    TWO_STAGE,
     BlendSection,
     ModelSection,
+    TwoStageSection,
     TwoTowerSection,
 )
 from tfrec_fusion.training.time_budget import seconds_of
@@ -166,7 +168,7 @@ class RunConfig(Section):
                 given = [name for name in given if name != "time_budget"]
             if given:
                 advice = "is fitted at once; leave it out"
-                if self.model.kind == BLEND:
+                if self.model.kind in COMPOSED:
                     advice = "has members, which take it; give it to them"
                 raise ValueError(
                     f"{given[0]} applies only to models that are trained in epochs, and model.kind "
@@ -186,20 +188,22 @@ class RunConfig(Section):
         return self
 
     def member_configs(self) -> dict[str, RunConfig]:
-        """Returns name -> config of each member of `model.kind: blend`; {} for other kinds.
+        """Returns name -> config of each part of a model of `COMPOSED`; {} for other kinds.
 
         They have the data, the split and, unless they name another one, the seed of this config.
 
         Raises:
           InputError: a member has an unknown key, a key of the whole run or a bad value, or is no
-            model that ranks the catalogue.
+            model that ranks the catalogue, or as the ranker of two stages no ranker.
         """
-        if self.model.kind != BLEND:
+        if self.model.kind not in COMPOSED:
             return {}
+        model = cast(BlendSection | TwoStageSection, self.model)
+        prefix = "model" if model.kind == TWO_STAGE else "model.members"
         shared = {"data": self.data, "split": self.split, "seed": self.seed}
         found = {}
-        for name, values in cast(BlendSection, self.model).members.items():
-            where = f"model.members.{name}"
+        for name, values in model.members.items():
+            where = f"{prefix}.{name}"
             taken = [key for key in _OF_THE_RUN if key in values]
             if taken:
                 raise InputError(
@@ -207,10 +211,14 @@ class RunConfig(Section):
                     f"Received: {values[taken[0]]!r}"
                 )
             found[name] = one = RunConfig.of({**shared, **values}, where)
-            if one.model.kind in ("ranker", AUTO, BLEND):
+            if model.kind == TWO_STAGE and name == "ranker":
+                fits, wanted = one.model.kind == "ranker", "a ranker"
+            else:
+                fits = one.model.kind not in ("ranker", AUTO, *COMPOSED)
+                wanted = "a single model that ranks the whole catalogue"
+            if not fits:
                 raise InputError(
-                    f"{where}: must be a single model that ranks the whole catalogue. "
-                    f"Received: model.kind {one.model.kind!r}"
+                    f"{where}: must be {wanted}. Received: model.kind {one.model.kind!r}"
                 )
         return found
 
@@ -277,7 +285,8 @@ class RunConfig(Section):
                 for name, one in self.member_configs().items()
             }
             if members:
-                update["model"] = self.model.model_copy(update={"members": members})
+                parts = members if self.model.kind == TWO_STAGE else {"members": members}
+                update["model"] = self.model.model_copy(update=parts)
             return self.model_copy(update=update)
         model: Any = self.model
         if self.model.kind in BY_GRADIENT:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from tfrec_fusion.models import RankerConfig, TwoTowerConfig
 from tfrec_fusion.models.classic import (
@@ -27,8 +36,9 @@ from tfrec_fusion.registry import Registry
 OWN = "own"
 AUTO = "auto"
 """The kind that validation chooses."""
-BLEND = "blend"
-"""The kind that is made of other models."""
+BLEND, TWO_STAGE = "blend", "two_stage"
+COMPOSED = (BLEND, TWO_STAGE)
+"""The kinds that are made of other models."""
 MODELS = Registry(
     "model.kind",
     {
@@ -170,6 +180,43 @@ class BlendSection(BlendConfig):
         return values
 
 
+class TwoStageSection(BaseModel):
+    """`kind: two_stage` and the options of `tfrec_fusion.pipelines.TwoStage`.
+
+    Attributes:
+      retrieval, ranker: keys of a run's config, but for those of the data, of the model that
+        proposes candidates and of the ranker: `model`, `examples`, `epochs` and others of training.
+      candidates, retrieval_weight: see `TwoStageConfig`.
+      hard_share, hard_cuts: of the ranker's negatives, those that are drawn from the candidates of
+        the retrieval model; see `ranking_examples`. 0 draws none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["two_stage"] = "two_stage"
+    retrieval: dict[str, Any]
+    ranker: dict[str, Any] = {"model": {"kind": "ranker"}}
+    candidates: PositiveInt = 200
+    retrieval_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    hard_share: float = Field(0.5, ge=0, le=1)
+    hard_cuts: int = Field(8, ge=2)
+
+    @field_validator("ranker", mode="before")
+    @classmethod
+    def _is_a_ranker(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        model = values.get("model", {})
+        if isinstance(model, Mapping):
+            model = {"kind": "ranker", **model}
+        return {**values, "model": model}
+
+    @property
+    def members(self) -> dict[str, dict[str, Any]]:
+        """Both parts, in the order of their training."""
+        return {"retrieval": self.retrieval, "ranker": self.ranker}
+
+
 class OwnSection(BaseModel):
     """`kind: module:Class` of your own `ClassicModel`, and the options of its `Config`."""
 
@@ -195,6 +242,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "user_knn": UserKNNSection,
     AUTO: AutoSection,
     BLEND: BlendSection,
+    TWO_STAGE: TwoStageSection,
     OWN: OwnSection,
 }
 
@@ -221,6 +269,7 @@ ModelSection = Annotated[
     | Annotated[UserKNNSection, Tag("user_knn")]
     | Annotated[AutoSection, Tag(AUTO)]
     | Annotated[BlendSection, Tag(BLEND)]
+    | Annotated[TwoStageSection, Tag(TWO_STAGE)]
     | Annotated[OwnSection, Tag(OWN)],
     Discriminator(_tag),
 ]

@@ -17,10 +17,10 @@ from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam, resolve
-from tfrec_fusion.pipelines import Blend
+from tfrec_fusion.pipelines import Blend, TwoStage
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.joint_configs import joint_batches
-from tfrec_fusion.training.model_sections import BLEND, MODELS
+from tfrec_fusion.training.model_sections import COMPOSED, MODELS, TWO_STAGE
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.time_budget import plan_budget
 
@@ -52,9 +52,34 @@ def build_model(config: RunConfig, train: Interactions) -> keras.Model | Classic
     return TwoTower(train, initial=_spectral(config, train), name="two_tower", **options)
 
 
-def blended(config: RunConfig, members: Mapping[str, Any]) -> Blend:
-    """Blends trained members as a config of `model.kind: blend` says."""
-    return Blend(members, **config.model.model_dump(exclude={"kind", "members"}))
+def composed(config: RunConfig, members: Mapping[str, Any]) -> Blend | TwoStage:
+    """Makes one model of trained members, as a config of a kind of `COMPOSED` says."""
+    options = config.model.model_dump(exclude={"kind", "members"})
+    if config.model.kind == TWO_STAGE:
+        options = {name: options[name] for name in ("candidates", "retrieval_weight")}
+        return TwoStage(**members, **options)
+    return Blend(members, **options)
+
+
+def hard_negatives(config: RunConfig, name: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of `ranking_examples` for the negatives of a member.
+
+    The ranker of two stages has some of the candidates of the retrieval model; {} for others.
+
+    Args:
+      config: of the whole model.
+      name: of the member.
+      members: those that are trained already.
+    """
+    model: Any = config.model
+    if model.kind != TWO_STAGE or name != "ranker" or not model.hard_share:
+        return {}
+    return {
+        "negatives_from": members["retrieval"],
+        "hard_pool": model.candidates,
+        "hard_share": model.hard_share,
+        "hard_cuts": model.hard_cuts,
+    }
 
 
 def training_batches(
@@ -64,6 +89,7 @@ def training_batches(
     context_side: Side | None = None,
     steps_per_epoch: int | None = None,
     event_side: Side | None = None,
+    hard: Mapping[str, Any] | None = None,
 ) -> tf.data.Dataset:
     """Returns the training examples of a resolved config, starting at `first_epoch`.
 
@@ -71,6 +97,7 @@ def training_batches(
       context_side: the context features of the model.
       steps_per_epoch: most batches of an epoch; None for all.
       event_side: the features of past events of the model.
+      hard: see `hard_negatives`; only for a ranker.
     """
     if config.joint:
         return joint_batches(
@@ -91,6 +118,8 @@ def training_batches(
         return train.batches(
             config.batch_size, examples=examples.kind, first_epoch=first_epoch, **options
         )
+    if hard and (train.label is None if options["negatives"] is None else options["negatives"]):
+        options |= hard
     return ranking_examples(
         train,
         config.batch_size,
@@ -109,18 +138,22 @@ def trained_model(
     config: RunConfig,
     train: Interactions,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> keras.Model | ClassicModel | Blend:
+    hard: Mapping[str, Any] | None = None,
+) -> keras.Model | ClassicModel | Blend | TwoStage:
     """Builds and trains the model of a resolved config, as a run does, without a folder.
 
     A `time_budget` holds for this training, or for that of the member that has it.
 
     Args:
       callbacks: of a training in epochs; models that are fitted at once call none.
+      hard: see `training_batches`.
     """
-    if config.model.kind == BLEND:
-        members = config.member_configs()
-        trained = {name: trained_model(one, train, callbacks) for name, one in members.items()}
-        return blended(config, trained)
+    if config.model.kind in COMPOSED:
+        trained: dict[str, Any] = {}
+        for name, one in config.member_configs().items():
+            hard = hard_negatives(config, name, trained)
+            trained[name] = trained_model(one, train, callbacks, hard)
+        return composed(config, trained)
     started = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
     model: Any = build_model(config, train)
@@ -131,8 +164,8 @@ def trained_model(
         return model
     steps = config.steps_per_epoch
     if config.time_budget is not None:
-        steps = _planned_steps(config, train, model, started) or steps
-    batches = _batches(config, train, model, steps)
+        steps = _planned_steps(config, train, model, started, hard) or steps
+    batches = _batches(config, train, model, steps, hard)
     compile_model(config, model, epochs * len(batches))
     model.fit(batches, epochs=epochs, verbose=0, callbacks=[StepsPerExecution(), *callbacks])
     return model
@@ -154,21 +187,22 @@ def within_budget(config: RunConfig, train: Interactions) -> RunConfig:
     return config.model_copy(update={"time_budget": None, "steps_per_epoch": steps})
 
 
-def _batches(config: RunConfig, train: Interactions, model, steps: int | None) -> tf.data.Dataset:
+def _batches(config, train, model, steps: int | None, hard=None) -> tf.data.Dataset:
     return training_batches(
         config,
         train,
         context_side=model.spec.context_side,
         steps_per_epoch=steps,
         event_side=model.spec.event_side,
+        hard=hard,
     )
 
 
-def _planned_steps(config: RunConfig, train: Interactions, model, started: float) -> int | None:
+def _planned_steps(config, train, model, started: float, hard=None) -> int | None:
     """The steps of an epoch within the budget; None for all."""
     planned = plan_budget(
         model,
-        _batches(config, train, model, config.steps_per_epoch),
+        _batches(config, train, model, config.steps_per_epoch, hard),
         partial(compile_model, config),
         epochs=cast(int, config.epochs),
         budget=cast(float, config.time_budget),

@@ -27,12 +27,12 @@ from tfrec_fusion.evaluation import (
 from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
-from tfrec_fusion.pipelines import Blend, Stack
+from tfrec_fusion.pipelines import Blend, Stack, TwoStage
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import candidate_configs
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.inputs import check_inputs, load_events, load_items, load_split, record
-from tfrec_fusion.training.model_sections import AUTO, BLEND
+from tfrec_fusion.training.model_sections import AUTO, COMPOSED
 from tfrec_fusion.training.recipes import TRAINED, build_model
 from tfrec_fusion.training.run_training import LOGS, MEMBERS, RunTraining
 
@@ -112,7 +112,7 @@ class Run:
         if config.from_run is not None:
             # A run with a complete epoch no longer needs the run that it started from.
             source = begun if begun and begun.config.from_run else Run.open(config.from_run)
-            if source.config.model.kind in (AUTO, BLEND):
+            if source.config.model.kind in (AUTO, *COMPOSED):
                 raise InputError(
                     "run: from_run needs a run of one model that its config names; train that "
                     f"model by its own config first. Received: {config.from_run}"
@@ -284,7 +284,7 @@ class Run:
         """Returns the content of `metrics.json`."""
         return read_json(self.folder / "metrics.json", "run")
 
-    def model(self) -> keras.Model | classic.ClassicModel | Blend | Stack:
+    def model(self) -> keras.Model | classic.ClassicModel | Blend | Stack | TwoStage:
         """Loads the model after the last complete epoch.
 
         Raises:

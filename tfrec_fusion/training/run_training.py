@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,22 @@ from tfrec_fusion.files import new_file
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import chosen_by
 from tfrec_fusion.training.config import RunConfig
-from tfrec_fusion.training.model_sections import AUTO, BLEND
+from tfrec_fusion.training.model_sections import AUTO, COMPOSED
 from tfrec_fusion.training.progress import ProgressBar
-from tfrec_fusion.training.recipes import blended, build_model, compile_model, training_batches
+from tfrec_fusion.training.recipes import (
+    build_model,
+    compile_model,
+    composed,
+    hard_negatives,
+    training_batches,
+)
 from tfrec_fusion.training.save_checkpoints import SaveCheckpoints
 from tfrec_fusion.training.steps_per_execution import StepsPerExecution
 from tfrec_fusion.training.tensorboard import TensorBoard
 from tfrec_fusion.training.time_budget import BudgetPlan, plan_budget
 
 LOGS, MEMBERS = "logs", "members"
-"""Names of the folders of TensorBoard's events, and of the members of a blend in training."""
+"""Names of the folders of TensorBoard's events, and of the parts of a model in training."""
 
 
 class RunTraining:
@@ -37,6 +43,7 @@ class RunTraining:
       split: the events.
       checkpoints: of the run.
       logs: folder of TensorBoard's events; None for `logs` in the folder.
+      hard: see `training_batches`.
     """
 
     def __init__(
@@ -46,7 +53,9 @@ class RunTraining:
         split: Split,
         checkpoints: Checkpoints,
         logs: Path | None = None,
+        hard: Mapping[str, Any] | None = None,
     ):
+        self._hard = hard
         self.folder, self.config, self.split = folder, config, split
         self._checkpoints, self._logs = checkpoints, logs or folder / LOGS
 
@@ -76,7 +85,7 @@ class RunTraining:
             self._write("auto.json", json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
             self._checkpoints.save(found.model, 0, {})
             return
-        if config.model.kind == BLEND:
+        if config.model.kind in COMPOSED:
             self._fit_members(callbacks)
             return
         if not config.by_gradient:
@@ -112,10 +121,10 @@ class RunTraining:
         )
 
     def _fit_members(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Trains the members that no checkpoint has, each in a folder of its own, and blends them.
+        """Trains the members that no checkpoint has, each in its own folder, and composes them.
 
         A member that was interrupted goes on after its last complete epoch. The folders are removed
-        once the blend is saved.
+        once the whole model is saved.
         """
         folder, configs = self.folder / MEMBERS, self.config.member_configs()
         if not self._checkpoints.epochs():
@@ -128,10 +137,11 @@ class RunTraining:
                     _say(callbacks, f"{title}, trained before")
                 else:
                     _say(callbacks, title)
-                    self._fit_member(name, one, checkpoints, callbacks)
+                    hard = hard_negatives(self.config, name, members)
+                    self._fit_member(name, one, checkpoints, callbacks, hard)
                 members[name] = checkpoints.model()
                 history[name] = (checkpoints.describe() or {}).get("history", {})
-            self._checkpoints.save(blended(self.config, members), 0, history)
+            self._checkpoints.save(composed(self.config, members), 0, history)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _fit_member(
@@ -140,10 +150,11 @@ class RunTraining:
         config: RunConfig,
         checkpoints: Checkpoints,
         callbacks: Sequence[keras.callbacks.Callback],
+        hard: Mapping[str, Any],
     ) -> None:
         started, folder, logs = time.perf_counter(), self.folder / MEMBERS / name, self._logs / name
         folder.mkdir(parents=True, exist_ok=True)
-        training = RunTraining(folder, config, self.split, checkpoints, logs)
+        training = RunTraining(folder, config, self.split, checkpoints, logs, hard)
         training.fit(lambda: build_model(config, self.split.train), callbacks)
         _say(callbacks, f"{name}: trained in {time.perf_counter() - started:.1f} s")
 
@@ -155,6 +166,7 @@ class RunTraining:
             model.spec.context_side,
             steps_per_epoch,
             model.spec.event_side,
+            self._hard,
         )
 
     def _compile(self, model, steps: int) -> None:
