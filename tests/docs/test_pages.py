@@ -191,6 +191,15 @@ def test_a_head_of_ones_own(in_shop, shop_names):
 
 
 @pytest.mark.slow
+def test_two_stages(shop_names, in_shop):
+    from tfrec_fusion.examples import ranking_examples
+
+    names = run("ranking 2", {**shop_names, "ranking_examples": ranking_examples})
+    assert names["feed"].name == "Ranker over EASE"
+    assert Path("feed", "two_stage.json").is_file()
+
+
+@pytest.mark.slow
 def test_several_losses(shop_names):
     assert run("training 1", shop_names)["history"].history["content_loss"][0] > 0
     model = run("training 2", shop_names)["model"]

@@ -6,7 +6,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # example -> the data set that it is run on, None for the shipped sample
-DATA = {"shop": None, "retail": "retail", "books": "books", "cold_start": "retail"}
+DATA = {"shop": None, "feed": None, "retail": "retail", "books": "books", "cold_start": "retail"}
 DATA["blend"] = "retail"
 DATA["features"] = "coat"
 DATA["next_item"] = "beauty"

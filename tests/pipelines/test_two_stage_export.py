@@ -20,6 +20,7 @@ from tfrec_fusion.features import Category, Features, State
 from tfrec_fusion.models.classic import EASE
 from tfrec_fusion.pipelines import TwoStage
 
+pytestmark = pytest.mark.slow
 CLEAN = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
 OPTIONS = {"candidates": 4, "retrieval_weight": 0.5}
 
@@ -123,6 +124,18 @@ def test_the_context_of_a_request_reaches_the_ranker(feed):
     assert all(abs(found[0][item] - found[1][item]) > 1e-4 for item in found[0])
 
 
+def test_the_score_of_each_stage(feed):
+    users, n = feed.events.users.ids[:3], len(feed.ids)
+    asked = {"user_id": users, "item_id": np.tile(np.append(feed.ids, "no such item"), (3, 1))}
+    asked |= {"hour": np.full(3, np.nan), "channel": [""] * 3}
+    loaded = tf.saved_model.load(str(feed.version)).signatures["score"]
+    found = loaded(**{name: tf.constant(value) for name, value in asked.items()})
+    scores = feed.model.scorer(State.of(feed.events))(np.arange(3, dtype=np.int32))
+    np.testing.assert_allclose(found["score"][:, :n], scores, atol=1e-5)
+    np.testing.assert_allclose(found["retrieval_score"][:, :n], feed.retrieved[1:4], atol=1e-5)
+    np.testing.assert_array_equal(found["retrieval_score"][:, n], np.zeros(3))  # an unknown item
+
+
 def test_the_card_and_what_it_has_not(feed, tmp_path):
     card = json.loads((feed.version / "model_card.json").read_text())
     assert card["model"] == "TwoStage"
@@ -136,27 +149,24 @@ def test_the_card_and_what_it_has_not(feed, tmp_path):
         explain(feed.model, feed.events, [user], [item])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
-def test_lower_precisions(feed, tmp_path, precision):
+def test_a_lower_precision(feed, tmp_path):
     model, events = feed.model, feed.events
     limits = ParityLimits(overlap_10=0.5)
     version = export(
-        model, events, tmp_path / "shop", deployment=False, precision=precision, limits=limits
+        model, events, tmp_path / "shop", deployment=False, precision="int8", limits=limits
     )
     users = np.arange(6, dtype=np.int32)
     ids = np.tile(events.catalogue.vocabulary.ids, (6, 1))
     loaded = tf.saved_model.load(str(version)).signatures["score"]
     names = loaded.structured_input_signature[1]
     asked = {"user_id": events.users.ids[:6], "item_id": ids}
-    asked |= {"hour": np.full(6, np.nan, np.float32), "channel": [""] * 6}
+    asked |= {"hour": np.full(6, np.nan), "channel": [""] * 6}
     asked = {name: tf.constant(value) for name, value in asked.items() if name in names}
     found, expected = loaded(**asked)["score"].numpy(), model.scorer(State.of(events))(users)
     # A candidate at the boundary may change; the others have nearly the same logits.
     assert np.mean(np.abs(found - expected) < 0.2) > 0.9
 
 
-@pytest.mark.slow
 def test_a_ranker_of_past_events_and_a_retrieval_by_gradient(tmp_path):
     """Only the ranker may read features of past events; a two-tower reads user ids."""
     events = ranker_events()
@@ -172,7 +182,6 @@ def test_a_ranker_of_past_events_and_a_retrieval_by_gradient(tmp_path):
     _check(found, _listed(events.catalogue.vocabulary.ids, scores[1], allowed))
 
 
-@pytest.mark.acceptance
 def test_a_process_without_the_package_and_onnx_answer_as_the_scorer(feed, tmp_path):
     model, events, version = feed.model, feed.events, feed.version
     users = np.arange(6, dtype=np.int32)
@@ -180,7 +189,7 @@ def test_a_process_without_the_package_and_onnx_answer_as_the_scorer(feed, tmp_p
     asked = {
         "user_id": events.users.ids[:6].astype(object),
         "item_id": np.tile(events.catalogue.vocabulary.ids, (6, 1)).astype(object),
-        "hour": np.full(6, np.nan, np.float32),
+        "hour": np.full(6, np.nan),
         "channel": np.full(6, "", object),
     }
     with open(tmp_path / "requests", "wb") as file:

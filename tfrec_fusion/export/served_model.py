@@ -309,6 +309,10 @@ class ServedModel(tf.Module):
         """Scores `[B, N]` of user vectors `[B, D]` with item ids `[B, N]`."""
         return self.serving.scores_with_unknown(users, self.item_table.lookup(item_id))
 
+    def retrieval_scores(self, users, item_id) -> tf.Tensor:
+        """As `scores`, those of the retrieval model of two stages."""
+        return self.serving.retrieval_scores(users, self.item_table.lookup(item_id))
+
     def item_vectors(self, item_id) -> tf.Tensor:
         """Vectors of item ids of any shape."""
         return self.serving.vectors(self.item_table.lookup(item_id))

@@ -40,7 +40,20 @@ class TwoStageScorer:
         best = min(config.candidates, self._count)
         self._step = max(1, min(_PAIRS // best, _BLOCK // self._count))
 
-        @tf.function(reduce_retracing=True)
+        def rows(*sizes, dtype=tf.float32):
+            return tf.TensorSpec([None, *sizes], dtype)
+
+        inputs = {
+            name: rows(*one.shape[1:], dtype=one.dtype)
+            for name, one in self._inputs(np.zeros(0, np.int32)).items()
+        }
+        n_items = self._count
+
+        # Traced once, for blocks of any size.
+        @tf.function(
+            input_signature=[rows(n_items + 1), rows(n_items, dtype=tf.bool), inputs],
+            autograph=False,
+        )
         def scored(scores, recommendable, inputs):
             weight = config.retrieval_weight
             return two_stage_scores(scores, recommendable, best, weight, ranker, inputs)[:, :-1]

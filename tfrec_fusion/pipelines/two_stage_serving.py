@@ -34,6 +34,8 @@ class TwoStageServing(ComposedServing):
       InputError: see `ComposedServing`; the ranker may read features of past events.
     """
 
+    has_stages = True
+
     def __init__(
         self,
         members: Mapping[str, CatalogueServing],
@@ -70,6 +72,10 @@ class TwoStageServing(ComposedServing):
     def best(self, queries, k, masked_pairs, bias=None, allowed=None, restricted=True):
         scores = self.all_scores(queries)
         return Scores(self.count).best(scores, k, masked_pairs, bias, allowed, restricted)
+
+    def retrieval_scores(self, queries, rows):
+        scores = queries[:, : self.count + 1]
+        return tf.gather(scores, tf.where(rows < 0, self.count, rows), batch_dims=1)
 
     def among(self, queries, allowed: Callable[[], tf.Tensor]):
         return Scores(self.count), self._scores(queries, allowed())[:, :-1]

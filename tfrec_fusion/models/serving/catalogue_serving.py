@@ -32,9 +32,11 @@ class CatalogueServing(tf.Module, ABC):
       requested: the features that requests may give; None if the model reads none.
       events: the features of the events of the stored histories; None if the model reads none.
       query_side: turns vectors of search queries into queries; None without a query tower.
+      has_stages: whether `retrieval_scores` gives the scores that chose the candidates.
     """
 
     has_vectors = False
+    has_stages = False
     reads_order = False
     reads_ages = False
     explanation = None
@@ -103,6 +105,10 @@ class CatalogueServing(tf.Module, ABC):
           allowed: returns `[B, N]` bool, the items that each request allows.
         """
         return self, queries
+
+    def retrieval_scores(self, queries, rows) -> tf.Tensor:
+        """Like `scores_with_unknown`, of the first of two stages."""
+        raise NotImplementedError(f"{type(self).__name__} has no stages")
 
     def similar_items(self, text: Callable[[], SimilarVectors | None]) -> SimilarItems | None:
         """Returns the model's own similarity of items; None if it has none.
