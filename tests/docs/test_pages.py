@@ -194,7 +194,7 @@ def test_a_head_of_ones_own(in_shop, shop_names):
 def test_two_stages(shop_names, in_shop):
     from tfrec_fusion.examples import ranking_examples
 
-    names = run("ranking 2", {**shop_names, "ranking_examples": ranking_examples})
+    names = run("ranking 3", {**shop_names, "ranking_examples": ranking_examples})
     assert names["feed"].name == "Ranker over EASE"
     assert Path("feed", "two_stage.json").is_file()
 

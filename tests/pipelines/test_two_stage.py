@@ -34,8 +34,8 @@ class Alphabet(RowServing):
         super().__init__(name="serving")
         self.order = tf.Variable(order, trainable=False, dtype=tf.float32)
 
-    def scores(self, inputs):
-        return tf.gather(self.order, inputs["item"])
+    def answers(self, inputs):
+        return {"score": tf.gather(self.order, inputs["item"])}
 
 
 class Letters(Ranker):

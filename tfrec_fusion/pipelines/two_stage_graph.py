@@ -40,7 +40,7 @@ def two_stage_scores(
     """
     known = scores[:, :-1]
     rows = tf.math.top_k(tf.where(candidates, known, -float("inf")), count).indices
-    logits = ranker.scores({**inputs, "item": rows})
+    logits = ranker.answers({**inputs, "item": rows})["score"]
     if weight:
         # Fewer items may be left than are ranked.
         left = tf.gather(candidates, rows, batch_dims=1)
