@@ -47,20 +47,23 @@ class Row:
         return self.small if task.labelled else self.large
 
 
-def _ours(backbone: str, text: bool = True, **options) -> Row:
-    def setting(epochs, rate, **more):
-        model = {"backbone": backbone, "vectors": [TEXT] if text else [], **options, **more}
-        return {"epochs": epochs, "rate": rate, "model": model}
+def _ours(backbone: str, text: bool = True) -> Row:
+    def setting(epochs: int, dropout: float, **options) -> dict:
+        model = {"backbone": backbone, "vectors": [TEXT] if text else [], **options}
+        if dropout and backbone == "dcn_v2":
+            model["dropout"] = dropout
+        elif dropout:
+            model["backbone_options"] = {"dropout": dropout}
+        return {"epochs": epochs, "rate": 2e-3, "model": model}
 
-    small = {"dim": 32, "id_dropout": 0.2, "user": "both"}
+    small = {"dim": 16, "id_dropout": 0.2, "id_l2": 1e-3, "user": "both"}
     return Row(
         (
-            setting(6, 2e-3, **small),
-            setting(12, 2e-3, **small),
-            setting(12, 2e-3, **small | {"id_l2": 1e-4}),
-            setting(8, 2e-3, **small | {"id_l2": 1e-4, "user": "history"}),
+            setting(6, 0.3, **small),
+            setting(8, 0.5, **small),
+            setting(5, 0.3, **small | {"user": "history"}),
         ),
-        (setting(2, 2e-3), setting(2, 1e-3)),
+        (setting(2, 0.0), setting(2, 0.2)),
         text=text,
     )
 
