@@ -138,8 +138,8 @@ def test_candidates_follow_the_data():
     assert texts["two-tower from spectral, text"]["spectral"] == {"vectors": "text"}
     last = default_candidates(_split("leave_one_out").train, "leave_one_out")
     assert [name for name in last if name not in chance] == [
-        "EASE, l2 200, order",
-        "EASE, l2 800, order",
+        "EASE, l2 500, order 0.5",
+        "EASE, l2 500, order 0.8",
         "SASRec",
         "two-tower",
     ]
