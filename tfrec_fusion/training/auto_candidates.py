@@ -7,10 +7,10 @@ from typing import Any
 from tfrec_fusion.data import Interactions
 
 _DENSE_ITEMS = 20_000  # beyond it the dense EASE is slow
-_TEXT_DIMS = 128
-# Decay by position and weight of transitions: validation prefers the first on Amazon Beauty, the
-# second on Amazon Industrial and Scientific.
-_ORDERS = ((0.5, 0.05), (0.8, 0.0))
+_TEXT_DIMS, _TEXT_WEIGHT = 128, 20.0
+# Decay by position, weight of transitions, dimensions and weight of the text: validation prefers
+# the first on Amazon Beauty, the second on Amazon Industrial and Scientific.
+_ORDERS = ((0.5, 0.05, 2 * _TEXT_DIMS, 3 * _TEXT_WEIGHT), (0.8, 0.0, _TEXT_DIMS, _TEXT_WEIGHT))
 # Of fewer candidates than by default, as good in a third of the time on Amazon Beauty.
 _SEQUENCES = {"kind": "sequence", "candidates": 2048}
 
@@ -51,8 +51,7 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
         found[f"EASE, l2 {l2:.0f}"] = {"kind": ease, "l2": l2}
     texts = {}
     for store in stores:
-        dims = min(train.catalogue.vectors[store].values.shape[1], _TEXT_DIMS)
-        texts[store] = {"vectors": store, "text_weight": 20.0, "dims": dims}
+        texts[store] = _text(train, store, _TEXT_DIMS, _TEXT_WEIGHT)
         for l2 in (100.0, 400.0):
             found[f"EASE, l2 {l2:.0f}, {store}"] = {"kind": ease, "l2": l2, **texts[store]}
     if timed:
@@ -63,10 +62,11 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
                 name = f"EASE, l2 {l2:.0f}, decay and trend{of_text}"
                 found[name] = {"kind": ease, "l2": l2, **trend, **text}
     if ordered:
-        for text in ({}, *texts.values()):
-            of_text = f", {text['vectors']}" if text else ""
-            for decay, weight in _ORDERS:
+        for store in (None, *stores):
+            of_text = f", {store}" if store else ""
+            for decay, weight, dims, text_weight in _ORDERS:
                 order = {"step_decay": decay, "transition_weight": weight}
+                text = _text(train, store, dims, text_weight) if store else {}
                 name = f"EASE, l2 500, order {decay}{of_text}"
                 found[name] = {"kind": ease, "l2": 500.0, **order, **text}
     found["iALS"] = {"kind": "ials"}
@@ -95,3 +95,8 @@ def default_candidates(train: Interactions, kind: str) -> dict[str, dict[str, An
         name = ", ".join(["two-tower from spectral", *vectors])
         sections[name] = {"model": {"kind": "two_tower"}, "spectral": text}
     return sections
+
+
+def _text(train: Interactions, store: str, dims: int, weight: float) -> dict[str, Any]:
+    width = train.catalogue.vectors[store].values.shape[1]
+    return {"vectors": store, "text_weight": weight, "dims": min(width, dims)}
