@@ -20,7 +20,7 @@ ROWS = RankedRows(
     list=np.array([7, 7, 7, 9, 9, 5]),
     label=np.array([2, 0, 1, 1, 0, 0]),
     score=np.array([3.0, 1.0, 0.0, 2.0, 2.0, -1.0]),
-    is_logit=True,
+    logit=np.array([3.0, 1.0, 0.0, 2.0, 2.0, -1.0]),
 )
 NAMES = ("log_loss", "normalised_entropy", "ece")
 
@@ -87,9 +87,7 @@ def test_a_slice_of_users_and_one_without_rows():
 
 
 def test_scores_have_no_probabilities():
-    rows = RankedRows(
-        *(getattr(ROWS, n) for n in ("user", "item", "list", "label", "score")), False
-    )
+    rows = RankedRows(*(getattr(ROWS, n) for n in ("user", "item", "list", "label", "score")), None)
     found = _found(rows, bootstrap=20)["total"]
     assert found.metrics["gauc"] == 0.5
     assert all(np.isnan(found.metrics[name]) for name in NAMES)
@@ -103,7 +101,7 @@ def test_intervals_are_those_of_resampled_users():
     label = np.tile([1.0, 0, 0, 0], events)
     score = rng.normal(size=n_users)[user] * (0.5 + label) + label + rng.normal(size=len(user)) - 1
     lists = np.arange(len(user)) // 4
-    rows = RankedRows(user, np.zeros(len(user), int), lists, label, score, True)
+    rows = RankedRows(user, np.zeros(len(user), int), lists, label, score, score)
     found = _found(rows, bootstrap=600)["total"]
     drawn, of_user = [], [np.flatnonzero(user == one) for one in np.unique(user)]
     for _ in range(600):

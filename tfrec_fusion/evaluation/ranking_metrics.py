@@ -28,8 +28,8 @@ class RankedRows:
       item: `[n]` row of the item.
       list: `[n]` the list that a row is ranked in, of one user each.
       label: `[n]` positive above 0; the gain of NDCG is `2^label - 1`.
-      score: `[n]` float, the logit of a probability if `is_logit`.
-      is_logit: whether the probability metrics are computed.
+      score: `[n]` float.
+      logit: `[n]` float, of the probability; None if there is none to judge.
     """
 
     user: np.ndarray
@@ -37,7 +37,7 @@ class RankedRows:
     list: np.ndarray
     label: np.ndarray
     score: np.ndarray
-    is_logit: bool
+    logit: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def ranking_metrics(
       Slice -> result, "total" first. NaN stands for a metric that does not exist.
     """
     place = np.unique(rows.user, return_inverse=True)[1]
-    edges = np.quantile(rows.score, np.arange(1, _BINS) / _BINS) if rows.is_logit else np.empty(0)
+    edges = np.empty(0)
+    if rows.logit is not None:
+        edges = np.quantile(rows.logit, np.arange(1, _BINS) / _BINS)
     everything = np.ones(len(place), bool)
     masks = {"total": (everything, everything)}
     for label, chosen in items.items():
@@ -138,9 +140,9 @@ class _Sums:
             "negatives": int((~taken).sum()),
         }
         self._auc = float(share[taken].mean()) if taken.any() else float("nan")
-        self._is_logit = rows.is_logit
-        if rows.is_logit:
-            user, logit = place[predicted], rows.score[predicted].astype(np.float64)
+        self._is_logit = rows.logit is not None
+        if rows.logit is not None:
+            user, logit = place[predicted], rows.logit[predicted].astype(np.float64)
             true = positive[predicted].astype(np.float64)
             cell = user * _BINS + np.searchsorted(edges, logit, side="right")
             excess = np.bincount(cell, true - expit(logit), minlength=n_users * _BINS)

@@ -21,6 +21,7 @@ from tfrec_fusion.evaluation.report import few_users, format_value, render, save
 from tfrec_fusion.evaluation.slices import item_slices, rare_items, user_slices
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.features.state import State
+from tfrec_fusion.models.calibration.applied import scores_and_logits
 from tfrec_fusion.progress import WorkProgress
 
 _SAMPLED = 4
@@ -190,10 +191,11 @@ def evaluate_ranker(
     - `auc`: AUC over all rows.
     - `ndcg@10`: mean over the lists that have a positive, with the gain `2^label - 1`; ties by
       expectation.
-    - `log_loss`, `normalised_entropy`, `ece`: of the probabilities sigmoid(logit) of a `Ranker`, in
-      15 bins that have equally many rows in total. Sampled negatives set the base rate, and a model
-      that is trained by another loss than cross entropy has no probabilities to judge. NaN for
-      models with scores alone.
+    - `log_loss`, `normalised_entropy`, `ece`: of the probabilities sigmoid(logit) of a `Ranker`,
+      with its calibration if it has one, in 15 bins that have equally many rows in total. Sampled
+      negatives set the base rate, and a model that is trained by another loss than cross entropy
+      has probabilities to judge only after `tfrec_fusion.training.calibrate`. NaN for models with
+      scores alone.
 
     Slices: `warm` and `cold` items, with and without a training event; `rare` items with fewer than
     5, cold ones included; `new users` with at most 5 training items, and `old users`. The first
@@ -253,8 +255,15 @@ def evaluate_ranker(
     )
 
 
-def tested_negatives(split: Split, negatives: int | None = None) -> int:
+def tested_negatives(
+    split: Split, negatives: int | None = None, name: str = "evaluate_ranker"
+) -> int:
     """Returns the number of sampled negatives per test event; 0 if the events' labels suffice.
+
+    Args:
+      split: has the test events.
+      negatives: the number asked for; None for a default.
+      name: of the caller, in errors.
 
     Raises:
       InputError: as `evaluate_ranker`.
@@ -264,11 +273,11 @@ def tested_negatives(split: Split, negatives: int | None = None) -> int:
     if negatives is None:
         return 0 if labelled else _SAMPLED
     if negatives < 0:
-        raise InputError(f"evaluate_ranker: negatives must be at least 0. Received: {negatives}")
+        raise InputError(f"{name}: negatives must be at least 0. Received: {negatives}")
     if not negatives and not labelled:
         raise InputError(
-            "evaluate_ranker: negatives must be at least 1 if the test events of known users have "
-            f"no labels above 0 and of 0 or less. Received: {negatives}"
+            f"{name}: negatives must be at least 1 if the test events of known users have no "
+            f"labels above 0 and of 0 or less. Received: {negatives}"
         )
     return negatives
 
@@ -296,19 +305,22 @@ def tested_pairs(model, split: Split, negatives: int, seed: int) -> tf.data.Data
 def _ranked_rows(model, split: Split, negatives: int, seed: int, progress) -> RankedRows:
     batches = tested_pairs(model, split, negatives, seed)
     score = _batch_scores(model, split)
-    users, items, labels, scores = [], [], [], []
+    users, items, labels, scores, logits = [], [], [], [], []
     count = len(batches)
     with WorkProgress("evaluated", count, "batches", console=progress, tell_end=False) as shown:
         for batch in batches:
             items.append(batch["item"].numpy().ravel())
             users.append(np.repeat(batch["user"].numpy(), 1 + negatives))
             labels.append(batch["label"].numpy().ravel())
-            scores.append(score(batch).ravel())
+            scored, logit = score(batch)
+            scores.append(scored.ravel())
+            logits.append(logit.ravel())
             shown.advance()
-    user, item, label, scored = map(np.concatenate, (users, items, labels, scores))
+    found = users, items, labels, scores, logits
+    user, item, label, scored, logit = map(np.concatenate, found)
     lists = np.arange(len(user)) // (1 + negatives) if negatives else user
     is_logit = _scores_given_items(model) and getattr(model, "score_is_logit", True)
-    return RankedRows(user, item, lists, label, scored, is_logit)
+    return RankedRows(user, item, lists, label, scored, logit if is_logit else None)
 
 
 def _scores_given_items(model) -> bool:
@@ -317,16 +329,18 @@ def _scores_given_items(model) -> bool:
 
 
 def _batch_scores(model, split: Split):
+    """A function from a batch to its scores and, of a `Ranker`, its calibrated logits."""
     if _scores_given_items(model):
         # predict_on_batch would consume several batches if steps_per_execution is above 1.
-        logits = tf.function(model, reduce_retracing=True)
-        return lambda batch: logits(batch).numpy()
+        scored = tf.function(lambda batch: scores_and_logits(model, batch), reduce_retracing=True)
+        return lambda batch: tuple(values.numpy() for values in scored(batch))
     scorer = model.scorer(State.of(split.train))
 
     def score(batch):
         item = batch["item"].numpy()
         users, row = np.unique(batch["user"].numpy(), return_inverse=True)
-        return scorer(users)[row.reshape(-1, *[1] * (item.ndim - 1)), item]
+        scores = scorer(users)[row.reshape(-1, *[1] * (item.ndim - 1)), item]
+        return scores, scores
 
     return score
 

@@ -21,6 +21,8 @@ from tfrec_fusion.models.building import (
     precision_of,
     side_values,
 )
+from tfrec_fusion.models.calibration.applied import calibrated_answers, without_calibration
+from tfrec_fusion.models.calibration.calibration import Calibration
 from tfrec_fusion.models.data_model import DataModel
 from tfrec_fusion.models.heads.head import LABEL
 from tfrec_fusion.models.heads.head_losses import (
@@ -65,11 +67,14 @@ class Ranker(DataModel):
 
     Attributes:
       heads: the prediction heads by name; the one of `label` by default.
+      calibration: the `Calibration` of its probability, see `tfrec_fusion.training.calibrate`; None
+        without one.
       log_variances: a trained number a head with `loss_weighting="uncertainty"`, else None.
 
     Args:
       data: the training events, which give sizes, vectors and whitening and are not stored in the
         model; or the `DataSpec` of a saved model.
+      calibration: that of a saved model.
       **options: see `RankerConfig`.
 
     Raises:
@@ -82,7 +87,9 @@ class Ranker(DataModel):
       >>> history = model.fit(batches, verbose=0)
     """
 
-    def __init__(self, data: Interactions | DataSpec | dict, *, name=None, **options):
+    def __init__(
+        self, data: Interactions | DataSpec | dict, *, name=None, calibration=None, **options
+    ):
         # Ages and trends stay float32 under any policy; the item tower, the crosses and the deep
         # layers follow the policy.
         super().__init__(name=name, dtype="float32")
@@ -90,6 +97,7 @@ class Ranker(DataModel):
         if isinstance(data, Interactions):
             config = config.with_features(data).with_labels(data)
         self.config = config
+        self.calibration = calibration and Calibration.model_validate(calibration)
         with precision_of(self.config):
             self._make(data)
 
@@ -141,6 +149,18 @@ class Ranker(DataModel):
                 for loss in self.backbone.head_losses(one, head):
                     self.add_loss(loss)
         return outputs if by_head else self.heads.score(outputs)
+
+    def answers(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Computes what an export answers, by name: "score", and calibrated probabilities."""
+        return calibrated_answers(self, self(batch, training=False, by_head=True), batch)
+
+    def make_train_function(self, force=False):
+        without_calibration(self)
+        return super().make_train_function(force)
+
+    def get_config(self):
+        calibration = self.calibration and self.calibration.model_dump(mode="json")
+        return super().get_config() | ({"calibration": calibration} if calibration else {})
 
     @property
     def tower(self) -> ItemTower:

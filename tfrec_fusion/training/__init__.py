@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
         "ChosenBlend": "blend_choice",
         "ChosenStack": "stack_choice",
         "Evaluation": "evaluation",
+        "calibrate": "calibrating",
         "ProgressBar": "progress",
         "Run": "run",
         "choose_blend": "blend_choice",

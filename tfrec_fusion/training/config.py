@@ -26,6 +26,7 @@ from tfrec_fusion.training.config_files import read_mapping
 from tfrec_fusion.training.config_sections import (
     AsOfSection,
     AutoencoderSection,
+    CalibrationSection,
     DataConfig,
     HeldOutSection,
     RankingSection,
@@ -73,6 +74,7 @@ _GRADIENT_KEYS = (
     "steps_per_epoch",
     "time_budget",
     "evaluate_every",
+    "calibration",
     "from_run",
 )
 # Of the keys that a member of a blend may not have.
@@ -115,6 +117,8 @@ class RunConfig(Section):
       optimizer: another optimizer, as `tfrec_fusion.optimizers.resolve` takes it.
       evaluate_every: epochs between full evaluations in TensorBoard; None takes a fifth of
         `epochs`.
+      calibration: how to calibrate the probabilities of a ranker on a part of the training events,
+        on which it then does not train; None for no calibration.
       seed: of initial weights, examples and dropout.
       from_run: folder of another run to start from: this run takes over its model options, its
         description of the data and its weights. The items must be the same.
@@ -140,6 +144,7 @@ class RunConfig(Section):
     steps_per_epoch: PositiveInt | None = None
     time_budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     evaluate_every: PositiveInt | None = None
+    calibration: CalibrationSection | None = None
     seed: NonNegativeInt = 0
     from_run: str | None = None
     rerank: list[str | dict[str, Any]] = Field(default_factory=list)
@@ -181,6 +186,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"examples.kind {self.examples.kind!r} does not fit model.kind "
                 f"{self.model.kind!r}; leave examples out"
+            )
+        if self.calibration is not None and not ranker:
+            raise ValueError(
+                f"calibration is of the probabilities of model.kind 'ranker', and model.kind is "
+                f"{self.model.kind!r}; leave it out"
             )
         if ranker and self.spectral:
             raise ValueError("spectral applies only to model.kind 'two_tower'; leave it out")
@@ -402,6 +412,7 @@ _SECTIONS = {
     ("data",): DataConfig,
     ("split",): SplitConfig,
     ("spectral",): SpectralSection,
+    ("calibration",): CalibrationSection,
     ("recorded",): Recorded,
     **{("model", kind): section for kind, section in SECTIONS.items()},
     ("examples", "as_of"): AsOfSection,

@@ -108,6 +108,19 @@ class RankingSection(Section):
     window_days: PositiveFloat = 7.0
 
 
+class CalibrationSection(Section):
+    """How to calibrate a ranker's probabilities; see `tfrec_fusion.training.calibrate`.
+
+    The model then trains on the earlier training events alone, and `share` of them are those that
+    the calibration is fitted on, as `Split.validation` chooses them; None is its default.
+    """
+
+    method: Literal["isotonic", "platt", "temperature"] = "isotonic"
+    by: str | None = None
+    min_rows: PositiveInt = 500
+    share: float | None = Field(default=None, gt=0, lt=1)
+
+
 class SpectralSection(SpectralOptions):
     """Options of the spectral decomposition that initializes the item vectors.
 

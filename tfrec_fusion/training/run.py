@@ -28,6 +28,7 @@ from tfrec_fusion.files import alone, new_file
 from tfrec_fusion.models import classic
 from tfrec_fusion.paths import local_path
 from tfrec_fusion.pipelines import Blend, Stack, TwoStage
+from tfrec_fusion.training.calibrated_runs import trained_events
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import candidate_configs
 from tfrec_fusion.training.config import RunConfig
@@ -369,7 +370,7 @@ class Run:
     def _start(self) -> keras.Model:
         """The model before the first step; the weights of a checkpoint are not yet restored."""
         if self.config.from_run is None:
-            return build_model(self.config, self.split.train)
+            return build_model(self.config, trained_events(self.config, self.split))
         described = self._checkpoints.describe()
         if described is None:
             return Run.open(self.config.from_run).model()

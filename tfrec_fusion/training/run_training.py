@@ -13,6 +13,7 @@ from tfrec_fusion._compat import keras
 from tfrec_fusion.config import read_json
 from tfrec_fusion.data import Split
 from tfrec_fusion.files import new_file
+from tfrec_fusion.training.calibrated_runs import calibrate_run, trained_events
 from tfrec_fusion.training.checkpoints import Checkpoints
 from tfrec_fusion.training.choosing import chosen_by
 from tfrec_fusion.training.config import RunConfig
@@ -119,6 +120,10 @@ class RunTraining:
             verbose=0,
             callbacks=[keep, StepsPerExecution(), *callbacks, board],
         )
+        if config.calibration is not None:
+            calibrate_run(config, model, self.split)
+            described = self._checkpoints.describe() or {}
+            self._checkpoints.save(model, config.epochs, described["history"])
 
     def _fit_members(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Trains the members that no checkpoint has, each in its own folder, and composes them.
@@ -161,7 +166,7 @@ class RunTraining:
     def _batches(self, model, steps_per_epoch: int | None):
         return training_batches(
             self.config,
-            self.split.train,
+            trained_events(self.config, self.split),
             self._done,
             model.spec.context_side,
             steps_per_epoch,

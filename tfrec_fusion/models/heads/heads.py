@@ -76,7 +76,7 @@ class Heads(Mapping[str, Head]):
     def answers(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns name -> tensor, as `described`."""
         found = {"score": self.score(outputs)}
-        taken = self._taken
+        taken = self.taken
         if taken is not None:
             found["probability"] = self[taken].prediction(outputs[taken])
         if self._named:
@@ -86,7 +86,7 @@ class Heads(Mapping[str, Head]):
     @property
     def described(self) -> tuple[Tensor, ...]:
         """The answers of an export, for B users and N items."""
-        found, taken = [Tensor("score", "float32", "[B, N]", self._meaning)], self._taken
+        found, taken = [Tensor("score", "float32", "[B, N]", self._meaning)], self.taken
         if taken is not None:
             meaning = "the probability that the user takes the item"
             if self._named:
@@ -99,7 +99,7 @@ class Heads(Mapping[str, Head]):
         return tuple(found)
 
     @property
-    def _taken(self) -> str | None:
+    def taken(self) -> str | None:
         """The head whose prediction is "probability": the one to rank by, or the first binary."""
         binary = [name for name, head in self.items() if isinstance(head, BinaryHead)]
         if self._rank_by in binary:

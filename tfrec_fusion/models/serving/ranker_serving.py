@@ -10,6 +10,7 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.history_events import EVENT_FIELDS
 from tfrec_fusion.features.state import State
+from tfrec_fusion.models.calibration.applied import described_answers
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.row_serving import RowServing
 from tfrec_fusion.models.serving.stored_tables import stored_ranker
@@ -55,10 +56,8 @@ class RankerServing(RowServing):
         self.reads_users = model.reads_user_ids or spec.user_side is not None
         self.reads_history = model.reads_history
         self.reads_ages = model.reads_history and state.time is not None
-        self.outputs = model.heads.described
-        self._answers = lambda batch: stored.heads.answers(
-            stored(batch, training=False, by_head=True)
-        )
+        self.outputs = described_answers(model)
+        self._answers = lambda batch: stored.answers(batch)
 
     def answers(self, inputs):
         items = inputs["item"]
