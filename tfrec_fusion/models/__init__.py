@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = attach(
         "DIN": "backbones.din",
         "DLRM": "backbones.dlrm",
         "DeepFM": "backbones.deep_fm",
+        "ExaminedHead": "heads.examined_head",
         "FieldBackbone": "backbones.field_backbone",
         "FinalMLP": "backbones.final_mlp",
         "Focal": "objectives.focal",

@@ -25,6 +25,7 @@ HEADS = KerasRegistry(
     f"{_HERE}.head:Head",
     {
         "binary": f"{_HERE}.binary_head:BinaryHead",
+        "examined": f"{_HERE}.examined_head:ExaminedHead",
         "multi_class": f"{_HERE}.multi_class_head:MultiClassHead",
         "ordinal": f"{_HERE}.ordinal_head:OrdinalHead",
         "regression": f"{_HERE}.regression_head:RegressionHead",
