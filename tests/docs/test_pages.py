@@ -168,6 +168,14 @@ def test_ranking(shop_names):
 
 
 @pytest.mark.slow
+def test_calibrated_probabilities_and_positions(shop_names):
+    names = run("ranking 3", run("ranking 0", shop_names))
+    assert names["calibration"] is names["model"].calibration
+    theta = run("ranking 4", names)["theta"]
+    np.testing.assert_allclose(theta, [1, 1 / 2, 1 / 3, 1 / 4], atol=0.1)
+
+
+@pytest.mark.slow
 def test_heads_of_a_ranker(in_shop, shop_names):
     frame = pd.read_parquet("interactions.parquet")
     frame["label"] = np.resize([1.0, 0.0, 1.0], len(frame))
@@ -194,7 +202,7 @@ def test_a_head_of_ones_own(in_shop, shop_names):
 def test_two_stages(shop_names, in_shop):
     from tfrec_fusion.examples import ranking_examples
 
-    names = run("ranking 3", {**shop_names, "ranking_examples": ranking_examples})
+    names = run("ranking 5", {**shop_names, "ranking_examples": ranking_examples})
     assert names["feed"].name == "Ranker over EASE"
     assert Path("feed", "two_stage.json").is_file()
 
