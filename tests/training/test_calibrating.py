@@ -59,7 +59,7 @@ def test_probabilities_change_and_the_order_does_not(split, ranker, method):
             assert after.metrics[slice_][name] == pytest.approx(metrics[name], nan_ok=True)
     # Judged on the rows it was fitted on: no worse than the share of positives.
     assert after.metrics["total"]["ece"] < 0.06 < 3 * 0.06 < before.metrics["total"]["ece"]
-    assert after.metrics["total"]["normalised_entropy"] < 1.01
+    assert after.metrics["total"]["normalised_entropy"] < 1.05
     np.testing.assert_array_equal(ranker(batch), scores)
     answers = ranker.answers(batch)
     np.testing.assert_array_equal(answers["score"], scores)
