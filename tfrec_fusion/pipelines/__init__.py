@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = attach(
         "Blend": "blend",
         "BlendConfig": "blend_config",
         "NewUsers": "blend_config",
+        "RankerEnsemble": "ranker_ensemble",
+        "RankerEnsembleConfig": "ranker_ensemble_config",
         "Stack": "stack",
         "StackConfig": "stack_config",
         "TwoStage": "two_stage",

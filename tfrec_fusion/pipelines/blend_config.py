@@ -80,14 +80,14 @@ class BlendConfig(BaseModel):
     @field_validator("weights")
     @classmethod
     def _weights_are_of_members(cls, weights, info: ValidationInfo):
-        _check_weights(weights, info.data.get("members", weights))
+        check_weights(weights, info.data.get("members", weights))
         return weights
 
     @field_validator("new_users")
     @classmethod
     def _other_weights_too(cls, new_users, info: ValidationInfo):
         if new_users is not None:
-            _check_weights(
+            check_weights(
                 new_users.weights, info.data.get("members", new_users.weights), "the weights "
             )
         return new_users
@@ -101,7 +101,8 @@ class BlendConfig(BaseModel):
         return cold
 
 
-def _check_weights(weights: Mapping[str, float], members: Mapping[str, Any], of: str = "") -> None:
+def check_weights(weights: Mapping[str, float], members: Mapping[str, Any], of: str = "") -> None:
+    """Raises ValueError unless there is a weight for each member, at least one of them above 0."""
     missing = [member for member in members if member not in weights]
     unknown = [member for member in weights if member not in members]
     if missing or unknown:

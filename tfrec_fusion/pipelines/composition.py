@@ -52,7 +52,9 @@ class Composition(ABC):
 
     def __init__(self, members: Mapping[str, Model]):
         owner = type(self).__name__
-        _check_members(owner, members, self.rankers)
+        # A model that does not rank the catalogue is made of such models alone.
+        rankers = self.rankers if self.ranks_catalogue else tuple(members)
+        _check_members(owner, members, rankers)
         self.members = dict(members)
         self.spec = blended_spec(self.members, owner)
 
