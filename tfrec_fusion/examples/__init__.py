@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "ParquetWindow": "parquet_windows",
         "as_of_examples": "as_of",
         "autoencoder_examples": "autoencoder",
+        "distillation_examples": "distillation",
         "held_out_examples": "held_out",
         "joint_examples": "joint",
         "pair_examples": "pairs",

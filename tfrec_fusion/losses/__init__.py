@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "Distillation": "distillation",
         "InBatchSoftmax": "in_batch_softmax",
         "InfoNCE": "alignment",
+        "LogitDistillation": "logit_distillation",
         "MultiTargetSoftmax": "multi_target_softmax",
         "NormalisedSquared": "normalised_squared",
         "SampledSoftmax": "sampled_softmax",

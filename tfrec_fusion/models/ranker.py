@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.distillation import TEACHER
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
+from tfrec_fusion.losses import LogitDistillation
 from tfrec_fusion.models.backbones.backbones import make_backbone, representations
 from tfrec_fusion.models.building import (
     check_features,
@@ -63,7 +65,8 @@ class Ranker(DataModel):
 
     Train it on the batches of `ranking_examples`. The loss is cross entropy;
     `compile(loss=...)` changes it. With several `heads` it learns and predicts several labels, and
-    minimises the weighted sum of their losses.
+    minimises the weighted sum of their losses. With `distillation` it also learns the logits of
+    a larger model, a teacher, which `distillation_examples` adds to the batches.
 
     Attributes:
       heads: the prediction heads by name; the one of `label` by default.
@@ -114,6 +117,13 @@ class Ranker(DataModel):
         self.heads = Heads(heads, config.rank_by, named=config.heads is not None)
         self.head, *self.other_heads = heads.values()
         self._head_losses = self.log_variances = None
+        self._distillation = LogitDistillation(config.temperature)
+        if config.distillation and not self.heads.score_is_logit:
+            raise InputError(
+                "Ranker: distillation: a teacher's logits are of the events' own label, so the "
+                "ranker must rank by a binary head of it. "
+                f"Received: distillation={config.distillation}"
+            )
         if config.loss_weighting == "uncertainty":
             self.log_variances = self.add_weight("log_variances", [len(heads)], initializer="zeros")
         if spec.context_side or spec.event_side:
@@ -242,6 +252,8 @@ class Ranker(DataModel):
             rows = tf.unique(tf.reshape(batch["item"], [-1]))[0]
             touched = tf.nn.embedding_lookup(self.tower.ids.table, rows)
             added.append(self.config.id_l2 * tf.nn.l2_loss(touched))
+        if training and self.config.distillation:
+            added.append(self._distilled(batch, self.heads.score(outputs)))
         if self._head_losses is not None:
             losses = self._head_losses(batch, outputs, self.compiled_metrics)
             loss = tf.add_n([self._head_losses.total(losses, self.log_variances), *added])
@@ -254,6 +266,29 @@ class Ranker(DataModel):
         if isinstance(self.loss, Objective):
             labels, flat, weights = self.head.lists(batch, outputs)
         return self.compiled_loss(labels, flat, weights, regularization_losses=added)
+
+    def _distilled(self, batch, scores) -> tf.Tensor:
+        """The weighted loss of the scores against the teacher's."""
+        self._check_teacher(batch)
+        each, weights = self._distillation.call(batch[TEACHER], scores), batch.get("weight")
+        if weights is not None:
+            each = tf.reshape(each, [tf.size(weights), -1]) * weights[:, None]
+        mean = tf.math.divide_no_nan(tf.reduce_sum(each), tf.cast(tf.size(each), tf.float32))
+        return self.config.distillation * mean
+
+    def _check_data(self, where: str, data) -> None:
+        super()._check_data(where, data)
+        fields = getattr(data, "element_spec", None)
+        if where == "fit" and isinstance(fields, dict):
+            self._check_teacher(fields)
+
+    def _check_teacher(self, batch) -> None:
+        if self.config.distillation and TEACHER not in batch:
+            raise InputError(
+                f"Ranker: distillation={self.config.distillation:g} needs the logits of a teacher; "
+                "pass distillation_examples(ranking_examples(events), teacher), in a run's config "
+                f"examples.teacher. Received: {sorted(batch)}"
+            )
 
     def check_batch(self, batch) -> None:
         """Raises InputError if the model cannot be trained on batches with these fields."""
@@ -271,6 +306,12 @@ class Ranker(DataModel):
                 if label != LABEL:
                     way = f"read the events with labels=[{label!r}], for the head {name!r}"
                 raise InputError(f"Ranker: the batches have no {head.field!r}; {way}. {received}")
+        if TEACHER in batch and not self.config.distillation:
+            raise InputError(
+                "Ranker: the batches have a teacher's logits, which it does not read; build it "
+                "with distillation=1.0, their weight in the loss, or pass batches without them. "
+                f"Received: distillation={self.config.distillation:g}"
+            )
         losses = [getattr(self, "loss", None)]
         if self._head_losses is not None:
             losses = self._head_losses.of.values()

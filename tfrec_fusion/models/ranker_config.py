@@ -64,6 +64,10 @@ class RankerConfig(FusionConfig):
         binary head for the events' `label`.
       rank_by: the head whose score ranks items, or name -> weight of predictions, whose sum does;
         None is the first head.
+      distillation: weight of the loss against a teacher's logits, beside the loss of the labels;
+        the batches of `distillation_examples` have the logits. 0 is without a teacher.
+      temperature: of the distillation; a larger one compares small differences of the teacher's
+        probabilities too.
       loss_weighting: how losses of several heads are added: "fixed" by the weights of the heads;
         "uncertainty" also divides each by a trained variance (Kendall et al., CVPR 2018).
     """
@@ -86,6 +90,8 @@ class RankerConfig(FusionConfig):
     rank_by: str | dict[str, float] | None = None
     loss_weighting: Literal["fixed", "uncertainty"] = "fixed"
     loss: str | None = None
+    distillation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    temperature: PositiveFloat = Field(default=1.0, allow_inf_nan=False)
 
     @field_validator("heads", mode="before")
     @classmethod
@@ -120,6 +126,13 @@ class RankerConfig(FusionConfig):
         if loss is not None and len(info.data.get("heads") or {}) > 1:
             raise ValueError("is for one head; of several heads each has a loss of its own")
         return loss
+
+    @field_validator("temperature")
+    @classmethod
+    def _of_a_teacher(cls, temperature, info):
+        if temperature != 1 and not info.data.get("distillation", 1):
+            raise ValueError("is that of a distillation; set distillation as well")
+        return temperature
 
     def with_labels(self, data: Any) -> Self:
         """Returns the config with the label of each head, after a check of the events' labels."""

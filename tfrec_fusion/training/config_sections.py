@@ -98,9 +98,14 @@ class SequenceSection(Section):
 
 
 class RankingSection(Section):
-    """`kind: ranking` and the options of `ranking_examples`."""
+    """`kind: ranking` and the options of `ranking_examples`.
+
+    `teacher` is a saved `Ranker` (a `.keras` file) or the folder of a `RankerEnsemble`, from which
+    a model with `distillation` learns; see `distillation_examples`.
+    """
 
     kind: Literal["ranking"] = "ranking"
+    teacher: str | None = None
     negatives: NonNegativeInt | None = None
     horizon_days: float = Field(default=45.0, ge=0)
     every_days: PositiveFloat = 7.0

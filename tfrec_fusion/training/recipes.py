@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.embeddings import SpectralVectors
 from tfrec_fusion.errors import InputError
-from tfrec_fusion.examples import ranking_examples
+from tfrec_fusion.examples import distillation_examples, ranking_examples
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.models.classic import ClassicModel
 from tfrec_fusion.models.classic.spectral import spectral_vectors
 from tfrec_fusion.optimizers import adam, resolve
-from tfrec_fusion.pipelines import Blend, TwoStage
+from tfrec_fusion.pipelines import Blend, RankerEnsemble, TwoStage
 from tfrec_fusion.training.config import RunConfig
 from tfrec_fusion.training.joint_configs import joint_batches
 from tfrec_fusion.training.model_sections import COMPOSED, MODELS, TWO_STAGE
@@ -120,12 +121,9 @@ def training_batches(
         )
     if hard and (train.label is None if options["negatives"] is None else options["negatives"]):
         options |= hard
-    return ranking_examples(
-        train,
-        config.batch_size,
-        first_epoch=first_epoch,
-        **options,
-    )
+    teacher = options.pop("teacher")
+    batches = ranking_examples(train, config.batch_size, first_epoch=first_epoch, **options)
+    return batches if teacher is None else distillation_examples(batches, _teacher(teacher, train))
 
 
 def compile_model(config: RunConfig, model: keras.Model, steps: int) -> None:
@@ -209,6 +207,27 @@ def _planned_steps(config, train, model, started: float, hard=None) -> int | Non
         started=started,
     )
     return planned.steps_per_epoch
+
+
+def _teacher(path: str, train: Interactions) -> Ranker | RankerEnsemble:
+    """Loads a ranker or an ensemble that teaches.
+
+    Raises:
+      InputError: there is none at the path, or it is of other events.
+    """
+    if Path(path).suffix != ".keras":
+        teacher: Any = RankerEnsemble.load(path)
+    elif Path(path).is_file():
+        teacher = keras.models.load_model(path, compile=False)
+    else:
+        raise InputError(f"examples.teacher: there is no such file. Received: {path}")
+    if teacher.ranks_catalogue:
+        raise InputError(
+            "examples.teacher: must be a saved Ranker or RankerEnsemble. "
+            f"Received: {type(teacher).__name__}"
+        )
+    teacher.check(train)
+    return teacher
 
 
 def _spectral(config: RunConfig, train: Interactions) -> SpectralVectors | None:

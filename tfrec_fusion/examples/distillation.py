@@ -1,0 +1,78 @@
+"""Examples with the logits of a teacher, from which a smaller ranker learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfrec_fusion._compat import tf
+from tfrec_fusion.errors import InputError
+
+TEACHER = "teacher"
+
+
+def distillation_examples(
+    batches: tf.data.Dataset, teacher: Callable[[Mapping[str, tf.Tensor]], Any]
+) -> tf.data.Dataset:
+    """Returns the batches of `ranking_examples` with a teacher's logits of their items.
+
+    Each batch gets a field `teacher`, float32 in the shape of `item`, which a `Ranker` with
+    `distillation` above 0 learns beside the labels. The teacher scores a batch while the student
+    trains on the one before. It sees the batch as it is: features of past events or of a context
+    that it reads must be in it, and trends and histories are as of the same cut as the student's.
+
+    The teacher should be trained on the same events, or on more; what it says of items without a
+    label, as of sampled negatives, is what a student gains.
+
+    Args:
+      batches: of `ranking_examples`, with the `context_side` and `event_side` of the teacher.
+      teacher: gives the logits of a batch, in the shape of its `item`: a `Ranker`, a
+        `RankerEnsemble`, or a function; it is called with tensors, and not traced into a graph.
+
+    Raises:
+      InputError: `batches` are no dataset of batches with items, have a teacher already, or the
+        teacher cannot be called.
+
+    Example:
+      >>> teacher = tff.models.Ranker(split.train, dim=32)  # train it
+      >>> batches = distillation_examples(tff.examples.ranking_examples(split.train), teacher)
+      >>> student = tff.models.Ranker(split.train, dim=8, hidden=[16], distillation=2.0)
+      >>> student.compile("adam")
+      >>> history = student.fit(batches, verbose=0)
+    """
+    fields = getattr(batches, "element_spec", None)
+    if not isinstance(fields, dict) or "item" not in fields or TEACHER in fields:
+        received = sorted(fields) if isinstance(fields, dict) else type(batches).__name__
+        raise InputError(
+            "distillation_examples: batches must be a dataset of ranking_examples(events), without "
+            f"a teacher. Received: {received}"
+        )
+    if not callable(teacher):
+        raise InputError(
+            "distillation_examples: teacher must give the logits of a batch: a Ranker, a "
+            f"RankerEnsemble or a function. Received: {type(teacher).__name__}"
+        )
+    score = teacher
+    if hasattr(teacher, "spec"):  # a model, whose call is worth a graph
+        score = tf.function(teacher, reduce_retracing=True)
+    names = list(fields)
+
+    def logits(*values):
+        batch = dict(zip(names, values, strict=True))
+        found = np.asarray(score(batch), np.float32)
+        if found.shape != tuple(batch["item"].shape):
+            raise InputError(
+                "distillation_examples: the teacher must give a logit of each item, of shape "
+                f"{tuple(batch['item'].shape)}. Received: {found.shape}"
+            )
+        return found
+
+    def taught(batch):
+        # Eager, so that the teacher runs where its variables are and may be any function.
+        found = tf.py_function(logits, [batch[name] for name in names], tf.float32)
+        found.set_shape(fields["item"].shape)
+        return {**batch, TEACHER: found}
+
+    return batches.map(taught).prefetch(2)
