@@ -12,6 +12,7 @@ from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
 from tfrec_fusion.losses import LogitDistillation
+from tfrec_fusion.models.adversarial import no_perturbation, perturbation
 from tfrec_fusion.models.backbones.backbones import make_backbone, representations
 from tfrec_fusion.models.building import (
     check_features,
@@ -116,7 +117,7 @@ class Ranker(DataModel):
         heads = make_heads(config.heads)
         self.heads = Heads(heads, config.rank_by, named=config.heads is not None)
         self.head, *self.other_heads = heads.values()
-        self._head_losses = self.log_variances = None
+        self._head_losses = self._adversary = self.log_variances = None
         self._distillation = LogitDistillation(config.temperature)
         if config.distillation and not self.heads.score_is_logit:
             raise InputError(
@@ -140,7 +141,11 @@ class Ranker(DataModel):
                 self.features.user_side.assign(*values["user_side"])
 
     def call(
-        self, batch: Mapping[str, tf.Tensor], training=None, by_head: bool = False
+        self,
+        batch: Mapping[str, tf.Tensor],
+        training=None,
+        by_head: bool = False,
+        perturbed: Mapping[str, tf.Tensor] | None = None,
     ) -> tf.Tensor | dict[str, tf.Tensor]:
         """Computes scores float32 of a batch of `ranking_examples`, in the shape of its `item`.
 
@@ -150,8 +155,10 @@ class Ranker(DataModel):
           batch: the batch.
           training: as in Keras.
           by_head: whether to return the outputs of each head instead, by name.
+          perturbed: what is added to the fused item vectors, see `RankerFeatures`.
         """
-        output = self.backbone(self.features(batch, training=training), training=training)
+        features = self.features(batch, training=training, perturbed=perturbed)
+        output = self.backbone(features, training=training)
         read = representations(self.backbone, output, len(self.heads))
         outputs = self.heads.outputs(read, batch["item"])
         if training:
@@ -225,6 +232,10 @@ class Ranker(DataModel):
         else:
             (loss,), (defaults,) = losses.values(), own.values()
             weighted_metrics = [*defaults, *(weighted_metrics or [])] or None
+        if self.config.adversarial:
+            with self.distribute_strategy.scope():
+                alone = HeadLosses(self.heads, losses, dict.fromkeys(self.heads, 1.0))
+            self._adversary = self._head_losses or alone
         options |= {"loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
         super().compile(optimizer, loss=loss, metrics=metrics, **options)
 
@@ -233,20 +244,36 @@ class Ranker(DataModel):
         """The metrics, with those of the losses of several heads."""
         return [*(self._head_losses.metrics if self._head_losses else []), *super().metrics]
 
-    def compute_loss(self, batch, training=False) -> tf.Tensor:
+    def train_step(self, inputs):
+        """Applies one optimizer step; with `adversarial` to the sum of both losses."""
+        if not self.config.adversarial:
+            return super().train_step(inputs)
+        none = no_perturbation(inputs, self.config.dim, self.reads_history)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(none)
+            loss = self.compute_loss(inputs, training=True, perturbed=none)
+            with tape.stop_recording():
+                moved = perturbation(tape.gradient(loss, none), self.config.adversarial)
+            batch = self._hidden(inputs)
+            outputs = self(batch, training=True, by_head=True, perturbed=moved)
+            losses = self._adversary.losses(batch, outputs)
+            total = self._adversary.total(losses, self.log_variances)
+            loss += total / tf.distribute.get_strategy().num_replicas_in_sync
+        variables = self.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def compute_loss(self, batch, training=False, perturbed=None) -> tf.Tensor:
         """Computes the mean loss of a batch with `label` (and `weight`); in training plus ids' L2.
 
         Raises:
           InputError: the model cannot be trained on these examples.
         """
         self.check_batch(batch)
-        if training and self.spec.context_side is not None and self.config.context_dropout:
-            rate, seed = self.config.context_dropout, next_seed(self.draws)
-            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
-        if training and self.spec.event_side is not None and self.config.event_dropout:
-            rate, seed = self.config.event_dropout, next_seed(self.draws)
-            batch = hidden_events(batch, self.spec.event_side, rate, seed)
-        outputs = self(batch, training=training, by_head=True)
+        if training:
+            batch = self._hidden(batch)
+        outputs = self(batch, training=training, by_head=True, perturbed=perturbed)
         added = list(self.losses)
         if training and self.config.use_ids and self.config.id_l2:
             rows = tf.unique(tf.reshape(batch["item"], [-1]))[0]
@@ -266,6 +293,16 @@ class Ranker(DataModel):
         if isinstance(self.loss, Objective):
             labels, flat, weights = self.head.lists(batch, outputs)
         return self.compiled_loss(labels, flat, weights, regularization_losses=added)
+
+    def _hidden(self, batch):
+        """The batch with some contexts and features of past events hidden, for training."""
+        if self.spec.context_side is not None and self.config.context_dropout:
+            rate, seed = self.config.context_dropout, next_seed(self.draws)
+            batch = hidden_contexts(batch, self.spec.context_side, rate, seed)
+        if self.spec.event_side is not None and self.config.event_dropout:
+            rate, seed = self.config.event_dropout, next_seed(self.draws)
+            batch = hidden_events(batch, self.spec.event_side, rate, seed)
+        return batch
 
     def _distilled(self, batch, scores) -> tf.Tensor:
         """The weighted loss of the scores against the teacher's."""

@@ -35,7 +35,8 @@ class RankerFeatures(keras.layers.Layer):
       config: options of the ranker, or their mapping.
       reads: names of the inputs to compute, see `Backbone`.
 
-    Input: a batch of `ranking_examples`; N is 1 for flat items.
+    Input: a batch of `ranking_examples`; N is 1 for flat items. `perturbed` is added to the fused
+      vectors: `item` `[B, N, dim]` and, if it is there, `history` `[B, L, dim]`.
     Output: x_0 `[B, N, width]` in the item tower's compute dtype, or if `reads` is not ("x0",) a
       dict of what it names.
 
@@ -109,7 +110,12 @@ class RankerFeatures(keras.layers.Layer):
                         len(side.slots), side.n_numbers, config.dim, name=f"{name}_fields"
                     )
 
-    def call(self, batch: Mapping[str, tf.Tensor], training=None) -> tf.Tensor:
+    def call(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        training=None,
+        perturbed: Mapping[str, tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         reads_history = self.user_tower.reads_history
         n_users = tf.shape(batch["user"])[0]
         shape = tf.concat([[n_users], [tf.size(batch["item"]) // tf.maximum(n_users, 1)]], 0)
@@ -117,6 +123,10 @@ class RankerFeatures(keras.layers.Layer):
         history = batch["history"] if reads_history else tf.zeros([n_users, 0], tf.int32)
         known = history >= 0
         vectors, past = self._item_vectors(items, seen, history, training)
+        if perturbed is not None:
+            vectors += tf.cast(perturbed["item"], vectors.dtype)
+            if "history" in perturbed:
+                past += tf.cast(perturbed["history"], past.dtype)
         if self.spec.event_side is not None and EVENT_FIELDS[0] in batch:
             past = self.event_side(past, *(batch[name] for name in EVENT_FIELDS))
         numbers = [self._item_numbers(batch["item_features"], shape)]

@@ -91,19 +91,12 @@ class HeadLosses:
           outputs: name -> outputs of a head for it.
           compiled_metrics: Keras's container of the metrics given to `compile`.
         """
-        found, known, measured, weights = {}, {}, {}, {}
-        for name, head in self._heads.items():
-            labels = head.labels(batch, None if head.given is None else known[head.given] <= 0)
-            known[name], loss = labels, self.of[name]
-            true, flat, weights[name] = head.examples(batch, outputs[name], labels)
+        found, measured, weights = {}, {}, {}
+        for name, (value, true, flat, weights[name]) in self.values(batch, outputs).items():
             count = tf.cast(tf.shape(true)[0], tf.float32)
-            if isinstance(loss, Objective):
-                value = loss(*head.lists(batch, outputs[name], labels))
-            else:
-                value = _mean(loss.call(true, flat), weights[name])
             self.means.of[name].update_state(value, count)
             found[name] = value, count
-            measured[name] = true, measured_columns(head, flat)
+            measured[name] = true, measured_columns(self._heads[name], flat)
             for metric in self.measures.get(name, []):
                 metric.update_state(*measured[name], sample_weight=weights[name])
         compiled_metrics.update_state(
@@ -111,6 +104,31 @@ class HeadLosses:
             {name: values for name, (_, values) in measured.items()},
             weights,
         )
+        return found
+
+    def losses(
+        self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a call returns, and leaves the metrics as they are."""
+        return {
+            name: (value, tf.cast(tf.shape(true)[0], tf.float32))
+            for name, (value, true, _, _) in self.values(batch, outputs).items()
+        }
+
+    def values(
+        self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]]:
+        """Returns name -> loss, and the labels, outputs and weights that it is of."""
+        found, known = {}, {}
+        for name, head in self._heads.items():
+            labels = head.labels(batch, None if head.given is None else known[head.given] <= 0)
+            known[name], loss = labels, self.of[name]
+            true, flat, weights = head.examples(batch, outputs[name], labels)
+            if isinstance(loss, Objective):
+                value = loss(*head.lists(batch, outputs[name], labels))
+            else:
+                value = _mean(loss.call(true, flat), weights)
+            found[name] = value, true, flat, weights
         return found
 
 
