@@ -171,8 +171,16 @@ def test_ranking(shop_names):
 def test_calibrated_probabilities_and_positions(shop_names):
     names = run("ranking 3", run("ranking 0", shop_names))
     assert names["calibration"] is names["model"].calibration
-    theta = run("ranking 4", names)["theta"]
+    theta = run("ranking 7", names)["theta"]
     np.testing.assert_allclose(theta, [1, 1 / 2, 1 / 3, 1 / 4], atol=0.1)
+
+
+@pytest.mark.slow
+def test_ensembles_and_students(in_shop, shop_names):
+    names = run("ranking 4", run("ranking 0", shop_names))
+    run("ranking 5", names)
+    assert run("ranking 6", names)["student"].optimizer.iterations > 0
+    assert (in_shop / "saved_models/ensemble/1/saved_model.pb").is_file()
 
 
 @pytest.mark.slow
@@ -202,7 +210,7 @@ def test_a_head_of_ones_own(in_shop, shop_names):
 def test_two_stages(shop_names, in_shop):
     from tfrec_fusion.examples import ranking_examples
 
-    names = run("ranking 5", {**shop_names, "ranking_examples": ranking_examples})
+    names = run("ranking 8", {**shop_names, "ranking_examples": ranking_examples})
     assert names["feed"].name == "Ranker over EASE"
     assert Path("feed", "two_stage.json").is_file()
 

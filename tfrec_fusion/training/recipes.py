@@ -221,7 +221,7 @@ def _teacher(path: str, train: Interactions) -> Ranker | RankerEnsemble:
         teacher = keras.models.load_model(path, compile=False)
     else:
         raise InputError(f"examples.teacher: there is no such file. Received: {path}")
-    if teacher.ranks_catalogue:
+    if getattr(teacher, "ranks_catalogue", True):
         raise InputError(
             "examples.teacher: must be a saved Ranker or RankerEnsemble. "
             f"Received: {type(teacher).__name__}"
