@@ -1,9 +1,9 @@
 """What a small ranker gains from a large ensemble that teaches it, on retail.
 
-    python benchmarks/distillation.py [--seeds 3] [--quick] [--json FILE] [--page]
+    python benchmarks/distillation.py [--seeds 3] [--members 3] [--quick] [--json FILE] [--page]
 
 Data, split, test pairs and training are those of benchmarks/ranker.py. The teacher is the mean of
-three rankers with the defaults, which differ by their seeds; the students have at most a quarter
+several rankers with the defaults, which differ by their seeds; the students have at most a quarter
 of the parameters of one of them, id tables aside. All students of a seed start from the same
 weights and see the same batches; the taught ones read the teacher's logits too. Differences are to
 the student of labels alone, with 95 % paired bootstraps over users, of the means over seeds.
@@ -32,7 +32,6 @@ from tfrec_fusion.pipelines import RankerEnsemble
 from tfrec_fusion.times import DAY
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "ranking.md"
-MEMBERS = 3
 SMALL = {"dim": 16, "hidden": [32, 16], "cross_layers": 1}
 STUDENTS = {
     "student of labels": {},
@@ -53,8 +52,10 @@ def train(split, seed: int, options: dict, quick: bool, teacher=None) -> Ranker:
     keras.utils.set_random_seed(seed)
     days = 90 if quick else DAYS
     recent = split.train.select(split.train.timestamp >= split.time - days * DAY)
+    # Batch statistics need some hundred steps, or what the teacher says after training is biased.
+    size = 256 if quick else 1024
     batches = ranking_examples(
-        recent, 1024, known=split.train, negatives=NEGATIVES, min_history=1, seed=seed
+        recent, size, known=split.train, negatives=NEGATIVES, min_history=1, seed=seed
     )
     if teacher is not None:
         batches = distillation_examples(batches, teacher)
@@ -112,11 +113,14 @@ def table(rows: dict[str, dict]) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="seeds of teachers and students")
-    parser.add_argument("--quick", action="store_true", help="one seed, 90 days, one epoch")
+    parser.add_argument("--members", type=int, default=3, help="rankers of a teacher")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed, 90 days, one epoch of smaller batches"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--page", action="store_true", help="write the table into docs/ranking.md")
     arguments = parser.parse_args()
-    quick, folder = arguments.quick, DATA / "retail"
+    quick, n_members, folder = arguments.quick, arguments.members, DATA / "retail"
     catalogue = Catalogue.from_parquet(
         folder / "items.parquet", vectors={"text": folder / "minilm_384.npy"}
     )
@@ -134,13 +138,13 @@ def main():
 
     for seed in range(1 if quick else arguments.seeds):
         members = {}
-        for number in range(MEMBERS):
+        for number in range(n_members):
             started = time.perf_counter()
-            member = train(split, MEMBERS * seed + number, {}, quick)
+            member = train(split, n_members * seed + number, {}, quick)
             members[f"seed_{number}"] = member
-            judge(f"one of {MEMBERS}", member, parameters(member), started)
+            judge(f"one of {n_members}", member, parameters(member), started)
         teacher = RankerEnsemble(members)
-        judge(f"mean of {MEMBERS}", teacher, sum(map(parameters, members.values())), started)
+        judge(f"mean of {n_members}", teacher, sum(map(parameters, members.values())), started)
         for name, options in STUDENTS.items():
             started = time.perf_counter()
             student = train(split, seed, SMALL | options, quick, teacher if options else None)

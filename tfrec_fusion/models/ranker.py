@@ -248,6 +248,8 @@ class Ranker(DataModel):
         """Applies one optimizer step; with `adversarial` to the sum of both losses."""
         if not self.config.adversarial:
             return super().train_step(inputs)
+        adversary = self._adversary
+        assert adversary is not None  # compiled
         none = no_perturbation(inputs, self.config.dim, self.reads_history)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(none)
@@ -256,8 +258,8 @@ class Ranker(DataModel):
                 moved = perturbation(tape.gradient(loss, none), self.config.adversarial)
             batch = self._hidden(inputs)
             outputs = self(batch, training=True, by_head=True, perturbed=moved)
-            losses = self._adversary.losses(batch, outputs)
-            total = self._adversary.total(losses, self.log_variances)
+            losses = adversary.losses(batch, outputs)
+            total = adversary.total(losses, self.log_variances)
             loss += total / tf.distribute.get_strategy().num_replicas_in_sync
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
