@@ -1,13 +1,12 @@
 """What a small ranker gains from a large ensemble that teaches it, on retail.
 
-    python benchmarks/distillation.py [--seeds 3] [--members 3] [--quick] [--json FILE] [--page]
+    python benchmarks/distillation.py [--seeds 3] [--members 3] [--quick] [--json FILE]
 
 Data, split, test pairs and training are those of benchmarks/ranker.py. The teacher is the mean of
 several rankers with the defaults, which differ by their seeds; the students have at most a quarter
 of the parameters of one of them, id tables aside. All students of a seed start from the same
 weights and see the same batches; the taught ones read the teacher's logits too. Differences are to
 the student of labels alone, with 95 % paired bootstraps over users, of the means over seeds.
-`--page` writes the table into docs/ranking.md.
 """
 
 import argparse
@@ -17,7 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from markers import write_between
 from ranker import DATA, DAYS, EPOCHS, NEGATIVES, Pairs
 
 from tfrec_fusion._compat import keras, tf
@@ -31,7 +29,6 @@ from tfrec_fusion.optimizers import adam
 from tfrec_fusion.pipelines import RankerEnsemble
 from tfrec_fusion.times import DAY
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "ranking.md"
 SMALL = {"dim": 16, "hidden": [32, 16], "cross_layers": 1}
 STUDENTS = {
     "student of labels": {},
@@ -118,7 +115,6 @@ def main():
         "--quick", action="store_true", help="one seed, 90 days, one epoch of smaller batches"
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--page", action="store_true", help="write the table into docs/ranking.md")
     arguments = parser.parse_args()
     quick, n_members, folder = arguments.quick, arguments.members, DATA / "retail"
     catalogue = Catalogue.from_parquet(
@@ -160,8 +156,6 @@ def main():
     print(f"{len(users.pairs.item):,} test events of {len(users.rows):,} users\n\n{table(rows)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
-    if arguments.page:
-        write_between(PAGE, "distillation table", table(rows))
 
 
 if __name__ == "__main__":
