@@ -133,9 +133,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds, epochs = (1, 1) if arguments.quick else (arguments.seeds, arguments.epochs)
     train, test, cut = labelled()
-    batches = list(
-        ranking_examples(test, 2048, known=train, at=cut, negatives=0, shuffle=False)
-    )
+    batches = list(ranking_examples(test, 2048, known=train, at=cut, negatives=0, shuffle=False))
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in MODELS}
     for seed in range(seeds):
         for name, options in MODELS.items():
@@ -146,8 +144,8 @@ def main() -> None:
             print(f"seed {seed}, {name}: {runs[name][-1]}", flush=True)
     known = int((~np.isnan(train.labels["again"])).sum())
     body = (
-        f"{known:,} training rows, {len(test):,} test rows, {test.labels['again'].mean():.1%} bought "
-        f"again; {seeds} seed(s).\n\n{markdown(runs)}"
+        f"{known:,} training rows, {len(test):,} test rows, {test.labels['again'].mean():.1%} "
+        f"bought again; {seeds} seed(s).\n\n{markdown(runs)}"
     )
     print(body)
     if arguments.page:
