@@ -99,7 +99,10 @@ class RankerFeatures(keras.layers.Layer):
         self.numbers = Standardise(len(spec.numbers), name="numbers")
         names = spec.feature_names if config.trend else spec.numbers
         self.columns = [spec.feature_names.index(name) for name in names]
-        self.normalise = keras.layers.BatchNormalization(dtype="float32", name="normalise")
+        # By the default momentum of .99, averages lag behind in a training of a few hundred steps.
+        self.normalise = keras.layers.BatchNormalization(
+            momentum=0.9, dtype="float32", name="normalise"
+        )
         self.field_maps, self.field_names = {}, {}
         if "features" in self.reads:
             for name in ("item", "user", "context"):
