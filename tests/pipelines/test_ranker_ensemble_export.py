@@ -44,7 +44,7 @@ def test_an_export_answers_as_the_weighted_sum_of_the_members(golden, tmp_path):
     assert card["signatures"]["score"]["outputs"]["score"] == "float32 [B, N]: the logit"
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_an_int8_export_stays_near(golden, tmp_path):
     events = golden.ranker_events()
     ensemble = _ensemble(golden, events)

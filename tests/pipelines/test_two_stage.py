@@ -110,12 +110,16 @@ def test_more_candidates_than_items_are_left(split, ranker, candidates):
     assert [row for row in np.argsort(-scores[0]) if row > 1] == order
 
 
-# names of golden.RANKERS
-CASES = ["id only", "no times", "all", "din", "order"]
-
-
 @pytest.mark.parametrize(
-    "name", ["id only", *(pytest.param(name, marks=pytest.mark.slow) for name in CASES[1:])]
+    "name",
+    [
+        "id only",
+        pytest.param("all", marks=pytest.mark.slow),
+        *(
+            pytest.param(name, marks=pytest.mark.acceptance)
+            for name in ("no times", "din", "order")
+        ),
+    ],
 )
 def test_both_stages_score_as_the_parts_do_apart(name, tmp_path):
     times, options = RANKERS[name]

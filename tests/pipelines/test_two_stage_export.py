@@ -20,7 +20,6 @@ from tfrec_fusion.features import Category, Features, State
 from tfrec_fusion.models.classic import EASE
 from tfrec_fusion.pipelines import TwoStage
 
-pytestmark = pytest.mark.slow
 CLEAN = Path(__file__).parents[1] / "fixtures" / "clean_process.py"
 OPTIONS = {"candidates": 4, "retrieval_weight": 0.5}
 
@@ -83,6 +82,7 @@ def _check(found, expected):
     np.testing.assert_allclose([score for _, score in found], expected[1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [None, "rot"])
 @pytest.mark.parametrize("user", [0, 7, -1])
 def test_candidates_are_chosen_among_the_items_of_a_request(feed, user, colour):
@@ -97,6 +97,7 @@ def test_candidates_are_chosen_among_the_items_of_a_request(feed, user, colour):
     _check(found, feed.best(user, allowed))
 
 
+@pytest.mark.slow
 def test_exclusions_and_lists_to_choose_from(feed):
     include = feed.ids[[1, 2, 6, 8, 9, 12, 20, 31]].tolist()
     allowed = feed.left(0) & np.isin(feed.ids, include) & (feed.ids != feed.ids[9])
@@ -105,6 +106,7 @@ def test_exclusions_and_lists_to_choose_from(feed):
     _check(found, feed.best(0, allowed))
 
 
+@pytest.mark.slow
 def test_a_requested_history_and_its_ages_reach_both_parts(feed):
     user, recommend = feed.events.users.ids[7], feed.recommender.recommend
     items, ages = State.of(feed.events).padded_histories(np.array([7]), 64)
@@ -114,6 +116,7 @@ def test_a_requested_history_and_its_ages_reach_both_parts(feed):
     assert abs(later[0][1] - feed.best(7, feed.left(7))[1][0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_context_of_a_request_reaches_the_ranker(feed):
     found = [
         dict(feed.recommender.recommend(feed.events.users.ids[5], k=4, features={"hour": hour}))
@@ -124,6 +127,7 @@ def test_the_context_of_a_request_reaches_the_ranker(feed):
     assert all(abs(found[0][item] - found[1][item]) > 1e-4 for item in found[0])
 
 
+@pytest.mark.slow
 def test_the_score_of_each_stage(feed):
     users, n = feed.events.users.ids[:3], len(feed.ids)
     asked = {"user_id": users, "item_id": np.tile(np.append(feed.ids, "no such item"), (3, 1))}
@@ -136,6 +140,7 @@ def test_the_score_of_each_stage(feed):
     np.testing.assert_array_equal(found["retrieval_score"][:, n], np.zeros(3))  # an unknown item
 
 
+@pytest.mark.slow
 def test_the_card_and_what_it_has_not(feed, tmp_path):
     card = json.loads((feed.version / "model_card.json").read_text())
     assert card["model"] == "TwoStage"
@@ -149,6 +154,7 @@ def test_the_card_and_what_it_has_not(feed, tmp_path):
         explain(feed.model, feed.events, [user], [item])
 
 
+@pytest.mark.acceptance
 def test_a_lower_precision(feed, tmp_path):
     model, events = feed.model, feed.events
     limits = ParityLimits(overlap_10=0.5)
@@ -167,6 +173,7 @@ def test_a_lower_precision(feed, tmp_path):
     assert np.mean(np.abs(found - expected) < 0.2) > 0.9
 
 
+@pytest.mark.slow
 def test_a_ranker_of_past_events_and_a_retrieval_by_gradient(tmp_path):
     """Only the ranker may read features of past events; a two-tower reads user ids."""
     events = ranker_events()
@@ -182,6 +189,7 @@ def test_a_ranker_of_past_events_and_a_retrieval_by_gradient(tmp_path):
     _check(found, _listed(events.catalogue.vocabulary.ids, scores[1], allowed))
 
 
+@pytest.mark.acceptance
 def test_a_process_without_the_package_and_onnx_answer_as_the_scorer(feed, tmp_path):
     model, events, version = feed.model, feed.events, feed.version
     users = np.arange(6, dtype=np.int32)
