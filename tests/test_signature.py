@@ -29,6 +29,10 @@ SERVED = SimpleNamespace(
     similar=None,
     audience=None,
     searching=SimpleNamespace(inputs=(QUERY, QUERY_VECTOR, USER, COUNT)),
+    serving=SimpleNamespace(
+        has_stages=False,
+        outputs=(Tensor("score", "float32", "[B, N]"), Tensor("probability", "float32", "[B, N]")),
+    ),
     explanation=SimpleNamespace(meanings=dict.fromkeys(("id", "text", "context"), "share")),
 )
 

@@ -35,6 +35,7 @@ def split(events):
 
 @pytest.fixture
 def ranker(split, golden):
+    keras.utils.set_random_seed(1)
     return golden.random_ranker(split.train, {"vectors": []})
 
 
