@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
 
-from tfrec_fusion.metrics.grouped_auc import gauc, user_aucs
+from tfrec_fusion.evaluation.bootstrap import interval, resamples
+from tfrec_fusion.metrics import auc, gauc, log_loss, ndcg_of_lists
+from tfrec_fusion.metrics.grouped_auc import user_aucs
 
 FEW = 5  # training events of an item
 _SHOWN = ("GAUC", "AUC", "log loss", "NDCG@10", "few GAUC", "few AUC")
@@ -17,29 +18,15 @@ _RESAMPLES = 2000
 def figures(pairs: Mapping[str, np.ndarray], logits: np.ndarray) -> dict[str, float]:
     """GAUC, AUC, log loss, NDCG@10 of each user's pairs, and both AUCs on items of few events."""
     user, label = pairs["user"], pairs["label"]
-    probability = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -30, 30)))
     few = pairs["events"] < FEW
     return {
         "GAUC": gauc(user, label, logits),
-        "AUC": float(roc_auc_score(label, logits)),
-        "log loss": float(log_loss(label, probability)),
-        "NDCG@10": _ndcg(user, label, logits),
+        "AUC": auc(label, logits),
+        "log loss": log_loss(label, logits, from_logits=True),
+        "NDCG@10": ndcg_of_lists(user, label, logits),
         "few GAUC": gauc(user[few], label[few], logits[few]),
-        "few AUC": float(roc_auc_score(label[few], logits[few])),
+        "few AUC": auc(label[few], logits[few]),
     }
-
-
-def _ndcg(user: np.ndarray, label: np.ndarray, scores: np.ndarray, k: int = 10) -> float:
-    order = np.lexsort([-scores, user])
-    of_user, gain = user[order], label[order]
-    starts = np.flatnonzero(np.append(True, np.diff(of_user) != 0))
-    rank = np.arange(len(gain)) - np.repeat(starts, np.diff(np.append(starts, len(gain))))
-    discount = np.where(rank < k, 1 / np.log2(rank + 2), 0.0)
-    found = np.add.reduceat(gain * discount, starts)
-    best = np.cumsum(1 / np.log2(np.arange(k) + 2))
-    positives = np.add.reduceat(gain, starts).astype(int)
-    there = positives > 0
-    return float((found[there] / best[np.minimum(positives[there], k) - 1]).mean())
 
 
 def best_of(rows: Sequence[Mapping]) -> dict[str, str]:
@@ -101,8 +88,7 @@ def _per_user(scores: Sequence[np.ndarray], pairs, part) -> tuple[np.ndarray, np
 
 
 def _bootstrap(difference: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(weight), np.full(len(weight), 1 / len(weight)), _RESAMPLES)
-    means = (drawn @ (weight * difference)) / (drawn @ weight)
-    low, high = np.quantile(means, [0.025, 0.975])
+    drawn = resamples(len(weight), _RESAMPLES, seed=0)
+    means = [(times @ (weight * difference)) / (times @ weight) for times in drawn]
+    low, high = interval(np.concatenate(means))
     return float(np.average(difference, weights=weight)), float(low), float(high)
