@@ -274,6 +274,17 @@ def test_the_default_loss_by_hand(events, batch):
     assert float(loss) == pytest.approx((each * np.arange(32)).mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    ["binary_crossentropy", keras.losses.BinaryCrossentropy(), keras.losses.binary_crossentropy],
+)
+def test_a_loss_of_probabilities_is_refused(events, loss):
+    model = _model(events)
+    with pytest.raises(InputError, match="from_logits=True"):
+        model.compile("sgd", loss=loss)
+    model.compile("sgd", loss=keras.losses.BinaryCrossentropy(from_logits=True))
+
+
 def test_another_loss(events, batch):
     model = _model(events)
     model.compile("sgd", loss=keras.losses.MeanSquaredError())

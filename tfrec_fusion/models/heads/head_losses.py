@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -165,7 +166,7 @@ def resolved_loss(loss, where: str = "loss"):
     """Resolves a loss as `find_loss` does, but returns the name of a Keras loss unchanged.
 
     Raises:
-      InputError: it is unknown, or several losses.
+      InputError: it is unknown, several losses, or one of probabilities.
     """
     if isinstance(loss, Mapping | Joint):
         raise InputError(
@@ -180,8 +181,28 @@ def resolved_loss(loss, where: str = "loss"):
                 f"Ranker: compile: {where}: must be one of {', '.join(OBJECTIVES)}, a Keras loss, "
                 f"or module:name of your own. Received: {loss!r}"
             ) from None
-        return loss
-    return find_loss("Ranker", loss)
+        found = loss
+    else:
+        found = find_loss("Ranker", loss)
+    if _takes_probabilities(found):
+        raise InputError(
+            f"Ranker: compile: {where}: this loss compares labels with probabilities, and heads give "
+            f"logits; pass the object of its class with from_logits=True. Received: {loss!r}"
+        )
+    return found
+
+
+def _takes_probabilities(loss: Any) -> bool:
+    """Whether a loss of Keras reads probabilities, as its cross entropies do unless told."""
+    found = keras.losses.get(loss)
+    if isinstance(found, keras.losses.Loss):
+        module = type(found).__module__
+        if isinstance(found, Objective) or not module.startswith(keras.losses.Loss.__module__):
+            return False
+        return found.get_config().get("from_logits") is False
+    if getattr(found, "__module__", None) != keras.losses.Loss.__module__:
+        return False
+    return "from_logits" in inspect.signature(found).parameters
 
 
 def head_losses(
