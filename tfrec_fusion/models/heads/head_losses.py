@@ -186,8 +186,8 @@ def resolved_loss(loss, where: str = "loss"):
         found = find_loss("Ranker", loss)
     if _takes_probabilities(found):
         raise InputError(
-            f"Ranker: compile: {where}: this loss compares labels with probabilities, and heads give "
-            f"logits; pass the object of its class with from_logits=True. Received: {loss!r}"
+            f"Ranker: compile: {where}: this loss is of probabilities, and heads give logits; pass "
+            f"an object of its class with from_logits=True. Received: {loss!r}"
         )
     return found
 
