@@ -134,3 +134,11 @@ def test_events_without_times_have_those_of_the_end(make_events):
 def test_wrong_options_are_refused(events, model, options, says):
     with pytest.raises(InputError, match=says):
         ranking_examples(events, 4, **({"negatives_from": model} | options))
+
+
+def test_a_model_of_another_catalogue_is_refused(events, model, make_events):
+    rows = [(user, item.upper(), DAY * day) for user, item, day in ROWS]
+    others = make_events(rows, items="ABCDEFGHIJ")
+    assert len(others.catalogue) == len(events.catalogue)
+    with pytest.raises(InputError, match="built for other items"):
+        ranking_examples(others, 4, negatives_from=EASE().fit(events))

@@ -292,6 +292,16 @@ def test_another_loss(events, batch):
     assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["softmax", "bpr", "list_mle", "lambda_rank"])
+def test_a_loss_of_lists_refuses_rows_of_one_item(events, loss):
+    model = _model(events)
+    model.compile("sgd", loss=loss)
+    batches = ranking_examples(events, 32, negatives=0, history=8)
+    batches = batches.map(lambda batch: batch | {"label": tf.ones(tf.shape(batch["item"]))})
+    with pytest.raises(InputError, match="one item each, so that it would learn nothing"):
+        model.fit(batches, verbose=0)
+
+
 @pytest.mark.slow
 def test_mixed_precision_trains(events):
     model = _model(events, mixed_precision=True)

@@ -91,10 +91,15 @@ def test_weights_and_gains():
     for positions, table, clip, told in (
         ([0, 1], theta, 10, "positions begin with 1. Received: 0"),
         ([1], [1, 0], 10, "must be a number above 0 for each position"),
+        ([1], [np.inf], 10, "must be a number above 0 for each position"),
+        ([1.5], theta, 10, "positions must be whole numbers"),
         ([1], theta, 0.5, "clip must be at least 1. Received: 0.5"),
     ):
         with pytest.raises(InputError, match=told):
             inverse_propensity_weights(np.array(positions), table, clip)
+    for wrong in (-0.5, np.nan, np.inf):
+        with pytest.raises(InputError, match="gain_labels: weights must be finite, at least 0"):
+            gain_labels([1.0, wrong])
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,13 @@ def test_weights_and_gains():
         ({"pairs": [1, 2]}, r"of equal length. Received: \(2,\), \(3,\), \(3,\)"),
         ({"features": np.ones((2, 1))}, r"shape \(2, 1\) and pairs from 0 to 2"),
         ({"features": np.full((3, 1), np.nan)}, "features must be finite. Received: 3 numbers"),
+        ({}, "each pair stands at one position only"),
+        ({"clicks": [0, 1, 0]}, "the first position needs clicks"),
+        ({"positions": [1, 1.5, 1]}, "positions must be whole numbers"),
+        ({"positions": ["1", "2", "1"]}, "positions must be whole numbers"),
+        ({"pairs": [0, np.nan, 2]}, "pairs must be whole numbers"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1 .* Received: 0"),
+        ({"l2": np.nan}, "l2 a number of at least 0"),
     ],
 )
 def test_errors(change, told):

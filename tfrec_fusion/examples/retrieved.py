@@ -51,6 +51,7 @@ class Retrieved:
                 "negatives_from: must be a fitted model that ranks the catalogue, e.g. "
                 f"EASE().fit(train). Received: {model!r}"
             )
+        model.check(events)
         every = State.of(events)
         own, n_users = events.first_events().histories(), len(events.users)
         n_items = len(events.catalogue)

@@ -357,6 +357,13 @@ class Ranker(DataModel):
         for loss in losses:
             if isinstance(loss, Objective):
                 loss.check("Ranker", batch)
+                if loss.compares and len(batch["item"].shape) == 1:
+                    raise InputError(
+                        f"Ranker: {type(loss).__name__} compares the items of a row, and these "
+                        "rows have one item each, so that it would learn nothing; sample items "
+                        "beside each event, ranking_examples(events, negatives=4). "
+                        f"Received: items of shape {batch['item'].shape}"
+                    )
         check_sides("Ranker", self.spec, batch, "ranking_examples(events")
         check_width("Ranker", self.spec, batch["item_features"])
 

@@ -42,8 +42,8 @@ def examination_propensities(
 
     Raises:
       InputError: `start` is not between 0 and 1, lengths differ, there are no clicks, clicks are
-        not 0 or 1, a position is below 1 or has no rows, or `features` lacks pairs or is not
-        finite.
+        not 0 or 1, a position is below 1 or has no rows, the first has no clicks, each pair stands
+        at one position and there are no `features`, or `features` lacks pairs or is not finite.
 
     Example:
       >>> rng = np.random.default_rng(0)
@@ -59,6 +59,11 @@ def examination_propensities(
             "examination_propensities: start must be between 0 and 1; from 1 the estimate never "
             f"moves. Received: {start}"
         )
+    if not (isinstance(iterations, int) and iterations >= 1 and 0 <= l2 < np.inf):
+        raise InputError(
+            "examination_propensities: iterations must be a whole number of at least 1 and l2 a "
+            f"number of at least 0. Received: {iterations!r} and {l2!r}"
+        )
     pairs, positions, clicks = _checked(pairs, positions, clicks)
     if features is None:
         pairs = np.unique(pairs, return_inverse=True)[1]
@@ -66,6 +71,13 @@ def examination_propensities(
     else:
         wanted = _Regression(_checked_features(features, pairs), l2)
     cells = _Cells(pairs, positions - 1, clicks, None if features is None else len(features))
+    if features is None and len(cells.pair) == len(np.unique(cells.pair)) and positions.max() > 1:
+        raise InputError(
+            "examination_propensities: each pair stands at one position only, so that the position "
+            "and the wish cannot be told apart; give features, or a log that shows pairs at "
+            "several. "
+            f"Received: {len(cells.pair)} pairs"
+        )
     theta = np.full(int(positions.max()), start)
     gamma = np.full(cells.n_pairs, 0.5)
     for _ in range(iterations):
@@ -98,10 +110,15 @@ def inverse_propensity_weights(
       >>> inverse_propensity_weights(np.array([1, 2, 9]), np.array([1.0, 0.5, 0.05]))
       array([ 1.,  2., 10.])
     """
-    positions, propensities = np.asarray(positions), np.asarray(propensities, np.float64)
+    positions = _whole("inverse_propensity_weights", "positions", positions)
+    propensities = np.asarray(propensities, np.float64)
     if not clip >= 1:
         raise InputError(f"inverse_propensity_weights: clip must be at least 1. Received: {clip}")
-    if propensities.ndim != 1 or not len(propensities) or not (propensities > 0).all():
+    if (
+        propensities.ndim != 1
+        or not len(propensities)
+        or not (np.isfinite(propensities) & (propensities > 0)).all()
+    ):
         raise InputError(
             "inverse_propensity_weights: propensities must be a number above 0 for each position. "
             f"Received: {propensities}"
@@ -121,13 +138,20 @@ def gain_labels(weights: np.ndarray) -> np.ndarray:
     they read grades.
 
     Args:
-      weights: at least 0, of any shape.
+      weights: finite, at least 0, of any shape.
+
+    Raises:
+      InputError: a weight is below 0 or not finite.
 
     Example:
       >>> gain_labels(np.array([0.0, 1.0, 3.0]))
       array([0., 1., 2.])
     """
-    return np.log2(1 + np.asarray(weights, np.float64))
+    weights = np.asarray(weights, np.float64)
+    wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
+    if wrong.size:
+        raise InputError(f"gain_labels: weights must be finite, at least 0. Received: {wrong[0]}")
+    return np.log2(1 + weights)
 
 
 class _Cells:
@@ -185,8 +209,25 @@ class _Regression:
         return expit(x @ self._weights)
 
 
+def _whole(function: str, name: str, values) -> np.ndarray:
+    """Whole numbers as int64, of any numeric dtype.
+
+    Raises:
+      InputError: they are none.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
+        raise InputError(
+            f"{function}: {name} must be whole numbers. "
+            f"Received: {values.ravel()[:3]} {values.dtype}"
+        )
+    return values.astype(np.int64)
+
+
 def _checked(pairs, positions, clicks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pairs, positions, clicks = map(np.asarray, (pairs, positions, clicks))
+    name = "examination_propensities"
+    pairs, positions = _whole(name, "pairs", pairs), _whole(name, "positions", positions)
+    clicks = np.asarray(clicks)
     shapes = [one.shape for one in (pairs, positions, clicks)]
     if any(shape != (pairs.size,) for shape in shapes):
         raise InputError(
@@ -203,6 +244,11 @@ def _checked(pairs, positions, clicks) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if positions.min() < 1:
         raise InputError(
             f"examination_propensities: positions begin with 1. Received: {positions.min()}"
+        )
+    if not clicks[positions == 1].any():
+        raise InputError(
+            "examination_propensities: the first position needs clicks, as all others are relative "
+            "to it. Received: none there"
         )
     empty = np.flatnonzero(np.bincount(positions)[1:] == 0) + 1
     if len(empty):

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
 from tfrec_fusion._compat import keras, tf
+from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import ranking_examples
 from tfrec_fusion.models import ExaminedHead, Ranker
@@ -98,3 +100,23 @@ def test_a_ranker_trains_it(golden):
     assert (model.head.seen.numpy() != before).all()
     loaded = Ranker.from_config(model.get_config())
     assert loaded.get_config() == model.get_config()
+
+
+@pytest.mark.parametrize(
+    ("position", "says"),
+    [
+        ("nope", "must be one of the events' labels"),
+        ("below", "must hold whole numbers from 1. Received: 0"),
+        ("parts", "must hold whole numbers from 1. Received: 1.5"),
+        ("missing", "must hold whole numbers from 1. Received: none, all are missing"),
+    ],
+)
+def test_positions_are_checked(position, says):
+    frame = pd.DataFrame(
+        {"user_id": ["u", "u", "v"], "item_id": ["a", "b", "a"], "label": [1.0, 0.0, 1.0]}
+    ).assign(below=[0.0, 1, 2], parts=[1.0, 1.5, 2], missing=np.nan)
+    catalogue = Catalogue(pd.DataFrame({"item_id": ["a", "b", "c"]}))
+    events = Interactions.from_frame(frame, catalogue, labels=["below", "parts", "missing"])
+    heads = {"click": {"kind": "examined", "position": position, "label": "label"}}
+    with pytest.raises(InputError, match=f"'click': position.*{says}"):
+        Ranker(events, dim=4, hidden=[4], heads=heads)

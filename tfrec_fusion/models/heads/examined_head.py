@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.layers.checks import check_count
@@ -82,6 +84,21 @@ class ExaminedHead(BinaryHead):
         seen = tf.gather(self.seen, row)
         both = -tf.reduce_logsumexp(tf.stack([-seen, -outputs, -seen - outputs]), 0)
         return tf.where(later, both, outputs)
+
+    def check_others(self, labels):
+        if self.position not in labels:
+            raise ValueError(
+                f"position must be one of the events' labels; read them with "
+                f"labels=[{self.position!r}]. Received: {self.position!r}, of {list(labels)}"
+            )
+        values = labels[self.position]
+        known = values[~np.isnan(values)]
+        wrong = known[(known < 1) | (known != np.floor(known))]
+        if len(wrong) or not len(known):
+            raise ValueError(
+                f"position {self.position!r} must hold whole numbers from 1. "
+                f"Received: {f'{wrong[0]:g}' if len(wrong) else 'none, all are missing'}"
+            )
 
     @property
     def meaning(self):

@@ -20,8 +20,8 @@ class Head(keras.layers.Layer):
     """Predicts one label of a ranker's items from a representation.
 
     A subclass defines `default_loss`, and what differs of `units`, `negatives`, `default_metrics`,
-    `prediction`, `value`, `score`, `measured` and `check_labels`. The output, what losses compare
-    with labels, is linear in the representation, or in that of its own layers.
+    `prediction`, `value`, `score`, `measured`, `check_labels` and `check_others`. The output, what
+    losses compare with labels, is linear in the representation, or in that of its own layers.
 
     Args:
       label: "label", the label of the events, or a name of `Interactions.labels`; None is chosen by
@@ -186,6 +186,9 @@ class Head(keras.layers.Layer):
 
     def check_labels(self, labels: np.ndarray) -> None:
         """Raises ValueError for labels `[n]`, none of them missing, that it cannot learn."""
+
+    def check_others(self, labels: Mapping[str, np.ndarray]) -> None:
+        """Raises ValueError if it reads another of `Interactions.labels` and cannot."""
 
     @property
     def _of_negatives(self) -> str:

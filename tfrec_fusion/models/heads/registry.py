@@ -107,6 +107,10 @@ def _check_labels(name: str, head: Head, data: Interactions) -> None:
     where = f"Ranker: heads: {name!r}: label {head.label!r}"
     if not len(known):
         raise InputError(f"{where} is missing in all events. Received: {len(data)} events")
+    try:
+        head.check_others(data.labels)
+    except ValueError as error:
+        raise InputError(f"Ranker: heads: {name!r}: {error}") from None
     if head.loss is not None:  # another loss may take other labels
         return
     try:

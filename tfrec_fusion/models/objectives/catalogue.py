@@ -107,6 +107,8 @@ class CatalogueSoftmax(Objective):
       matmul_dtype: matmul dtype of the softmax on pairs, see `InBatchSoftmax`.
     """
 
+    compares = True
+
     def __init__(self, matmul_dtype: str = "float32", **kwargs):
         super().__init__(**kwargs)
         self.matmul_dtype = matmul_dtype

@@ -41,6 +41,7 @@ class LambdaRank(Objective):
       np.float32(0.2558)
     """
 
+    compares = True
     blocked = True
     pairwise = True
 

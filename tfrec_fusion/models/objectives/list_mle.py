@@ -33,6 +33,7 @@ class ListMLE(Objective):
       np.float32(0.8959)
     """
 
+    compares = True
     blocked = True
     pairwise = True
 

@@ -19,6 +19,8 @@ class Objective(keras.losses.Loss):
     arguments to `get_config`, and register the class in Keras to load it with a saved model.
 
     Attributes:
+      compares: whether it compares the items of a row with each other, so that it learns nothing
+        from rows of one item.
       blocked: whether to compute some rows at a time, which saves memory; then the loss of a row
         must not depend on other rows, nor on variables.
       pairwise: whether a `blocked` loss holds a value of each target and candidate of its rows.
@@ -41,6 +43,7 @@ class Objective(keras.losses.Loss):
       np.float32(1.5)
     """
 
+    compares = False
     blocked = False
     pairwise = False
 

@@ -19,6 +19,7 @@ class PairwiseObjective(Objective):
     For a block of b rows with T targets, memory holds `[T, C]` differences.
     """
 
+    compares = True
     blocked = True
     pairwise = True
 
