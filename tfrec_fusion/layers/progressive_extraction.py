@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from tfrec_fusion._compat import keras, tf
@@ -60,12 +61,11 @@ class ProgressiveExtraction(keras.layers.Layer):
         }
         policy = {"dtype": self.dtype_policy}
         sizes = [*[experts] * tasks, shared]
+        # One flat list: Keras saves no layer that lies in a list of lists.
         self.experts = [
-            [
-                MLP(hidden, dropout=dropout, name=f"expert_{place}_{index}", **policy)
-                for index in range(size)
-            ]
+            MLP(hidden, dropout=dropout, name=f"expert_{place}_{index}", **policy)
             for place, size in enumerate(sizes)
+            for index in range(size)
         ]
         mixed = [*[experts + shared] * tasks, *([] if last else [sum(sizes)])]
         self.gates = [
@@ -75,9 +75,11 @@ class ProgressiveExtraction(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         inputs = [tf.cast(one, self.compute_dtype) for one in inputs]
+        sizes = [*[self.options["experts"]] * self.options["tasks"], self.options["shared"]]
+        remaining = iter(self.experts)
         *own, shared = [
-            [expert(values, training=training) for expert in experts]
-            for values, experts in zip(inputs, self.experts, strict=True)
+            [expert(values, training=training) for expert in itertools.islice(remaining, size)]
+            for values, size in zip(inputs, sizes, strict=True)
         ]
         everyone = [expert for experts in own for expert in experts]
         mixed = [[*experts, *shared] for experts in [*own, everyone]]
