@@ -41,13 +41,13 @@ def test_a_process_without_the_package_answers_as_more_models(ranker, golden, tm
 
 
 @pytest.mark.slow
-def test_a_process_without_the_package_answers_as_a_backbone_of_fields(ranker, golden, tmp_path):
-    _check_in_a_clean_process(golden, [ranker("auto_int")], tmp_path)
+def test_a_process_without_the_package_answers_by_fields_and_by_rates(ranker, golden, tmp_path):
+    _check_in_a_clean_process(golden, [ranker("auto_int"), ranker("serial")], tmp_path)
 
 
 @pytest.mark.acceptance
 def test_a_process_without_the_package_answers_as_every_backbone(ranker, golden, tmp_path):
-    quick = ("all", "id only", "no times", "auto_int")
+    quick = ("all", "id only", "no times", "auto_int", "serial")
     names = [name for name in golden.RANKERS if name not in quick]
     _check_in_a_clean_process(golden, [ranker(name) for name in names], tmp_path)
 
@@ -59,8 +59,9 @@ def served(ranker):
 
 
 @pytest.mark.slow
-def test_scores_equal_the_scorer(ranker):
-    model, events, version = ranker("no times")
+@pytest.mark.parametrize("name", ["no times", "serial"])
+def test_scores_equal_the_scorer(ranker, name):
+    model, events, version = ranker(name)
     loaded = tf.saved_model.load(str(version))
     items = np.tile(events.catalogue.vocabulary.ids, (len(events.users), 1))
     found = loaded.signatures["serving_default"](

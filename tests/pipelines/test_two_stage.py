@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixed_scores import Fixed
-from golden import RANKERS, random_ranker, ranker_events
+from golden import RANKERS, events_of, random_ranker
 from two_stages import candidates_apart, scores_apart
 
 from tfrec_fusion._compat import tf
@@ -117,14 +117,13 @@ def test_more_candidates_than_items_are_left(split, ranker, candidates):
         pytest.param("all", marks=pytest.mark.slow),
         *(
             pytest.param(name, marks=pytest.mark.acceptance)
-            for name in ("no times", "din", "order")
+            for name in ("no times", "din", "order", "serial")
         ),
     ],
 )
 def test_both_stages_score_as_the_parts_do_apart(name, tmp_path):
-    times, options = RANKERS[name]
-    events = ranker_events(times)
-    ranker, retrieval = random_ranker(events, options), EASE(l2=2.0).fit(events)
+    events = events_of(name)
+    ranker, retrieval = random_ranker(events, RANKERS[name][1]), EASE(l2=2.0).fit(events)
     options = {"candidates": 6, "retrieval_weight": 0.5}
     model, state = TwoStage(retrieval, ranker, **options), State.of(events)
     assert isinstance(model, Model) and model.reads_user_ids == (name in ("all", "id only"))

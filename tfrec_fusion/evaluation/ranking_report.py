@@ -296,6 +296,7 @@ def tested_pairs(model, split: Split, negatives: int, seed: int) -> tf.data.Data
         horizon_days=0.0,
         context_side=model.spec.context_side if given else None,
         event_side=model.spec.event_side if given else None,
+        label_rates=given and model.spec.label_rates,
         numbers=model.spec.numbers if given else (),
         seed=seed,
         shuffle=False,

@@ -16,10 +16,12 @@ from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.pairs import LABEL, pair_batches
+from tfrec_fusion.examples.rates_as_of import RatesAsOf
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.examples.retrieved import Retrieved
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
+from tfrec_fusion.features.label_rates import LABEL_RATES, LabelRates
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.times import DAY
 
@@ -44,6 +46,7 @@ def ranking_examples(
     min_history: int = 0,
     context_side: Side | None = None,
     event_side: Side | None = None,
+    label_rates: bool = False,
     window_days: float = 7.0,
     numbers: Sequence[str] | None = None,
     steps_per_epoch: int | None = None,
@@ -75,9 +78,13 @@ def ranking_examples(
     item, or a random one if the item is not in it, as of impressions, so that its size does not
     tell the label; and the event's item is warm if another user has it;
 
+    - with `label_rates`, `label_rates` `[B, N, 4]` float32: the numbers of `LabelRates` of the user
+      and of the item, of the events before c; without times of four fifths of the events, drawn by
+      pairs, without the row's own;
+
     - with a `context_side`, the event's own context, encoded, as in `pair_examples`.
 
-    With `negatives=0`, `item`, labels, `item_features` and `is_warm` have no axis N.
+    With `negatives=0`, `item`, labels, `item_features`, `is_warm` and `label_rates` have no axis N.
     `pair_examples` describes how negatives are sampled.
 
     Args:
@@ -107,11 +114,13 @@ def ranking_examples(
       context_side: the context features of a model, its `spec.context_side`.
       event_side: the features of events of a model, its `spec.event_side`; the batches then hold
         those of the histories' events, as in `pair_examples`.
+      label_rates: whether to add the rates of labels, a model's `spec.label_rates`; they are of
+        `known`, which must have labels.
       window_days, steps_per_epoch, seed, shuffle, first_epoch, shard: see `pair_examples`.
 
     Raises:
-      InputError: as in `pair_examples`, a negative horizon, a cut after an event, or `at` without
-        times.
+      InputError: as in `pair_examples`, a negative horizon, a cut after an event, `at` without
+        times, or `label_rates` without labels.
     """
     if horizon_days < 0 or every_days <= 0:
         raise InputError(
@@ -121,12 +130,13 @@ def ranking_examples(
     check_steps("ranking_examples", steps_per_epoch)
     if negatives is None:
         negatives = 4 if events.label is None else 0
+    source = events if known is None else known
     retrieved = None
     if negatives_from is not None:
         _check_hard(negatives, hard_share, hard_pool, hard_cuts)
-        source = events if known is None else known
         retrieved = Retrieved.of(negatives_from, source, hard_pool, hard_cuts)
-    past = (events if known is None else known).first_events()
+    rates = LabelRates.of(source) if label_rates else None
+    past = source.first_events()
     past = past.select(past.user >= 0)
     epochs = Epochs(seed, first_epoch)
     rows = pair_batches(
@@ -173,8 +183,19 @@ def ranking_examples(
     past_events = {} if event_side is None else history_events(event_side, past)
     horizon = horizon_days * DAY
     labelled = events.label is not None or bool(events.labels)
+    of_labels = rates and RatesAsOf(rates, cuts, of_others)
     attach = _Attach(
-        past, cuts, items, history, min_history, horizon, seed, past_events, of_others, labelled
+        past,
+        cuts,
+        items,
+        history,
+        min_history,
+        horizon,
+        seed,
+        past_events,
+        of_others,
+        labelled,
+        of_labels,
     )
     seeds = epochs.seeds(stream=2, count=None).enumerate()
     batches = tf.data.Dataset.zip(rows, seeds).map(
@@ -302,6 +323,7 @@ class _Attach:
         past_events,
         of_others,
         labelled,
+        of_labels: RatesAsOf | None,
     ):
         histories = past.histories()
         items, times = histories.items, histories.times
@@ -312,7 +334,7 @@ class _Attach:
             items = items[order]
             past_events = {name: values[order] for name, values in past_events.items()}
         self._event_fields = EventFields(past_events)
-        self._of_items = of_items
+        self._of_items, self._of_labels = of_items, of_labels
         self._length, self._least, self._horizon = length, least, horizon
         self._of_others = of_others
         with tf.device("CPU:0"):
@@ -346,6 +368,8 @@ class _Attach:
         own = item[:, 0] if negatives else item
         cut = self._draw_cut(time, seed) if self._dated else tf.zeros_like(user)
         batch |= self._history(user, own, cut, seed)
+        if self._of_labels is not None:
+            batch[LABEL_RATES] = self._of_labels(user, own, item, cut)
         at = (
             tf.stack([tf.broadcast_to(cut[:, None], tf.shape(item)), item], -1)
             if negatives

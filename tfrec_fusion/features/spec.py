@@ -21,6 +21,7 @@ class DataSpec(BaseModel):
       numbers: numeric column of the catalogue -> "number", or "flag" for booleans; matched by name.
       item_side, user_side, context_side, event_side: the declared features of items, users, the
         context of requests and the events of histories, fitted; None without any.
+      label_rates: whether it reads the rates of labels of users and items, see `LabelRates`.
       repeats: which events of a user-item pair count, see `Interactions`.
       weighted_history: whether items have a fixed weight in the history pools.
     """
@@ -38,5 +39,6 @@ class DataSpec(BaseModel):
     user_side: Side | None = None
     context_side: Side | None = None
     event_side: Side | None = None
+    label_rates: bool = False
     repeats: Literal["first", "all"] = "first"
     weighted_history: bool = False

@@ -17,6 +17,7 @@ from tfrec_fusion.features.context import in_histories
 from tfrec_fusion.features.history_events import encoded_events
 from tfrec_fusion.features.item_trend import ItemTrend, item_numbers
 from tfrec_fusion.features.kinds.values import category_texts
+from tfrec_fusion.features.label_rates import LabelRates
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.times import DAY
@@ -82,7 +83,7 @@ class State:
     def cut(self, last: int | None) -> State:
         """Returns the same state with histories of the last `last` items, e.g. 0 for new users.
 
-        Of users whose histories are cut, no impressions are known.
+        Of users whose histories are cut, no impressions and no rates of labels are known.
 
         Raises:
           InputError: `last` is no whole number of at least 0, nor None.
@@ -92,7 +93,7 @@ class State:
             raise InputError(
                 f"State: last must be a whole number of 0 or more, or None. Received: {last!r}"
             )
-        return State(self.events, self.time, last)
+        return State(self.events, self.time, last, self._impressions)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -197,6 +198,22 @@ class State:
             every = replace(self.events.histories(), events=np.arange(len(events)))
             events = events.select(self._cut(every).events)
         return encoded_events(side, events)
+
+    def label_rates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the numbers of `LabelRates` of all users and all items.
+
+        Returns:
+          `[n_users + 1, 2]` and `[n_items + 1, 2]` float32, the last row is of an unknown one. Of
+          users whose histories are cut none is known.
+
+        Raises:
+          InputError: no impressions are among the events.
+        """
+        rates = LabelRates(self.events, self._impressions)
+        users = rates.of_users()
+        if self.last is not None:
+            users[:] = users[-1]
+        return users, rates.of_items()
 
     def user_texts(self, column: str) -> np.ndarray:
         """Returns a categorical column of all users as texts, "" for missing: `[n_users]`."""

@@ -8,6 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.distillation import TEACHER
+from tfrec_fusion.features.label_rates import LABEL_RATES
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.features.state import State
 from tfrec_fusion.layers.draws import add_draws, next_seed
@@ -58,7 +59,8 @@ class Ranker(DataModel):
       (`HistoryPooling`), an embedding of the user id, or the sum of both, plus a vector of the
       user's declared features; and the product u * v;
     - similarities of the item to the history's items (`HistoryMatch`), by v and each frozen vector;
-    - the item's recency, trend and numbers, and the size and recency of the history,
+    - the item's recency, trend and numbers, the size and recency of the history, and with
+      `label_rates` how often the user's and the item's labels are positive (`LabelRates`), all
       batch-normalised; a vector of the declared features of the context (`SideFeatures`).
 
     The backbone, by default cross layers beside a deep network (`DCNv2`), maps x_0 to a
@@ -338,6 +340,11 @@ class Ranker(DataModel):
                     f"Ranker: the batches have no {name!r}; pass those of "
                     f"ranking_examples(events, 1024). {received}"
                 )
+        if self.spec.label_rates and LABEL_RATES not in batch:
+            raise InputError(
+                "Ranker: it reads rates of labels, which the batches lack; pass those of "
+                f"ranking_examples(events, label_rates=True). {received}"
+            )
         for name, head in self.heads.items():
             if head.field not in batch:
                 label = head.field.removeprefix(f"{LABEL}/")
@@ -388,7 +395,7 @@ class Ranker(DataModel):
     def refreshes(self) -> bool:
         """Whether newer events change the scores without retraining."""
         trends = set(self.spec.feature_names) - set(self.spec.numbers)
-        return self.config.trend and bool(trends)
+        return self.spec.label_rates or (self.config.trend and bool(trends))
 
     def serving(self, state: State, precision: str = "float32") -> RankerServing:
         """Returns the scoring graph to export, with tables and trends stored in `precision`."""

@@ -42,6 +42,8 @@ class RankerConfig(FusionConfig):
       vectors: names of the catalogue's vectors to use; None takes all, [] is the ID-only model.
       user: what the user vector is made from: "history", "id" or "both".
       trend: whether the items' recency and trend are features; the catalogue's numbers always are.
+      label_rates: whether the shares of positive labels of the user and of the item are features,
+        see `LabelRates`; for events with labels. Give `ranking_examples` label_rates=True as well.
       id_dropout: probability that training hides an item's (and a user's) id.
       id_l2: weight of half the squared norm of the batch's id vectors in the loss.
       whitening_dim: whitens vectors to at most this many dimensions, fitted on training items;
@@ -80,6 +82,7 @@ class RankerConfig(FusionConfig):
     vectors: list[str] | None = None
     user: Literal["history", "id", "both"] = "history"
     trend: bool = True
+    label_rates: bool = False
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
     id_l2: float = Field(default=1e-6, ge=0)
     whitening_dim: PositiveInt | None = 128

@@ -8,6 +8,7 @@ from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.ranking import feature_names
 from tfrec_fusion.features.context import CONTEXT_FIELDS, neutral_context
 from tfrec_fusion.features.history_events import EVENT_FIELDS, unknown_event
+from tfrec_fusion.features.label_rates import COLUMNS, LABEL_RATES, LabelRates
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.models.building import (
     check_item_features,
@@ -38,6 +39,8 @@ def described(data, config: RankerConfig) -> tuple[DataSpec, dict]:
             "the catalogue, and no features are declared"
         )
     check_reads_events("Ranker", config, config.user != "id")
+    if config.label_rates:
+        LabelRates.of(data)  # raises without impressions
     frozen = frozen_vectors(data, names, config.whitening_dim)
     spec = DataSpec(
         n_users=len(data.users),
@@ -47,6 +50,7 @@ def described(data, config: RankerConfig) -> tuple[DataSpec, dict]:
         vector_dims={name: values.shape[1] for name, (values, _) in frozen.items()},
         feature_names=feature_names(data),
         numbers=item_numbers_of("Ranker", catalogue),
+        label_rates=config.label_rates,
         **fitted_sides("Ranker", data, config.declared),
     )
     return spec, frozen
@@ -63,6 +67,8 @@ def example(spec: DataSpec) -> dict[str, tf.Tensor]:
         "item_features": tf.zeros([1, len(spec.feature_names)]),
         "is_warm": tf.ones([1], tf.bool),
     }
+    if spec.label_rates:
+        batch[LABEL_RATES] = tf.zeros([1, 2 * COLUMNS])
     if spec.context_side is not None:
         batch |= dict(zip(CONTEXT_FIELDS, neutral_context(spec.context_side), strict=True))
     if spec.event_side is not None:

@@ -9,6 +9,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.context import CONTEXT_FIELDS
 from tfrec_fusion.features.history_events import EVENT_FIELDS
+from tfrec_fusion.features.label_rates import LABEL_RATES
 from tfrec_fusion.features.side import Side
 from tfrec_fusion.features.spec import DataSpec
 from tfrec_fusion.layers import (
@@ -133,6 +134,9 @@ class RankerFeatures(keras.layers.Layer):
         if self.spec.event_side is not None and EVENT_FIELDS[0] in batch:
             past = self.event_side(past, *(batch[name] for name in EVENT_FIELDS))
         numbers = [self._item_numbers(batch["item_features"], shape)]
+        if self.spec.label_rates:
+            rates = batch[LABEL_RATES]
+            numbers.append(tf.reshape(rates, tf.concat([shape, tf.shape(rates)[-1:]], 0)))
 
         def for_each_item(values):
             return tf.broadcast_to(values, tf.concat([shape, tf.shape(values)[-1:]], 0))

@@ -6,8 +6,10 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.features.history_events import EVENT_FIELDS
+from tfrec_fusion.features.label_rates import LABEL_RATES
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.serving.request_features import RequestFeatures
+from tfrec_fusion.models.serving.stored_rates import StoredRates
 from tfrec_fusion.models.towers.event_features import EventFeatures
 
 _PAIRS = 1 << 18  # of a user and an item
@@ -34,6 +36,7 @@ class RankerScorer:
             one.of(model.spec, state) for one in (RequestFeatures, EventFeatures)
         )
         seen = tf.constant(state.seen)
+        rates = StoredRates(state) if model.spec.label_rates else None
 
         @tf.function(reduce_retracing=True)
         def score(users, items, ages, *event_rows):
@@ -41,6 +44,8 @@ class RankerScorer:
             given = {} if of_users is None else of_users.fields(users)
             if self._events:
                 given |= zip(EVENT_FIELDS, self._events(*event_rows), strict=True)
+            if rates is not None:
+                given[LABEL_RATES] = rates(users, tf.broadcast_to(tf.range(n_items), shape))
             return model(
                 {
                     **given,

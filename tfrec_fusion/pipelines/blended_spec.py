@@ -65,6 +65,7 @@ def blended_spec(members: Mapping[str, Model], owner: str = "Blend") -> DataSpec
         item_side=_joined(specs.values(), "item_side"),
         user_side=_requested(owner, specs.values(), "user_side"),
         context_side=_requested(owner, specs.values(), "context_side"),
+        label_rates=any(spec.label_rates for spec in specs.values()),
         repeats=one.repeats,
     )
 

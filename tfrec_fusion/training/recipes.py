@@ -90,6 +90,7 @@ def training_batches(
     context_side: Side | None = None,
     steps_per_epoch: int | None = None,
     event_side: Side | None = None,
+    label_rates: bool = False,
     hard: Mapping[str, Any] | None = None,
 ) -> tf.data.Dataset:
     """Returns the training examples of a resolved config, starting at `first_epoch`.
@@ -98,6 +99,7 @@ def training_batches(
       context_side: the context features of the model.
       steps_per_epoch: most batches of an epoch; None for all.
       event_side: the features of past events of the model.
+      label_rates: whether the model reads rates of labels; only for a ranker.
       hard: see `hard_negatives`; only for a ranker.
     """
     if config.joint:
@@ -121,6 +123,8 @@ def training_batches(
         )
     if hard and (train.label is None if options["negatives"] is None else options["negatives"]):
         options |= hard
+    if label_rates:
+        options["label_rates"] = True
     teacher = options.pop("teacher")
     batches = ranking_examples(train, config.batch_size, first_epoch=first_epoch, **options)
     return batches if teacher is None else distillation_examples(batches, _teacher(teacher, train))
@@ -192,6 +196,7 @@ def _batches(config, train, model, steps: int | None, hard=None) -> tf.data.Data
         context_side=model.spec.context_side,
         steps_per_epoch=steps,
         event_side=model.spec.event_side,
+        label_rates=model.spec.label_rates,
         hard=hard,
     )
 

@@ -171,6 +171,7 @@ class RunTraining:
             model.spec.context_side,
             steps_per_epoch,
             model.spec.event_side,
+            model.spec.label_rates,
             self._hard,
         )
 

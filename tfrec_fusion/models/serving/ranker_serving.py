@@ -9,10 +9,12 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.history_events import EVENT_FIELDS
+from tfrec_fusion.features.label_rates import LABEL_RATES
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.calibration.applied import described_answers
 from tfrec_fusion.models.serving.request_features import RequestFeatures
 from tfrec_fusion.models.serving.row_serving import RowServing
+from tfrec_fusion.models.serving.stored_rates import StoredRates
 from tfrec_fusion.models.serving.stored_tables import stored_ranker
 from tfrec_fusion.models.towers.event_features import EventFeatures
 
@@ -53,7 +55,10 @@ class RankerServing(RowServing):
         self.seen = tf.Variable(np.append(state.seen, False), False, name="is_warm")
         self.requested = RequestFeatures.of(spec, state, requests=True)
         self.events = EventFeatures.of(spec, state)
-        self.reads_users = model.reads_user_ids or spec.user_side is not None
+        self.rates = StoredRates(state) if spec.label_rates else None
+        self.reads_users = (
+            model.reads_user_ids or spec.user_side is not None or self.rates is not None
+        )
         self.reads_history = model.reads_history
         self.reads_ages = model.reads_history and state.time is not None
         self.outputs = described_answers(model)
@@ -71,6 +76,8 @@ class RankerServing(RowServing):
             batch |= zip(EVENT_FIELDS, self.events(batch.pop("history_event")), strict=True)
         if self.requested is not None:
             batch = self.requested.fields(batch["user"]) | batch
+        if self.rates is not None:
+            batch[LABEL_RATES] = self.rates(batch["user"], items)
         return self._answers(batch)
 
 
