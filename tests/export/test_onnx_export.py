@@ -162,18 +162,13 @@ def test_declared_features(unhashed, tmp_path):
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name,
-            marks=pytest.mark.slow if name == "sasrec" else pytest.mark.acceptance,
-        )
-        for name in (
-            *("caser", "decayed_history", "esasrec", "gru4rec", "hstu", "sasrec"),
-            *("sum", "user both", "text only", "no times", "initial"),
-            *("gate", "user id", "id only", "no trend", "no times, user id"),
-        )
+        *("caser", "decayed_history", "esasrec", "gru4rec", "hstu", "sasrec"),
+        *("sum", "user both", "text only", "no times", "initial"),
+        *("gate", "user id", "id only", "no trend", "no times, user id"),
     ],
 )
 def test_every_two_tower_does(golden, references, name, tmp_path):

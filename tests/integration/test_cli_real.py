@@ -24,7 +24,7 @@ def _run(*arguments):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_retail_by_defaults(real_data, tmp_path):
     retail = real_data("retail")
     run = tmp_path / "run"

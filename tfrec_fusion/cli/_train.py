@@ -142,10 +142,11 @@ def _summary(result: dict) -> list[str]:
     for label in ("total", "warm", "cold"):
         metrics = slices.get(label, {}).get("metrics", {})
         if metrics.get("gauc") is not None:
-            lines.append(
-                f"{label}: GAUC {metrics['gauc']:.4f}, log loss {metrics['log_loss']:.4f}, "
-                f"ECE {metrics['ece']:.4f}"
-            )
+            # A ranker of another label than the events' own has no probability of it.
+            shown = {"GAUC": "gauc", "log loss": "log_loss", "ECE": "ece"}
+            known = [(title, metrics.get(name)) for title, name in shown.items()]
+            texts = [f"{title} {value:.4f}" for title, value in known if value is not None]
+            lines.append(f"{label}: {', '.join(texts)}")
         elif metrics.get("recall@20") is not None:
             lines.append(
                 f"{label}: NDCG@10 {metrics['ndcg@10']:.4f}, Recall@20 {metrics['recall@20']:.4f}"

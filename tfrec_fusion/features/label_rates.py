@@ -39,8 +39,10 @@ class LabelRates:
       >>> frame = pd.DataFrame({"user_id": list("uuv"), "item_id": list("abb"), "label": [1, 0, 1]})
       >>> items = tff.data.Catalogue(pd.DataFrame({"item_id": list("ab")}))
       >>> events = tff.data.Interactions.from_frame(frame, items)
-      >>> LabelRates.of(events).of_items().round(2).tolist()  # the last row: an unknown item
-      [[0.72, 0.69], [0.62, 1.1], [0.67, 0.0]]
+      >>> LabelRates.of(events).of_items().round(2)  # the last row: an unknown item
+      array([[0.72, 0.69],
+             [0.62, 1.1 ],
+             [0.67, 0.  ]], dtype=float32)
     """
 
     def __init__(self, positives: Interactions, impressions: Interactions | None):
