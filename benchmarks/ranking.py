@@ -9,8 +9,8 @@ of them, once per seed, and tested. Each result is kept in `--folder`, so that a
 where it was. `--page` writes the tables into docs/ranking.md.
 
 Peers get what ours computes by itself as numbers: those of the items, the size and the age of the
-history, and how well the item's text matches it; further the mean labels of users and items. The
-text is 64 whitened components for them. They run in the environment of PYTHON, with the packages of
+history, how well the item's text matches it, and the mean labels of users and items. The text is 64
+whitened components for them. They run in the environment of PYTHON, with the packages of
 requirements-peers-ranker.txt; FUXICTR in the environment names a checkout of FuxiCTR. The data has
 its own README and is read from TFREC_FUSION_DATA, else ../shared/data; ml-100k comes with RecBole's
 wheel (`pip download --no-deps recbole==1.2.1`).

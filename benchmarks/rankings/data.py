@@ -105,13 +105,14 @@ def training(
         negatives=negatives,
         history=HISTORY,
         min_history=0 if task.labelled else 1,
+        label_rates=task.labelled,
         first_epoch=epoch,
     )
 
 
 def tested(task: Task, split: Split) -> tf.data.Dataset:
     """The test batches, in a fixed order."""
-    options: dict = {"negatives": 0}
+    options: dict = {"negatives": 0, "label_rates": True}
     if not task.labelled:
         options = {"negatives": _TEST_NEGATIVES, "at": split.time}
     return ranking_examples(

@@ -56,12 +56,12 @@ def _ours(backbone: str, text: bool = True) -> Row:
             model["backbone_options"] = {"dropout": dropout}
         return {"epochs": epochs, "rate": 2e-3, "model": model}
 
-    small = {"dim": 16, "id_dropout": 0.2, "id_l2": 1e-3, "user": "both"}
+    small = {"dim": 16, "id_dropout": 0.2, "id_l2": 1e-3, "label_rates": True}
     return Row(
         (
-            setting(6, 0.3, **small),
-            setting(8, 0.5, **small),
-            setting(5, 0.3, **small | {"user": "history"}),
+            setting(5, 0.3, **small),
+            setting(8, 0.3, **small),
+            setting(6, 0.3, **small, user="both"),
         ),
         (setting(2, 0.0), setting(2, 0.2)),
         text=text,
