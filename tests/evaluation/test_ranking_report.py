@@ -143,11 +143,14 @@ def test_slices_of_a_sampled_evaluation(split):
 def test_arguments_out_of_range(split, labelled):
     model = _Scores(lambda u, i: u + i)
     for options, told in (
-        ({"negatives": -1}, r"negatives must be at least 0. Received: -1"),
-        ({"bootstrap": -1}, r"bootstrap must be 0 or more resamples. Received: -1"),
+        ({"negatives": -1}, r"negatives must be a whole number of 0 or more. Received: -1"),
+        ({"negatives": 1.5}, r"negatives must be a whole number of 0 or more. Received: 1.5"),
+        ({"bootstrap": -1}, r"bootstrap must be a whole number of 0 or more. Received: -1"),
+        ({"split": labelled.test}, r"split must be a Split, .* Received: Interactions"),
+        ({"model": 3}, r"model must have a method scorer.* Received: int"),
     ):
         with pytest.raises(InputError, match=rf"evaluate_ranker: {told}"):
-            evaluate_ranker(model, labelled, **options)
+            evaluate_ranker(**({"model": model, "split": labelled} | options))
 
 
 @pytest.mark.slow

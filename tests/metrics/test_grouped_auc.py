@@ -78,6 +78,9 @@ def test_no_rows():
         (([[1]], [[1]], [[0.5]]), "equal length"),
         (([1, 1], [1, 0], [0.5, np.nan]), "1 scores are not finite"),
         (([1, 1], [1, 0], [0.5, 0.1], "clicks"), "weights must be"),
+        ((["a", None, None], [1, 0, 1], [0.5, 0.1, 0.2]), "gauc: 2 users are missing. .*None"),
+        (([1, np.nan, np.nan], [1, 0, 1], [0.5, 0.1, 0.2]), "gauc: 2 users are missing. .*nan"),
+        ((np.array(["a", 1], object), [1, 0], [0.5, 0.1]), "users must be .* of one kind"),
     ],
 )
 def test_a_mistake_is_named(arguments, says):

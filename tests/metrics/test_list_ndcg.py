@@ -79,7 +79,9 @@ def test_equals_the_mean_over_all_orders_of_equal_scores(rows, k, random):
     [
         (([1, 2], [1], [0.5, 0.5]), "lists, labels and scores must be .* equal length"),
         (([1], [np.nan], [0.5]), "1 labels are not finite"),
-        (([1], [1], [0.5], 0), "k must be at least 1, or None. Received: 0"),
+        (([1], [1], [0.5], 0), "k, .* must be a whole number of 1 or more. Received: 0"),
+        (([1], [1], [0.5], 1.5), "k, .* must be a whole number of 1 or more. Received: 1.5"),
+        (([1, None], [1, 0], [0.5, 0.5]), "1 lists are missing. Received: None"),
     ],
 )
 def test_a_mistake_is_named(arguments, told):

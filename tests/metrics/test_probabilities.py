@@ -112,7 +112,12 @@ def test_ties_count_half():
         (lambda: log_loss([np.nan], [0.5]), "log_loss: 1 labels are not finite"),
         (lambda: normalised_entropy([1], [0.5, 0.5]), "normalised_entropy: .* equal length"),
         (lambda: expected_calibration_error([1], [1.5]), "_error: predictions must be between"),
-        (lambda: expected_calibration_error([1], [0.5], 0), "bins must be at least 1. Received: 0"),
+        (lambda: expected_calibration_error([1], [0.5], 0), "bins must be a whole .*: 0"),
+        (lambda: expected_calibration_error([1], [0.5], 1.5), "bins must be a whole .*: 1.5"),
+        (lambda: auc(["a", "b"], [0.5, 0.1]), "auc: labels must be numbers. Received: .*'a'"),
+        (lambda: auc([1, None], [0.5, 0.1]), "auc: labels must be numbers. Received: .*None"),
+        (lambda: log_loss([1], ["0.5"]), "log_loss: predictions must be numbers. .*'0.5'"),
+        (lambda: auc([1, 0], [[1], [1, 2]]), "auc: scores must be one-dimensional"),
         (lambda: expected_calibration_error([1], [0.5], 2, "width"), "strategy must be .*'width'"),
     ],
 )

@@ -113,16 +113,8 @@ def evaluate(
     if batch < 1:
         raise InputError(f"evaluate: batch must be at least 1 user. Received: {batch}")
     check_users(users)
-    if not callable(getattr(model, "scorer", None)):
-        raise InputError(
-            "evaluate: model must have a method scorer(state) that returns a function from user "
-            f"rows to scores. Received: {type(model).__name__}"
-        )
-    if not callable(getattr(split, "targets", None)):
-        raise InputError(
-            "evaluate: split must be a Split, e.g. events.split('temporal'). "
-            f"Received: {type(split).__name__}"
-        )
+    check_scorer("evaluate", model)
+    check_split("evaluate", split)
     evaluated, targets = split.targets()
     if not len(evaluated):
         raise InputError(
@@ -200,6 +192,24 @@ def evaluate(
         seconds=time.perf_counter() - started,
         sampled_from=None if len(evaluated) == found else found,
     )
+
+
+def check_scorer(name: str, model) -> None:
+    """Raises InputError if a model cannot score users."""
+    if not callable(getattr(model, "scorer", None)):
+        raise InputError(
+            f"{name}: model must have a method scorer(state) that returns a function from user "
+            f"rows to scores. Received: {type(model).__name__}"
+        )
+
+
+def check_split(name: str, split) -> None:
+    """Raises InputError for events or batches in the place of a split."""
+    if not callable(getattr(split, "targets", None)):
+        raise InputError(
+            f"{name}: split must be a Split, e.g. events.split('temporal'). "
+            f"Received: {type(split).__name__}"
+        )
 
 
 def checked_cuts(k: Iterable[int], bootstrap: int, history: int | None) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Split
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
+from tfrec_fusion.evaluation.protocol import check_scorer, check_split
 from tfrec_fusion.evaluation.ranking_metrics import RankedRows, ranking_metrics
 from tfrec_fusion.evaluation.report import few_users, format_value, render, save_json
 from tfrec_fusion.evaluation.slices import item_slices, rare_items, user_slices
@@ -218,7 +219,8 @@ def evaluate_ranker(
       progress: a rich console for the progress; None is standard error, False no output.
 
     Raises:
-      InputError: `negatives` or `bootstrap` is below 0, no test event has a known user, or
+      InputError: the model has no scorer, `split` is no split, `negatives` or `bootstrap` is no
+        whole number of 0 or more, no test event has a known user, or
         `negatives=0` and the test events have no labels of both kinds.
 
     Example:
@@ -228,10 +230,10 @@ def evaluate_ranker(
       True
     """
     started = time.perf_counter()
-    if bootstrap < 0:
-        raise InputError(
-            f"evaluate_ranker: bootstrap must be 0 or more resamples. Received: {bootstrap}"
-        )
+    if not _scores_given_items(model):
+        check_scorer("evaluate_ranker", model)
+    check_split("evaluate_ranker", split)
+    check_whole_number("evaluate_ranker: bootstrap", bootstrap, 0)
     negatives = tested_negatives(split, negatives)
     rows = _ranked_rows(model, split, negatives, seed, progress)
     items, users = {}, {}
@@ -272,8 +274,7 @@ def tested_negatives(
     labelled = known.is_impression.any() and known.is_target.any()
     if negatives is None:
         return 0 if labelled else _SAMPLED
-    if negatives < 0:
-        raise InputError(f"{name}: negatives must be at least 0. Received: {negatives}")
+    check_whole_number(f"{name}: negatives", negatives, 0)
     if not negatives and not labelled:
         raise InputError(
             f"{name}: negatives must be at least 1 if the test events of known users have no "

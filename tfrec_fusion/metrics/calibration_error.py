@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit
 
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.metrics.checked_rows import checked_predictions
 
 
@@ -36,13 +36,13 @@ def expected_calibration_error(
       A number in [0, 1]; NaN without rows.
 
     Raises:
-      InputError: as `log_loss`, `bins` is below 1, or the strategy is unknown.
+      InputError: as `log_loss`, `bins` is no whole number of 1 or more, or the strategy is unknown.
 
     Example:
       >>> round(expected_calibration_error([1, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], bins=4), 4)
       0.375
     """
-    check_bins("expected_calibration_error", bins)
+    check_whole_number("expected_calibration_error: bins", bins)
     if strategy not in ("equal_width", "equal_count"):
         raise InputError(
             "expected_calibration_error: strategy must be 'equal_width' or 'equal_count'. "
@@ -60,13 +60,3 @@ def expected_calibration_error(
         edges = np.quantile(p, np.arange(1, bins) / bins)
         bin_of = np.searchsorted(edges, p, side="right")
     return float(np.abs(np.bincount(bin_of, labels - p)).sum() / len(p))
-
-
-def check_bins(name: str, bins: int) -> None:
-    """Raises InputError if a number of bins is below 1.
-
-    Example:
-      >>> check_bins("ECE", 15)
-    """
-    if bins < 1:
-        raise InputError(f"{name}: bins must be at least 1. Received: {bins!r}")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+from pandas.api.types import infer_dtype
 
 from tfrec_fusion.errors import InputError
+
+_KEYS = ("users", "lists")
 
 
 def checked_rows(name: str, **columns: np.ndarray) -> list[np.ndarray]:
     """Returns columns as arrays, if they are one-dimensional and of equal length.
 
-    Columns of numbers other than "users" and "lists" must be finite.
+    "users" and "lists" hold integers or strings, none missing; other columns finite numbers.
 
     Args:
       name: of the metric, for the error.
@@ -23,7 +27,7 @@ def checked_rows(name: str, **columns: np.ndarray) -> list[np.ndarray]:
       >>> checked_rows("auc", labels=[1, 0], scores=[0.5, 0.25])[1]
       array([0.5 , 0.25])
     """
-    arrays = [np.asarray(column) for column in columns.values()]
+    arrays = [_array(name, column, values) for column, values in columns.items()]
     if any(array.shape != (array.size,) or array.size != arrays[0].size for array in arrays):
         *names, last = columns
         raise InputError(
@@ -31,14 +35,32 @@ def checked_rows(name: str, **columns: np.ndarray) -> list[np.ndarray]:
             f"Received: {', '.join(str(array.shape) for array in arrays)}"
         )
     for column, array in zip(columns, arrays, strict=True):
-        if column in ("users", "lists"):
-            continue
-        wrong = ~np.isfinite(array)
+        wrong = pd.isna(array) if column in _KEYS else ~np.isfinite(array)
         if wrong.any():
+            told = "missing" if column in _KEYS else "not finite"
             raise InputError(
-                f"{name}: {wrong.sum()} {column} are not finite. Received: {array[wrong][0]}"
+                f"{name}: {wrong.sum()} {column} are {told}. Received: {array[wrong][0]}"
             )
     return arrays
+
+
+def _array(name: str, column: str, values) -> np.ndarray:
+    """A column as an array of numbers, or of what tells users or lists apart."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name}: {column} must be one-dimensional. Received: lists of several lengths"
+        ) from None
+    if column not in _KEYS:
+        wanted = "numbers"
+        fits = array.dtype.kind in "biuf"
+    else:
+        wanted = "integers or strings, of one kind"
+        fits = array.dtype != object or not infer_dtype(array).startswith("mixed")
+    if not fits:
+        raise InputError(f"{name}: {column} must be {wanted}. Received: {array.ravel()[:3]}")
+    return array
 
 
 def checked_predictions(

@@ -42,7 +42,7 @@ def gauc(
       A number in [0, 1]; .5 for uninformative scores, NaN if no user has both labels.
 
     Raises:
-      InputError: lengths differ, values are not finite, or `weights` is unknown.
+      InputError: lengths differ, values are not finite or missing, or `weights` is unknown.
 
     Example:
       >>> gauc([1, 1, 1, 2, 2], [1, 0, 0, 1, 0], [3.0, 1.0, 2.0, 5.0, 5.0])
@@ -98,7 +98,7 @@ def user_aucs(
       those of rows.
 
     Raises:
-      InputError: lengths differ, or values are not finite.
+      InputError: lengths differ, or values are not finite or missing.
     """
     users, labels, scores = checked_rows("gauc", users=users, labels=labels, scores=scores)
     labels = labels > 0

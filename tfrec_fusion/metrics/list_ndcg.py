@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import check_whole_number
 from tfrec_fusion.metrics.checked_rows import checked_rows
 
 
@@ -28,7 +28,8 @@ def ndcg_of_lists(
       A number in [0, 1]; NaN if no list has a label above 0.
 
     Raises:
-      InputError: lengths differ, values are not finite, or `k` is below 1.
+      InputError: lengths differ, values are not finite or missing, or `k` is no whole number of
+        1 or more.
 
     Example:
       >>> ndcg_of_lists([7, 7, 8, 8], [0, 1, 2, 0], [1.0, 1.0, 0.5, 0.25]).__round__(4)
@@ -56,8 +57,8 @@ def list_ndcgs(
       >>> list_ndcgs([8, 8, 7], [1, 0, 0], [3.0, 2.0, 1.0])
       array([nan,  1.])
     """
-    if k is not None and k < 1:
-        raise InputError(f"ndcg_of_lists: k must be at least 1, or None. Received: {k!r}")
+    if k is not None:
+        check_whole_number("ndcg_of_lists: k, if not None,", k)
     lists, labels, scores = checked_rows("ndcg_of_lists", lists=lists, labels=labels, scores=scores)
     if not len(lists):
         return np.zeros(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfrec_fusion._compat import keras, tf
-from tfrec_fusion.metrics.calibration_error import check_bins
+from tfrec_fusion.errors import check_whole_number
 from tfrec_fusion.metrics.streaming import column, row_weights
 
 
@@ -22,7 +22,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
     Output: scalar float32.
 
     Raises:
-      InputError: `bins` is below 1.
+      InputError: `bins` is no whole number of 1 or more.
 
     Example:
       >>> metric = ExpectedCalibrationError()
@@ -39,7 +39,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        check_bins("ExpectedCalibrationError", bins)
+        check_whole_number("ExpectedCalibrationError: bins", bins)
         self.bins, self.from_logits = bins, from_logits
         self.excess = self.add_weight("excess", [bins], initializer="zeros", dtype="float32")
         self.count = self.add_weight("count", initializer="zeros", dtype="float32")
