@@ -33,6 +33,7 @@ from tfrec_fusion.models.heads.head_losses import (
     HeadLosses,
     check_metrics,
     head_losses,
+    head_weights,
     measured_columns,
 )
 from tfrec_fusion.models.heads.heads import Heads
@@ -222,21 +223,22 @@ class Ranker(DataModel):
         the metrics "loss", "<name>_loss" of each head before it is weighted, and "<name>_<metric>".
 
         Raises:
-          InputError: an unknown loss or head, or `jit_compile=True`.
+          InputError: an unknown loss or head, all weights are 0, or `jit_compile=True`.
         """
         losses, own = head_losses(self.heads, self.config.loss if loss is None else loss)
+        weights = head_weights(self.heads, loss_weights)
         if len(self.heads) > 1:
             check_metrics(self.heads, metrics=metrics, weighted_metrics=weighted_metrics)
             with self.distribute_strategy.scope():
-                self._head_losses = HeadLosses(self.heads, losses, loss_weights, own)
+                self._head_losses = HeadLosses(self.heads, losses, weights, own)
             # Defaults are not saved, as their metrics would not be either.
             loss = {name: losses[name] for name, one in (loss or {}).items() if one is not None}
         else:
-            (loss,), (defaults,) = losses.values(), own.values()
+            (loss,), (defaults,), (loss_weights,) = losses.values(), own.values(), weights.values()
             weighted_metrics = [*defaults, *(weighted_metrics or [])] or None
         if self.config.adversarial:
             with self.distribute_strategy.scope():
-                alone = HeadLosses(self.heads, losses, dict.fromkeys(self.heads, 1.0))
+                alone = HeadLosses(self.heads, losses, weights)
             self._adversary = self._head_losses or alone
         options |= {"loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
         super().compile(optimizer, loss=loss, metrics=metrics, **options)

@@ -108,7 +108,7 @@ class RankerConfig(FusionConfig):
         with without_value("heads"):
             return None if heads is None else described_heads(heads)
 
-    @field_validator("rank_by")
+    @field_validator("rank_by", mode="before")
     @classmethod
     def _of_the_heads(cls, rank_by, info):
         from tfrec_fusion.models.heads.registry import checked_ranking

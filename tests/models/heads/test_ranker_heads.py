@@ -363,9 +363,12 @@ def test_each_head_has_a_gate(events, batch, name):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"heads": {}}, "Ranker: heads: .*at least one"),
+        ({"heads": {}}, "Ranker: heads: at least one head is needed"),
         ({"heads": "binary"}, "Ranker: heads: must be a dict .*Received: 'binary'"),
-        ({"heads": {"a b": "binary"}}, "Ranker: heads: .*letters, digits and _"),
+        (
+            {"heads": {"a b": "binary"}},
+            "Ranker: heads: a head's name must be letters",
+        ),
         ({"heads": {"score": "binary"}}, "Ranker: heads: exports have 'score' already"),
         ({"heads": {"click": "logistic"}}, "Ranker: heads: 'click': must be one of binary"),
         ({"heads": {"click": {"weight": 2}}}, "Ranker: heads: 'click': must have a key 'kind'"),
@@ -388,9 +391,11 @@ def test_each_head_has_a_gate(events, batch, name):
         ({"rank_by": "click"}, "Ranker: rank_by: chooses among heads"),
         (
             {"heads": HEADS, "rank_by": "cart"},
-            "Ranker: rank_by: must be a head .*click, buy, spend",
+            "Ranker: rank_by: must be a head, .*click, buy, spend. Received: 'cart'",
         ),
         ({"heads": HEADS, "rank_by": {}}, "Ranker: rank_by: must be a head"),
+        ({"heads": HEADS, "rank_by": ["buy"]}, r"rank_by: must be a head.* Received: \['buy'\]"),
+        ({"heads": HEADS, "rank_by": {"buy": "2"}}, "Ranker: rank_by: weights must be finite"),
         ({"heads": HEADS, "rank_by": {"click": 0}}, "Ranker: rank_by: weights must be"),
         ({"heads": HEADS, "loss": "bce"}, "Ranker: loss: is for one head"),
         ({"loss_weighting": "uncertainty"}, "Ranker: loss_weighting: weighs the losses of several"),
@@ -412,6 +417,56 @@ def test_each_head_has_a_gate(events, batch, name):
 def test_a_mistake_is_named(events, options, says):
     with pytest.raises(InputError, match=says):
         Ranker(events, **(SMALL | options))
+
+
+def test_the_weight_of_an_only_head(events, batch):
+    found = {}
+    for weight in (1.0, 0.5):
+        model = _model(events, {"buy": {"kind": "binary", "weight": weight}})
+        model.compile("sgd")
+        found[weight] = float(model.compute_loss(batch))
+        model.compile("sgd", loss_weights={"buy": 2})
+        assert float(model.compute_loss(batch)) == pytest.approx(2 * found[1.0], rel=1e-5)
+    assert found[0.5] == pytest.approx(found[1.0] / 2, rel=1e-5)
+    for options in ({"loss_weights": {"buy": 0}}, {"loss_weights": 0.0}):
+        with pytest.raises(InputError, match=r"a head of buy needs a weight above 0.*'buy': 0"):
+            model.compile("sgd", **options)
+    with pytest.raises(InputError, match=r"a head of buy needs a weight above 0.*'buy': 0"):
+        _model(events, {"buy": {"kind": "binary", "weight": 0}}).compile("sgd")
+
+
+def test_labels_that_contradict_what_they_need_are_refused():
+    """A label above 0 where the one that it needs is 0; what is missing contradicts nothing."""
+    frame = pd.DataFrame(
+        {
+            "user_id": ["u", "u", "v", "v"],
+            "item_id": ["a", "b", "a", "b"],
+            "label": [1.0, 0, 0, 1],
+            "buy": [1.0, np.nan, 0, np.nan],
+            "back": [1.0, 0, np.nan, 1],
+        }
+    )
+    items = Catalogue(pd.DataFrame({"item_id": ["a", "b"]}))
+    heads = {
+        "click": {"kind": "binary", "label": "label"},
+        "buy": {"kind": "binary", "given": "click"},
+        "back": {"kind": "binary", "given": "buy"},
+    }
+
+    def ranker(**columns):
+        events = Interactions.from_frame(frame.assign(**columns), items, labels=["buy", "back"])
+        return Ranker(events, **SMALL, heads=heads)
+
+    ranker()
+    with pytest.raises(
+        InputError,
+        match=r"heads: 'buy': label 'buy' is above 0 in 2 of 4 events where that of the head "
+        r"'click', .*Received: an event of user 'u' and item 'b'",
+    ):
+        ranker(buy=[1.0, 1, 1, np.nan])
+    # Where there was no click there is no purchase, also if it is missing, so nothing comes back.
+    with pytest.raises(InputError, match=r"'back': .*in 1 of 4 .*'buy', .*user 'u' and item 'b'"):
+        ranker(back=[1.0, 1, 0, 0])
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_an_alpha_rec_sums_losses_of_the_same_negatives(events):
 @pytest.mark.parametrize(
     ("loss", "weights", "told"),
     [
-        ({}, None, r"loss: a joint loss needs at least one term"),
+        ({}, None, r"loss: at least one term is needed"),
         ({"softmax": "softmax"}, None, r"name must be .* not be softmax or search.*'softmax'"),
         ({"a b": "softmax"}, None, r"name must be letters, digits and _.*'a b'"),
         ({"a": "mse"}, None, r"'a': must be one of softmax, .*distillation.*'mse'"),
@@ -253,7 +253,7 @@ def test_losses_and_weights_that_are_refused(loss, weights, told, plain):
 def test_options_that_are_refused(events):
     for options, told in (
         ({"loss": {"a": "mse"}}, r"loss: 'a': must be one of softmax"),
-        ({"loss": {}}, r"loss: a joint loss needs"),
+        ({"loss": {}}, r"loss: at least one term is needed"),
         ({"loss": {"a": "bpr"}, "loss_weights": {"b": 1}}, r"loss_weights: the loss has no term"),
         ({"loss": "bpr", "loss_weights": {"b": 1}}, r"loss_weights: are for a loss of several"),
     ):

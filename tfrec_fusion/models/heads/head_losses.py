@@ -38,13 +38,7 @@ class HeadLosses:
     ):
         self._heads = heads
         self.of = {name: _loss_object(loss) for name, loss in losses.items()}
-        self.weights = {name: head.weight for name, head in heads.items()}
-        self.weights |= checked_weights(heads, {} if weights is None else weights)
-        if not any(self.weights.values()):
-            raise InputError(
-                f"Ranker: compile: a head of {', '.join(heads)} needs a weight above 0, or nothing "
-                f"is trained. Received: {self.weights}"
-            )
+        self.weights = head_weights(heads, weights)
         self.means = TermMeans(heads)
         self.mean = keras.metrics.Mean("loss")
         self.measures = {
@@ -235,6 +229,28 @@ def head_losses(
         losses[name] = head.default_loss() if chosen is None else resolved_loss(chosen, where)
         metrics[name] = head.default_metrics() if chosen is None else []
     return losses, metrics
+
+
+def head_weights(heads: Mapping[str, Head], weights: Any = None) -> dict[str, float]:
+    """Returns name -> weight of its loss, that of the head where it is left out.
+
+    Args:
+      heads: name -> head.
+      weights: name -> weight; or a number, that of the only head.
+
+    Raises:
+      InputError: a weight of no head or of another kind, or all weights are 0.
+    """
+    if len(heads) == 1 and weights is not None and not isinstance(weights, Mapping):
+        weights = dict.fromkeys(heads, weights)
+    found = {name: head.weight for name, head in heads.items()}
+    found |= checked_weights(heads, {} if weights is None else weights)
+    if not any(found.values()):
+        raise InputError(
+            f"Ranker: compile: a head of {', '.join(heads)} needs a weight above 0, or nothing is "
+            f"trained. Received: {found}"
+        )
+    return found
 
 
 def check_metrics(heads: Mapping[str, Head], **metrics: Any) -> None:

@@ -48,7 +48,7 @@ def described_heads(heads: Any) -> dict[str, dict[str, Any]]:
     """
     if not isinstance(heads, Mapping):
         raise InputError(f"must be a dict from names to heads. Received: {heads!r}")
-    check_names(heads)
+    check_names(heads, "head", where="")
     taken = [name for name in heads if name in _TAKEN]
     if taken:
         raise InputError(
@@ -79,8 +79,8 @@ def with_labels(heads: Described, data: Interactions) -> dict[str, dict[str, Any
     left to one head.
 
     Raises:
-      InputError: the events have no such label, none that is known, or one that the head cannot
-        learn.
+      InputError: the events have no such label, none that is known, one that the head cannot
+        learn, or one above 0 where the label that it needs is 0.
     """
     given = {name: _made(name, described).label for name, described in heads.items()}
     unnamed = [name for name, label in given.items() if label is None and name not in data.labels]
@@ -98,12 +98,40 @@ def with_labels(heads: Described, data: Interactions) -> dict[str, dict[str, Any
             )
         found[name] = {**described, "label": label}
         _check_labels(name, _made(name, found[name]), data)
+    _check_given(make_heads(found), data)
     return found
 
 
-def _check_labels(name: str, head: Head, data: Interactions) -> None:
+def _check_given(heads: Mapping[str, Head], data: Interactions) -> None:
+    """Raises InputError for labels above 0 where the one that they need is 0."""
+    read: dict[str, np.ndarray] = {}
+    for name, head in heads.items():
+        read[name] = _labels(head, data)
+        if head.given is None:
+            continue
+        without = read[head.given] <= 0
+        wrong = np.flatnonzero(without & (read[name] > 0))
+        read[name] = np.where(without, 0, read[name])
+        if wrong.size:
+            user, item = data.user[wrong[0]], data.catalogue.vocabulary.ids[data.item[wrong[0]]]
+            whose = f" of user {data.users.ids[user]!r}" if user >= 0 else ""
+            raise InputError(
+                f"Ranker: heads: {name!r}: label {head.label!r} is above 0 in {wrong.size} of "
+                f"{len(data)} events where that of the head {head.given!r}, which it needs, is 0; "
+                f"correct the labels, or leave out given. Received: an event{whose} and item "
+                f"{item!r}"
+            )
+
+
+def _labels(head: Head, data: Interactions) -> np.ndarray:
+    """The labels `[n]` of a head, NaN where missing; 1 without a column `label`."""
     values = data.label if head.label == LABEL else data.labels[head.label or LABEL]
-    known = np.ones(1, np.float32) if values is None else values[~np.isnan(values)]
+    return np.ones(len(data), np.float32) if values is None else values
+
+
+def _check_labels(name: str, head: Head, data: Interactions) -> None:
+    values = _labels(head, data)
+    known = values[~np.isnan(values)]
     where = f"Ranker: heads: {name!r}: label {head.label!r}"
     if not len(known):
         raise InputError(f"{where} is missing in all events. Received: {len(data)} events")
@@ -145,13 +173,13 @@ def checked_ranking(rank_by: Any, heads: Described) -> str | dict[str, float]:
     Raises:
       ValueError: it names no head, or a weight is not a finite number, or all are 0.
     """
-    names = [rank_by] if isinstance(rank_by, str) else list(rank_by)
-    unknown = [name for name in names if name not in heads]
-    if unknown or not names:
-        raise ValueError(f"must be a head or a dict from heads to weights, of {', '.join(heads)}")
-    if isinstance(rank_by, str):
-        return rank_by
-    if not all(math.isfinite(weight) for weight in rank_by.values()) or not any(rank_by.values()):
+    weights = {rank_by: 1.0} if isinstance(rank_by, str) else rank_by
+    if not (isinstance(weights, Mapping) and weights and weights.keys() <= heads.keys()):
+        raise ValueError(
+            "must be a head, or a dict from heads to weights; the heads are " + ", ".join(heads)
+        )
+    finite = (isinstance(one, int | float) and math.isfinite(one) for one in weights.values())
+    if not all(finite) or not any(weights.values()):
         raise ValueError("weights must be finite numbers, at least one of them not 0")
     return rank_by
 

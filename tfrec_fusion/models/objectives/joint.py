@@ -93,15 +93,15 @@ class TermMeans:
         self.of = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
 
 
-def check_names(terms: Mapping[str, Any]) -> None:
-    """Raises InputError if there are no terms or their names cannot name metrics."""
-    if not terms:
-        raise InputError("loss: a joint loss needs at least one term. Received: {}")
-    for name in terms:
+def check_names(named: Mapping[str, Any], kind: str = "term", where: str = "loss: ") -> None:
+    """Raises InputError if there are no terms (or heads), or if names cannot name metrics."""
+    if not named:
+        raise InputError(f"{where}at least one {kind} is needed. Received: {{}}")
+    for name in named:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
             raise InputError(
-                "loss: a term's name must be letters, digits and _, begin with a letter, and not "
-                f"be {' or '.join(_TAKEN)}, whose metrics the models have; e.g. 'collaborative'. "
+                f"{where}a {kind}'s name must be letters, digits and _, begin with a letter, and "
+                f"not be {' or '.join(_TAKEN)}, whose metrics the models have; e.g. 'clicks'. "
                 f"Received: {name!r}"
             )
 
