@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_refused(split):
         split.train.batches(8, known=split.train)
     with pytest.raises(InputError, match="at needs known="):
         split.train.batches(8, at=1.7e9)
-    with pytest.raises(InputError, match="batch_size must be positive"):
+    with pytest.raises(InputError, match="batch_size must be a whole number of 1 or more"):
         split.test.batches(0, known=split.train)
 
 

@@ -122,6 +122,20 @@ def test_rows_without_history_can_be_left_out(events):
     assert 0 < kept.sum() < len(kept)
     for name in every:
         np.testing.assert_array_equal(some[name], every[name][kept])
+    with pytest.raises(InputError, match=r"min_history leaves out all events.*: min_history=65"):
+        ranking_examples(events, 64, min_history=65)
+
+
+def test_labels_that_are_all_1_need_negatives():
+    n = len(_events())
+    ones = _events(label=np.ones(n))
+    with pytest.raises(InputError, match=f"all {n} labels are 1, .*pass negatives=4"):
+        ranking_examples(ones, 64)
+    assert set(np.unique(_rows(ranking_examples(ones, 64, negatives=1))["label"])) == {0, 1}
+    # As validation examples, or beside another label, they are as good as any.
+    ranking_examples(ones, 64, known=_events())
+    with pytest.raises(InputError, match=f"all {n} events are impressions"):
+        ranking_examples(_events(label=np.zeros(n)), 64)
 
 
 def test_labels_are_taken_as_they_are():

@@ -24,6 +24,7 @@ from tfrec_fusion.examples.epoch_batches import (
 )
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.item_sampler import ItemSampler, Sampling
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.user_cuts import UserCuts
 from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.history_events import history_events
@@ -238,7 +239,8 @@ def as_of_examples(
     signature = ExampleBatch.signature(
         len(trend.names), sampled, context_side, not repeated, event_side
     )
-    return epoch_batches(n_batches, plan, build, signature, epochs, shard)
+    batches = epoch_batches(n_batches, plan, build, signature, epochs, shard)
+    return made_from(events, batches)
 
 
 def _most_cuts(counts: np.ndarray) -> int:

@@ -8,11 +8,12 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.batch import ExampleBatch, ranges
 from tfrec_fusion.examples.epoch_batches import epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.item_sampler import ItemSampler, Sampling
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.features.context import history_context
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.item_trend import ItemTrend
@@ -70,8 +71,7 @@ def continuations(
       InputError: the vocabularies differ, times are needed but missing, events lie before the cut,
         or no user gives an example.
     """
-    if batch_size <= 0:
-        raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
+    check_whole_number(f"{name}: batch_size", batch_size)
     if events.users != known.users or events.catalogue.vocabulary != known.catalogue.vocabulary:
         raise InputError(f"{name}: events and known must share their user and item vocabularies")
     if events.repeats != known.repeats:
@@ -165,7 +165,9 @@ def continuations(
     )
     n_batches = -(-len(users) // batch_size)
     # Epochs are not counted, so every pass over the validation examples is the same.
-    return epoch_batches(n_batches, lambda _: None, build, signature, Epochs(seed), counted=False)
+    epochs = Epochs(seed)
+    batches = epoch_batches(n_batches, lambda _: None, build, signature, epochs, counted=False)
+    return made_from(events, batches)
 
 
 def check_repeats(name: str, events: Interactions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import check_whole_number
 
 
 class Epochs:
@@ -23,13 +23,12 @@ class Epochs:
       number: number of the current epoch, which the next iterator yields.
 
     Raises:
-      InputError: a negative seed or first epoch.
+      InputError: the seed or the first epoch is no whole number of 0 or more.
     """
 
     def __init__(self, seed: int, first_epoch: int = 0):
         for name, value in (("seed", seed), ("first_epoch", first_epoch)):
-            if value < 0:
-                raise InputError(f"batches: {name} must be 0 or more. Received: {value}")
+            check_whole_number(f"batches: {name}", value, 0)
         self._seed, self.number = seed, first_epoch
 
     def generator(self, *place: int) -> np.random.Generator:

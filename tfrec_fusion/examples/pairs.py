@@ -9,11 +9,12 @@ import pandas as pd
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.continuations import check_repeats
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.negatives import Negatives
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.examples.retrieved import Retrieved
@@ -110,7 +111,8 @@ def pair_examples(
         shuffle=shuffle,
         shard=shard,
     )
-    return read_ahead(first_steps(batches, steps_per_epoch), epochs=epochs)
+    batches = first_steps(batches, steps_per_epoch)
+    return made_from(events, read_ahead(batches, epochs=epochs))
 
 
 def pair_batches(
@@ -139,8 +141,7 @@ def pair_batches(
     `Negatives`.
     """
     for name, value, least in (("history", history, 1), ("negatives", negatives, 0)):
-        if value < least:
-            raise InputError(f"pair_examples: {name} must be at least {least}. Received: {value}")
+        check_whole_number(f"pair_examples: {name}", value, least)
     if window_days <= 0:
         raise InputError(f"pair_examples: window_days must be positive. Received: {window_days}")
     for one in (events, *([] if known is None else [known])):

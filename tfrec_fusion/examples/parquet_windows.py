@@ -12,7 +12,7 @@ import pyarrow.parquet
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.tables import parquet_files
 from tfrec_fusion.data.vocabulary import Vocabulary
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.epoch_batches import check_shard, epoch_elements
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.read_ahead import read_ahead
@@ -108,8 +108,7 @@ class ParquetWindow:
         """
         sizes = {"batch_size": batch_size, "row_groups": row_groups}
         for name, value in sizes.items():
-            if value < 1:
-                raise InputError(f"batches: {name} must be at least 1. Received: {value}")
+            check_whole_number(f"batches: {name}", value)
         index, count = check_shard(shard)
         if count > len(self._groups):
             raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers as kinds
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +9,20 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.event_fields import EventFields
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.pairs import LABEL, pair_batches
+from tfrec_fusion.examples.ranking_checks import (
+    check_days,
+    check_events,
+    check_hard,
+    check_labels,
+    check_rows_left,
+)
 from tfrec_fusion.examples.rates_as_of import RatesAsOf
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
 from tfrec_fusion.examples.retrieved import Retrieved
@@ -90,7 +97,9 @@ def ranking_examples(
     Args:
       events: positives, or impressions with a label; events of unknown users are left out.
       batch_size: rows per batch.
-      negatives: sampled negatives per event; by default 4, or none if the events have labels.
+      negatives: sampled negatives per event; by default 4, or none if the events have labels, which
+        must then differ: of one label above 0 alone there is nothing to learn. Not checked with
+        `known`, or with further labels.
       negatives_from: a fitted model that ranks the catalogue, or None. A share of the negatives is
         then drawn from its best items for the user, which a `TwoStage` has to order: as of an
         earlier time, without the user's own items of any time and items first seen after the event.
@@ -120,20 +129,26 @@ def ranking_examples(
 
     Raises:
       InputError: as in `pair_examples`, a negative horizon, a cut after an event, `at` without
-        times, or `label_rates` without labels.
+        times, `label_rates` without labels, all labels equal without negatives, or `min_history`
+        leaves out all events.
     """
-    if horizon_days < 0 or every_days <= 0:
-        raise InputError(
-            "ranking_examples: horizon_days must be 0 or more and every_days positive. "
-            f"Received: {horizon_days}, {every_days}"
-        )
+    check_events(events, known)
+    check_days(horizon_days, every_days, at)
     check_steps("ranking_examples", steps_per_epoch)
     if negatives is None:
         negatives = 4 if events.label is None else 0
+    for name, value in (
+        ("negatives", negatives),
+        ("history", history),
+        ("min_history", min_history),
+    ):
+        check_whole_number(f"ranking_examples: {name}", value, 0)
+    if known is None:
+        check_labels(events, negatives)
     source = events if known is None else known
     retrieved = None
     if negatives_from is not None:
-        _check_hard(negatives, hard_share, hard_pool, hard_cuts)
+        check_hard(negatives, hard_share, hard_pool, hard_cuts)
         retrieved = Retrieved.of(negatives_from, source, hard_pool, hard_cuts)
     rates = LabelRates.of(source) if label_rates else None
     past = source.first_events()
@@ -203,9 +218,11 @@ def ranking_examples(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+    if min_history:
+        check_rows_left(batches, min_history, history)
     # With `at`, for evaluation, every pass is the same, so epochs are not counted.
     batches = first_steps(batches, steps_per_epoch)
-    return read_ahead(batches, epochs=epochs if at is None else None)
+    return made_from(events, read_ahead(batches, epochs=epochs if at is None else None))
 
 
 def feature_names(events: Interactions) -> tuple[str, ...]:
@@ -213,26 +230,6 @@ def feature_names(events: Interactions) -> tuple[str, ...]:
     if events.timestamp is None:
         return tuple(events.catalogue.numeric_columns)
     return ItemTrend(events).names
-
-
-def _check_hard(negatives: int, share, pool, cuts) -> None:
-    if not negatives:
-        raise InputError(
-            "ranking_examples: negatives_from needs sampled negatives; pass negatives=4. "
-            "Received: negatives=0"
-        )
-    number = isinstance(share, kinds.Real) and not isinstance(share, bool)
-    if not number or not 0 <= float(share) <= 1:
-        raise InputError(
-            f"ranking_examples: hard_share must be a number from 0 to 1. Received: {share!r}"
-        )
-    for name, value, least in (("hard_pool", pool, 1), ("hard_cuts", cuts, 2)):
-        whole = isinstance(value, kinds.Integral) and not isinstance(value, bool)
-        if not whole or value < least:
-            raise InputError(
-                f"ranking_examples: {name} must be a whole number of {least} or more. "
-                f"Received: {value!r}"
-            )
 
 
 def _undated(past: Interactions) -> tuple[np.ndarray, np.ndarray]:

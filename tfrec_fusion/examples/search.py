@@ -9,6 +9,7 @@ from tfrec_fusion.data.interactions import Interactions
 from tfrec_fusion.data.search_events import SearchEvents
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.read_ahead import read_ahead
 from tfrec_fusion.examples.windows import BlockWindow
 from tfrec_fusion.times import DAY
@@ -97,7 +98,7 @@ def search_examples(
     epochs = Epochs(seed, first_epoch)
     batches = BlockWindow(columns).batches(batch_size, shuffle=shuffle, shard=shard, epochs=epochs)
     batches = batches.map(attach, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return read_ahead(batches, epochs=epochs)
+    return made_from(events, read_ahead(batches, epochs=epochs))
 
 
 def _check(searches: SearchEvents, events: Interactions, history: int) -> None:

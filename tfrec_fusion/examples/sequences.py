@@ -19,6 +19,7 @@ from tfrec_fusion.examples.epoch_batches import (
     epoch_batches,
 )
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.user_epochs import is_target
 from tfrec_fusion.features.history_events import history_events
 from tfrec_fusion.features.side import Side
@@ -160,9 +161,9 @@ def sequence_examples(
     signature = ExampleBatch.signature(
         n_features=0, sampled=candidates is not None, masked=False, event=event_side
     )
-    return epoch_batches(
-        n_batches, plan, build, _with_next(signature), Epochs(seed, first_epoch), shard
-    )
+    epochs = Epochs(seed, first_epoch)
+    batches = epoch_batches(n_batches, plan, build, _with_next(signature), epochs, shard)
+    return made_from(events, batches)
 
 
 def _windows(splits: np.ndarray, max_len: int) -> tuple[np.ndarray, np.ndarray]:

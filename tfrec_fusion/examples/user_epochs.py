@@ -11,10 +11,11 @@ import numpy as np
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.history import History
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.continuations import check_repeats
 from tfrec_fusion.examples.epoch_batches import check_shard, check_steps, epoch_batches
 from tfrec_fusion.examples.epochs import Epochs
+from tfrec_fusion.examples.made_from import made_from
 
 
 def user_epochs(
@@ -48,8 +49,7 @@ def user_epochs(
     Raises:
       InputError: `batch_size` is not positive, or no user has two items.
     """
-    if batch_size <= 0:
-        raise InputError(f"{name}: batch_size must be positive. Received: {batch_size}")
+    check_whole_number(f"{name}: batch_size", batch_size)
     check_steps(name, steps_per_epoch)
     check_repeats(name, events)
     histories = events.histories()
@@ -81,7 +81,7 @@ def user_epochs(
     if steps_per_epoch is not None:
         # The order of the users is random, so the first batches are a random part of them.
         n_batches = min(n_batches, steps_per_epoch * check_shard(shard)[1])
-    return epoch_batches(n_batches, plan, batch, signature, epochs, shard)
+    return made_from(events, epoch_batches(n_batches, plan, batch, signature, epochs, shard))
 
 
 def step_ages(events: Interactions, histories: History):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec_fusion._compat import tf
-from tfrec_fusion.errors import InputError
+from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.epoch_batches import check_shard
 from tfrec_fusion.examples.epochs import Epochs
 from tfrec_fusion.examples.packed_columns import PackedColumns
@@ -85,8 +85,7 @@ class BlockWindow:
         """
         sizes = {"batch_size": batch_size, "block_rows": block_rows, "blocks": blocks}
         for name, value in sizes.items():
-            if value < 1:
-                raise InputError(f"batches: {name} must be at least 1. Received: {value}")
+            check_whole_number(f"batches: {name}", value)
         index, count = check_shard(shard)
         rows = self._rows
         n_blocks = -(-rows // block_rows)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tfrec_fusion.errors import InputError
 from tfrec_fusion.features.side import Side
 
 
@@ -42,3 +43,12 @@ class DataSpec(BaseModel):
     label_rates: bool = False
     repeats: Literal["first", "all"] = "first"
     weighted_history: bool = False
+
+    def check_vocabularies(self, items: str, users: str | None = None) -> None:
+        """Raises InputError if fingerprints are not those of the model; None is not compared."""
+        for name, mine, theirs in (("users", self.users, users), ("items", self.items, items)):
+            if theirs is not None and mine != theirs:
+                raise InputError(
+                    f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
+                    f"received {theirs[:12]}); encode the events with the training vocabulary"
+                )

@@ -359,12 +359,5 @@ def check_vocabularies(spec: DataSpec, events: Interactions, *, reads_user_ids: 
     their_users = events.users.fingerprint
     if reads_user_ids and spec.user_side is not None and len(events.users) > spec.n_users:
         their_users = Vocabulary(events.users.ids[: spec.n_users]).fingerprint
-    for name, matters, mine, theirs in (
-        ("users", reads_user_ids, spec.users, their_users),
-        ("items", True, spec.items, events.catalogue.vocabulary.fingerprint),
-    ):
-        if matters and mine != theirs:
-            raise InputError(
-                f"{name}: the model was built for other {name} (fingerprint {mine[:12]}, "
-                f"received {theirs[:12]}); encode the events with the training vocabulary"
-            )
+    items = events.catalogue.vocabulary.fingerprint
+    spec.check_vocabularies(items, their_users if reads_user_ids else None)

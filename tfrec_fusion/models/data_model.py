@@ -11,6 +11,7 @@ import numpy as np
 from tfrec_fusion import optimizers
 from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.made_from import check_made_from
 from tfrec_fusion.models.finite_loss import FiniteLoss
 from tfrec_fusion.models.fit_data import (
     check_data,
@@ -166,6 +167,15 @@ class DataModel(SignedWeights):
         with self._unbroken():
             return super().evaluate(x, batch_size=batch_size, verbose=verbose, **options)
 
+    def predict(self, x, *args, **options):
+        """Predicts as Keras does.
+
+        Raises:
+          InputError: `x` are batches of other items than the model's.
+        """
+        check_made_from(f"{type(self).__name__}: predict", x, self)
+        return super().predict(x, *args, **options)
+
     def train_step(self, inputs):
         """Applies one optimizer step to the loss of `compute_loss`."""
         with tf.GradientTape() as tape:
@@ -182,6 +192,7 @@ class DataModel(SignedWeights):
 
     def _check_data(self, where: str, data) -> None:
         fields = check_data(type(self).__name__, where, data)
+        check_made_from(f"{type(self).__name__}: {where}", data, self)
         if fields is None:
             return
         self.check_batch(fields)
