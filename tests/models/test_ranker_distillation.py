@@ -8,7 +8,7 @@ from tfrec_fusion._compat import keras, tf
 from tfrec_fusion.data import Catalogue, Interactions
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.examples import distillation_examples, ranking_examples
-from tfrec_fusion.models import Ranker
+from tfrec_fusion.models import Ranker, TwoTower
 from tfrec_fusion.optimizers import adam
 from tfrec_fusion.times import DAY
 
@@ -17,7 +17,10 @@ SMALL = {"dim": 4, "cross_layers": 0, "hidden": [8], "id_l2": 0.0, "id_dropout":
 NOISE = np.random.default_rng(0).random(600)
 
 
-def _events(**columns):
+BOTH = {name: {"kind": "binary", "label": "label"} for name in ("click", "again")}
+
+
+def _events(ids=tuple(f"i{i}" for i in range(N_ITEMS)), **columns):
     """Impressions that a user takes with the probability that `_teacher` says."""
     rng = np.random.default_rng(1)
     item = rng.integers(0, N_ITEMS, 600)
@@ -29,7 +32,6 @@ def _events(**columns):
             "label": (1 / (1 + np.exp(-_logit(item))) > NOISE).astype(float),
         }
     )
-    ids = [f"i{i}" for i in range(N_ITEMS)]
     items = pd.DataFrame({"item_id": ids, "kind": np.arange(N_ITEMS) % 3})
     return Interactions.from_frame(frame.assign(**columns), Catalogue(items), duplicates="first")
 
@@ -120,6 +122,35 @@ def test_a_student_is_nearer_to_its_teacher_than_one_of_labels(events):
     assert apart[4.0] < 0.6 * apart[0.0], apart
 
 
+def test_a_teacher_of_another_label_or_catalogue_is_refused(events):
+    plain = ranking_examples(events, 64)
+    heads = {"amount": {"kind": "regression", "label": "label"}}
+    ids = [f"j{i}" for i in range(N_ITEMS)]
+    others = _events(item_id=[ids[i] for i in events.item], ids=ids)
+    for teacher, says in [
+        (_model(events, heads=heads), "must rank by the logit of the events' `label`.* a Ranker"),
+        (TwoTower(events, dim=4), "must rank by the logit of the events' `label`.* a TwoTower"),
+        (_model(others), "distillation_examples: teacher: items: the model was built for other"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            distillation_examples(plain, teacher)
+    assert "teacher" in distillation_examples(plain, _model(events, heads=BOTH)).element_spec
+
+
+def test_a_later_batch_that_is_not_finite_stops_the_training(events):
+    seen = []
+
+    def breaks(batch):
+        seen.append(1)
+        return np.full(batch["item"].shape, np.inf if len(seen) > 2 else 0.0)
+
+    batches = distillation_examples(ranking_examples(events, 64), breaks)
+    with pytest.raises(
+        tf.errors.OpError, match=r"InputError: .* finite. Received: 64 that are inf"
+    ):
+        list(batches)
+
+
 def test_a_missing_or_unread_teacher_is_named(events):
     plain = ranking_examples(events, 64)
     taught = distillation_examples(plain, _teacher)
@@ -135,11 +166,12 @@ def test_a_missing_or_unread_teacher_is_named(events):
         (taught, _teacher, "without a teacher. Received: .*'teacher'"),
         ([], _teacher, "Received: list"),
         (plain, 3, "teacher must give the logits.* Received: int"),
+        (plain, lambda batch: 1.0, r"a logit of each item, of shape \(64,\).*Received: \(\)"),
+        (plain, lambda batch: "1, 2", "a logit of each item.*Received: str"),
+        (plain, lambda batch: np.full(64, np.nan), "and finite. Received: 64 that are nan"),
     ]:
         with pytest.raises(InputError, match=says):
             distillation_examples(batches, teacher)
-    with pytest.raises(tf.errors.OpError, match=r"a logit of each item, of shape \(64,\).* \(\)"):
-        next(iter(distillation_examples(plain, lambda batch: 1.0)))
     regression = {"amount": {"kind": "regression", "label": "label"}}
     for options, says in [
         ({"distillation": -1}, "Ranker: distillation: .*Received: -1"),

@@ -88,7 +88,8 @@ def test_weights_of_a_logistic_regression_by_hand():
     np.testing.assert_allclose(weights, [0.5, 0.5], atol=1e-4)
 
 
-def test_stacked_members(train):
+def test_stacked_members(train, make_events):
+    others = make_events([("u", "a", 0), ("v", "b", 1)], items="abced")
     # The first member's logits are -1 for item a and 1 for b, the second's the contrary.
     members = {"good": _says(train, -1, 1, 0, 0, 0.0), "bad": _says(train, 1, -1, 0, 0, 0.0)}
     items, labels = np.repeat([0, 1], [4, 10]), np.concatenate([[1, 0, 0, 0], [1] * 9, [0]])
@@ -108,6 +109,10 @@ def test_stacked_members(train):
         ((members, [batches[1] | {"label": tf.ones([9])}]), "Received: 1 to 1"),
         ((members, unlabelled), r"no 'label'.* Received: \['item', 'user'\]"),
         ((bad, batches, 0.0), "no member orders these examples better than chance"),
+        ((members, None), "batches must be those of ranking_examples.* Received: NoneType"),
+        ((members, train), "batches must be those of ranking_examples.* Received: Interactions"),
+        ((members, [3]), "no 'label'.* Received: int"),
+        ((members, ranking_examples(others, 4)), "stacked: items: the model was built for other"),
     ]:
         with pytest.raises(InputError, match=says):
             RankerEnsemble.stacked(*given)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.made_from import check_made_from
 
 TEACHER = "teacher"
 
@@ -28,12 +29,15 @@ def distillation_examples(
 
     Args:
       batches: of `ranking_examples`, with the `context_side` and `event_side` of the teacher.
-      teacher: gives the logits of a batch, in the shape of its `item`: a `Ranker`, a
-        `RankerEnsemble`, or a function; it is called with tensors, and not traced into a graph.
+      teacher: gives the logits of a batch, in the shape of its `item`: a `Ranker` that ranks by a
+        binary head of the events' `label`, a `RankerEnsemble`, or a function; it is called with
+        tensors, and not traced into a graph.
 
     Raises:
-      InputError: `batches` are no dataset of batches with items, have a teacher already, or the
-        teacher cannot be called.
+      InputError: `batches` are no dataset of batches with items, or have a teacher already; the
+        teacher cannot be called, is of another catalogue or another label, or what it says of the
+        first batch is of another shape or not finite. Later batches raise it inside TensorFlow's
+        own error.
 
     Example:
       >>> teacher = tff.models.Ranker(split.train, dim=32)  # train it
@@ -56,18 +60,23 @@ def distillation_examples(
         )
     score = teacher
     if hasattr(teacher, "spec"):  # a model, whose call is worth a graph
+        gives_logits = getattr(teacher, "score_is_logit", True)
+        if not gives_logits or getattr(teacher, "ranks_catalogue", False):
+            raise InputError(
+                "distillation_examples: teacher must rank by the logit of the events' `label`, as "
+                "a Ranker does without heads, or by a binary head of it. "
+                f"Received: {teacher.name!r}, a {type(teacher).__name__}"
+            )
+        check_made_from("distillation_examples: teacher", batches, teacher)
         score = tf.function(teacher, reduce_retracing=True)
     names = list(fields)
 
     def logits(*values):
         batch = dict(zip(names, values, strict=True))
-        found = np.asarray(score(batch), np.float32)
-        if found.shape != tuple(batch["item"].shape):
-            raise InputError(
-                "distillation_examples: the teacher must give a logit of each item, of shape "
-                f"{tuple(batch['item'].shape)}. Received: {found.shape}"
-            )
-        return found
+        return _checked_logits(score(batch), tuple(batch["item"].shape))
+
+    for first in batches.take(1):
+        logits(*(first[name] for name in names))
 
     def taught(batch):
         # Eager, so that the teacher runs where its variables are and may be any function.
@@ -76,3 +85,19 @@ def distillation_examples(
         return {**batch, TEACHER: found}
 
     return batches.map(taught).prefetch(2)
+
+
+def _checked_logits(found: Any, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        logits = np.asarray(found, np.float32)
+    except (TypeError, ValueError):
+        received = type(found).__name__
+    else:
+        wrong = logits[~np.isfinite(logits)]
+        if logits.shape == shape and not wrong.size:
+            return logits
+        received = logits.shape if logits.shape != shape else f"{wrong.size} that are {wrong[0]}"
+    raise InputError(
+        f"distillation_examples: the teacher must give a logit of each item, of shape {shape} and "
+        f"finite. Received: {received}"
+    )

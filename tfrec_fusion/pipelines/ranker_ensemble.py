@@ -9,6 +9,7 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.errors import InputError
+from tfrec_fusion.examples.made_from import check_made_from
 from tfrec_fusion.features.state import State
 from tfrec_fusion.models.building import checked
 from tfrec_fusion.models.model import Model
@@ -94,16 +95,24 @@ class RankerEnsemble(Composition):
           l2: strength of the pull to the mean.
 
         Raises:
-          InputError: as of the class, or the batches are empty or without labels of 0 and 1.
+          InputError: as of the class, or the batches are none, of another catalogue, empty or
+            without labels of 0 and 1.
         """
         ensemble = cls(members)
+        if not isinstance(batches, Iterable):
+            raise InputError(
+                "RankerEnsemble: stacked: batches must be those of ranking_examples(validation). "
+                f"Received: {type(batches).__name__}"
+            )
+        check_made_from("RankerEnsemble: stacked", batches, ensemble)
         score = tf.function(ensemble.member_logits, reduce_retracing=True)
         logits, labels, weights = [], [], []
         for batch in batches:
-            if "label" not in batch:
+            if not isinstance(batch, Mapping) or "label" not in batch:
+                received = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
                 raise InputError(
                     "RankerEnsemble: stacked: the batches have no 'label'; pass those of "
-                    f"ranking_examples(validation). Received: {sorted(batch)}"
+                    f"ranking_examples(validation). Received: {received}"
                 )
             logits.append(tf.reshape(score(batch), [len(members), -1]).numpy().T)
             labels.append(np.ravel(batch["label"]))
