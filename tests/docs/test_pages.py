@@ -171,8 +171,9 @@ def test_ranking(shop_names):
 def test_calibrated_probabilities_and_positions(shop_names):
     names = run("ranking 3", run("ranking 0", shop_names))
     assert names["calibration"] is names["model"].calibration
-    theta = run("ranking 7", names)["theta"]
-    np.testing.assert_allclose(theta, [1, 1 / 2, 1 / 3, 1 / 4], atol=0.1)
+    names = run("ranking 7", names)
+    np.testing.assert_allclose(names["theta"], [1, 1 / 2, 1 / 3, 1 / 4], atol=0.1)
+    assert run("ranking 8", names)["labels"].shape == (50, 10)
 
 
 @pytest.mark.slow
@@ -210,7 +211,7 @@ def test_a_head_of_ones_own(in_shop, shop_names):
 def test_two_stages(shop_names, in_shop):
     from tfrec_fusion.examples import ranking_examples
 
-    names = run("ranking 8", {**shop_names, "ranking_examples": ranking_examples})
+    names = run("ranking 9", {**shop_names, "ranking_examples": ranking_examples})
     assert names["feed"].name == "Ranker over EASE"
     assert Path("feed", "two_stage.json").is_file()
 
