@@ -153,7 +153,7 @@ def test_errors(split, events, ranker, caplog):
         "beta",
     )
     refused("min_rows must be at least 1. Received: 0", ranker, split, min_rows=0)
-    refused("negatives must be at least 0", ranker, split, negatives=-1)
+    refused("negatives must be a whole number of 0 or more", ranker, split, negatives=-1)
     refused("only a Ranker with a binary head", TwoTower(split.train, dim=4), split)
     trained_on = Split(split.train, split.train, "temporal", 0.0)
     refused(f"{len(split.train)} of {len(split.train)} test events are among", ranker, trained_on)

@@ -9,7 +9,6 @@ import numpy as np
 
 from tfrec_fusion._compat import tf
 from tfrec_fusion.data.interactions import Interactions
-from tfrec_fusion.errors import InputError, check_whole_number
 from tfrec_fusion.examples.cuts import cut_times
 from tfrec_fusion.examples.epoch_batches import check_steps
 from tfrec_fusion.examples.epochs import Epochs
@@ -17,11 +16,12 @@ from tfrec_fusion.examples.event_fields import EventFields
 from tfrec_fusion.examples.made_from import made_from
 from tfrec_fusion.examples.pairs import LABEL, pair_batches
 from tfrec_fusion.examples.ranking_checks import (
-    check_days,
+    check_counts,
     check_events,
     check_hard,
     check_labels,
     check_rows_left,
+    check_times,
 )
 from tfrec_fusion.examples.rates_as_of import RatesAsOf
 from tfrec_fusion.examples.read_ahead import first_steps, read_ahead
@@ -133,24 +133,19 @@ def ranking_examples(
         leaves out all events.
     """
     check_events(events, known)
-    check_days(horizon_days, every_days, at)
+    check_times(events, horizon_days, every_days, at)
     check_steps("ranking_examples", steps_per_epoch)
     if negatives is None:
         negatives = 4 if events.label is None else 0
-    for name, value in (
-        ("negatives", negatives),
-        ("history", history),
-        ("min_history", min_history),
-    ):
-        check_whole_number(f"ranking_examples: {name}", value, 0)
-    if known is None:
-        check_labels(events, negatives)
+    check_counts(negatives=negatives, history=history, min_history=min_history)
     source = events if known is None else known
     retrieved = None
     if negatives_from is not None:
         check_hard(negatives, hard_share, hard_pool, hard_cuts)
         retrieved = Retrieved.of(negatives_from, source, hard_pool, hard_cuts)
     rates = LabelRates.of(source) if label_rates else None
+    if known is None:
+        check_labels(events, negatives)
     past = source.first_events()
     past = past.select(past.user >= 0)
     epochs = Epochs(seed, first_epoch)
@@ -172,21 +167,11 @@ def ranking_examples(
         hard_share=hard_share,
     )
     if events.timestamp is None:
-        if at is not None:
-            raise InputError(
-                f"ranking_examples: at needs events with timestamps; leave it out. Received: {at}"
-            )
         cuts = None
         trends, seen = _undated(past)
     else:
         trend = ItemTrend(past, ())
         if at is not None:
-            early = events.timestamp[events.user >= 0] < at
-            if early.any():
-                raise InputError(
-                    f"ranking_examples: {early.sum()} events are before the cut; pass a smaller "
-                    f"at or leave them out. Received: at={at}"
-                )
             cuts = np.array([at])
         else:
             horizon_days, every_days = _as_users_return(past, horizon_days, every_days)

@@ -18,18 +18,37 @@ def check_events(events: Interactions, known: Interactions | None) -> None:
         require_interactions(known, "ranking_examples: known")
 
 
-def check_days(horizon_days: float, every_days: float, at: float | None) -> None:
-    """Raises InputError for distances in days, or a time, that are no such numbers."""
-    if not (_is_number(horizon_days) and horizon_days >= 0) or not (
-        _is_number(every_days) and every_days > 0
-    ):
+def check_counts(**counts: int) -> None:
+    """Raises InputError for options that are no whole numbers of 0 or more."""
+    for name, value in counts.items():
+        check_whole_number(f"ranking_examples: {name}", value, 0)
+
+
+def check_times(
+    events: Interactions, horizon_days: float, every_days: float, at: float | None
+) -> None:
+    """Raises InputError for distances in days that are none, or a cut that the events refuse."""
+    numbers = _is_number(horizon_days) and _is_number(every_days)
+    if not numbers or horizon_days < 0 or every_days <= 0:
         raise InputError(
             "ranking_examples: horizon_days must be 0 or more and every_days positive. "
             f"Received: {horizon_days!r}, {every_days!r}"
         )
-    if at is not None and not _is_number(at):
+    if at is None:
+        return
+    if not _is_number(at):
         raise InputError(
             f"ranking_examples: at must be a time in unix seconds, or None. Received: {at!r}"
+        )
+    if events.timestamp is None:
+        raise InputError(
+            f"ranking_examples: at needs events with timestamps; leave it out. Received: {at}"
+        )
+    early = events.timestamp[events.user >= 0] < at
+    if early.any():
+        raise InputError(
+            f"ranking_examples: {early.sum()} events are before the cut; pass a smaller at or "
+            f"leave them out. Received: at={at}"
         )
 
 
