@@ -31,9 +31,11 @@ def _mixed(gate, values, experts):
 
 def _extracted(layer, inputs):
     """One layer of PLE, from the inputs of each task and the shared one."""
+    sizes = [layer.options["experts"]] * layer.options["tasks"] + [layer.options["shared"]]
+    experts = iter(layer.experts)  # one list of all
     outputs = [
-        [_expert(expert, values) for expert in experts]
-        for values, experts in zip(inputs, layer.experts, strict=True)
+        [_expert(next(experts), values) for _ in range(size)]
+        for values, size in zip(inputs, sizes, strict=True)
     ]
     own, shared = outputs[:-1], outputs[-1]
     found = [
