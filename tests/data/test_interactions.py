@@ -233,6 +233,12 @@ def test_ratings_on_a_scale_without_a_least_one_are_told(caplog):
     assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5], min_rating=4) == (3, "")
     # What is the same everywhere is no scale.
     assert read([1.0] * 8) == (8, "")
+    # Labels of 0 tell positives from others already.
+    table = table.assign(label=[0, 1] * 4)
+    assert read([0.5, 1, 2, 3, 3.5, 4, 4, 5]) == (8, "")
+    table = table.assign(label=1)
+    assert "min_rating=4" in read([0.5, 1, 2, 3, 3.5, 4, 4, 5])[1]
+    table = table.drop(columns="label")
     assert "min_rating=1 (on" in read([0, 1, 1, 0, 1, 1, 1, 0])[1]
 
 

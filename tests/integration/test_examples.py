@@ -8,9 +8,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # example -> the data set that it is run on, None for the shipped sample
 DATA = {"shop": None, "feed": None, "retail": "retail", "books": "books", "cold_start": "retail"}
 DATA["blend"] = "retail"
-DATA["features"] = "coat"
-DATA["next_item"] = "beauty"
-DATA |= {"features": "coat", "search": "retail"}
+DATA |= {"features": "coat", "next_item": "beauty", "ratings": "movies", "search": "retail"}
 
 
 @pytest.mark.parametrize(

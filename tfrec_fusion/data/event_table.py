@@ -142,7 +142,7 @@ def encoded_events(
             keep &= liked
         else:
             encoded["label"] = np.where(liked, encoded.get("label", 1.0), 0.0)
-    elif "rating" in encoded:
+    elif "rating" in encoded and not np.any(encoded.get("label", 1.0) <= 0):
         tell_of_ratings(encoded["rating"].to_numpy()[keep])
     if min_rating is None and low_ratings != "drop":
         raise InputError(
