@@ -26,7 +26,7 @@ class _Logits:
 
     ranks_catalogue = False
     name = "logits"
-    spec = SimpleNamespace(context_side=None, event_side=None, numbers=())
+    spec = SimpleNamespace(context_side=None, event_side=None, label_rates=False, numbers=())
 
     def __init__(self, logit):
         self._logit = logit
