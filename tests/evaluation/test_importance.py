@@ -8,7 +8,9 @@ from tfrec_fusion._compat import tf
 from tfrec_fusion.data import Catalogue, Interactions, Split
 from tfrec_fusion.errors import InputError
 from tfrec_fusion.evaluation import feature_coverage, feature_importance
+from tfrec_fusion.evaluation.importance import _Permuted
 from tfrec_fusion.features import Category, Features, Number, Tags
+from tfrec_fusion.features.state import State
 from tfrec_fusion.models import Backbone, Ranker, TwoTower
 
 
@@ -113,6 +115,21 @@ def test_a_rankers_context_by_hand(split, ranker):
     assert feature_importance(ranker, split, features=one, history=0, users=1)["drop"][0] == 0
     with pytest.raises(InputError, match="history must be 0 or more"):
         feature_importance(ranker, split, history=-1)
+
+
+def test_a_ranker_that_reads_rates_of_labels(split):
+    """The permuted users keep their impressions, from which the rates are."""
+    label = np.array([1.0, 1.0, 0.0])
+    frame = pd.DataFrame({"user_id": ["u", "v", "v"], "item_id": ["e0", "o0", "e0"]})
+    frame = frame.assign(timestamp=[1, 2, 2], label=label)
+    events = Interactions.from_frame(
+        frame, split.train.catalogue, users=split.train.user_table, stray_times="keep"
+    )
+    features = Features(user=[Category(column="taste")])
+    ranker = Ranker(events, dim=2, vectors=[], features=features, label_rates=True)
+    state, columns = State.of(events), (np.array([0]), np.array([], int))
+    permuted = _Permuted(ranker, "user", columns, np.random.default_rng(0)).scorer(state)
+    assert permuted(np.arange(2)).shape == ranker.scorer(state)(np.arange(2)).shape
 
 
 def test_coverage(split, model):

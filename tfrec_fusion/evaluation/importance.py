@@ -302,7 +302,7 @@ class _Permuted:
 
 class _PermutedState(State):
     def __init__(self, state: State, table: str, columns, rng: np.random.Generator):
-        super().__init__(state.events, state.time, state.last)
+        super().__init__(state.events, state.time, state.last, state.impressions)
         self._table, self._columns, self._rng = table, columns, rng
 
     def user_features(self, side: Side) -> tuple[np.ndarray, np.ndarray]:

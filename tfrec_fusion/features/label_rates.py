@@ -19,7 +19,8 @@ class LabelRates:
     """How often a user likes what they see, and an item is liked, by the labels of earlier events.
 
     With n events of a user or an item, p of them positive, and the share m of positives among all,
-    its two numbers are the smoothed share `(p + 5 m) / (n + 5)`, and `log(1 + n)`.
+    its two numbers are the smoothed share `(p + 5 m) / (n + 5)`, and `log(1 + n)`. This is target
+    encoding (Micci-Barreca, SIGKDD Explorations 2001) of the two ids.
 
     Args:
       positives: the positive events that count.

@@ -33,6 +33,7 @@ class State:
       events: the counted events before t.
       time: t in unix seconds; None without timestamps.
       last: number of last items that a history keeps; None for all.
+      impressions: the impressions before t, without `label`; None if there are none.
 
     Example:
       >>> state = State.of(split.train)
@@ -47,7 +48,7 @@ class State:
         impressions: Interactions | None = None,
     ):
         self.events, self.time, self.last = events, time, last
-        self._impressions = impressions
+        self.impressions = impressions
 
     @classmethod
     def of(cls, events: Interactions, at: float | None = None) -> State:
@@ -93,7 +94,7 @@ class State:
             raise InputError(
                 f"State: last must be a whole number of 0 or more, or None. Received: {last!r}"
             )
-        return State(self.events, self.time, last, self._impressions)
+        return State(self.events, self.time, last, self.impressions)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -108,9 +109,9 @@ class State:
     @property
     def disliked(self) -> scipy.sparse.csr_matrix | None:
         """`[n_users, n_items]` float32, 1 for `Interactions.disliked` pairs; None without any."""
-        if self._impressions is None or self.last is not None:
+        if self.impressions is None or self.last is not None:
             return None
-        shown, liked = self._impressions.matrix(), self.events.matrix()
+        shown, liked = self.impressions.matrix(), self.events.matrix()
         return scipy.sparse.csr_matrix((shown > liked).astype(np.float32))
 
     @cached_property
@@ -209,7 +210,7 @@ class State:
         Raises:
           InputError: no impressions are among the events.
         """
-        rates = LabelRates(self.events, self._impressions)
+        rates = LabelRates(self.events, self.impressions)
         users = rates.of_users()
         if self.last is not None:
             users[:] = users[-1]
